@@ -1,1 +1,16 @@
-//! Transposed convolution on any GPU.
+//! Transposed convolution on any GPU that wgpu reaches.
+
+pub mod activation;
+pub mod error;
+pub mod layout;
+pub mod op;
+pub mod phase;
+pub mod reference;
+pub mod tensor;
+
+pub use activation::Activation;
+pub use error::{Error, Result};
+pub use layout::{Layout, WeightLayout};
+pub use op::{Axis, ConvTranspose, Geometry, OutputPaddingPolicy};
+pub use tensor::{DType, Data, Tensor};
+pub use wgpu;

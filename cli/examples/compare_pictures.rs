@@ -39,19 +39,9 @@ impl Picture {
                 let samples = pairs.map(|pair| u16::from_ne_bytes([pair[0], pair[1]]));
                 (samples.collect(), 257)
             }
-            _ => bail!(
-                "{}: samples of neither 8 nor 16 bits ({color:?})",
-                path.display()
-            ),
+            _ => bail!("{}: samples of neither 8 nor 16 bits ({color:?})", path.display()),
         };
-        Ok(Self {
-            path: path.to_owned(),
-            width: image.width(),
-            height: image.height(),
-            color,
-            samples,
-            steps,
-        })
+        Ok(Self { path: path.to_owned(), width: image.width(), height: image.height(), color, samples, steps })
     }
 
     fn kind(&self) -> String {
@@ -63,23 +53,14 @@ impl Picture {
         let channels = usize::from(self.color.channel_count());
         let width = self.width as usize;
         let (pixel, channel) = (index / channels, index % channels);
-        format!(
-            "x={}, y={}, channel {channel}",
-            pixel % width,
-            pixel / width
-        )
+        format!("x={}, y={}, channel {channel}", pixel % width, pixel / width)
     }
 }
 
 /// Prints the difference of two pictures, and fails when it is beyond the tolerance.
 fn compare(first: &Picture, other: &Picture, tolerance: f64) -> Result<()> {
     let (a, b) = (first.path.display(), other.path.display());
-    ensure!(
-        first.kind() == other.kind(),
-        "{a} is {}, but {b} is {}",
-        first.kind(),
-        other.kind()
-    );
+    ensure!(first.kind() == other.kind(), "{a} is {}, but {b} is {}", first.kind(), other.kind());
     let (mut largest, mut at, mut differing) = (0, 0, 0_usize);
     for (index, (x, y)) in first.samples.iter().zip(&other.samples).enumerate() {
         let difference = x.abs_diff(*y);
@@ -105,12 +86,7 @@ fn run(mut arguments: impl Iterator<Item = OsString>) -> Result<()> {
         .to_str()
         .and_then(|text| text.parse().ok())
         .filter(|value| *value >= 0.0)
-        .with_context(|| {
-            format!(
-                "the tolerance {} is no number of at least 0",
-                tolerance.display()
-            )
-        })?;
+        .with_context(|| format!("the tolerance {} is no number of at least 0", tolerance.display()))?;
     let first = PathBuf::from(arguments.next().context(USAGE)?);
     let others: Vec<PathBuf> = arguments.map(PathBuf::from).collect();
     ensure!(!others.is_empty(), USAGE);

@@ -1,0 +1,233 @@
+//! Functions applied to each output element after the bias.
+
+use crate::error::{Error, Result};
+
+/// A function fused behind the bias.
+///
+/// All of them propagate NaN, as PyTorch's do: they choose by comparison and never through `max` or `clamp`.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub enum Activation {
+    /// `y`
+    #[default]
+    None,
+    /// `y` where it is positive, else 0.
+    Relu,
+    /// `y` where it is positive, else `alpha·y`.
+    LeakyRelu {
+        /// The slope below 0.
+        alpha: f32,
+    },
+    /// `y` where it is positive, else `slope·y` with one slope for each output channel.
+    Prelu {
+        /// The slopes below 0, one for each output channel.
+        slopes: Vec<f32>,
+    },
+    /// `y` kept within `min` to `max`; ReLU6 is 0 to 6.
+    Clip {
+        /// The least value.
+        min: f32,
+        /// The greatest value.
+        max: f32,
+    },
+    /// `1 / (1 + exp(−y))`
+    Sigmoid,
+    /// The hyperbolic tangent.
+    Tanh,
+    /// `y·clip(alpha·y + beta, 0, 1)`; PyTorch's and ONNX's has alpha 1/6 and beta 1/2.
+    HardSwish {
+        /// The slope inside.
+        alpha: f32,
+        /// The offset inside.
+        beta: f32,
+    },
+    /// `y·tanh(ln(1 + exp(y)))`
+    Mish,
+    /// `y·Φ(y)` with the normal distribution function Φ, through erf.
+    Gelu,
+}
+
+impl Activation {
+    /// Checks the parameters against the number of output channels.
+    pub(crate) fn validate(&self, out_channels: usize) -> Result<()> {
+        match self {
+            Activation::Prelu { slopes } if slopes.len() != out_channels => Err(Error::Shape {
+                what: "prelu slopes",
+                given: vec![slopes.len()],
+                expected: format!("[{out_channels}], one for each output channel"),
+            }),
+            // The negation also refuses NaN.
+            Activation::Clip { min, max } if !(min <= max) => Err(Error::Clip { min: *min, max: *max }),
+            _ => Ok(()),
+        }
+    }
+
+    /// The function's name in the words of ONNX.
+    pub fn name(&self) -> &'static str {
+        match self {
+            Activation::None => "none",
+            Activation::Relu => "relu",
+            Activation::LeakyRelu { .. } => "leaky_relu",
+            Activation::Prelu { .. } => "prelu",
+            Activation::Clip { .. } => "clip",
+            Activation::Sigmoid => "sigmoid",
+            Activation::Tanh => "tanh",
+            Activation::HardSwish { .. } => "hard_swish",
+            Activation::Mish => "mish",
+            Activation::Gelu => "gelu",
+        }
+    }
+
+    /// The parameters `(alpha, beta)` for an output channel: what the shaders' `activate` takes.
+    pub(crate) fn parameters(&self, channel: usize) -> (f32, f32) {
+        match self {
+            Activation::LeakyRelu { alpha } => (*alpha, 0.0),
+            Activation::Prelu { slopes } => (slopes[channel], 0.0),
+            Activation::Clip { min, max } => (*min, *max),
+            Activation::HardSwish { alpha, beta } => (*alpha, *beta),
+            _ => (0.0, 0.0),
+        }
+    }
+
+    /// The function's value for an output channel, in f64.
+    pub fn apply(&self, channel: usize, y: f64) -> f64 {
+        let (alpha, beta) = self.parameters(channel);
+        let (alpha, beta) = (f64::from(alpha), f64::from(beta));
+        match self {
+            Activation::None => y,
+            Activation::Relu => {
+                if y < 0.0 {
+                    0.0
+                } else {
+                    y
+                }
+            }
+            Activation::LeakyRelu { .. } | Activation::Prelu { .. } => {
+                if y < 0.0 {
+                    alpha * y
+                } else {
+                    y
+                }
+            }
+            Activation::Clip { .. } => clip(y, alpha, beta),
+            Activation::Sigmoid => 1.0 / (1.0 + (-y).exp()),
+            Activation::Tanh => y.tanh(),
+            Activation::HardSwish { .. } => y * clip(alpha * y + beta, 0.0, 1.0),
+            Activation::Mish => y * y.exp().ln_1p().tanh(),
+            Activation::Gelu => 0.5 * y * libm::erfc(-y * std::f64::consts::FRAC_1_SQRT_2),
+        }
+    }
+
+    /// A bound on the function's slope for an output channel: by how much it can enlarge an error of its argument.
+    pub(crate) fn lipschitz(&self, channel: usize) -> f64 {
+        let (alpha, beta) = self.parameters(channel);
+        let (alpha, beta) = (f64::from(alpha).abs(), f64::from(beta));
+        match self {
+            Activation::None | Activation::Relu | Activation::Clip { .. } | Activation::Tanh => 1.0,
+            Activation::LeakyRelu { .. } | Activation::Prelu { .. } => alpha.max(1.0),
+            Activation::Sigmoid => 0.25,
+            // Between its two kinks the slope is 2·alpha·y + beta, which runs from −beta to 2 − beta.
+            Activation::HardSwish { .. } => beta.abs().max((2.0 - beta).abs()).max(1.0),
+            Activation::Mish => 1.09,
+            Activation::Gelu => 1.13,
+        }
+    }
+
+    /// The error of a single-precision evaluation of the function itself, for a value near `y`: WGSL grants `exp` an
+    /// error of 3 + 2·|x| ulp, and the GPU's erf is an approximation with an absolute error of 1.5e-7.
+    pub(crate) fn evaluation_error(&self, y: f64) -> f64 {
+        let ulp = f64::from(f32::EPSILON);
+        match self {
+            Activation::None | Activation::Relu | Activation::Clip { .. } => 0.0,
+            Activation::LeakyRelu { .. } | Activation::Prelu { .. } => ulp * y.abs(),
+            Activation::HardSwish { .. } => 4.0 * ulp * y.abs().max(y * y),
+            Activation::Sigmoid | Activation::Tanh => 16.0 * ulp,
+            Activation::Mish | Activation::Gelu => 16.0 * ulp * y.abs().max(1.0),
+        }
+    }
+}
+
+fn clip(y: f64, min: f64, max: f64) -> f64 {
+    if y < min {
+        min
+    } else if y > max {
+        max
+    } else {
+        y
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn all() -> Vec<Activation> {
+        vec![
+            Activation::None,
+            Activation::Relu,
+            Activation::LeakyRelu { alpha: 0.25 },
+            Activation::Prelu { slopes: vec![-2.0] },
+            Activation::Clip { min: -1.0, max: 6.0 },
+            Activation::Sigmoid,
+            Activation::Tanh,
+            Activation::HardSwish { alpha: 1.0 / 6.0, beta: 0.5 },
+            Activation::Mish,
+            Activation::Gelu,
+        ]
+    }
+
+    #[test]
+    fn nan_passes_through_all() {
+        for activation in all() {
+            assert!(activation.apply(0, f64::NAN).is_nan(), "{activation:?}");
+        }
+    }
+
+    #[test]
+    fn values_from_pytorch() {
+        // torch.nn.functional of torch.tensor(-0.75, dtype=torch.float64)
+        let expected = [
+            -0.75,
+            0.0,
+            -0.1875,
+            1.5,
+            -0.75,
+            0.320821300824607,
+            -0.6351489523872873,
+            -0.28125,
+            -0.27649471450546514,
+            -0.16997051428265114,
+        ];
+        for (activation, expected) in all().iter().zip(expected) {
+            let value = activation.apply(0, -0.75);
+            assert!((value - expected).abs() < 1e-7, "{activation:?}: {value}");
+        }
+    }
+
+    #[test]
+    fn the_slope_never_exceeds_its_bound() {
+        for activation in all() {
+            let steepest = (-4000..4000)
+                .map(|i| {
+                    let (a, b) = (f64::from(i) / 500.0, f64::from(i + 1) / 500.0);
+                    ((activation.apply(0, b) - activation.apply(0, a)) * 500.0).abs()
+                })
+                .fold(0.0, f64::max);
+            let bound = activation.lipschitz(0);
+            assert!(
+                steepest <= bound * (1.0 + 1e-9) && steepest > 0.8 * bound,
+                "{activation:?}: {steepest} of {bound}"
+            );
+        }
+    }
+
+    #[test]
+    fn parameters_are_checked() {
+        let slopes = Activation::Prelu { slopes: vec![0.5; 3] };
+        assert_eq!(
+            slopes.validate(4).unwrap_err().to_string(),
+            "prelu slopes has shape [3], expected [4], one for each output channel"
+        );
+        assert!(Activation::Clip { min: 1.0, max: 0.0 }.validate(1).is_err());
+        assert!(Activation::Clip { min: f32::NAN, max: 0.0 }.validate(1).is_err());
+    }
+}

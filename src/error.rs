@@ -1,0 +1,102 @@
+//! The one error type: every message carries what was given and what was expected.
+
+use crate::tensor::DType;
+
+/// Why an operation, a tensor or a device was refused.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum Error {
+    /// A list with one value for each spatial axis has the wrong length.
+    #[error("{what} has {given} values, expected {expected}: one for each spatial axis")]
+    AxisCount { what: &'static str, given: usize, expected: usize },
+
+    /// The kernel does not have 1, 2 or 3 axes.
+    #[error("the kernel has {given} axes, expected 1, 2 or 3")]
+    Rank { given: usize },
+
+    /// A quantity that must lie in a range does not.
+    #[error("{what} is {given}, expected {expected}")]
+    OutOfRange { what: String, given: i128, expected: String },
+
+    /// The groups do not divide the channels.
+    #[error(
+        "groups {groups} must divide in_channels {in_channels} and out_channels {out_channels} \
+         (remainders {} and {})", in_channels % groups, out_channels % groups
+    )]
+    Groups { groups: usize, in_channels: usize, out_channels: usize },
+
+    /// `output_padding` is not below `max(stride, dilation)`, the bound of PyTorch and ONNX Runtime.
+    #[error(
+        "output_padding {output_padding} on axis {axis} must be smaller than stride {stride} or dilation {dilation}"
+    )]
+    OutputPadding { axis: usize, output_padding: usize, stride: usize, dilation: usize },
+
+    /// Padding leaves nothing of the output.
+    #[error(
+        "output size on axis {axis} is {computed}, expected at least 1: (input {input} - 1) * stride {stride} \
+         + dilation {dilation} * (kernel {kernel} - 1) + 1 + output_padding {output_padding} \
+         - padding ({pad_begin}, {pad_end})"
+    )]
+    OutputSize {
+        axis: usize,
+        computed: i64,
+        input: usize,
+        stride: usize,
+        dilation: usize,
+        kernel: usize,
+        output_padding: usize,
+        pad_begin: i64,
+        pad_end: i64,
+    },
+
+    /// The bounds of a clip are not in order.
+    #[error("clip has min {min} and max {max}, expected min <= max")]
+    Clip { min: f32, max: f32 },
+
+    /// A size does not fit the integers that hold it.
+    #[error("{what} overflows: {detail}")]
+    Overflow { what: &'static str, detail: String },
+
+    /// A tensor's shape is not the one the operation needs.
+    #[error("{what} has shape {given:?}, expected {expected}")]
+    Shape { what: &'static str, given: Vec<usize>, expected: String },
+
+    /// A tensor's data do not fill its shape.
+    #[error("shape {shape:?} holds {expected} elements, but {given} were given")]
+    DataLength { shape: Vec<usize>, expected: usize, given: usize },
+
+    /// A tensor's element type cannot be used here.
+    #[error("{what} is {given}, expected {expected}")]
+    DType { what: &'static str, given: DType, expected: &'static str },
+
+    /// A limit of the device is exceeded.
+    #[error("{what}: {needed} needed, but the device's limit {limit_name} is {limit}")]
+    Limit { what: String, needed: u64, limit: u64, limit_name: &'static str },
+
+    /// A buffer given for a binding cannot be used.
+    #[error("{what} buffer: {problem}")]
+    Buffer { what: &'static str, problem: String },
+
+    /// No adapter answers the request.
+    #[error("no GPU adapter {wanted}; adapters here: {}", list(.found))]
+    NoAdapter { wanted: String, found: Vec<String> },
+
+    /// The adapter gave no device.
+    #[error("adapter {adapter} gave no device")]
+    NoDevice { adapter: String, source: wgpu::RequestDeviceError },
+
+    /// The device reported a validation error, an internal one, or that memory ran out.
+    #[error("the device reported an error while {during}")]
+    Device { during: &'static str, source: wgpu::Error },
+
+    /// The device was lost or destroyed; a new [`Context`](crate::gpu::Context) is needed.
+    #[error("the device was lost while {during}: {reason}")]
+    DeviceLost { during: &'static str, reason: String },
+}
+
+/// The library's result.
+pub type Result<T> = std::result::Result<T, Error>;
+
+fn list(names: &[String]) -> String {
+    if names.is_empty() { "none".to_string() } else { names.join(", ") }
+}

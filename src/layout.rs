@@ -1,0 +1,145 @@
+//! The orders in which the axes of inputs, outputs and weights may stand.
+
+use crate::op::Strides;
+
+/// The order of the axes of input and output. Both have the same.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+pub enum Layout {
+    /// `ncw`, `nchw`, `ncdhw`: PyTorch, ONNX, MXNet.
+    #[default]
+    ChannelsFirst,
+    /// `nwc`, `nhwc`, `ndhwc`: TensorFlow, JAX, WebNN on request.
+    ChannelsLast,
+}
+
+impl Layout {
+    /// The layout in letters, for `rank` spatial axes.
+    pub fn letters(self, rank: usize, batched: bool) -> String {
+        let (n, spatial) = (if batched { "n" } else { "" }, spatial_letters(rank));
+        match self {
+            Layout::ChannelsFirst => format!("{n}c{spatial}"),
+            Layout::ChannelsLast => format!("{n}{spatial}c"),
+        }
+    }
+
+    /// The shape of one item of the batch.
+    pub(crate) fn shape(self, channels: usize, spatial: &[usize]) -> Vec<usize> {
+        match self {
+            Layout::ChannelsFirst => [&[channels], spatial].concat(),
+            Layout::ChannelsLast => [spatial, &[channels]].concat(),
+        }
+    }
+
+    /// The strides of a dense tensor with these extents.
+    pub(crate) fn strides(self, channels: usize, extents: &[usize; 3]) -> Strides {
+        let [d, h, w] = *extents;
+        match self {
+            Layout::ChannelsFirst => {
+                Strides { batch: channels * d * h * w, channel: d * h * w, spatial: [h * w, w, 1] }
+            }
+            Layout::ChannelsLast => {
+                Strides { batch: channels * d * h * w, channel: 1, spatial: [h * w * channels, w * channels, channels] }
+            }
+        }
+    }
+}
+
+/// The order of the weight's axes: `i` stands for all input channels, `o` for the output channels of one group.
+/// In one dimension the letters are `iow`, `woi`, `owi`, `oiw`; in three `iodhw` and so on.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+pub enum WeightLayout {
+    /// `[in_channels, out_channels / groups, h, w]`: PyTorch, ONNX, MXNet.
+    #[default]
+    Iohw,
+    /// `[h, w, out_channels / groups, in_channels]`: TensorFlow, Keras.
+    Hwoi,
+    /// `[out_channels / groups, h, w, in_channels]`: WebNN, TFLite.
+    Ohwi,
+    /// `[out_channels / groups, in_channels, h, w]`: tract, and a convolution's own weight read backwards.
+    Oihw,
+}
+
+/// Distances, in elements, between neighbours of a weight along its axes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct WeightStrides {
+    pub(crate) input: usize,
+    pub(crate) output: usize,
+    pub(crate) spatial: [usize; 3],
+}
+
+impl WeightLayout {
+    /// The layout in letters, for `rank` spatial axes.
+    pub fn letters(self, rank: usize) -> String {
+        let spatial = spatial_letters(rank);
+        match self {
+            WeightLayout::Iohw => format!("io{spatial}"),
+            WeightLayout::Hwoi => format!("{spatial}oi"),
+            WeightLayout::Ohwi => format!("o{spatial}i"),
+            WeightLayout::Oihw => format!("oi{spatial}"),
+        }
+    }
+
+    pub(crate) fn shape(self, input: usize, output: usize, kernel: &[usize]) -> Vec<usize> {
+        match self {
+            WeightLayout::Iohw => [&[input, output], kernel].concat(),
+            WeightLayout::Hwoi => [kernel, &[output, input]].concat(),
+            WeightLayout::Ohwi => [&[output], kernel, &[input]].concat(),
+            WeightLayout::Oihw => [&[output, input], kernel].concat(),
+        }
+    }
+
+    pub(crate) fn strides(self, input: usize, output: usize, kernel: &[usize; 3]) -> WeightStrides {
+        let [d, h, w] = *kernel;
+        let inner = [h * w, w, 1];
+        let outer = |unit: usize| [h * w * unit, w * unit, unit];
+        match self {
+            WeightLayout::Iohw => WeightStrides { input: output * d * h * w, output: d * h * w, spatial: inner },
+            WeightLayout::Hwoi => WeightStrides { input: 1, output: input, spatial: outer(output * input) },
+            WeightLayout::Ohwi => WeightStrides { input: 1, output: d * h * w * input, spatial: outer(input) },
+            WeightLayout::Oihw => WeightStrides { input: d * h * w, output: input * d * h * w, spatial: inner },
+        }
+    }
+}
+
+fn spatial_letters(rank: usize) -> &'static str {
+    &"dhw"[3 - rank..]
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// The strides of a dense array, read off its shape.
+    fn dense(shape: &[usize]) -> Vec<usize> {
+        (0..shape.len()).map(|axis| shape[axis + 1..].iter().product()).collect()
+    }
+
+    #[test]
+    fn strides_agree_with_the_shape_in_letters() {
+        let (i, o, kernel) = (5, 7, [2, 3, 4]);
+        for layout in [WeightLayout::Iohw, WeightLayout::Hwoi, WeightLayout::Ohwi, WeightLayout::Oihw] {
+            let expected = dense(&layout.shape(i, o, &kernel));
+            let strides = layout.strides(i, o, &kernel);
+            for (letter, expected) in layout.letters(3).chars().zip(expected) {
+                let given = match letter {
+                    'i' => strides.input,
+                    'o' => strides.output,
+                    axis => strides.spatial["dhw".find(axis).unwrap()],
+                };
+                assert_eq!(given, expected, "{letter} of {layout:?}");
+            }
+        }
+        for layout in [Layout::ChannelsFirst, Layout::ChannelsLast] {
+            let expected = dense(&[&[9], &layout.shape(i, &kernel)[..]].concat());
+            let strides = layout.strides(i, &kernel);
+            for (letter, expected) in layout.letters(3, true).chars().zip(expected) {
+                let given = match letter {
+                    'n' => strides.batch,
+                    'c' => strides.channel,
+                    axis => strides.spatial["dhw".find(axis).unwrap()],
+                };
+                assert_eq!(given, expected, "{letter} of {layout:?}");
+            }
+        }
+    }
+}

@@ -1,0 +1,178 @@
+//! The phase table: which taps reach which output.
+//!
+//! On one axis, input `i` and tap `k` land on `u = i·s + k·d` of the full output (stride `s`, dilation `d`). Read
+//! backwards: write an output as `u = q·s + r` with the *phase* `r = u mod s`, and let `g = gcd(s, d)`. Then tap `k`
+//! reaches it where `k·d ≡ r (mod s)`, which is
+//!
+//! - no tap where `r mod g ≠ 0`: the output is exactly the bias;
+//! - otherwise the taps `k₀, k₀ + s/g, k₀ + 2s/g, …` below the kernel's size, `k₀` being the least that satisfies it;
+//!   tap `k` reads input `i = q − (k·d − r)/s`.
+//!
+//! So each phase is an ordinary convolution of stride 1 and dilation `d/g` over the input grid: every multiply-add is
+//! useful, and there is no test, modulo or division inside. A tap belongs to exactly one phase.
+
+use crate::op::{Axis, Geometry};
+
+/// The taps that reach one phase of an axis.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Phase {
+    /// `r = u mod stride`.
+    pub residue: usize,
+    /// The first tap, `k₀`.
+    pub first_tap: usize,
+    /// How many taps there are, at least 1.
+    pub taps: usize,
+    /// The first tap reads input `q − first_offset`.
+    pub first_offset: usize,
+}
+
+/// The phases of one axis that any tap reaches. All others hold exactly the bias.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct AxisPhases {
+    /// The stride, which is the number of phases, empty ones included.
+    pub stride: usize,
+    /// Distance between two neighbouring taps of a phase: `stride / gcd(stride, dilation)`.
+    pub tap_step: usize,
+    /// Distance between the inputs that two neighbouring taps read: `dilation / gcd(stride, dilation)`.
+    pub input_step: usize,
+    /// The phases that have taps, in the order of their residues.
+    pub phases: Vec<Phase>,
+}
+
+impl AxisPhases {
+    /// The table of an axis. It has `min(kernel, stride / gcd)` phases, however large the stride.
+    pub fn new(axis: &Axis) -> Self {
+        let Axis { kernel, stride, dilation, .. } = *axis;
+        let g = gcd(stride, dilation);
+        let (tap_step, input_step) = (stride / g, dilation / g);
+        let mut phases: Vec<Phase> = (0..kernel.min(tap_step))
+            .map(|first_tap| {
+                let u = first_tap * dilation;
+                let residue = u % stride;
+                let taps = (kernel - first_tap).div_ceil(tap_step);
+                Phase { residue, first_tap, taps, first_offset: u / stride }
+            })
+            .collect();
+        phases.sort_unstable_by_key(|phase| phase.residue);
+        Self { stride, tap_step, input_step, phases }
+    }
+
+    /// The phase of the full output's coordinate `u` with the quotient `q = ⌊u / stride⌋`; `None` where no tap
+    /// reaches it.
+    pub fn at(&self, u: i64) -> Option<(Phase, i64)> {
+        let stride = self.stride as i64;
+        let (q, residue) = (u.div_euclid(stride), u.rem_euclid(stride) as usize);
+        let index = self.phases.binary_search_by_key(&residue, |phase| phase.residue).ok()?;
+        Some((self.phases[index], q))
+    }
+
+    /// The taps of a phase as `(tap, offset)`: tap `tap` reads input `q − offset`.
+    pub fn taps(&self, phase: Phase) -> impl Iterator<Item = (usize, i64)> + use<> {
+        let (tap_step, input_step) = (self.tap_step, self.input_step);
+        (0..phase.taps).map(move |t| (phase.first_tap + t * tap_step, (phase.first_offset + t * input_step) as i64))
+    }
+}
+
+/// The multiply-adds that reach the output: those of taps that fall outside the input or the output are not counted.
+pub fn useful_multiply_adds(axes: &[Axis; 3], geometry: &Geometry, groups: usize) -> u128 {
+    let spatial: u128 = axes
+        .iter()
+        .zip(geometry.input.iter().zip(&geometry.output))
+        .map(|(axis, (&input, &output))| {
+            // Tap k sends input i to o = i·s + k·d − b: count the i in [0, input) with o in [0, output).
+            let (stride, input, output) = (axis.stride as i64, input as i64, output as i64);
+            (0..axis.kernel as i64)
+                .map(|k| {
+                    let shift = k * axis.dilation as i64 - axis.pad_begin;
+                    let first = (-shift).div_euclid(stride) + i64::from((-shift).rem_euclid(stride) != 0);
+                    let last = (output - 1 - shift).div_euclid(stride);
+                    (last.min(input - 1) - first.max(0) + 1).max(0) as u128
+                })
+                .sum::<u128>()
+        })
+        .product();
+    spatial * geometry.batch as u128 * geometry.in_channels as u128 * (geometry.out_channels / groups) as u128
+}
+
+/// The multiply-adds by which all figures here are measured: every input element times every tap and output channel
+/// of its group, those that padding crops included.
+pub fn effective_multiply_adds(axes: &[Axis; 3], geometry: &Geometry, groups: usize) -> u128 {
+    let taps: u128 = axes.iter().map(|axis| axis.kernel as u128).product();
+    geometry.input_len() as u128 * (geometry.out_channels / groups) as u128 * taps
+}
+
+/// The greatest common divisor.
+pub(crate) fn gcd(a: usize, b: usize) -> usize {
+    if b == 0 { a } else { gcd(b, a % b) }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// The definition: every (tap, input) pair that lands on output `o`, by trying all.
+    fn by_definition(axis: &Axis, input: usize, o: i64) -> Vec<(usize, i64)> {
+        let mut pairs = Vec::new();
+        for k in 0..axis.kernel {
+            for i in 0..input as i64 {
+                if i * axis.stride as i64 + (k * axis.dilation) as i64 - axis.pad_begin == o {
+                    pairs.push((k, i));
+                }
+            }
+        }
+        pairs
+    }
+
+    fn by_table(axis: &Axis, input: usize, o: i64) -> Vec<(usize, i64)> {
+        let table = AxisPhases::new(axis);
+        let Some((phase, q)) = table.at(o + axis.pad_begin) else { return Vec::new() };
+        table.taps(phase).map(|(k, offset)| (k, q - offset)).filter(|&(_, i)| (0..input as i64).contains(&i)).collect()
+    }
+
+    #[test]
+    fn the_table_agrees_with_the_definition_tap_by_tap() {
+        let mut outputs = 0;
+        for stride in 1..=7 {
+            for dilation in 1..=7 {
+                for kernel in 1..=6 {
+                    for (input, pad_begin, pad_end, output_padding) in
+                        [(1, 0, 0, 0), (4, 2, 1, 0), (3, -3, -2, 0), (5, 0, 3, 4), (2, 9, -9, 1)]
+                    {
+                        let axis = Axis { kernel, stride, dilation, pad_begin, pad_end, output_padding };
+                        let Ok(output) = axis.output_extent(0, input) else { continue };
+                        let mut useful = 0;
+                        for o in 0..output as i64 {
+                            let expected = by_definition(&axis, input, o);
+                            assert_eq!(by_table(&axis, input, o), expected, "{axis:?}, input {input}, output {o}");
+                            useful += expected.len() as u128;
+                            outputs += 1;
+                        }
+                        let geometry = Geometry {
+                            batch: 1,
+                            batched: true,
+                            rank: 1,
+                            in_channels: 1,
+                            out_channels: 1,
+                            input: [1, 1, input],
+                            output: [1, 1, output],
+                            layout: crate::Layout::ChannelsFirst,
+                        };
+                        assert_eq!(useful_multiply_adds(&[Axis::UNIT, Axis::UNIT, axis], &geometry, 1), useful);
+                    }
+                }
+            }
+        }
+        assert!(outputs > 10_000, "{outputs} outputs compared");
+    }
+
+    #[test]
+    fn every_tap_belongs_to_one_phase_and_a_huge_stride_costs_nothing() {
+        let axis = Axis { kernel: 9, stride: 1 << 40, dilation: 6, ..Axis::UNIT };
+        let table = AxisPhases::new(&axis);
+        let mut taps: Vec<usize> =
+            table.phases.iter().flat_map(|&phase| table.taps(phase)).map(|(tap, _)| tap).collect();
+        taps.sort_unstable();
+        assert_eq!(taps, (0..9).collect::<Vec<_>>());
+        assert_eq!(table.at(7), None, "7 is no multiple of gcd(stride, dilation) = 2");
+    }
+}

@@ -1,0 +1,148 @@
+//! The comparator: how far a result is off, as a share of how far it may be.
+
+use super::Sums;
+use crate::activation::Activation;
+use crate::error::{Error, Result};
+use crate::op::Geometry;
+use crate::tensor::{DType, Tensor};
+
+/// What the reference expects of a result, element by element.
+#[derive(Clone, Debug)]
+pub struct Expected {
+    shape: Vec<usize>,
+    value: Vec<f64>,
+    products: Vec<u32>,
+    magnitude: Vec<f64>,
+    activation: Activation,
+    channel_stride: usize,
+    channels: usize,
+}
+
+/// How a result compares with what was expected.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Comparison {
+    /// The largest error as a share of its bound: at most 1 where the result is right. Infinite where a value is
+    /// missing, is NaN where it must not be, or is off where no error is allowed.
+    pub worst_share: f64,
+    /// The largest absolute error among finite values.
+    pub worst_error: f64,
+    /// The flat index of the element with the largest share.
+    pub worst_index: usize,
+    /// How many elements are beyond their bound.
+    pub beyond: usize,
+    /// How many elements are not the nearest number of their type to the expected value: 0 means bit for bit.
+    pub inexact: usize,
+}
+
+impl Comparison {
+    /// Whether every element is within its bound.
+    pub fn passed(&self) -> bool {
+        self.beyond == 0
+    }
+}
+
+impl Expected {
+    pub(super) fn new(geometry: &Geometry, activation: Activation, value: Vec<f64>, sums: Sums) -> Self {
+        Self {
+            shape: geometry.output_shape(),
+            value,
+            products: sums.products,
+            magnitude: sums.magnitude,
+            activation,
+            channel_stride: geometry.output_strides().channel,
+            channels: geometry.out_channels,
+        }
+    }
+
+    /// The output's shape.
+    pub fn shape(&self) -> &[usize] {
+        &self.shape
+    }
+
+    /// The expected values.
+    pub fn value(&self) -> &[f64] {
+        &self.value
+    }
+
+    /// The number of products summed for each output, the bias counted as one.
+    pub fn products(&self) -> &[u32] {
+        &self.products
+    }
+
+    /// The sum of the products' magnitudes for each output, the bias included.
+    pub fn magnitude(&self) -> &[f64] {
+        &self.magnitude
+    }
+
+    pub(super) fn into_shape_and_value(self) -> (Vec<usize>, Vec<f64>) {
+        (self.shape, self.value)
+    }
+
+    /// The largest error an element may have where it is computed in f32 and stored as `dtype` (f64: computed in it).
+    ///
+    /// `n·ε·Σ|x·w|`, the standard bound for a sum of `n` products in any order, with ε = 2⁻²³: WGSL does not fix the
+    /// rounding mode, so an operation may err by a whole unit in the last place. An activation multiplies it by its
+    /// Lipschitz constant and adds the error of its own evaluation; f16 storage adds its rounding. Denormal numbers
+    /// may be flushed to zero.
+    pub fn bound(&self, index: usize, dtype: DType) -> f64 {
+        let channel = index / self.channel_stride % self.channels;
+        let (value, products) = (self.value[index], f64::from(self.products[index]));
+        let sum = |epsilon: f64, tiny: f64| {
+            let linear = products * (epsilon * self.magnitude[index] + tiny);
+            self.activation.lipschitz(channel) * linear
+                + self.activation.evaluation_error(value) * epsilon / f64::from(f32::EPSILON)
+        };
+        match dtype {
+            // The reference itself errs as much as the result.
+            DType::F64 => 2.0 * sum(f64::EPSILON, f64::MIN_POSITIVE),
+            DType::F32 | DType::Bf16 => sum(f64::from(f32::EPSILON), f64::from(f32::MIN_POSITIVE)),
+            DType::F16 => {
+                sum(f64::from(f32::EPSILON), f64::from(f32::MIN_POSITIVE))
+                    + value.abs() / 2048.0
+                    + 1.0 / f64::from(1 << 24)
+            }
+        }
+    }
+
+    /// Compares a result with the expected values.
+    ///
+    /// # Errors
+    /// [`Error::Shape`] where the shapes differ.
+    pub fn compare(&self, got: &Tensor) -> Result<Comparison> {
+        if got.shape() != self.shape {
+            return Err(Error::Shape {
+                what: "compared output",
+                given: got.shape().to_vec(),
+                expected: format!("{:?}", self.shape),
+            });
+        }
+        let dtype = got.dtype();
+        let nearest = Tensor::new(self.shape.clone(), crate::Data::F64(self.value.clone()))?.cast(dtype).to_f64();
+        let mut comparison = Comparison { worst_share: 0.0, worst_error: 0.0, worst_index: 0, beyond: 0, inexact: 0 };
+        for (index, (&nearest, got)) in nearest.iter().zip(got.to_f64()).enumerate() {
+            if nearest == got || nearest.is_nan() && got.is_nan() {
+                continue;
+            }
+            comparison.inexact += 1;
+            let error = (got - self.value[index]).abs();
+            let share = if error.is_finite() {
+                comparison.worst_error = comparison.worst_error.max(error);
+                error / self.bound(index, dtype)
+            } else if self.magnitude[index] > f64::from(f32::MAX) && dtype != DType::F64 {
+                // A sum of products beyond f32's range may overflow on its way.
+                0.0
+            } else {
+                f64::INFINITY
+            };
+            // A bound of 0 makes the share infinite, or NaN where a bound is itself NaN.
+            if !(share <= 1.0) {
+                comparison.beyond += 1;
+            }
+            if !(share <= comparison.worst_share) {
+                comparison.worst_share = if share.is_nan() { f64::INFINITY } else { share };
+                comparison.worst_index = index;
+            }
+        }
+        Ok(comparison)
+    }
+}

@@ -1,0 +1,128 @@
+//! The oracle: transposed convolution as it is defined, by scattering, in f64.
+//!
+//! Each input element multiplies the whole kernel and adds the result to the output where it lands. Nothing here uses
+//! the [phase table](crate::phase): the backends gather, the reference scatters, so that a mistake in an index is
+//! unlikely to be made twice. Beside each value it keeps the number of products and the sum of their magnitudes, from
+//! which [`Expected::compare`] derives how far a backend may be off.
+
+mod adjoint;
+mod compare;
+
+pub use adjoint::{Matrix, conv, matrix};
+pub use compare::{Comparison, Expected};
+
+use crate::error::Result;
+use crate::op::{Axis, ConvTranspose, Geometry};
+use crate::tensor::{DType, Data, Tensor};
+
+/// One product on an axis: this input element times this tap lands on this output element.
+#[derive(Clone, Copy)]
+struct Landing {
+    input: usize,
+    tap: usize,
+    output: usize,
+}
+
+/// All products of an axis, in the order of inputs, then taps; those that padding crops are left out.
+fn landings(axis: &Axis, input: usize, output: usize) -> Vec<Landing> {
+    let mut landings = Vec::new();
+    for i in 0..input {
+        for tap in 0..axis.kernel {
+            let o = (i * axis.stride + tap * axis.dilation) as i64 - axis.pad_begin;
+            if (0..output as i64).contains(&o) {
+                landings.push(Landing { input: i, tap, output: o as usize });
+            }
+        }
+    }
+    landings
+}
+
+/// The transposed convolution of `input` with `weight`, plus `bias`, through the activation, in f64.
+///
+/// Shapes: `input` as [`ConvTranspose::at`] takes it, `weight` of [`ConvTranspose::weight_shape`], `bias` of
+/// `[out_channels]`; any [`DType`], converted to f64 exactly. The tests' judge: right, single-threaded and slow (about
+/// 2·10⁸ multiply-adds a second).
+///
+/// # Errors
+/// Shapes that do not fit the operation.
+pub fn conv_transpose(op: &ConvTranspose, input: &Tensor, weight: &Tensor, bias: Option<&Tensor>) -> Result<Expected> {
+    op.check_parameters(weight.shape(), bias.map(Tensor::shape))?;
+    let geometry = op.at(input.shape())?;
+    let mut sums = Sums::new(&geometry);
+    scatter(op, &geometry, &input.to_f64(), &weight.to_f64(), &mut sums);
+    let bias = bias.map(Tensor::to_f64);
+    let channel_stride = geometry.output_strides().channel;
+    for (index, value) in sums.value.iter_mut().enumerate() {
+        let channel = index / channel_stride % geometry.out_channels;
+        if let Some(bias) = &bias {
+            *value += bias[channel];
+            sums.magnitude[index] += bias[channel].abs();
+            sums.products[index] += 1;
+        }
+    }
+    let value = sums
+        .value
+        .iter()
+        .enumerate()
+        .map(|(index, &sum)| op.activation().apply(index / channel_stride % geometry.out_channels, sum))
+        .collect();
+    Ok(Expected::new(&geometry, op.activation().clone(), value, sums))
+}
+
+/// As [`conv_transpose`], with the result as a tensor of the input's element type (bf16 gives f32): the reference as
+/// a backend.
+///
+/// # Errors
+/// As [`conv_transpose`].
+pub fn run(op: &ConvTranspose, input: &Tensor, weight: &Tensor, bias: Option<&Tensor>) -> Result<Tensor> {
+    let expected = conv_transpose(op, input, weight, bias)?;
+    let dtype = if input.dtype() == DType::Bf16 { DType::F32 } else { input.dtype() };
+    let (shape, value) = expected.into_shape_and_value();
+    Ok(Tensor::new(shape, Data::F64(value))?.cast(dtype))
+}
+
+/// What the scatter accumulates for each output element, before bias and activation are in.
+struct Sums {
+    value: Vec<f64>,
+    magnitude: Vec<f64>,
+    products: Vec<u32>,
+}
+
+impl Sums {
+    fn new(geometry: &Geometry) -> Self {
+        let len = geometry.output_len();
+        Self { value: vec![0.0; len], magnitude: vec![0.0; len], products: vec![0; len] }
+    }
+}
+
+fn scatter(op: &ConvTranspose, geometry: &Geometry, x: &[f64], w: &[f64], sums: &mut Sums) {
+    let axes = op.axes3();
+    let [lz, ly, lx] = [0, 1, 2].map(|a| landings(&axes[a], geometry.input[a], geometry.output[a]));
+    let (xs, ys) = (geometry.input_strides(), geometry.output_strides());
+    let (in_group, out_group) = (op.in_channels() / op.groups(), op.out_channels() / op.groups());
+    let ws = op.weight_layout().strides(op.in_channels(), out_group, &axes.map(|axis| axis.kernel));
+    for n in 0..geometry.batch {
+        for ci in 0..op.in_channels() {
+            for o in 0..out_group {
+                let co = ci / in_group * out_group + o;
+                let x0 = n * xs.batch + ci * xs.channel;
+                let y0 = n * ys.batch + co * ys.channel;
+                let w0 = ci * ws.input + o * ws.output;
+                for z in &lz {
+                    for y in &ly {
+                        let x1 = x0 + z.input * xs.spatial[0] + y.input * xs.spatial[1];
+                        let y1 = y0 + z.output * ys.spatial[0] + y.output * ys.spatial[1];
+                        let w1 = w0 + z.tap * ws.spatial[0] + y.tap * ws.spatial[1];
+                        for l in &lx {
+                            let product = x[x1 + l.input * xs.spatial[2]] * w[w1 + l.tap * ws.spatial[2]];
+                            let at = y1 + l.output * ys.spatial[2];
+                            sums.value[at] += product;
+                            sums.magnitude[at] += product.abs();
+                            sums.products[at] += 1;
+                        }
+                    }
+                }
+            }
+        }
+    }
+}
