@@ -132,7 +132,7 @@ impl Activation {
         }
     }
 
-    /// The error of a single-precision evaluation of the function itself, for a value near `y`: WGSL grants `exp` an
+    /// The error of a single-precision evaluation of the function itself, at the argument `y`: WGSL grants `exp` an
     /// error of 3 + 2·|x| ulp, and the GPU's erf is an approximation with an absolute error of 1.5e-7.
     pub(crate) fn evaluation_error(&self, y: f64) -> f64 {
         let ulp = f64::from(f32::EPSILON);

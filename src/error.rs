@@ -4,6 +4,7 @@ use crate::tensor::DType;
 
 /// Why an operation, a tensor or a device was refused.
 #[derive(Debug, thiserror::Error)]
+#[allow(missing_docs, reason = "each message names its fields")]
 #[non_exhaustive]
 pub enum Error {
     /// A list with one value for each spatial axis has the wrong length.

@@ -2,9 +2,11 @@
 
 pub mod activation;
 pub mod error;
+pub mod gpu;
 pub mod layout;
 pub mod op;
 pub mod phase;
+pub mod plan;
 pub mod reference;
 pub mod tensor;
 
@@ -12,5 +14,6 @@ pub use activation::Activation;
 pub use error::{Error, Result};
 pub use layout::{Layout, WeightLayout};
 pub use op::{Axis, ConvTranspose, Geometry, OutputPaddingPolicy};
+pub use plan::{DeviceProfile, Plan, Storage};
 pub use tensor::{DType, Data, Tensor};
 pub use wgpu;

@@ -1,0 +1,165 @@
+//! A device with what upconv keeps on it: the compiled pipelines.
+
+use super::adapter::{AdapterRequest, describe};
+use super::shader::{self, Variant};
+use crate::error::{Error, Result};
+use crate::plan::DeviceProfile;
+use std::collections::HashMap;
+use std::fmt;
+use std::sync::{Arc, Mutex, PoisonError};
+use wgpu::{Adapter, ComputePipeline, Device, DeviceDescriptor, ErrorFilter, Features, Queue};
+
+/// A device and its queue, the caller's own or one made here. Cheap to clone; clones share their pipelines.
+#[derive(Clone)]
+pub struct Context {
+    inner: Arc<Inner>,
+}
+
+struct Inner {
+    device: Device,
+    queue: Queue,
+    profile: DeviceProfile,
+    pipelines: Mutex<HashMap<Variant, ComputePipeline>>,
+}
+
+impl fmt::Debug for Context {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Context").field("adapter", &self.adapter_name()).finish_non_exhaustive()
+    }
+}
+
+/// Features that are used where a device has them; none is needed.
+const WELCOME: Features = Features::SHADER_F16.union(Features::TIMESTAMP_QUERY);
+
+impl Context {
+    /// Uses the caller's device. Its limits and features are respected; WebGPU's default limits suffice, and no
+    /// feature is needed.
+    pub fn new(device: Device, queue: Queue) -> Self {
+        let limits = device.limits();
+        let profile = DeviceProfile {
+            max_binding: limits.max_storage_buffer_binding_size,
+            max_buffer: limits.max_buffer_size,
+            max_workgroups: limits.max_compute_workgroups_per_dimension,
+            binding_alignment: limits.min_storage_buffer_offset_alignment.into(),
+            f16: device.features().contains(Features::SHADER_F16),
+            ..DeviceProfile::default()
+        };
+        Self::with_profile(device, queue, profile)
+    }
+
+    /// As [`Context::new`], with limits of the caller's choice: lower ones cut the work into more dispatches, with
+    /// the same bits as result. Higher ones than the device's are the caller's mistake, and wgpu's to report.
+    pub fn with_profile(device: Device, queue: Queue, profile: DeviceProfile) -> Self {
+        Self { inner: Arc::new(Inner { device, queue, profile, pipelines: Mutex::default() }) }
+    }
+
+    /// Makes a device on the best adapter that answers the request, with the adapter's own limits.
+    ///
+    /// # Errors
+    /// [`Error::NoAdapter`] naming the adapters that are here, [`Error::NoDevice`] where the adapter refuses.
+    pub async fn request_async(request: &AdapterRequest) -> Result<Self> {
+        Self::from_adapter_async(&request.find().await?).await
+    }
+
+    /// Makes a device on this adapter, with the adapter's own limits.
+    ///
+    /// # Errors
+    /// [`Error::NoDevice`] where the adapter refuses.
+    pub async fn from_adapter_async(adapter: &Adapter) -> Result<Self> {
+        let descriptor = DeviceDescriptor {
+            label: Some("upconv"),
+            required_features: adapter.features() & WELCOME,
+            required_limits: adapter.limits(),
+            ..DeviceDescriptor::default()
+        };
+        match adapter.request_device(&descriptor).await {
+            Ok((device, queue)) => Ok(Self::new(device, queue)),
+            Err(source) => Err(Error::NoDevice { adapter: describe(adapter), source }),
+        }
+    }
+
+    /// [`Context::request_async`], waiting for it.
+    ///
+    /// # Errors
+    /// As [`Context::request_async`].
+    #[cfg(not(target_family = "wasm"))]
+    pub fn request(request: &AdapterRequest) -> Result<Self> {
+        super::block_on(Self::request_async(request))
+    }
+
+    /// [`Context::from_adapter_async`], waiting for it.
+    ///
+    /// # Errors
+    /// As [`Context::from_adapter_async`].
+    #[cfg(not(target_family = "wasm"))]
+    pub fn from_adapter(adapter: &Adapter) -> Result<Self> {
+        super::block_on(Self::from_adapter_async(adapter))
+    }
+
+    /// The device.
+    pub fn device(&self) -> &Device {
+        &self.inner.device
+    }
+
+    /// The queue.
+    pub fn queue(&self) -> &Queue {
+        &self.inner.queue
+    }
+
+    /// What plans know of the device.
+    pub fn profile(&self) -> &DeviceProfile {
+        &self.inner.profile
+    }
+
+    /// The adapter in one line: its name, backend, kind and driver.
+    pub fn adapter_name(&self) -> String {
+        let info = self.inner.device.adapter_info();
+        format!("{} ({}, {:?}, {} {})", info.name, info.backend, info.device_type, info.driver, info.driver_info)
+    }
+
+    /// How many pipelines have been compiled so far.
+    pub fn pipeline_count(&self) -> usize {
+        self.inner.pipelines.lock().unwrap_or_else(PoisonError::into_inner).len()
+    }
+
+    /// The pipeline of a variant, compiled at its first use.
+    pub(super) fn pipeline(&self, variant: &Variant) -> Result<ComputePipeline> {
+        let mut pipelines = self.inner.pipelines.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(pipeline) = pipelines.get(variant) {
+            return Ok(pipeline.clone());
+        }
+        let pipeline = self.checked("compiling a kernel", || shader::compile(self.device(), variant))?;
+        pipelines.insert(variant.clone(), pipeline.clone());
+        Ok(pipeline)
+    }
+
+    /// Runs wgpu calls and turns what the device reports of them into our error.
+    ///
+    /// In a browser the report arrives later than a call that does not wait can return; there it goes to wgpu's
+    /// handler of uncaptured errors.
+    pub(super) fn checked<T>(&self, during: &'static str, calls: impl FnOnce() -> T) -> Result<T> {
+        #[cfg(target_family = "wasm")]
+        {
+            let _ = during;
+            Ok(calls())
+        }
+        #[cfg(not(target_family = "wasm"))]
+        {
+            let scopes = [ErrorFilter::Validation, ErrorFilter::OutOfMemory, ErrorFilter::Internal]
+                .map(|filter| self.device().push_error_scope(filter));
+            let value = calls();
+            let mut reported = None;
+            // The scopes are a stack: the last one pushed is popped first.
+            for scope in scopes.into_iter().rev() {
+                reported = super::block_on(scope.pop()).or(reported);
+            }
+            match reported {
+                None => Ok(value),
+                Some(source) => Err(Error::Device { during, source }),
+            }
+        }
+    }
+}
+
+#[cfg(target_family = "wasm")]
+const _: Option<ErrorFilter> = None;

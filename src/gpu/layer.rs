@@ -1,0 +1,245 @@
+//! An operation with its weights on a device: packed once, prepared for a shape, bound to buffers, recorded.
+
+use super::context::Context;
+use super::gather::{Params, pack};
+use super::shader::Variant;
+use super::transfer::{Download, storage_for};
+use crate::error::{Error, Result};
+use crate::op::{ConvTranspose, Geometry};
+use crate::plan::{Plan, Storage, Window, plan};
+use crate::tensor::{DType, Tensor};
+use std::sync::Arc;
+use wgpu::{
+    BindGroup, BindGroupDescriptor, BindGroupEntry, BindingResource, Buffer, BufferBinding, BufferSize, BufferSlice,
+    BufferUsages, CommandEncoder, ComputePass, ComputePassDescriptor, ComputePipeline,
+};
+
+/// A transposed convolution with its weights on a device. Cheap to clone; usable from many threads.
+#[derive(Clone, Debug)]
+pub struct Layer {
+    inner: Arc<Inner>,
+}
+
+#[derive(Debug)]
+struct Inner {
+    context: Context,
+    op: ConvTranspose,
+    weights: Buffer,
+}
+
+/// A layer planned for one input shape.
+#[derive(Clone, Debug)]
+pub struct Prepared {
+    layer: Layer,
+    geometry: Geometry,
+    plan: Plan,
+    pipeline: ComputePipeline,
+}
+
+/// A prepared layer with the caller's buffers.
+#[derive(Clone, Debug)]
+pub struct Bound {
+    pipeline: ComputePipeline,
+    dispatches: Vec<(BindGroup, [u32; 2])>,
+}
+
+impl Layer {
+    /// Packs the weights onto the device.
+    ///
+    /// `weight` has [`ConvTranspose::weight_shape`], `bias` `[out_channels]`; any [`DType`], converted to f32.
+    ///
+    /// # Errors
+    /// Shapes that do not fit the operation, [`Error::Limit`] for weights beyond the device's largest buffer,
+    /// [`Error::Device`].
+    pub fn new(context: &Context, op: &ConvTranspose, weight: &Tensor, bias: Option<&Tensor>) -> Result<Self> {
+        let packed = pack(op, weight, bias)?;
+        let weights = context.upload_bytes("upconv weights", bytemuck::cast_slice(&packed))?;
+        Ok(Self { inner: Arc::new(Inner { context: context.clone(), op: op.clone(), weights }) })
+    }
+
+    /// The operation.
+    pub fn op(&self) -> &ConvTranspose {
+        &self.inner.op
+    }
+
+    /// The device.
+    pub fn context(&self) -> &Context {
+        &self.inner.context
+    }
+
+    /// Plans the layer for an input shape, in the order of the operation's layout, and compiles its kernel.
+    ///
+    /// # Errors
+    /// What [`ConvTranspose::at`] and [`plan`] refuse, [`Error::Device`].
+    pub fn prepare(&self, input_shape: &[usize], storage: Storage) -> Result<Prepared> {
+        let Inner { context, op, .. } = &*self.inner;
+        let geometry = op.at(input_shape)?;
+        let plan = plan(op, &geometry, storage, context.profile())?;
+        let pipeline = context.pipeline(&Variant::gather(storage, op.activation(), plan.scratch > 0))?;
+        Ok(Prepared { layer: self.clone(), geometry, plan, pipeline })
+    }
+
+    /// Uploads the input, computes, and reads the output back.
+    ///
+    /// The output has the input's element type; f16 is stored as f32 on devices without `SHADER_F16`, and bf16 gives
+    /// f32.
+    ///
+    /// # Errors
+    /// What [`Layer::prepare`] refuses, [`Error::DType`] for f64, [`Error::Limit`] for tensors beyond the device's
+    /// largest buffer, [`Error::Device`], [`Error::DeviceLost`].
+    #[cfg(not(target_family = "wasm"))]
+    pub fn run(&self, input: &Tensor) -> Result<Tensor> {
+        let (download, dtype) = self.start(input)?;
+        Ok(download.wait(&self.inner.context)?.cast(dtype))
+    }
+
+    /// [`Layer::run`] as a future. The device must be polled meanwhile, as for every `map_async` of wgpu; a browser
+    /// does so by itself.
+    ///
+    /// # Errors
+    /// As [`Layer::run`].
+    pub async fn run_async(&self, input: &Tensor) -> Result<Tensor> {
+        let (download, dtype) = self.start(input)?;
+        Ok(download.finish().await?.cast(dtype))
+    }
+
+    fn start(&self, input: &Tensor) -> Result<(Download, DType)> {
+        let context = &self.inner.context;
+        let storage = storage_for(input.dtype(), context)?;
+        let prepared = self.prepare(input.shape(), storage)?;
+        let x = context.upload(input, storage)?;
+        let y =
+            context.buffer("upconv output", prepared.output_bytes(), BufferUsages::STORAGE | BufferUsages::COPY_SRC)?;
+        let mut encoder = context.device().create_command_encoder(&Default::default());
+        prepared.encode(&mut encoder, x.slice(..), y.slice(..))?;
+        context.checked("running a layer", || context.queue().submit([encoder.finish()]))?;
+        let download = context.start_download(&y, &prepared.geometry.output_shape(), storage)?;
+        let dtype = if input.dtype() == DType::Bf16 { DType::F32 } else { input.dtype() };
+        Ok((download, dtype))
+    }
+}
+
+impl Prepared {
+    /// The sizes.
+    pub fn geometry(&self) -> &Geometry {
+        &self.geometry
+    }
+
+    /// What was decided.
+    pub fn plan(&self) -> &Plan {
+        &self.plan
+    }
+
+    /// The bytes the input buffer must have.
+    pub fn input_bytes(&self) -> u64 {
+        bytes(self.geometry.input_len(), self.plan.storage)
+    }
+
+    /// The bytes the output buffer must have.
+    pub fn output_bytes(&self) -> u64 {
+        bytes(self.geometry.output_len(), self.plan.storage)
+    }
+
+    /// Binds the caller's buffers: two different ones, with usage STORAGE, from offsets that are multiples of the
+    /// device's `min_storage_buffer_offset_alignment`, holding at least [`input_bytes`](Self::input_bytes) and
+    /// [`output_bytes`](Self::output_bytes).
+    ///
+    /// # Errors
+    /// [`Error::Buffer`] saying which of this does not hold, [`Error::Device`].
+    pub fn bind(&self, input: BufferSlice<'_>, output: BufferSlice<'_>) -> Result<Bound> {
+        let Inner { context, op, weights } = &*self.layer.inner;
+        self.check("input", &input, self.input_bytes())?;
+        self.check("output", &output, self.output_bytes())?;
+        if input.buffer() == output.buffer() {
+            let problem = "is the input's buffer too; wgpu tracks each buffer as a whole, so it must be another".into();
+            return Err(Error::Buffer { what: "output", problem });
+        }
+        let params: Vec<Params> =
+            self.plan.dispatches.iter().map(|dispatch| Params::new(op, &self.geometry, &self.plan, dispatch)).collect();
+        let slot = (size_of::<Params>() as u64)
+            .next_multiple_of(context.device().limits().min_uniform_buffer_offset_alignment.into());
+        let mut uniforms = vec![0; slot as usize * params.len()];
+        for (slot, params) in uniforms.chunks_mut(slot as usize).zip(&params) {
+            slot[..size_of::<Params>()].copy_from_slice(bytemuck::bytes_of(params));
+        }
+        let uniform = context.buffer(
+            "upconv parameters",
+            uniforms.len() as u64,
+            BufferUsages::UNIFORM | BufferUsages::COPY_DST,
+        )?;
+        context.queue().write_buffer(&uniform, 0, &uniforms);
+        let scratch = match self.plan.scratch {
+            0 => None,
+            size => Some(context.buffer("upconv sums", size, BufferUsages::STORAGE)?),
+        };
+        let layout = self.pipeline.get_bind_group_layout(0);
+        let dispatches = context.checked("binding buffers", || {
+            let bind = |(index, dispatch): (usize, &crate::plan::Dispatch)| {
+                let mut entries = vec![
+                    entry(0, &uniform, Window { offset: index as u64 * slot, size: size_of::<Params>() as u64 }),
+                    entry(1, input.buffer(), shifted(dispatch.input, &input)),
+                    entry(2, weights, dispatch.weights),
+                    entry(3, output.buffer(), shifted(dispatch.output, &output)),
+                ];
+                if let Some(scratch) = &scratch {
+                    entries.push(entry(4, scratch, Window { offset: 0, size: self.plan.scratch }));
+                }
+                let descriptor =
+                    BindGroupDescriptor { label: Some("upconv layer"), layout: &layout, entries: &entries };
+                (context.device().create_bind_group(&descriptor), dispatch.workgroups)
+            };
+            self.plan.dispatches.iter().enumerate().map(bind).collect()
+        })?;
+        Ok(Bound { pipeline: self.pipeline.clone(), dispatches })
+    }
+
+    /// [`bind`](Self::bind) and [`Bound::encode`] in a pass of its own.
+    ///
+    /// # Errors
+    /// As [`bind`](Self::bind).
+    pub fn encode(&self, encoder: &mut CommandEncoder, input: BufferSlice<'_>, output: BufferSlice<'_>) -> Result<()> {
+        let bound = self.bind(input, output)?;
+        let descriptor = ComputePassDescriptor { label: Some("upconv layer"), timestamp_writes: None };
+        bound.encode(&mut encoder.begin_compute_pass(&descriptor));
+        Ok(())
+    }
+
+    fn check(&self, what: &'static str, slice: &BufferSlice<'_>, needed: u64) -> Result<()> {
+        let problem = if slice.size() < needed {
+            format!("{} bytes given, but {needed} needed", slice.size())
+        } else if slice.offset() % self.layer.inner.context.profile().binding_alignment != 0 {
+            let alignment = self.layer.inner.context.profile().binding_alignment;
+            format!("offset {} is no multiple of the device's alignment {alignment}", slice.offset())
+        } else if !slice.buffer().usage().contains(BufferUsages::STORAGE) {
+            format!("usage {:?} lacks STORAGE", slice.buffer().usage())
+        } else {
+            return Ok(());
+        };
+        Err(Error::Buffer { what, problem })
+    }
+}
+
+impl Bound {
+    /// Records the dispatches. Nothing is submitted, copied or read back.
+    pub fn encode(&self, pass: &mut ComputePass<'_>) {
+        pass.set_pipeline(&self.pipeline);
+        for (bind_group, [x, y]) in &self.dispatches {
+            pass.set_bind_group(0, bind_group, &[]);
+            pass.dispatch_workgroups(*x, *y, 1);
+        }
+    }
+}
+
+fn bytes(elements: usize, storage: Storage) -> u64 {
+    (elements as u64 * storage.size()).next_multiple_of(4).max(4)
+}
+
+fn shifted(window: Window, slice: &BufferSlice<'_>) -> Window {
+    Window { offset: window.offset + slice.offset(), ..window }
+}
+
+fn entry(binding: u32, buffer: &Buffer, window: Window) -> BindGroupEntry<'_> {
+    let resource =
+        BindingResource::Buffer(BufferBinding { buffer, offset: window.offset, size: BufferSize::new(window.size) });
+    BindGroupEntry { binding, resource }
+}

@@ -1,0 +1,34 @@
+//! Everything that touches a device: contexts, packed weights, pipelines, encoding and readback.
+//!
+//! [`Layer::run`] is the convenience: upload, dispatch, read back. Inside an application that already has a device, a
+//! layer is prepared for a shape, bound to the caller's buffers, and recorded into the caller's pass:
+//!
+//! ```no_run
+//! # fn example(device: upconv::wgpu::Device, queue: upconv::wgpu::Queue, input: upconv::wgpu::Buffer,
+//! #     output: upconv::wgpu::Buffer, op: upconv::ConvTranspose, weight: upconv::Tensor,
+//! #     mut pass: upconv::wgpu::ComputePass<'_>) -> upconv::Result<()> {
+//! let context = upconv::gpu::Context::new(device, queue);
+//! let layer = upconv::gpu::Layer::new(&context, &op, &weight, None)?;
+//! let prepared = layer.prepare(&[1, 64, 128, 128], upconv::Storage::F32)?;
+//! let bound = prepared.bind(input.slice(..), output.slice(..))?;
+//! bound.encode(&mut pass);
+//! # Ok(())
+//! # }
+//! ```
+
+mod adapter;
+mod context;
+mod gather;
+mod layer;
+mod shader;
+mod transfer;
+
+pub use adapter::{AdapterRequest, adapters};
+pub use context::Context;
+pub use layer::{Bound, Layer, Prepared};
+
+/// Waits for a future where blocking is possible: everywhere but in a browser.
+#[cfg(not(target_family = "wasm"))]
+pub(crate) fn block_on<F: Future>(future: F) -> F::Output {
+    pollster::block_on(future)
+}
