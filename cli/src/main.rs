@@ -1,2 +1,5 @@
 //! The program.
+mod atomic;
+mod picture;
+
 fn main() {}

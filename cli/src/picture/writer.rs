@@ -1,0 +1,139 @@
+//! Writing.
+
+use std::borrow::Cow;
+
+use anyhow::{Result, anyhow, ensure};
+
+use super::convert::{Sample, flatten, narrow};
+use super::png_stream::PngStream;
+use super::whole::Whole;
+use super::{Depth, Format, Rgb, Rows, Shape};
+use crate::atomic::AtomicFile;
+
+/// How a picture is stored.
+#[derive(Debug)]
+pub(super) struct Encoding {
+    pub(super) format: Format,
+    pub(super) written: Shape,
+    pub(super) icc: Option<Vec<u8>>,
+    pub(super) quality: u8,
+}
+
+/// Takes the rows of a picture, from the top, and writes them.
+///
+/// Dropped before [`finish`](Writer::finish), it leaves nothing behind and an existing file
+/// untouched.
+pub(crate) struct Writer {
+    given: Shape,
+    flatten: Option<Rgb>,
+    written: Shape,
+    rows: u32,
+    sink: Sink,
+}
+
+enum Sink {
+    Png(Box<PngStream>),
+    Jpeg(Whole),
+    WebP(Whole),
+}
+
+impl Writer {
+    pub(super) fn start(
+        file: AtomicFile,
+        given: Shape,
+        flatten: Option<Rgb>,
+        encoding: Encoding,
+    ) -> Result<Self> {
+        let written = encoding.written;
+        let sink = match encoding.format {
+            Format::Png => Sink::Png(Box::new(PngStream::start(file, encoding)?)),
+            Format::Jpeg => Sink::Jpeg(Whole::start(file, encoding)?),
+            Format::WebP => Sink::WebP(Whole::start(file, encoding)?),
+        };
+        Ok(Self {
+            given,
+            flatten,
+            written,
+            rows: 0,
+            sink,
+        })
+    }
+
+    /// Takes the next rows: any number of complete ones, of the colour and the depth that the
+    /// target was planned with.
+    pub(crate) fn rows(&mut self, band: Rows<'_>) -> Result<()> {
+        let row = self.given.row_samples();
+        ensure!(
+            band.depth() == self.given.depth,
+            "the rows have {} bits a sample, the picture {}",
+            band.depth().bits(),
+            self.given.depth.bits()
+        );
+        ensure!(
+            band.len().is_multiple_of(row),
+            "{} samples are no whole number of rows of {row}",
+            band.len()
+        );
+        let rows = u64::from(self.rows) + (band.len() / row) as u64;
+        self.rows = u32::try_from(rows)
+            .ok()
+            .filter(|&rows| rows <= self.given.height)
+            .ok_or_else(|| {
+                anyhow!(
+                    "{rows} rows were given of a picture of {}",
+                    self.given.height
+                )
+            })?;
+
+        match band {
+            Rows::Eight(samples) => {
+                let samples = self.flattened(samples);
+                self.sink.push(&samples)
+            }
+            Rows::Sixteen(samples) => {
+                let samples = self.flattened(samples);
+                let samples = samples.iter().copied();
+                let bytes: Vec<u8> = match self.written.depth {
+                    Depth::Eight => samples.map(narrow).collect(),
+                    Depth::Sixteen => samples.flat_map(u16::to_be_bytes).collect(),
+                };
+                self.sink.push(&bytes)
+            }
+        }
+    }
+
+    /// Ends the picture and puts the file in its place, if all rows came.
+    pub(crate) fn finish(self) -> Result<()> {
+        ensure!(
+            self.rows == self.given.height,
+            "{} rows were given of a picture of {}",
+            self.rows,
+            self.given.height
+        );
+        let file = match self.sink {
+            Sink::Png(stream) => stream.finish()?,
+            Sink::Jpeg(whole) => whole.finish_jpeg()?,
+            Sink::WebP(whole) => whole.finish_webp()?,
+        };
+        file.commit()
+    }
+
+    fn flattened<'a, T: Sample>(&self, band: &'a [T]) -> Cow<'a, [T]> {
+        match self.flatten {
+            Some(over) => flatten(band, self.given.colour, over, self.written.colour).into(),
+            None => band.into(),
+        }
+    }
+}
+
+impl Sink {
+    fn push(&mut self, bytes: &[u8]) -> Result<()> {
+        match self {
+            Self::Png(stream) => stream.push(bytes),
+            Self::Jpeg(whole) | Self::WebP(whole) => {
+                whole.push(bytes);
+                Ok(())
+            }
+        }
+    }
+}
