@@ -47,14 +47,9 @@ impl AtomicFile {
         let folder = folder_of(&path);
         ensure!(folder.exists(), "there is no folder {}", folder.display());
         ensure!(folder.is_dir(), "{} is not a folder", folder.display());
-        let file = create_in(folder)
-            .map_err(|e| anyhow!("cannot create a file in {}: {}", folder.display(), e.kind()))?;
-        Ok(Self {
-            path,
-            no_clobber,
-            file: BufWriter::with_capacity(1 << 16, file),
-            failure: None,
-        })
+        let file =
+            create_in(folder).map_err(|e| anyhow!("cannot create a file in {}: {}", folder.display(), e.kind()))?;
+        Ok(Self { path, no_clobber, file: BufWriter::with_capacity(1 << 16, file), failure: None })
     }
 
     /// Writes what is buffered and renames the file to its destination.
@@ -164,10 +159,8 @@ mod tests {
     use super::*;
 
     fn names(folder: &Path) -> Vec<String> {
-        let mut names: Vec<_> = fs::read_dir(folder)
-            .unwrap()
-            .map(|e| e.unwrap().file_name().into_string().unwrap())
-            .collect();
+        let mut names: Vec<_> =
+            fs::read_dir(folder).unwrap().map(|e| e.unwrap().file_name().into_string().unwrap()).collect();
         names.sort();
         names
     }
@@ -200,10 +193,7 @@ mod tests {
         file.write_all(b"new").unwrap();
         fs::write(&path, "came meanwhile").unwrap();
         let refusal = file.commit().unwrap_err().to_string();
-        assert!(
-            refusal.ends_with("a.npy exists and --no-clobber is given"),
-            "{refusal}"
-        );
+        assert!(refusal.ends_with("a.npy exists and --no-clobber is given"), "{refusal}");
         assert_eq!(fs::read(&path).unwrap(), b"came meanwhile");
         assert_eq!(names(folder.path()), ["a.npy"]);
 
@@ -228,10 +218,7 @@ mod tests {
         {
             assert!(refusal(Path::new("/dev/null")).ends_with("is not a regular file"));
             let unwritable = refusal(Path::new("/proc/a.png"));
-            assert!(
-                unwritable.starts_with("cannot create a file in /proc"),
-                "{unwritable}"
-            );
+            assert!(unwritable.starts_with("cannot create a file in /proc"), "{unwritable}");
         }
     }
 

@@ -31,12 +31,7 @@ impl Sample for u16 {
 ///
 /// `into` is [`Colour::Grey`] or [`Colour::Rgb`]; grey pixels spread to the three channels of the
 /// latter. The blend is of the stored values, as is usual, not of linear light.
-pub(super) fn flatten<T: Sample>(
-    band: &[T],
-    from: Colour,
-    background: Rgb,
-    into: Colour,
-) -> Vec<T> {
+pub(super) fn flatten<T: Sample>(band: &[T], from: Colour, background: Rgb, into: Colour) -> Vec<T> {
     let background = background.0.map(|v| u32::from(v) * (T::MAX / 255));
     let mut out = Vec::with_capacity(band.len() / from.channels() * into.channels());
     for pixel in band.chunks_exact(from.channels()) {
@@ -67,35 +62,20 @@ mod tests {
     fn flatten_is_exact() {
         // 200*100/255 + 50*155/255 = 108.82; 0*.. + 100*155/255 = 60.78; 255*100/255 + 0 = 100
         let rgba = [200u8, 0, 255, 100, 1, 2, 3, 255, 9, 9, 9, 0];
-        assert_eq!(
-            flatten(&rgba, Colour::Rgba, Rgb([50, 100, 0]), Colour::Rgb),
-            [109, 61, 100, 1, 2, 3, 50, 100, 0]
-        );
+        assert_eq!(flatten(&rgba, Colour::Rgba, Rgb([50, 100, 0]), Colour::Rgb), [109, 61, 100, 1, 2, 3, 50, 100, 0]);
         // 128 half transparent on white: 128*128/255 + 255*127/255 = 191.25
         let grey = [128u8, 128, 7, 0];
-        assert_eq!(
-            flatten(&grey, Colour::GreyAlpha, Rgb([255; 3]), Colour::Grey),
-            [191, 255]
-        );
-        assert_eq!(
-            flatten(&grey, Colour::GreyAlpha, Rgb([255, 0, 0]), Colour::Rgb),
-            [191, 64, 64, 255, 0, 0]
-        );
+        assert_eq!(flatten(&grey, Colour::GreyAlpha, Rgb([255; 3]), Colour::Grey), [191, 255]);
+        assert_eq!(flatten(&grey, Colour::GreyAlpha, Rgb([255, 0, 0]), Colour::Rgb), [191, 64, 64, 255, 0, 0]);
     }
 
     #[test]
     fn flatten_of_16_bits_is_exact() {
         // The background 0x80 is 0x8080 = 32896: 40000*16384/65535 + 32896*49151/65535 = 34672.05
         let band = [40_000u16, 16_384, 65_535, 65_535, 5, 0];
-        assert_eq!(
-            flatten(&band, Colour::GreyAlpha, Rgb([128; 3]), Colour::Grey),
-            [34_672, 65_535, 32_896]
-        );
+        assert_eq!(flatten(&band, Colour::GreyAlpha, Rgb([128; 3]), Colour::Grey), [34_672, 65_535, 32_896]);
         let white = [65_535u16, 65_535, 65_535, 32_768];
-        assert_eq!(
-            flatten(&white, Colour::Rgba, Rgb([255; 3]), Colour::Rgb),
-            [65_535; 3]
-        );
+        assert_eq!(flatten(&white, Colour::Rgba, Rgb([255; 3]), Colour::Rgb), [65_535; 3]);
     }
 
     #[test]

@@ -117,12 +117,7 @@ impl Shape {
 
 impl fmt::Display for Shape {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Self {
-            width,
-            height,
-            colour,
-            depth,
-        } = self;
+        let Self { width, height, colour, depth } = self;
         write!(f, "{width}x{height} {colour}, {} bits", depth.bits())
     }
 }
@@ -197,11 +192,6 @@ pub(crate) struct Picture {
 impl Picture {
     /// What there is to know of the picture beside its samples.
     pub(crate) fn shape(&self) -> Shape {
-        Shape {
-            width: self.width,
-            height: self.height,
-            colour: self.colour,
-            depth: self.samples.depth(),
-        }
+        Shape { width: self.width, height: self.height, colour: self.colour, depth: self.samples.depth() }
     }
 }

@@ -38,9 +38,7 @@ impl PngStream {
         let mut encoder = Encoder::with_info(file.clone(), info)?;
         // Several times the speed of zlib's levels, and on pictures about as small as level 3.
         encoder.set_compression(Compression::Fast);
-        let stream = encoder
-            .write_header()?
-            .into_stream_writer_with_size(CHUNK)?;
+        let stream = encoder.write_header()?.into_stream_writer_with_size(CHUNK)?;
         Ok(Self { stream, file })
     }
 

@@ -21,8 +21,7 @@ impl FromStr for Rgb {
     type Err = anyhow::Error;
 
     fn from_str(text: &str) -> Result<Self> {
-        parse(text)
-            .ok_or_else(|| anyhow!("{text:?} is not a colour: give #rgb, #rrggbb, white or black"))
+        parse(text).ok_or_else(|| anyhow!("{text:?} is not a colour: give #rgb, #rrggbb, white or black"))
     }
 }
 
@@ -67,9 +66,7 @@ mod tests {
 
     #[test]
     fn other_words_are_refused() {
-        for text in [
-            "", "#", "#12", "#1234", "#12345g", "18f", "pink", "#é1", "#+1+1+1",
-        ] {
+        for text in ["", "#", "#12", "#1234", "#12345g", "18f", "pink", "#é1", "#+1+1+1"] {
             assert_eq!(
                 text.parse::<Rgb>().unwrap_err().to_string(),
                 format!("{text:?} is not a colour: give #rgb, #rrggbb, white or black")

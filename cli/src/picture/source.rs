@@ -107,12 +107,7 @@ fn open(path: &Path, memory_budget: u64) -> Result<Source> {
         (width, height) if turned => (height, width),
         upright => upright,
     };
-    let shape = Shape {
-        width,
-        height,
-        colour,
-        depth,
-    };
+    let shape = Shape { width, height, colour, depth };
     let needed = shape.bytes().saturating_mul(if turned { 2 } else { 1 });
     ensure!(
         needed <= memory_budget,
@@ -133,8 +128,8 @@ fn open(path: &Path, memory_budget: u64) -> Result<Source> {
 }
 
 fn decode(source: Source) -> Result<Picture> {
-    let mut decoded = DynamicImage::from_decoder(source.decoder)
-        .map_err(|e| explain(source.format, source.memory_budget, &e))?;
+    let mut decoded =
+        DynamicImage::from_decoder(source.decoder).map_err(|e| explain(source.format, source.memory_budget, &e))?;
     decoded.apply_orientation(source.orientation);
     let samples = match decoded {
         DynamicImage::ImageLuma8(p) => Samples::Eight(p.into_raw()),
@@ -206,10 +201,7 @@ fn samples_of(kind: ColorType) -> Result<(Colour, Depth)> {
 fn is_on_its_side(orientation: Orientation) -> bool {
     matches!(
         orientation,
-        Orientation::Rotate90
-            | Orientation::Rotate270
-            | Orientation::Rotate90FlipH
-            | Orientation::Rotate270FlipH
+        Orientation::Rotate90 | Orientation::Rotate270 | Orientation::Rotate90FlipH | Orientation::Rotate270FlipH
     )
 }
 
@@ -228,14 +220,11 @@ fn explain(format: Format, memory_budget: u64, error: &ImageError) -> Error {
             anyhow!(truncated(format))
         }
         ImageError::IoError(e) => anyhow!("{e}"),
-        ImageError::Limits(_) => anyhow!(
-            "takes more than the {} MiB allowed to decode; --memory raises them",
-            memory_budget >> 20
-        ),
+        ImageError::Limits(_) => {
+            anyhow!("takes more than the {} MiB allowed to decode; --memory raises them", memory_budget >> 20)
+        }
         other => {
-            let cause = other
-                .source()
-                .map_or_else(|| other.to_string(), ToString::to_string);
+            let cause = other.source().map_or_else(|| other.to_string(), ToString::to_string);
             let cause = cause.split_whitespace().collect::<Vec<_>>().join(" ");
             anyhow!("cannot be decoded as {format}: {cause}")
         }

@@ -52,14 +52,8 @@ impl Target {
         options: &TargetOptions,
     ) -> Result<Self> {
         let flatten = options.flatten.filter(|_| given.colour.has_alpha());
-        let encoding = settle(out, source, given, icc, options)
-            .map_err(|e| anyhow!("{}: {e}", out.display()))?;
-        Ok(Self {
-            file: AtomicFile::create(out, options.no_clobber)?,
-            given,
-            flatten,
-            encoding,
-        })
+        let encoding = settle(out, source, given, icc, options).map_err(|e| anyhow!("{}: {e}", out.display()))?;
+        Ok(Self { file: AtomicFile::create(out, options.no_clobber)?, given, flatten, encoding })
     }
 
     /// The shape of the picture as it is written.
@@ -87,15 +81,8 @@ impl Target {
     }
 }
 
-fn settle(
-    out: &Path,
-    source: &Path,
-    given: Shape,
-    icc: Option<Vec<u8>>,
-    options: &TargetOptions,
-) -> Result<Encoding> {
-    let format =
-        Format::of_extension(out).context("the name must end in .png, .jpg, .jpeg or .webp")?;
+fn settle(out: &Path, source: &Path, given: Shape, icc: Option<Vec<u8>>, options: &TargetOptions) -> Result<Encoding> {
+    let format = Format::of_extension(out).context("the name must end in .png, .jpg, .jpeg or .webp")?;
     let quality = quality(format, options.quality)?;
     let written = Shape {
         colour: match options.flatten {
@@ -115,25 +102,12 @@ fn settle(
         format != Format::Jpeg || icc_bytes <= MAX_JPEG_ICC,
         "JPEG holds an ICC profile of at most {MAX_JPEG_ICC} bytes, not {icc_bytes}"
     );
-    ensure!(
-        !same_file(source, out),
-        "is the input itself; write to another name"
-    );
-    Ok(Encoding {
-        format,
-        written,
-        icc,
-        quality,
-    })
+    ensure!(!same_file(source, out), "is the input itself; write to another name");
+    Ok(Encoding { format, written, icc, quality })
 }
 
 fn check_holds(format: Format, shape: Shape) -> Result<()> {
-    ensure!(
-        shape.width > 0 && shape.height > 0,
-        "a picture of {}x{} has no pixels",
-        shape.width,
-        shape.height
-    );
+    ensure!(shape.width > 0 && shape.height > 0, "a picture of {}x{} has no pixels", shape.width, shape.height);
     let obstacles = format.obstacles(shape);
     if obstacles.is_empty() {
         return Ok(());

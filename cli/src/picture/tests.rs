@@ -30,22 +30,15 @@ impl Folder {
     }
 
     fn names(&self) -> Vec<String> {
-        let mut names: Vec<_> = fs::read_dir(self.0.path())
-            .unwrap()
-            .map(|e| e.unwrap().file_name().into_string().unwrap())
-            .collect();
+        let mut names: Vec<_> =
+            fs::read_dir(self.0.path()).unwrap().map(|e| e.unwrap().file_name().into_string().unwrap()).collect();
         names.sort();
         names
     }
 }
 
 fn shape(width: u32, height: u32, colour: Colour, depth: Depth) -> Shape {
-    Shape {
-        width,
-        height,
-        colour,
-        depth,
-    }
+    Shape { width, height, colour, depth }
 }
 
 /// A picture of samples without a pattern.
@@ -55,9 +48,7 @@ fn noise(shape: Shape) -> Picture {
         state = state.wrapping_mul(1_664_525).wrapping_add(1_013_904_223);
         (state >> 16) as u16
     };
-    let samples: Vec<u16> = std::iter::repeat_with(next)
-        .take(shape.row_samples() * shape.height as usize)
-        .collect();
+    let samples: Vec<u16> = std::iter::repeat_with(next).take(shape.row_samples() * shape.height as usize).collect();
     Picture {
         width: shape.width,
         height: shape.height,
@@ -115,12 +106,7 @@ fn after_name(path: &Path, error: &str) -> String {
     error.strip_prefix(&name).expect(error).to_owned()
 }
 
-fn png(
-    width: u32,
-    height: u32,
-    set: impl Fn(&mut png::Encoder<'_, &mut Vec<u8>>),
-    data: &[u8],
-) -> Vec<u8> {
+fn png(width: u32, height: u32, set: impl Fn(&mut png::Encoder<'_, &mut Vec<u8>>), data: &[u8]) -> Vec<u8> {
     let mut file = Vec::new();
     let mut encoder = png::Encoder::new(&mut file, width, height);
     set(&mut encoder);
@@ -132,9 +118,7 @@ fn png(
 
 fn jpeg(width: u32, height: u32, colour: ExtendedColorType, data: &[u8]) -> Vec<u8> {
     let mut file = Vec::new();
-    JpegEncoder::new_with_quality(&mut file, 100)
-        .write_image(data, width, height, colour)
-        .unwrap();
+    JpegEncoder::new_with_quality(&mut file, 100).write_image(data, width, height, colour).unwrap();
     file
 }
 
@@ -181,10 +165,7 @@ fn webp_round_trips_with_grey_as_rgb() {
         };
         let expected: Vec<u8> = match colour {
             Colour::Grey => given.iter().flat_map(|&v| [v, v, v]).collect(),
-            Colour::GreyAlpha => given
-                .chunks(2)
-                .flat_map(|p| [p[0], p[0], p[0], p[1]])
-                .collect(),
+            Colour::GreyAlpha => given.chunks(2).flat_map(|p| [p[0], p[0], p[0], p[1]]).collect(),
             _ => given.clone(),
         };
         let read = read(&path);
@@ -199,21 +180,13 @@ fn jpeg_comes_back_close_and_quality_matters() {
     for colour in [Colour::Grey, Colour::Rgb] {
         let mut picture = noise(shape(40, 30, colour, Depth::Eight));
         let channels = colour.channels();
-        let ramp: Vec<u8> = (0..30 * 40 * channels)
-            .map(|i| (i / channels % 40 * 5 + i / channels / 40) as u8)
-            .collect();
+        let ramp: Vec<u8> =
+            (0..30 * 40 * channels).map(|i| (i / channels % 40 * 5 + i / channels / 40) as u8).collect();
         picture.samples = Samples::Eight(ramp.clone());
-        let best = TargetOptions {
-            quality: Some(100),
-            ..TargetOptions::default()
-        };
+        let best = TargetOptions { quality: Some(100), ..TargetOptions::default() };
         let size = |name: &str| fs::metadata(folder.path(name)).unwrap().len();
         write(&picture, &folder.path("best.jpeg"), best);
-        write(
-            &picture,
-            &folder.path("usual.jpg"),
-            TargetOptions::default(),
-        );
+        write(&picture, &folder.path("usual.jpg"), TargetOptions::default());
         assert!(size("usual.jpg") < size("best.jpeg"));
         let back = read(&folder.path("best.jpeg"));
         assert_eq!(back.shape(), picture.shape());
@@ -227,10 +200,7 @@ fn jpeg_comes_back_close_and_quality_matters() {
 #[test]
 fn rows_come_in_uneven_bands() {
     let folder = Folder::new();
-    let options = TargetOptions {
-        depth_8: true,
-        ..TargetOptions::default()
-    };
+    let options = TargetOptions { depth_8: true, ..TargetOptions::default() };
     for name in ["a.png", "a.webp"] {
         let picture = noise(shape(7, 10, Colour::Rgb, Depth::Sixteen));
         let Samples::Sixteen(samples) = &picture.samples else {
@@ -239,10 +209,7 @@ fn rows_come_in_uneven_bands() {
         let path = folder.path(name);
         let target = plan(&path, picture.shape(), options).unwrap();
         assert_eq!(target.written().depth, Depth::Eight);
-        assert_eq!(
-            target.gathered_bytes(),
-            if name == "a.png" { 0 } else { 7 * 10 * 3 }
-        );
+        assert_eq!(target.gathered_bytes(), if name == "a.png" { 0 } else { 7 * 10 * 3 });
         let mut writer = target.start().unwrap();
         let mut rest = &samples[..];
         for rows in [1, 4, 0, 3, 2] {
@@ -261,31 +228,14 @@ fn wrong_rows_are_refused_and_nothing_is_written() {
     let folder = Folder::new();
     let old = folder.with("a.png", "old");
     let grey = shape(4, 3, Colour::Grey, Depth::Eight);
-    let writer = || {
-        plan(&old, grey, TargetOptions::default())
-            .unwrap()
-            .start()
-            .unwrap()
-    };
+    let writer = || plan(&old, grey, TargetOptions::default()).unwrap().start().unwrap();
     let refusal = |band: Rows<'_>| writer().rows(band).unwrap_err().to_string();
-    assert_eq!(
-        refusal(Rows::Eight(&[0; 5])),
-        "5 samples are no whole number of rows of 4"
-    );
-    assert_eq!(
-        refusal(Rows::Eight(&[0; 16])),
-        "4 rows were given of a picture of 3"
-    );
-    assert_eq!(
-        refusal(Rows::Sixteen(&[0; 4])),
-        "the rows have 16 bits a sample, the picture 8"
-    );
+    assert_eq!(refusal(Rows::Eight(&[0; 5])), "5 samples are no whole number of rows of 4");
+    assert_eq!(refusal(Rows::Eight(&[0; 16])), "4 rows were given of a picture of 3");
+    assert_eq!(refusal(Rows::Sixteen(&[0; 4])), "the rows have 16 bits a sample, the picture 8");
     let mut short = writer();
     short.rows(Rows::Eight(&[0; 8])).unwrap();
-    assert_eq!(
-        short.finish().unwrap_err().to_string(),
-        "2 rows were given of a picture of 3"
-    );
+    assert_eq!(short.finish().unwrap_err().to_string(), "2 rows were given of a picture of 3");
     let mut dropped = writer();
     dropped.rows(Rows::Eight(&[0; 12])).unwrap();
     assert_eq!(folder.names().len(), 2);
@@ -297,10 +247,7 @@ fn wrong_rows_are_refused_and_nothing_is_written() {
 #[test]
 fn flattening_happens_on_the_way() {
     let folder = Folder::new();
-    let over = |colour| TargetOptions {
-        flatten: Some(Rgb(colour)),
-        ..TargetOptions::default()
-    };
+    let over = |colour| TargetOptions { flatten: Some(Rgb(colour)), ..TargetOptions::default() };
     let picture = Picture {
         width: 2,
         height: 1,
@@ -318,19 +265,10 @@ fn flattening_happens_on_the_way() {
     assert_eq!(red.samples, Samples::Eight(vec![191, 64, 64, 255, 0, 0]));
 
     // 16 bits are flattened before they are rounded to 8: 34672 of 65535 is 134.91 of 255.
-    let picture = Picture {
-        samples: Samples::Sixteen(vec![40_000, 16_384, 0, 65_535]),
-        ..picture
-    };
-    let options = TargetOptions {
-        depth_8: true,
-        ..over([128; 3])
-    };
+    let picture = Picture { samples: Samples::Sixteen(vec![40_000, 16_384, 0, 65_535]), ..picture };
+    let options = TargetOptions { depth_8: true, ..over([128; 3]) };
     write(&picture, &folder.path("eight.png"), options);
-    assert_eq!(
-        read(&folder.path("eight.png")).samples,
-        Samples::Eight(vec![135, 0])
-    );
+    assert_eq!(read(&folder.path("eight.png")).samples, Samples::Eight(vec![135, 0]));
     // No matter without alpha.
     let opaque = noise(shape(3, 3, Colour::Grey, Depth::Eight));
     write(&opaque, &folder.path("opaque.png"), over([255, 0, 0]));
@@ -347,11 +285,7 @@ fn profiles_are_carried_where_they_fit() {
     assert_eq!(source.icc(), rgb.icc.as_deref());
     for name in ["b.png", "b.jpg", "b.webp"] {
         let path = folder.path(name);
-        write(
-            &read(&folder.path("a.png")),
-            &path,
-            TargetOptions::default(),
-        );
+        write(&read(&folder.path("a.png")), &path, TargetOptions::default());
         assert_eq!(read(&path).icc, rgb.icc, "{name}");
     }
 
@@ -379,10 +313,7 @@ fn small_samples_palettes_and_transparent_colours_expand() {
     );
     let picture = read(&folder.with("indexed.png", indexed));
     assert_eq!(picture.colour, Colour::Rgb);
-    assert_eq!(
-        picture.samples,
-        Samples::Eight(vec![1, 2, 3, 4, 5, 6, 7, 8, 9])
-    );
+    assert_eq!(picture.samples, Samples::Eight(vec![1, 2, 3, 4, 5, 6, 7, 8, 9]));
 
     let four = png(
         2,
@@ -415,9 +346,8 @@ fn small_samples_palettes_and_transparent_colours_expand() {
 fn every_orientation_is_applied() {
     let folder = Folder::new();
     // 16x8 in two blocks, dark left and bright right, in each a ramp downwards.
-    let data: Vec<u8> = (0..8u8)
-        .flat_map(|y| (0..16u8).map(move |x| if x < 8 { y * 10 } else { 170 + y * 10 }))
-        .collect();
+    let data: Vec<u8> =
+        (0..8u8).flat_map(|y| (0..16u8).map(move |x| if x < 8 { y * 10 } else { 170 + y * 10 })).collect();
     let plain = jpeg(16, 8, ExtendedColorType::L8, &data);
     let Samples::Eight(stored) = read(&folder.with("plain.jpg", &plain)).samples else {
         panic!("8 bits");
@@ -430,10 +360,7 @@ fn every_orientation_is_applied() {
         let source = Source::open(&folder.with("a.jpg", file), MIB).unwrap();
         assert_eq!(source.orientation(), orientation);
         let (width, height) = if orientation < 5 { (16, 8) } else { (8, 16) };
-        assert_eq!(
-            source.shape(),
-            shape(width, height, Colour::Grey, Depth::Eight)
-        );
+        assert_eq!(source.shape(), shape(width, height, Colour::Grey, Depth::Eight));
         let picture = source.decode().unwrap();
         assert_eq!((picture.width, picture.height), (width, height));
         // Where each pixel of the upright picture lies in the stored one, by the EXIF standard.
@@ -488,25 +415,14 @@ fn animations_are_refused() {
     writer.write_image_data(&[0, 1]).unwrap();
     writer.write_image_data(&[2, 3]).unwrap();
     drop(writer);
-    assert_eq!(
-        refused(&folder.with("a.png", apng), MIB),
-        "is an animation (APNG); only still pictures are read"
-    );
+    assert_eq!(refused(&folder.with("a.png", apng), MIB), "is an animation (APNG); only still pictures are read");
 
     let still = folder.path("still.webp");
-    write(
-        &noise(shape(2, 1, Colour::Rgb, Depth::Eight)),
-        &still,
-        TargetOptions::default(),
-    );
+    write(&noise(shape(2, 1, Colour::Rgb, Depth::Eight)), &still, TargetOptions::default());
     // The VP8L chunk of the still picture as the one frame, after 16 bytes on the frame.
     let mut frame = vec![0u8, 0, 0, 0, 0, 0, 1, 0, 0, 0, 0, 0, 100, 0, 0, 0];
     frame.extend_from_slice(&fs::read(still).unwrap()[12..]);
-    let animated = riff(&[
-        (b"VP8X", &[2, 0, 0, 0, 1, 0, 0, 0, 0, 0]),
-        (b"ANIM", &[0; 6]),
-        (b"ANMF", &frame),
-    ]);
+    let animated = riff(&[(b"VP8X", &[2, 0, 0, 0, 1, 0, 0, 0, 0, 0]), (b"ANIM", &[0; 6]), (b"ANMF", &frame)]);
     assert_eq!(
         refused(&folder.with("a.webp", animated), MIB),
         "is an animation (animated WebP); only still pictures are read"
@@ -523,18 +439,9 @@ fn truncated_files_are_refused() {
         let bytes = fs::read(&path).unwrap();
         folder.with(name, &bytes[..bytes.len().min(keep)])
     };
-    assert_eq!(
-        refused(&file("a.png", 20), MIB),
-        "the PNG file is truncated"
-    );
-    assert_eq!(
-        refused(&file("a.jpg", 20), MIB),
-        "the JPEG file is truncated"
-    );
-    assert_eq!(
-        refused(&file("a.jpg", 3000), MIB),
-        "the JPEG file is truncated"
-    );
+    assert_eq!(refused(&file("a.png", 20), MIB), "the PNG file is truncated");
+    assert_eq!(refused(&file("a.jpg", 20), MIB), "the JPEG file is truncated");
+    assert_eq!(refused(&file("a.jpg", 3000), MIB), "the JPEG file is truncated");
     let whole = fs::metadata(file("a.webp", usize::MAX)).unwrap().len();
     assert_eq!(
         refused(&file("a.webp", 3000), MIB),
@@ -544,25 +451,16 @@ fn truncated_files_are_refused() {
     // The header of a PNG file does not tell its length: it shows in the decoding.
     let path = file("a.png", 3000);
     let error = Source::open(&path, MIB).unwrap().decode().unwrap_err();
-    assert_eq!(
-        after_name(&path, &error.to_string()),
-        "the PNG file is truncated"
-    );
+    assert_eq!(after_name(&path, &error.to_string()), "the PNG file is truncated");
     let corrupt = folder.with("b.png", b"\x89PNG\r\n\x1a\n\0\0\0\x0dIHDRnonsense.........");
     let refusal = refused(&corrupt, MIB);
-    assert!(
-        refusal.starts_with("cannot be decoded as PNG: "),
-        "{refusal}"
-    );
+    assert!(refusal.starts_with("cannot be decoded as PNG: "), "{refusal}");
 }
 
 #[test]
 fn the_memory_budget_is_kept() {
     let folder = Folder::new();
-    let large = folder.with(
-        "a.jpg",
-        jpeg(1024, 1024, ExtendedColorType::Rgb8, &vec![0; 3 << 20]),
-    );
+    let large = folder.with("a.jpg", jpeg(1024, 1024, ExtendedColorType::Rgb8, &vec![0; 3 << 20]));
     assert!(Source::open(&large, 3 * MIB).is_ok());
     assert_eq!(
         refused(&large, 3 * MIB - 1),
@@ -587,10 +485,7 @@ fn the_memory_budget_is_kept() {
         assert!(refusal.starts_with("takes 8 MiB to decode"), "{refusal}");
     }
     // Less than the decoder needs for a row: it refuses by itself.
-    assert_eq!(
-        refused(&large, 100),
-        "takes more than the 0 MiB allowed to decode; --memory raises them"
-    );
+    assert_eq!(refused(&large, 100), "takes more than the 0 MiB allowed to decode; --memory raises them");
 }
 
 #[test]
@@ -604,21 +499,11 @@ fn what_a_format_cannot_hold_is_refused() {
          PNG or WebP can hold this picture"
     );
     assert_eq!(
-        unplanned(
-            &folder,
-            "a.webp",
-            shape(5, 5, Colour::Grey, Depth::Sixteen),
-            none
-        ),
+        unplanned(&folder, "a.webp", shape(5, 5, Colour::Grey, Depth::Sixteen), none),
         "WebP holds 8 bits a sample, not 16 (--depth 8 rounds them); PNG can hold this picture"
     );
     assert_eq!(
-        unplanned(
-            &folder,
-            "a.jpg",
-            shape(5, 5, Colour::GreyAlpha, Depth::Sixteen),
-            none
-        ),
+        unplanned(&folder, "a.jpg", shape(5, 5, Colour::GreyAlpha, Depth::Sixteen), none),
         "JPEG holds no transparency (--flatten COLOUR puts the picture on a background); \
          JPEG holds 8 bits a sample, not 16 (--depth 8 rounds them); PNG can hold this picture"
     );
@@ -635,27 +520,15 @@ fn what_a_format_cannot_hold_is_refused() {
         "PNG holds at most 2147483647 pixels a side, not 2147483648x1; \
          no format can hold this picture"
     );
-    assert_eq!(
-        unplanned(&folder, "a.png", eight(0, 7, Colour::Grey), none),
-        "a picture of 0x7 has no pixels"
-    );
+    assert_eq!(unplanned(&folder, "a.png", eight(0, 7, Colour::Grey), none), "a picture of 0x7 has no pixels");
     for name in ["a.gif", "a", "png"] {
         assert_eq!(
             unplanned(&folder, name, eight(5, 5, Colour::Rgb), none),
             "the name must end in .png, .jpg, .jpeg or .webp"
         );
     }
-    let allowed = TargetOptions {
-        flatten: Some(Rgb([255; 3])),
-        depth_8: true,
-        ..none
-    };
-    let target = plan(
-        &folder.path("a.jpg"),
-        shape(5, 5, Colour::Rgba, Depth::Sixteen),
-        allowed,
-    )
-    .unwrap();
+    let allowed = TargetOptions { flatten: Some(Rgb([255; 3])), depth_8: true, ..none };
+    let target = plan(&folder.path("a.jpg"), shape(5, 5, Colour::Rgba, Depth::Sixteen), allowed).unwrap();
     assert_eq!(target.written(), eight(5, 5, Colour::Rgb));
     assert_eq!(target.format(), Format::Jpeg);
 }
@@ -664,30 +537,13 @@ fn what_a_format_cannot_hold_is_refused() {
 fn quality_is_for_jpeg_from_1_to_100() {
     let folder = Folder::new();
     let refusal = |name, quality| {
-        let options = TargetOptions {
-            quality: Some(quality),
-            ..TargetOptions::default()
-        };
-        unplanned(
-            &folder,
-            name,
-            shape(5, 5, Colour::Rgb, Depth::Eight),
-            options,
-        )
+        let options = TargetOptions { quality: Some(quality), ..TargetOptions::default() };
+        unplanned(&folder, name, shape(5, 5, Colour::Rgb, Depth::Eight), options)
     };
-    assert_eq!(
-        refusal("a.png", 80),
-        "--quality 80 is for JPEG; PNG is written without loss"
-    );
-    assert_eq!(
-        refusal("a.webp", 80),
-        "--quality 80 is for JPEG; WebP is written without loss"
-    );
+    assert_eq!(refusal("a.png", 80), "--quality 80 is for JPEG; PNG is written without loss");
+    assert_eq!(refusal("a.webp", 80), "--quality 80 is for JPEG; WebP is written without loss");
     assert_eq!(refusal("a.jpg", 0), "--quality goes from 1 to 100, not 0");
-    assert_eq!(
-        refusal("a.jpg", 101),
-        "--quality goes from 1 to 100, not 101"
-    );
+    assert_eq!(refusal("a.jpg", 101), "--quality goes from 1 to 100, not 101");
 }
 
 #[test]
@@ -697,13 +553,7 @@ fn a_profile_too_long_for_jpeg_is_refused() {
     icc.resize(16_707_346, 0);
     let out = folder.path("a.jpg");
     let rgb = shape(5, 5, Colour::Rgb, Depth::Eight);
-    let error = Target::plan(
-        &out,
-        Path::new("in"),
-        rgb,
-        Some(icc),
-        &TargetOptions::default(),
-    );
+    let error = Target::plan(&out, Path::new("in"), rgb, Some(icc), &TargetOptions::default());
     assert_eq!(
         after_name(&out, &error.unwrap_err().to_string()),
         "JPEG holds an ICC profile of at most 16707345 bytes, not 16707346"
@@ -716,13 +566,8 @@ fn impossible_outputs_are_refused() {
     let grey = shape(5, 5, Colour::Grey, Depth::Eight);
     let input = folder.with("in.png", "input");
     let refusal = |out: &Path, no_clobber| {
-        let options = TargetOptions {
-            no_clobber,
-            ..TargetOptions::default()
-        };
-        Target::plan(out, &input, grey, None, &options)
-            .unwrap_err()
-            .to_string()
+        let options = TargetOptions { no_clobber, ..TargetOptions::default() };
+        Target::plan(out, &input, grey, None, &options).unwrap_err().to_string()
     };
     let itself = "is the input itself; write to another name";
     assert_eq!(after_name(&input, &refusal(&input, false)), itself);

@@ -18,11 +18,7 @@ pub(super) struct Whole {
 impl Whole {
     /// Allocates the memory for all rows, so that a lack of it shows now.
     pub(super) fn start(file: AtomicFile, encoding: Encoding) -> Result<Self> {
-        Ok(Self {
-            file,
-            bytes: allocate(encoding.written)?,
-            encoding,
-        })
+        Ok(Self { file, bytes: allocate(encoding.written)?, encoding })
     }
 
     pub(super) fn push(&mut self, bytes: &[u8]) {

@@ -38,25 +38,14 @@ enum Sink {
 }
 
 impl Writer {
-    pub(super) fn start(
-        file: AtomicFile,
-        given: Shape,
-        flatten: Option<Rgb>,
-        encoding: Encoding,
-    ) -> Result<Self> {
+    pub(super) fn start(file: AtomicFile, given: Shape, flatten: Option<Rgb>, encoding: Encoding) -> Result<Self> {
         let written = encoding.written;
         let sink = match encoding.format {
             Format::Png => Sink::Png(Box::new(PngStream::start(file, encoding)?)),
             Format::Jpeg => Sink::Jpeg(Whole::start(file, encoding)?),
             Format::WebP => Sink::WebP(Whole::start(file, encoding)?),
         };
-        Ok(Self {
-            given,
-            flatten,
-            written,
-            rows: 0,
-            sink,
-        })
+        Ok(Self { given, flatten, written, rows: 0, sink })
     }
 
     /// Takes the next rows: any number of complete ones, of the colour and the depth that the
@@ -69,21 +58,12 @@ impl Writer {
             band.depth().bits(),
             self.given.depth.bits()
         );
-        ensure!(
-            band.len().is_multiple_of(row),
-            "{} samples are no whole number of rows of {row}",
-            band.len()
-        );
+        ensure!(band.len().is_multiple_of(row), "{} samples are no whole number of rows of {row}", band.len());
         let rows = u64::from(self.rows) + (band.len() / row) as u64;
         self.rows = u32::try_from(rows)
             .ok()
             .filter(|&rows| rows <= self.given.height)
-            .ok_or_else(|| {
-                anyhow!(
-                    "{rows} rows were given of a picture of {}",
-                    self.given.height
-                )
-            })?;
+            .ok_or_else(|| anyhow!("{rows} rows were given of a picture of {}", self.given.height))?;
 
         match band {
             Rows::Eight(samples) => {
@@ -104,12 +84,7 @@ impl Writer {
 
     /// Ends the picture and puts the file in its place, if all rows came.
     pub(crate) fn finish(self) -> Result<()> {
-        ensure!(
-            self.rows == self.given.height,
-            "{} rows were given of a picture of {}",
-            self.rows,
-            self.given.height
-        );
+        ensure!(self.rows == self.given.height, "{} rows were given of a picture of {}", self.rows, self.given.height);
         let file = match self.sink {
             Sink::Png(stream) => stream.finish()?,
             Sink::Jpeg(whole) => whole.finish_jpeg()?,

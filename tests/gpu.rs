@@ -1,0 +1,276 @@
+//! The kernels on a device, against the reference.
+//!
+//! Without a device every test fails. `UPCONV_SKIP_GPU_TESTS=1` is how a person asks for them to be skipped; they then
+//! show as ignored.
+
+#![allow(clippy::unwrap_used, clippy::panic, reason = "a test fails by panicking")]
+
+mod common;
+
+use common::{Case, Values, d2l_examples, no_activation, random_case, tensor};
+use fastrand::Rng;
+use libtest_mimic::{Arguments, Failed, Trial};
+use std::sync::OnceLock;
+use upconv::gpu::{AdapterRequest, Context, Layer, Prepared};
+use upconv::reference::{self, Comparison};
+use upconv::{ConvTranspose, DType, Data, DeviceProfile, Error, Storage, Tensor, wgpu};
+
+fn main() {
+    let skip = std::env::var_os("UPCONV_SKIP_GPU_TESTS").is_some_and(|value| value == "1");
+    let tests: &[(&str, fn())] = &[
+        ("the_examples_of_the_book", the_examples_of_the_book),
+        ("integers_are_exact_in_a_random_sweep", integers_are_exact_in_a_random_sweep),
+        ("reals_are_within_their_bound_in_a_random_sweep", reals_are_within_their_bound_in_a_random_sweep),
+        ("two_runs_give_the_same_bits", two_runs_give_the_same_bits),
+        ("bands_give_the_same_bits", bands_give_the_same_bits),
+        ("the_holes_of_a_large_stride_hold_the_bias", the_holes_of_a_large_stride_hold_the_bias),
+        ("a_tap_outside_the_input_is_not_multiplied", a_tap_outside_the_input_is_not_multiplied),
+        ("an_empty_batch_gives_an_empty_output", an_empty_batch_gives_an_empty_output),
+        ("layers_are_recorded_into_the_callers_pass", layers_are_recorded_into_the_callers_pass),
+        ("more_than_65535_workgroups_are_folded", more_than_65535_workgroups_are_folded),
+        ("unfit_buffers_are_refused", unfit_buffers_are_refused),
+        ("an_unknown_adapter_is_refused_with_those_here", an_unknown_adapter_is_refused_with_those_here),
+        ("a_huge_stride_and_dilation_run", a_huge_stride_and_dilation_run),
+    ];
+    let mut arguments = Arguments::from_args();
+    // One device serves all; a software one is busy with one test.
+    arguments.test_threads.get_or_insert(1);
+    let trials = tests.iter().map(|&(name, test)| {
+        let run = move || std::panic::catch_unwind(test).map_err(|_| Failed::without_message());
+        Trial::test(name, run).with_ignored_flag(skip)
+    });
+    libtest_mimic::run(&arguments, trials.collect()).exit();
+}
+
+/// The device of all tests.
+fn context() -> &'static Context {
+    static CONTEXT: OnceLock<Context> = OnceLock::new();
+    CONTEXT.get_or_init(|| {
+        let context = Context::request(&AdapterRequest::default()).unwrap_or_else(|error| {
+            panic!("{error}; install a driver (./scripts/test offers it), or set UPCONV_SKIP_GPU_TESTS=1")
+        });
+        eprintln!("adapter: {}", context.adapter_name());
+        context
+    })
+}
+
+/// The same device with other limits.
+fn limited(profile: DeviceProfile) -> Context {
+    Context::with_profile(context().device().clone(), context().queue().clone(), profile)
+}
+
+/// Runs a layer into an output full of NaN, which an element that is not written would keep.
+fn run_poisoned(context: &Context, case: &Case) -> Tensor {
+    let Case { op, input, weight, bias } = case;
+    let layer = Layer::new(context, op, weight, bias.as_ref()).unwrap();
+    let prepared = layer.prepare(input.shape(), Storage::F32).unwrap();
+    run_prepared(context, &prepared, input)
+}
+
+fn run_prepared(context: &Context, prepared: &Prepared, input: &Tensor) -> Tensor {
+    let shape = prepared.geometry().output_shape();
+    let poison = Tensor::f32(shape.clone(), vec![f32::NAN; prepared.geometry().output_len()]).unwrap();
+    let x = context.upload(input, Storage::F32).unwrap();
+    let y = context.upload(&poison, Storage::F32).unwrap();
+    let mut encoder = context.device().create_command_encoder(&Default::default());
+    prepared.encode(&mut encoder, x.slice(..), y.slice(..)).unwrap();
+    context.queue().submit([encoder.finish()]);
+    context.download(&y, &shape, Storage::F32).unwrap()
+}
+
+fn compare(case: &Case, got: &Tensor) -> Comparison {
+    let Case { op, input, weight, bias } = case;
+    reference::conv_transpose(op, input, weight, bias.as_ref()).unwrap().compare(got).unwrap()
+}
+
+fn the_examples_of_the_book() {
+    for (name, case, expected) in d2l_examples() {
+        assert_eq!(run_poisoned(context(), &case), expected, "{name}");
+        let layer = Layer::new(context(), &case.op, &case.weight, case.bias.as_ref()).unwrap();
+        assert_eq!(layer.run(&case.input).unwrap(), expected, "{name}");
+    }
+}
+
+fn integers_are_exact_in_a_random_sweep() {
+    let mut rng = Rng::with_seed(14);
+    for number in 0..600 {
+        let case = random_case(&mut rng, Values::Integers, no_activation);
+        let comparison = compare(&case, &run_poisoned(context(), &case));
+        assert_eq!(comparison.inexact, 0, "case {number}: {comparison:?}, {case:?}");
+    }
+}
+
+fn reals_are_within_their_bound_in_a_random_sweep() {
+    let mut rng = Rng::with_seed(15);
+    let mut worst: f64 = 0.0;
+    for number in 0..200 {
+        let case = random_case(&mut rng, Values::Reals, no_activation);
+        let comparison = compare(&case, &run_poisoned(context(), &case));
+        assert!(comparison.passed(), "case {number}: {comparison:?}, {case:?}");
+        worst = worst.max(comparison.worst_share);
+    }
+    assert!(worst > 0.0, "reals are rounded somewhere, or nothing was compared");
+}
+
+fn two_runs_give_the_same_bits() {
+    let mut rng = Rng::with_seed(16);
+    for _ in 0..20 {
+        let case = random_case(&mut rng, Values::Reals, no_activation);
+        let bits = |tensor: &Tensor| tensor.to_f32().iter().map(|v| v.to_bits()).collect::<Vec<_>>();
+        assert_eq!(bits(&run_poisoned(context(), &case)), bits(&run_poisoned(context(), &case)), "{case:?}");
+    }
+}
+
+fn bands_give_the_same_bits() {
+    let mut rng = Rng::with_seed(17);
+    let (mut banded, mut in_parts) = (0, 0);
+    for _ in 0..120 {
+        let case = random_case(&mut rng, Values::Reals, no_activation);
+        let whole = run_poisoned(context(), &case);
+        for max_binding in [1 << 11, 1 << 12, 1 << 13] {
+            let profile = DeviceProfile { max_binding, max_multiply_adds: 3000, ..context().profile().clone() };
+            let small = limited(profile);
+            let layer = Layer::new(&small, &case.op, &case.weight, case.bias.as_ref()).unwrap();
+            let prepared = match layer.prepare(case.input.shape(), Storage::F32) {
+                Ok(prepared) => prepared,
+                Err(Error::Limit { .. }) => continue,
+                Err(error) => panic!("{error}: {case:?}"),
+            };
+            banded += usize::from(prepared.plan().dispatches.len() > 1);
+            in_parts += usize::from(prepared.plan().scratch > 0);
+            let got = run_prepared(&small, &prepared, &case.input);
+            assert_eq!(got, whole, "binding {max_binding}, {case:?}, {:?}", prepared.plan());
+        }
+    }
+    assert!(banded > 100, "{banded} were banded");
+    assert!(in_parts > 0, "no input channels were cut");
+}
+
+fn the_holes_of_a_large_stride_hold_the_bias() {
+    let op = ConvTranspose::builder().kernel([2, 1]).stride([5, 4]).build().unwrap();
+    let case = Case {
+        input: Tensor::f32([1, 1, 2, 2], [1.0; 4]).unwrap(),
+        weight: Tensor::f32([1, 1, 2, 1], [1.0; 2]).unwrap(),
+        bias: Some(Tensor::f32([1], [0.3]).unwrap()),
+        op,
+    };
+    let got = run_poisoned(context(), &case).to_f32();
+    assert_eq!(got.iter().filter(|&&v| v == 0.3).count(), 7 * 5 - 8);
+    assert_eq!(compare(&case, &run_poisoned(context(), &case)).beyond, 0);
+}
+
+fn a_tap_outside_the_input_is_not_multiplied() {
+    let op = ConvTranspose::builder().kernel([3]).stride([2]).padding([1]).build().unwrap();
+    let case = Case {
+        input: Tensor::f32([1, 1, 3], [1.0; 3]).unwrap(),
+        weight: Tensor::f32([1, 1, 3], [1.0, 1.0, f32::NAN]).unwrap(),
+        bias: None,
+        op,
+    };
+    let got = run_poisoned(context(), &case).to_f32();
+    assert_eq!(got.iter().map(|v| v.is_nan()).collect::<Vec<_>>(), [false, true, false, true, false]);
+    let infinite = Case { input: Tensor::f32([1, 1, 3], [1.0, f32::INFINITY, 1.0]).unwrap(), ..case };
+    let weight = Tensor::f32([1, 1, 3], [1.0, 2.0, 3.0]).unwrap();
+    let got = run_poisoned(context(), &Case { weight, ..infinite }).to_f32();
+    assert_eq!(got, [2.0, f32::INFINITY, f32::INFINITY, f32::INFINITY, 2.0]);
+}
+
+fn an_empty_batch_gives_an_empty_output() {
+    let op = ConvTranspose::builder().in_channels(2).kernel([3]).build().unwrap();
+    let layer = Layer::new(context(), &op, &Tensor::f32([2, 1, 3], [1.0; 6]).unwrap(), None).unwrap();
+    let got = layer.run(&Tensor::f32([0, 2, 5], []).unwrap()).unwrap();
+    assert_eq!(got, Tensor::f32([0, 1, 7], []).unwrap());
+}
+
+fn layers_are_recorded_into_the_callers_pass() {
+    let context = context();
+    let mut rng = Rng::with_seed(18);
+    let op = ConvTranspose::builder().in_channels(2).out_channels(2).kernel([2]).stride([2]).build().unwrap();
+    let weight = tensor(&mut rng, &[2, 2, 2], Values::Integers);
+    let layer = Layer::new(context, &op, &weight, None).unwrap();
+    let input = tensor(&mut rng, &[1, 2, 5], Values::Integers);
+
+    // Two layers in one pass; input and result lie inside larger buffers, at aligned offsets.
+    let alignment = context.profile().binding_alignment.max(256);
+    let usage = wgpu::BufferUsages::STORAGE | wgpu::BufferUsages::COPY_DST | wgpu::BufferUsages::COPY_SRC;
+    let buffer = || {
+        let descriptor = wgpu::BufferDescriptor { label: None, size: alignment * 2, usage, mapped_at_creation: false };
+        context.device().create_buffer(&descriptor)
+    };
+    let (x, hidden, y) = (buffer(), buffer(), buffer());
+    context.queue().write_buffer(&x, alignment, bytemuck::cast_slice(&input.to_f32()));
+    let first = layer.prepare(&[1, 2, 5], Storage::F32).unwrap();
+    let second = layer.prepare(&[1, 2, 10], Storage::F32).unwrap();
+    let mut encoder = context.device().create_command_encoder(&Default::default());
+    {
+        let mut pass = encoder.begin_compute_pass(&Default::default());
+        first.bind(x.slice(alignment..), hidden.slice(..)).unwrap().encode(&mut pass);
+        second.bind(hidden.slice(..), y.slice(alignment..)).unwrap().encode(&mut pass);
+    }
+    encoder.copy_buffer_to_buffer(&y, alignment, &hidden, 0, 160);
+    context.queue().submit([encoder.finish()]);
+    let got = context.download(&hidden, &[1, 2, 20], Storage::F32).unwrap();
+
+    let once = reference::run(&op, &input, &weight, None).unwrap();
+    assert_eq!(got, reference::run(&op, &once, &weight, None).unwrap());
+}
+
+fn more_than_65535_workgroups_are_folded() {
+    // 70,000 workgroups of 64: beyond one dimension of a dispatch.
+    let op = ConvTranspose::builder().kernel([2]).stride([2]).build().unwrap();
+    let weight = Tensor::f32([1, 1, 2], [1.0, -1.0]).unwrap();
+    let values: Vec<f32> = (0..2_240_000).map(|i| (i % 1000) as f32).collect();
+    let case = Case { op, input: Tensor::f32([1, 1, values.len()], values.clone()).unwrap(), weight, bias: None };
+    let got = run_poisoned(context(), &case).to_f32();
+    assert!(got.chunks(2).zip(&values).all(|(pair, &v)| pair == [v, -v]));
+    assert_eq!(got.len(), 4_480_000);
+}
+
+fn unfit_buffers_are_refused() {
+    let context = context();
+    let op = ConvTranspose::builder().kernel([2]).build().unwrap();
+    let layer = Layer::new(context, &op, &Tensor::f32([1, 1, 2], [1.0; 2]).unwrap(), None).unwrap();
+    let prepared = layer.prepare(&[1, 1, 100], Storage::F32).unwrap();
+    let buffer = |size, usage| {
+        let descriptor = wgpu::BufferDescriptor { label: None, size, usage, mapped_at_creation: false };
+        context.device().create_buffer(&descriptor)
+    };
+    let good = buffer(1 << 12, wgpu::BufferUsages::STORAGE);
+    let refusal = |input: wgpu::BufferSlice<'_>, output: wgpu::BufferSlice<'_>| {
+        prepared.bind(input, output).unwrap_err().to_string()
+    };
+    let other = buffer(1 << 12, wgpu::BufferUsages::STORAGE);
+    assert_eq!(refusal(good.slice(..396), other.slice(..)), "input buffer: 396 bytes given, but 400 needed");
+    assert_eq!(refusal(good.slice(..), other.slice(..400)), "output buffer: 400 bytes given, but 404 needed");
+    assert!(refusal(good.slice(4..), other.slice(..)).contains("offset 4 is no multiple of"));
+    let wrong = buffer(1 << 12, wgpu::BufferUsages::COPY_DST);
+    assert_eq!(refusal(wrong.slice(..), other.slice(..)), "input buffer: usage BufferUsages(COPY_DST) lacks STORAGE");
+    assert!(refusal(good.slice(..1024), good.slice(2048..)).contains("must be another"));
+
+    let double = Tensor::new([1, 1, 3], Data::F64(vec![0.0; 3])).unwrap();
+    assert!(matches!(layer.run(&double), Err(Error::DType { given: DType::F64, .. })));
+    let small = limited(DeviceProfile { max_buffer: 64, ..context.profile().clone() });
+    let layer = Layer::new(&small, &op, &Tensor::f32([1, 1, 2], [1.0; 2]).unwrap(), None).unwrap();
+    assert_eq!(
+        layer.run(&Tensor::f32([1, 1, 20], [1.0; 20]).unwrap()).unwrap_err().to_string(),
+        "upconv tensor: 80 needed, but the device's limit max_buffer_size is 64"
+    );
+}
+
+fn an_unknown_adapter_is_refused_with_those_here() {
+    let request = AdapterRequest { name: Some("no such adapter".into()), hardware_only: false };
+    let error = Context::request(&request).unwrap_err().to_string();
+    assert!(error.starts_with("no GPU adapter with \"no such adapter\" in its name; adapters here: "), "{error}");
+}
+
+fn a_huge_stride_and_dilation_run() {
+    for (stride, dilation, kernel) in [(1000, 1, 2), (1, 1000, 3), (60_000, 7, 2), (1 << 20, 3 << 19, 2)] {
+        let op = ConvTranspose::builder().kernel([kernel]).stride([stride]).dilation([dilation]).build().unwrap();
+        let mut rng = Rng::with_seed(19);
+        let input = tensor(&mut rng, &[1, 1, 2], Values::Integers);
+        let weight = tensor(&mut rng, &[1, 1, kernel], Values::Integers);
+        let case = Case { op, input, weight, bias: None };
+        let comparison = compare(&case, &run_poisoned(context(), &case));
+        assert_eq!(comparison.inexact, 0, "stride {stride}, dilation {dilation}: {comparison:?}");
+    }
+}

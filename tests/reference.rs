@@ -1,0 +1,156 @@
+//! The reference against the book, against the explicit matrix and against the convolution it transposes; and the
+//! comparator against results that are wrong.
+
+#![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
+
+mod common;
+
+use common::{Case, Values, d2l_examples, no_activation, random_case, tensor};
+use fastrand::Rng;
+use upconv::{ConvTranspose, DType, Data, Tensor, reference};
+
+#[test]
+fn the_examples_of_the_book() {
+    for (name, Case { op, input, weight, bias }, expected) in d2l_examples() {
+        let got = reference::run(&op, &input, &weight, bias.as_ref()).unwrap();
+        assert_eq!(got, expected, "{name}");
+    }
+}
+
+#[test]
+fn the_scatter_is_the_transposed_matrix_and_the_gather_the_matrix() {
+    let mut rng = Rng::with_seed(1);
+    for _ in 0..200 {
+        let case = random_case(&mut rng, Values::Integers, no_activation);
+        let Case { op, input, weight, .. } = &case;
+        let geometry = op.at(input.shape()).unwrap();
+        let matrix = reference::matrix(op, input.shape(), weight).unwrap();
+        let (x, got) = (input.to_f64(), reference::conv_transpose(op, input, weight, None).unwrap());
+        let y = tensor(&mut rng, &geometry.output_shape(), Values::Integers);
+        let convolved = reference::conv(op, input.shape(), &y, weight).unwrap();
+        assert_eq!(convolved.shape(), input.shape(), "conv(conv_transpose(x)) has x's shape");
+        for n in 0..geometry.batch {
+            let x = &x[n * matrix.rows..][..matrix.rows];
+            let expected = matrix.multiply_transposed(x);
+            assert_eq!(got.value()[n * matrix.columns..][..matrix.columns], expected, "{case:?}");
+            let y = &y.to_f64()[n * matrix.columns..][..matrix.columns];
+            assert_eq!(convolved.to_f64()[n * matrix.rows..][..matrix.rows], matrix.multiply(y), "{case:?}");
+        }
+    }
+}
+
+#[test]
+fn it_is_the_adjoint_of_the_convolution() {
+    let mut rng = Rng::with_seed(2);
+    for _ in 0..100 {
+        let case = random_case(&mut rng, Values::Integers, no_activation);
+        let Case { op, input, weight, .. } = &case;
+        let transposed = reference::conv_transpose(op, input, weight, None).unwrap();
+        let y = tensor(&mut rng, transposed.shape(), Values::Integers);
+        let convolved = reference::conv(op, input.shape(), &y, weight).unwrap();
+        let dot = |a: &[f64], b: &[f64]| a.iter().zip(b).map(|(a, b)| a * b).sum::<f64>();
+        let (left, right) = (dot(&convolved.to_f64(), &input.to_f64()), dot(&y.to_f64(), transposed.value()));
+        assert_eq!(left, right, "<conv(y), x> = <y, conv_transpose(x)>: {case:?}");
+    }
+}
+
+#[test]
+fn counts_and_magnitudes_are_those_of_the_products() {
+    let op = ConvTranspose::builder().kernel([2]).build().unwrap();
+    let input = Tensor::f32([1, 1, 3], [1.0, -2.0, 3.0]).unwrap();
+    let weight = Tensor::f32([1, 1, 2], [10.0, -1.0]).unwrap();
+    let bias = Tensor::f32([1], [-0.5]).unwrap();
+    let expected = reference::conv_transpose(&op, &input, &weight, Some(&bias)).unwrap();
+    assert_eq!(expected.value(), [9.5, -21.5, 31.5, -3.5]);
+    assert_eq!(expected.products(), [2, 3, 3, 2]);
+    assert_eq!(expected.magnitude(), [10.5, 21.5, 32.5, 3.5]);
+    assert_eq!(expected.bound(1, DType::F32), 3.0 * (21.5 * f64::from(f32::EPSILON) + f64::from(f32::MIN_POSITIVE)));
+}
+
+/// A case whose output can be read backwards, with strides that can be swapped: square, but different along its axes.
+fn square(stride: [usize; 2]) -> Case {
+    let mut rng = Rng::with_seed(3);
+    let op = ConvTranspose::builder()
+        .in_channels(2)
+        .out_channels(2)
+        .kernel([4, 4])
+        .stride(stride)
+        .output_padding([stride[0] - 1, stride[1] - 1])
+        .build()
+        .unwrap();
+    let input = tensor(&mut rng, &[1, 2, 6, 6], Values::Reals);
+    let weight = tensor(&mut rng, &[2, 2, 4, 4], Values::Reals);
+    Case { op, input, weight, bias: None }
+}
+
+fn judge(right: &Case, wrong: &Tensor) -> reference::Comparison {
+    let expected = reference::conv_transpose(&right.op, &right.input, &right.weight, None).unwrap();
+    let own = reference::run(&right.op, &right.input, &right.weight, None).unwrap();
+    assert!(expected.compare(&own).unwrap().passed(), "the right result passes");
+    expected.compare(wrong).unwrap()
+}
+
+#[test]
+fn the_comparator_sees_one_dropped_tap() {
+    let case = square([2, 2]);
+    let mut weight = case.weight.to_f32();
+    weight[21] = 0.0;
+    let weight = Tensor::f32(case.weight.shape(), weight).unwrap();
+    let wrong = reference::run(&case.op, &case.input, &weight, None).unwrap();
+    let comparison = judge(&case, &wrong);
+    assert!(!comparison.passed() && comparison.worst_share > 100.0, "{comparison:?}");
+}
+
+#[test]
+fn the_comparator_sees_swapped_strides() {
+    let (case, swapped) = (square([2, 3]), square([3, 2]));
+    let wrong = reference::run(&swapped.op, &case.input, &case.weight, None).unwrap();
+    let shape = case.op.at(case.input.shape()).unwrap().output_shape();
+    assert_ne!(wrong.shape(), shape);
+    let expected = reference::conv_transpose(&case.op, &case.input, &case.weight, None).unwrap();
+    assert!(expected.compare(&wrong).is_err(), "another shape is refused");
+    let reshaped = Tensor::f32(shape, wrong.to_f32()).unwrap();
+    assert!(!judge(&case, &reshaped).passed());
+}
+
+#[test]
+fn the_comparator_sees_a_mirrored_output_and_missing_values() {
+    let case = square([2, 2]);
+    let right = reference::run(&case.op, &case.input, &case.weight, None).unwrap();
+    let mut mirrored = right.to_f32();
+    mirrored.reverse();
+    assert!(!judge(&case, &Tensor::f32(right.shape(), mirrored).unwrap()).passed());
+    for poison in [f32::NAN, f32::INFINITY] {
+        let mut unwritten = right.to_f32();
+        unwritten[17] = poison;
+        let comparison = judge(&case, &Tensor::f32(right.shape(), unwritten).unwrap());
+        assert_eq!((comparison.beyond, comparison.worst_index), (1, 17), "{poison}");
+        assert_eq!(comparison.worst_share, f64::INFINITY);
+    }
+    let mut close = right.to_f32();
+    close[17] *= 1.0 + 2.0 * f32::EPSILON;
+    let comparison = judge(&case, &Tensor::f32(right.shape(), close).unwrap());
+    assert!(comparison.passed() && comparison.worst_share > 0.0 && comparison.inexact == 1, "{comparison:?}");
+}
+
+#[test]
+fn a_tap_outside_the_input_is_not_multiplied() {
+    // The values PyTorch gives: a NaN tap leaves the outputs that it does not reach alone.
+    let op = ConvTranspose::builder().kernel([3]).stride([2]).padding([1]).build().unwrap();
+    let input = Tensor::f32([1, 1, 3], [1.0, 1.0, 1.0]).unwrap();
+    let weight = Tensor::f32([1, 1, 3], [1.0, 1.0, f32::NAN]).unwrap();
+    let got = reference::run(&op, &input, &weight, None).unwrap().to_f32();
+    assert_eq!(got.iter().map(|v| v.is_nan()).collect::<Vec<_>>(), [false, true, false, true, false]);
+}
+
+#[test]
+fn results_keep_the_element_type_of_the_input() {
+    let op = ConvTranspose::builder().kernel([1]).build().unwrap();
+    let weight = Tensor::f32([1, 1, 1], [3.0]).unwrap();
+    let input = Tensor::new([1, 1, 1], Data::F64(vec![0.1])).unwrap();
+    assert_eq!(reference::run(&op, &input, &weight, None).unwrap().data(), &Data::F64(vec![0.1 * 3.0]));
+    let half = reference::run(&op, &input.cast(DType::F16), &weight, None).unwrap();
+    assert_eq!((half.dtype(), half.to_f32()[0]), (DType::F16, 0.2998047));
+    let brain = reference::run(&op, &input.cast(DType::Bf16), &weight, None).unwrap();
+    assert_eq!(brain.dtype(), DType::F32);
+}
