@@ -1,5 +1,39 @@
-//! The program.
-mod atomic;
-mod picture;
+//! `upconv`: upscales pictures, runs transposed convolutions on .npy files, and checks and explains what it does, on
+//! the GPU, the CPU or the reference.
 
-fn main() {}
+mod atomic;
+mod device;
+mod picture;
+mod upscale;
+
+use clap::{Parser, Subcommand};
+use std::process::ExitCode;
+
+/// Transposed convolution on the GPU: upscale pictures, run the operation on .npy files, verify every adapter.
+#[derive(Parser)]
+#[command(version, propagate_version = true, after_help = "Exit status: 0 done, 1 refused or failed, 2 wrong usage.")]
+struct Cli {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Subcommand)]
+enum Command {
+    /// Upscale a picture by a whole factor.
+    Upscale(upscale::Args),
+}
+
+fn main() -> ExitCode {
+    let result = match Cli::parse().command {
+        Command::Upscale(args) => upscale::run(&args),
+    };
+    match result {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            // One line, whatever the causes hold.
+            let line = format!("{error:#}").split_whitespace().collect::<Vec<_>>().join(" ");
+            eprintln!("upconv: {line}");
+            ExitCode::FAILURE
+        }
+    }
+}

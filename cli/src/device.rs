@@ -1,0 +1,97 @@
+//! Where the work is done: the options every command shares, and one face for the three backends.
+
+use anyhow::{Result, bail};
+use clap::ValueEnum;
+use upconv::gpu::{self, AdapterRequest, Context};
+use upconv::{ConvTranspose, Error, Tensor, cpu, reference};
+
+/// The options that choose a device.
+#[derive(clap::Args, Clone, Debug)]
+pub(crate) struct DeviceArgs {
+    /// Where to compute: the best GPU or else the CPU, any GPU (software ones too), the CPU, or the f64 reference.
+    #[arg(long, value_enum, default_value_t)]
+    device: Choice,
+    /// Take the GPU adapter with this in its name, driver or backend.
+    #[arg(long, value_name = "SUBSTRING")]
+    adapter: Option<String>,
+}
+
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum)]
+enum Choice {
+    #[default]
+    Auto,
+    Gpu,
+    Cpu,
+    Reference,
+}
+
+/// An opened device.
+pub(crate) enum Backend {
+    Gpu(Context),
+    Cpu,
+    Reference,
+}
+
+/// An operation with its weights on a device.
+pub(crate) enum Layer {
+    Gpu(gpu::Layer),
+    Cpu(cpu::Layer),
+    Reference { op: ConvTranspose, weight: Tensor, bias: Option<Tensor> },
+}
+
+impl DeviceArgs {
+    /// Opens the device; one line on standard error names the choice.
+    pub(crate) fn open(&self) -> Result<Backend> {
+        let (backend, line) = self.choose()?;
+        eprintln!("device: {line}");
+        Ok(backend)
+    }
+
+    fn choose(&self) -> Result<(Backend, String)> {
+        let name = self.adapter.clone();
+        let gpu = |context: Context| {
+            let line = context.adapter_name();
+            (Backend::Gpu(context), line)
+        };
+        match (self.device, &self.adapter) {
+            (Choice::Gpu, _) | (Choice::Auto, Some(_)) => {
+                Ok(gpu(Context::request(&AdapterRequest { name, hardware_only: false })?))
+            }
+            (Choice::Cpu | Choice::Reference, Some(name)) => {
+                bail!("--adapter {name:?} names a GPU, but --device {:?} is none", self.device)
+            }
+            (Choice::Auto, None) => match Context::request(&AdapterRequest { name, hardware_only: true }) {
+                Ok(context) => Ok(gpu(context)),
+                Err(error @ (Error::NoAdapter { .. } | Error::NoDevice { .. })) => {
+                    let threads = std::thread::available_parallelism().map_or(1, usize::from);
+                    Ok((Backend::Cpu, format!("the CPU, {threads} threads ({error})")))
+                }
+                Err(error) => Err(error.into()),
+            },
+            (Choice::Cpu, None) => Ok((Backend::Cpu, "the CPU".into())),
+            (Choice::Reference, None) => Ok((Backend::Reference, "the f64 reference".into())),
+        }
+    }
+}
+
+impl Backend {
+    /// Puts an operation with its weights on the device.
+    pub(crate) fn layer(&self, op: &ConvTranspose, weight: &Tensor, bias: Option<&Tensor>) -> Result<Layer> {
+        Ok(match self {
+            Backend::Gpu(context) => Layer::Gpu(gpu::Layer::new(context, op, weight, bias)?),
+            Backend::Cpu => Layer::Cpu(cpu::Layer::new(op, weight, bias)?),
+            Backend::Reference => Layer::Reference { op: op.clone(), weight: weight.clone(), bias: bias.cloned() },
+        })
+    }
+}
+
+impl Layer {
+    /// Computes the output for an input.
+    pub(crate) fn run(&self, input: &Tensor) -> upconv::Result<Tensor> {
+        match self {
+            Layer::Gpu(layer) => layer.run(input),
+            Layer::Cpu(layer) => layer.run(input),
+            Layer::Reference { op, weight, bias } => reference::run(op, input, weight, bias.as_ref()),
+        }
+    }
+}
