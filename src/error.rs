@@ -54,6 +54,10 @@ pub enum Error {
     #[error("clip has min {min} and max {max}, expected min <= max")]
     Clip { min: f32, max: f32 },
 
+    /// An output size that a convention cannot reach.
+    #[error("output size {given} on axis {axis} is out of reach, expected {least} to {most} with these parameters")]
+    Unreachable { axis: usize, given: i64, least: i64, most: i64 },
+
     /// A size does not fit the integers that hold it.
     #[error("{what} overflows: {detail}")]
     Overflow { what: &'static str, detail: String },

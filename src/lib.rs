@@ -1,6 +1,7 @@
 //! Transposed convolution on any GPU that wgpu reaches.
 
 pub mod activation;
+pub mod convention;
 #[cfg(feature = "cpu")]
 pub mod cpu;
 pub mod error;
@@ -13,6 +14,7 @@ pub mod reference;
 pub mod tensor;
 
 pub use activation::Activation;
+pub use convention::Convention;
 pub use error::{Error, Result};
 pub use layout::{Layout, WeightLayout};
 pub use op::{Axis, ConvTranspose, Geometry, OutputPaddingPolicy};

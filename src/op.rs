@@ -223,22 +223,7 @@ impl ConvTranspose {
     /// [`Error::Shape`] for a wrong number of axes or channels, and what [`Axis::output_extent`] refuses. A batch of
     /// 0 is valid and gives an empty output.
     pub fn at(&self, input_shape: &[usize]) -> Result<Geometry> {
-        let expected = || {
-            format!("{} with {} channels, the batch optional", self.layout.letters(self.rank, true), self.in_channels)
-        };
-        let wrong = || Error::Shape { what: "input", given: input_shape.to_vec(), expected: expected() };
-        let batched = input_shape.len() == self.rank + 2;
-        if !batched && input_shape.len() != self.rank + 1 {
-            return Err(wrong());
-        }
-        let (batch, rest) = if batched { (input_shape[0], &input_shape[1..]) } else { (1, input_shape) };
-        let (channels, spatial) = match self.layout {
-            Layout::ChannelsFirst => (rest[0], &rest[1..]),
-            Layout::ChannelsLast => (rest[self.rank], &rest[..self.rank]),
-        };
-        if channels != self.in_channels {
-            return Err(wrong());
-        }
+        let (batch, spatial) = self.split(input_shape)?;
         let (mut input, mut output) = ([1; 3], [1; 3]);
         let first = 3 - self.rank;
         for (index, (axis, &extent)) in self.axes().iter().zip(spatial).enumerate() {
@@ -246,8 +231,8 @@ impl ConvTranspose {
             output[first + index] = axis.output_extent(index, extent)?;
         }
         let geometry = Geometry {
-            batch,
-            batched,
+            batch: batch.unwrap_or(1),
+            batched: batch.is_some(),
             rank: self.rank,
             in_channels: self.in_channels,
             out_channels: self.out_channels,
@@ -260,8 +245,36 @@ impl ConvTranspose {
         Ok(geometry)
     }
 
-    /// Checks the shapes of weight and bias.
-    pub(crate) fn check_parameters(&self, weight: &[usize], bias: Option<&[usize]>) -> Result<()> {
+    /// The input's spatial extents, as many as [`rank`](Self::rank).
+    pub(crate) fn input_extents(&self, input_shape: &[usize]) -> Result<Vec<usize>> {
+        self.split(input_shape).map(|(_, spatial)| spatial.to_vec())
+    }
+
+    /// An input shape's batch, if it has one, and its spatial extents.
+    fn split<'a>(&self, input_shape: &'a [usize]) -> Result<(Option<usize>, &'a [usize])> {
+        let (batch, item) = match input_shape.len().checked_sub(self.rank) {
+            Some(2) => (Some(input_shape[0]), &input_shape[1..]),
+            _ => (None, input_shape),
+        };
+        if item.len() == self.rank + 1 {
+            let (channels, spatial) = match self.layout {
+                Layout::ChannelsFirst => (item[0], &item[1..]),
+                Layout::ChannelsLast => (item[self.rank], &item[..self.rank]),
+            };
+            if channels == self.in_channels {
+                return Ok((batch, spatial));
+            }
+        }
+        let letters = self.layout.letters(self.rank, true);
+        let expected = format!("{letters} with {} channels, the batch optional", self.in_channels);
+        Err(Error::Shape { what: "input", given: input_shape.to_vec(), expected })
+    }
+
+    /// Checks the shapes of a weight and a bias.
+    ///
+    /// # Errors
+    /// [`Error::Shape`] with the shape that is expected.
+    pub fn check_parameters(&self, weight: &[usize], bias: Option<&[usize]>) -> Result<()> {
         let expected = self.weight_shape();
         if weight != expected {
             let expected = format!("{expected:?} ({})", self.weight_layout.letters(self.rank));
@@ -498,9 +511,8 @@ impl Builder {
                 pad_end: padding[index].end,
                 output_padding: output_padding[index],
             };
-            for pad in [axis.pad_begin, axis.pad_end] {
-                within(&format!("padding on axis {index}"), pad.into(), -MAX_AXIS_VALUE)?;
-            }
+            check_pad(index, axis.pad_begin)?;
+            check_pad(index, axis.pad_end)?;
             within(&format!("output_padding on axis {index}"), axis.output_padding as i128, 0)?;
             if self.policy == OutputPaddingPolicy::Strict && axis.output_padding >= axis.stride.max(axis.dilation) {
                 return Err(Error::OutputPadding {
@@ -546,6 +558,10 @@ fn at_least_one(what: &str, value: usize) -> Result<usize> {
     }
     within(what, value as i128, 1)?;
     Ok(value)
+}
+
+pub(crate) fn check_pad(index: usize, pad: i64) -> Result<()> {
+    within(&format!("padding on axis {index}"), pad.into(), -MAX_AXIS_VALUE)
 }
 
 fn within(what: &str, given: i128, least: i64) -> Result<()> {

@@ -1,10 +1,16 @@
 //! `upconv`: upscales pictures, runs transposed convolutions on .npy files, and checks and explains what it does, on
 //! the GPU, the CPU or the reference.
 
+mod apply;
 mod atomic;
 mod device;
+mod explain;
+mod info;
+mod npy;
+mod op_json;
 mod picture;
 mod upscale;
+mod verify;
 
 use clap::{Parser, Subcommand};
 use std::process::ExitCode;
@@ -21,11 +27,23 @@ struct Cli {
 enum Command {
     /// Upscale a picture by a whole factor.
     Upscale(upscale::Args),
+    /// Run the operation on .npy files.
+    Apply(apply::Args),
+    /// Check every kernel against the reference, on every adapter here and on the CPU.
+    Verify(verify::Args),
+    /// Say how an operation would be computed: kernel, phases, multiply-adds, dispatches.
+    Explain(explain::Args),
+    /// List the adapters of this machine.
+    Info(info::Args),
 }
 
 fn main() -> ExitCode {
     let result = match Cli::parse().command {
         Command::Upscale(args) => upscale::run(&args),
+        Command::Apply(args) => apply::run(&args),
+        Command::Verify(args) => verify::run(&args),
+        Command::Explain(args) => explain::run(&args),
+        Command::Info(args) => info::run(&args),
     };
     match result {
         Ok(()) => ExitCode::SUCCESS,

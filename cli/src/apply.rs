@@ -1,0 +1,152 @@
+//! `upconv apply`: the operation on .npy files, one at a time or many in one process.
+
+use crate::device::{Backend, DeviceArgs};
+use crate::npy;
+use crate::op_json::OpJson;
+use anyhow::{Context, Result, bail, ensure};
+use std::fs;
+use std::path::{Path, PathBuf};
+use upconv::{ConvTranspose, OutputPaddingPolicy, Tensor};
+
+/// The options of `apply`.
+#[derive(clap::Args)]
+pub(crate) struct Args {
+    /// The operation: a JSON file, or a folder with `case.json`, `x.npy`, `w.npy` and perhaps `b.npy`.
+    #[arg(value_name = "OP.json", required_unless_present = "batch", conflicts_with = "batch")]
+    op: Option<PathBuf>,
+    /// The input.
+    #[arg(short, long, value_name = "X.npy", conflicts_with = "batch")]
+    input: Option<PathBuf>,
+    /// The weight.
+    #[arg(short, long, value_name = "W.npy", conflicts_with = "batch")]
+    weight: Option<PathBuf>,
+    /// The bias.
+    #[arg(short, long, value_name = "B.npy", conflicts_with = "batch")]
+    bias: Option<PathBuf>,
+    /// The result.
+    #[arg(short, long, value_name = "Y.npy", required_unless_present = "batch", conflicts_with = "batch")]
+    output: Option<PathBuf>,
+    /// Many cases on one device: lines `FOLDER<TAB>Y.npy`; what is refused writes Y.npy.err and the rest goes on.
+    #[arg(long, value_name = "LIST")]
+    batch: Option<PathBuf>,
+    /// How large output_padding may be: below max(stride, dilation), or anything.
+    #[arg(long, value_enum, default_value_t, value_name = "POLICY")]
+    output_padding: Policy,
+    #[command(flatten)]
+    device: DeviceArgs,
+}
+
+#[derive(Clone, Copy, Debug, Default, clap::ValueEnum)]
+enum Policy {
+    #[default]
+    Strict,
+    Lenient,
+}
+
+impl From<Policy> for OutputPaddingPolicy {
+    fn from(policy: Policy) -> Self {
+        match policy {
+            Policy::Strict => OutputPaddingPolicy::Strict,
+            Policy::Lenient => OutputPaddingPolicy::Lenient,
+        }
+    }
+}
+
+/// An operation with its data, read and checked before any device is touched.
+struct Case {
+    op: ConvTranspose,
+    input: Tensor,
+    weight: Tensor,
+    bias: Option<Tensor>,
+}
+
+pub(crate) fn run(args: &Args) -> Result<()> {
+    match (&args.batch, &args.op, &args.output) {
+        (Some(list), _, _) => batch(list, args),
+        (None, Some(op), Some(output)) => {
+            let case = single(op, args)?;
+            let backend = args.device.open()?;
+            npy::write(output, &case.run(&backend)?)
+        }
+        _ => bail!("an operation and an output are needed, or --batch"),
+    }
+}
+
+/// One case: a folder, or a description with the files named.
+fn single(op: &Path, args: &Args) -> Result<Case> {
+    let policy = args.output_padding.into();
+    if op.is_dir() {
+        ensure!(
+            args.input.is_none() && args.weight.is_none() && args.bias.is_none(),
+            "{} is a folder that holds its input, weight and bias; none can be given beside it",
+            op.display()
+        );
+        return folder(op, policy);
+    }
+    let (Some(input), Some(weight)) = (&args.input, &args.weight) else {
+        bail!("{} needs --input and --weight", op.display());
+    };
+    Case::read(op, input, weight, args.bias.as_deref(), policy)
+}
+
+fn folder(folder: &Path, policy: OutputPaddingPolicy) -> Result<Case> {
+    let at = |name: &str| folder.join(name);
+    let bias = at("b.npy");
+    Case::read(&at("case.json"), &at("x.npy"), &at("w.npy"), bias.exists().then_some(&*bias), policy)
+}
+
+/// Runs every case of a list on one device. Pipelines are shared by all of them.
+fn batch(list: &Path, args: &Args) -> Result<()> {
+    let text = fs::read_to_string(list).with_context(|| format!("cannot read {}", list.display()))?;
+    let mut cases = Vec::new();
+    for (number, line) in text.lines().enumerate().filter(|(_, line)| !line.is_empty()) {
+        let Some((case, output)) = line.split_once('\t') else {
+            bail!("{} line {}: expected FOLDER<TAB>Y.npy, got {line:?}", list.display(), number + 1);
+        };
+        cases.push((Path::new(case), Path::new(output)));
+    }
+    let backend = args.device.open()?;
+    let mut refused = 0;
+    for (case, output) in &cases {
+        let result = folder(case, args.output_padding.into()).and_then(|case| case.run(&backend));
+        match result.and_then(|tensor| npy::write(output, &tensor)) {
+            Ok(()) => {}
+            Err(error) => {
+                refused += 1;
+                let mut report = output.as_os_str().to_owned();
+                report.push(".err");
+                fs::write(&report, format!("{error:#}\n"))
+                    .with_context(|| format!("cannot write {}", Path::new(&report).display()))?;
+            }
+        }
+    }
+    let pipelines = match &backend {
+        Backend::Gpu(context) => format!(", {} pipelines compiled", context.pipeline_count()),
+        Backend::Cpu | Backend::Reference => String::new(),
+    };
+    eprintln!("{} cases, {refused} refused{pipelines}", cases.len());
+    ensure!(refused == 0, "{refused} of {} cases were refused; the .err files say why", cases.len());
+    Ok(())
+}
+
+impl Case {
+    fn read(op: &Path, x: &Path, w: &Path, b: Option<&Path>, policy: OutputPaddingPolicy) -> Result<Self> {
+        let json = OpJson::read(op)?;
+        let (input, weight, bias) = (npy::read(x)?, npy::read(w)?, b.map(npy::read).transpose()?);
+        if json.bias == Some(true) && bias.is_none() {
+            bail!("{} says that there is a bias, but none is given", op.display());
+        }
+        for (what, tensor) in [("weight", Some(&weight)), ("bias", bias.as_ref())] {
+            if let Some(tensor) = tensor.filter(|tensor| tensor.dtype() != input.dtype()) {
+                bail!("{what} is {}, expected {} as the input is", tensor.dtype(), input.dtype());
+            }
+        }
+        let op = json.resolve(input.shape(), weight.shape(), policy)?;
+        op.check_parameters(weight.shape(), bias.as_ref().map(Tensor::shape))?;
+        Ok(Self { op, input, weight, bias })
+    }
+
+    fn run(&self, backend: &Backend) -> Result<Tensor> {
+        Ok(backend.layer(&self.op, &self.weight, self.bias.as_ref())?.run(&self.input)?)
+    }
+}

@@ -1,0 +1,77 @@
+//! `upconv explain`: what would be done, without doing it.
+
+use crate::device::{Backend, DeviceArgs};
+use crate::op_json::OpJson;
+use anyhow::{Context, Result};
+use serde::Serialize;
+use std::path::PathBuf;
+use upconv::{DeviceProfile, OutputPaddingPolicy, Storage, plan};
+
+/// The options of `explain`.
+#[derive(clap::Args)]
+pub(crate) struct Args {
+    /// The operation: a JSON file, or a folder with `case.json`.
+    #[arg(value_name = "OP.json")]
+    op: PathBuf,
+    /// The input's shape, as N,C,H,W in the order of its layout.
+    #[arg(long, value_name = "N,C,H,W", value_delimiter = ',')]
+    input_shape: Option<Vec<usize>>,
+    /// The weight's shape, in the order of its layout.
+    #[arg(long, value_name = "I,O,H,W", value_delimiter = ',')]
+    weight_shape: Option<Vec<usize>>,
+    /// Store input and output as f16.
+    #[arg(long)]
+    f16: bool,
+    /// Print JSON.
+    #[arg(long)]
+    json: bool,
+    #[command(flatten)]
+    device: DeviceArgs,
+}
+
+#[derive(Serialize)]
+struct Explained {
+    device: String,
+    kernel: String,
+    input_shape: Vec<usize>,
+    output_shape: Vec<usize>,
+    /// For each axis the phases that taps reach, and all.
+    phases: Vec<(usize, usize)>,
+    useful_multiply_adds: u128,
+    effective_multiply_adds: u128,
+    dispatches: usize,
+    scratch_bytes: u64,
+}
+
+pub(crate) fn run(args: &Args) -> Result<()> {
+    let path = if args.op.is_dir() { args.op.join("case.json") } else { args.op.clone() };
+    let json = OpJson::read(&path)?;
+    let input = args.input_shape.clone().or(json.x_shape.clone()).context("--input-shape is needed")?;
+    let weight = args.weight_shape.clone().or(json.w_shape.clone()).context("--weight-shape is needed")?;
+    let op = json.resolve(&input, &weight, OutputPaddingPolicy::Strict)?;
+    op.check_parameters(&weight, None)?;
+    let (device, profile) = match args.device.named().then(|| args.device.open()).transpose()? {
+        Some(Backend::Gpu(context)) => (context.adapter_name(), context.profile().clone()),
+        _ => ("any, by WebGPU's default limits".to_string(), DeviceProfile { f16: args.f16, ..Default::default() }),
+    };
+    let storage = if args.f16 { Storage::F16 } else { Storage::F32 };
+    let geometry = op.at(&input)?;
+    let plan = plan::plan(&op, &geometry, storage, &profile)?;
+    if args.json {
+        let explained = Explained {
+            device,
+            kernel: plan.kernel.to_string(),
+            input_shape: geometry.input_shape(),
+            output_shape: geometry.output_shape(),
+            phases: plan.phases().to_vec(),
+            useful_multiply_adds: plan.useful_multiply_adds(),
+            effective_multiply_adds: plan.effective_multiply_adds(),
+            dispatches: plan.dispatches.len(),
+            scratch_bytes: plan.scratch,
+        };
+        println!("{}", serde_json::to_string_pretty(&explained)?);
+    } else {
+        println!("device         {device}\n{}", plan.explain());
+    }
+    Ok(())
+}

@@ -1,0 +1,85 @@
+//! `upconv info`: the adapters of this machine and what upconv knows of them.
+
+use anyhow::Result;
+use serde::Serialize;
+use upconv::gpu::{self, Context};
+use upconv::wgpu;
+
+/// The options of `info`.
+#[derive(clap::Args)]
+pub(crate) struct Args {
+    /// Print JSON.
+    #[arg(long)]
+    json: bool,
+}
+
+#[derive(Serialize)]
+struct Info {
+    version: &'static str,
+    cpu_threads: usize,
+    adapters: Vec<Adapter>,
+}
+
+#[derive(Serialize)]
+struct Adapter {
+    name: String,
+    backend: String,
+    device_type: String,
+    driver: String,
+    /// Whether `--device auto` would take it.
+    auto: bool,
+    /// Whether f16 tensors stay f16; otherwise they are stored as f32.
+    f16: bool,
+    max_binding_bytes: u64,
+    max_buffer_bytes: u64,
+    max_workgroups: u32,
+}
+
+pub(crate) fn run(args: &Args) -> Result<()> {
+    let adapters = all_adapters();
+    let info = Info {
+        version: env!("CARGO_PKG_VERSION"),
+        cpu_threads: std::thread::available_parallelism().map_or(1, usize::from),
+        adapters: adapters.iter().map(describe).collect::<Result<_>>()?,
+    };
+    if args.json {
+        println!("{}", serde_json::to_string_pretty(&info)?);
+        return Ok(());
+    }
+    println!("upconv {}, {} CPU threads", info.version, info.cpu_threads);
+    for adapter in &info.adapters {
+        println!("\n{} ({}, {}, {})", adapter.name, adapter.backend, adapter.device_type, adapter.driver);
+        let auto = if adapter.auto { "takes it" } else { "leaves it, a software device" };
+        println!("  --device auto    {auto} it");
+        println!("  f16 tensors      {}", if adapter.f16 { "stored as f16" } else { "converted to f32 on upload" });
+        println!("  largest binding  {} MiB", adapter.max_binding_bytes >> 20);
+        println!("  largest buffer   {} MiB", adapter.max_buffer_bytes >> 20);
+        println!("  workgroups       {} along each dimension", adapter.max_workgroups);
+    }
+    if info.adapters.is_empty() {
+        println!("\nno GPU adapter here: --device auto computes on the CPU");
+    }
+    Ok(())
+}
+
+/// Every adapter, those of GL included.
+pub(crate) fn all_adapters() -> Vec<wgpu::Adapter> {
+    pollster::block_on(gpu::adapters(true))
+}
+
+fn describe(adapter: &wgpu::Adapter) -> Result<Adapter> {
+    let info = adapter.get_info();
+    let context = Context::from_adapter(adapter)?;
+    let profile = context.profile();
+    Ok(Adapter {
+        name: info.name,
+        backend: info.backend.to_string(),
+        device_type: format!("{:?}", info.device_type),
+        driver: format!("{} {}", info.driver, info.driver_info).trim().to_string(),
+        auto: info.device_type != wgpu::DeviceType::Cpu,
+        f16: profile.f16,
+        max_binding_bytes: profile.max_binding,
+        max_buffer_bytes: profile.max_buffer,
+        max_workgroups: profile.max_workgroups,
+    })
+}

@@ -1,0 +1,156 @@
+//! Tensors in NumPy's .npy files.
+
+use crate::atomic::AtomicFile;
+use anyhow::{Context, Result, bail, ensure};
+use half::f16;
+use npyz::{DType, NpyFile, Order, TypeChar, WriterBuilder};
+use std::fs;
+use std::path::Path;
+use upconv::{Data, Tensor};
+
+/// A header longer than this is no array's; NumPy itself refuses to parse one beyond 10,000 bytes.
+const MAX_HEADER: usize = 1 << 16;
+
+/// Reads a file of float16, float32 or float64 elements. Fortran order and big-endian bytes are converted.
+pub(crate) fn read(path: &Path) -> Result<Tensor> {
+    let bytes = fs::read(path).with_context(|| format!("cannot read {}", path.display()))?;
+    parse(&bytes).with_context(|| path.display().to_string())
+}
+
+fn parse(bytes: &[u8]) -> Result<Tensor> {
+    ensure!(bytes.starts_with(b"\x93NUMPY"), "not an .npy file: {} bytes, without NumPy's signature", bytes.len());
+    let length = match bytes {
+        [_, _, _, _, _, _, 1, _, a, b, ..] => usize::from(u16::from_le_bytes([*a, *b])),
+        [_, _, _, _, _, _, 2 | 3, _, a, b, c, d, ..] => u32::from_le_bytes([*a, *b, *c, *d]) as usize,
+        _ => bail!("an .npy file cut off in its header, or of a version other than 1 to 3: {} bytes", bytes.len()),
+    };
+    ensure!(length <= bytes.len().min(MAX_HEADER), "its header claims {length} bytes, the file has {}", bytes.len());
+    let file = NpyFile::new(bytes).context("its header cannot be read")?;
+    let shape: Vec<usize> = file.shape().iter().map(|&n| usize::try_from(n)).collect::<Result<_, _>>()?;
+    let size = match file.dtype() {
+        DType::Plain(kind) if kind.type_char() == TypeChar::Float && [2, 4, 8].contains(&kind.size_field()) => {
+            kind.size_field() as usize
+        }
+        other => bail!("its elements are {}, expected float16, float32 or float64", other.descr()),
+    };
+    let count = shape.iter().try_fold(1usize, |n, &extent| n.checked_mul(extent));
+    let needed = count.and_then(|n| n.checked_mul(size));
+    let rest = bytes.len() - length - if bytes[6] == 1 { 10 } else { 12 };
+    ensure!(
+        needed == Some(rest),
+        "shape {shape:?} needs {} bytes of data, the file has {rest}",
+        needed.map_or("more than 2^64".to_string(), |n| n.to_string())
+    );
+    let order = file.order();
+    let data = match size {
+        2 => Data::F16(in_c_order(file.into_vec::<f16>()?, &shape, order)),
+        4 => Data::F32(in_c_order(file.into_vec::<f32>()?, &shape, order)),
+        _ => Data::F64(in_c_order(file.into_vec::<f64>()?, &shape, order)),
+    };
+    Ok(Tensor::new(shape, data)?)
+}
+
+/// The elements with the last axis varying fastest.
+fn in_c_order<T: Copy>(elements: Vec<T>, shape: &[usize], order: Order) -> Vec<T> {
+    if order == Order::C {
+        return elements;
+    }
+    let mut strides = vec![1; shape.len()];
+    for axis in 1..shape.len() {
+        strides[axis] = strides[axis - 1] * shape[axis - 1];
+    }
+    let at = |index: usize| {
+        let mut rest = index;
+        let mut at = 0;
+        for (extent, stride) in shape.iter().zip(&strides).rev() {
+            at += rest % extent * stride;
+            rest /= extent;
+        }
+        elements[at]
+    };
+    (0..elements.len()).map(at).collect()
+}
+
+/// Writes a tensor in C order, replacing the file as a whole.
+pub(crate) fn write(path: &Path, tensor: &Tensor) -> Result<()> {
+    let mut file = AtomicFile::create(path, false)?;
+    let shape: Vec<u64> = tensor.shape().iter().map(|&n| n as u64).collect();
+    match tensor.data() {
+        Data::F16(v) => write_elements(&mut file, &shape, v),
+        Data::Bf16(_) => write_elements(&mut file, &shape, &tensor.to_f32()),
+        Data::F32(v) => write_elements(&mut file, &shape, v),
+        Data::F64(v) => write_elements(&mut file, &shape, v),
+    }
+    .with_context(|| format!("cannot write {}", path.display()))?;
+    file.commit()
+}
+
+fn write_elements<T: npyz::AutoSerialize + Copy>(
+    file: &mut AtomicFile,
+    shape: &[u64],
+    elements: &[T],
+) -> std::io::Result<()> {
+    let mut writer = npyz::WriteOptions::new().default_dtype().shape(shape).writer(file).begin_nd()?;
+    writer.extend(elements.iter().copied())?;
+    writer.finish()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// A file of version 1 with this header and data.
+    fn file(header: &str, data: &[u8]) -> Vec<u8> {
+        let mut bytes = b"\x93NUMPY\x01\x00".to_vec();
+        bytes.extend((header.len() as u16).to_le_bytes());
+        bytes.extend(header.as_bytes());
+        bytes.extend(data);
+        bytes
+    }
+
+    fn header(descr: &str, fortran: &str, shape: &str) -> String {
+        format!("{{'descr': '{descr}', 'fortran_order': {fortran}, 'shape': {shape}, }}\n")
+    }
+
+    fn refusal(bytes: &[u8]) -> String {
+        format!("{:#}", parse(bytes).unwrap_err())
+    }
+
+    #[test]
+    fn fortran_order_and_big_endian_are_converted() {
+        // np.asfortranarray(np.arange(6, dtype='>f4').reshape(2, 3))
+        let data: Vec<u8> = [0.0f32, 3.0, 1.0, 4.0, 2.0, 5.0].iter().flat_map(|v| v.to_be_bytes()).collect();
+        let tensor = parse(&file(&header(">f4", "True", "(2, 3)"), &data)).unwrap();
+        assert_eq!(tensor, Tensor::f32([2, 3], [0.0, 1.0, 2.0, 3.0, 4.0, 5.0]).unwrap());
+    }
+
+    #[test]
+    fn every_type_returns_as_it_was_written() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("t.npy");
+        let values = Tensor::new([1, 3], Data::F64(vec![0.1, -2.5, f64::INFINITY])).unwrap();
+        for dtype in [upconv::DType::F16, upconv::DType::F32, upconv::DType::F64] {
+            let tensor = values.cast(dtype);
+            write(&path, &tensor).unwrap();
+            assert_eq!(read(&path).unwrap(), tensor);
+        }
+        let empty = Tensor::f32([0, 2], []).unwrap();
+        write(&path, &empty).unwrap();
+        assert_eq!(read(&path).unwrap(), empty);
+    }
+
+    #[test]
+    fn what_is_no_array_is_refused_with_its_numbers() {
+        assert_eq!(refusal(b""), "not an .npy file: 0 bytes, without NumPy's signature");
+        assert!(refusal(b"\x93NUMPY\x01").contains("cut off in its header"));
+        assert!(refusal(b"\x93NUMPY\x02\x00\xff\xff\xff\xff").contains("claims 4294967295 bytes, the file has 12"));
+        let short = file(&header("<f4", "False", "(2, 3)"), &[0; 20]);
+        assert_eq!(refusal(&short), "shape [2, 3] needs 24 bytes of data, the file has 20");
+        let integers = file(&header("<i4", "False", "(1,)"), &[0; 4]);
+        assert_eq!(refusal(&integers), "its elements are '<i4', expected float16, float32 or float64");
+        let huge = file(&header("<f4", "False", "(4294967296, 4294967296)"), &[]);
+        assert!(refusal(&huge).contains("needs more than 2^64 bytes of data"), "{}", refusal(&huge));
+        assert!(refusal(&file("not a header", &[])).contains("header cannot be read"));
+        assert!(!refusal(&file(&"(".repeat(60_000), &[])).is_empty());
+    }
+}

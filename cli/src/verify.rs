@@ -1,0 +1,222 @@
+//! `upconv verify`: every kernel against the reference, on every adapter and on the CPU.
+
+use crate::info::all_adapters;
+use anyhow::{Result, ensure};
+use serde::Serialize;
+use upconv::gpu::{self, Context};
+use upconv::reference::{self, Comparison, Expected};
+use upconv::{Activation, ConvTranspose, Layout, Storage, Tensor, WeightLayout, cpu};
+
+/// The options of `verify`.
+#[derive(clap::Args)]
+pub(crate) struct Args {
+    /// Only the adapters with this in their name, driver or backend; `cpu` is the CPU backend.
+    #[arg(long, value_name = "SUBSTRING")]
+    adapter: Option<String>,
+    /// Print JSON.
+    #[arg(long)]
+    json: bool,
+}
+
+/// One operation with seeded data, and what the reference makes of it.
+struct Case {
+    name: &'static str,
+    op: ConvTranspose,
+    input: Tensor,
+    weight: Tensor,
+    bias: Tensor,
+    expected: Expected,
+}
+
+/// One line of the report.
+#[derive(Serialize)]
+struct Row {
+    device: String,
+    case: &'static str,
+    kernel: String,
+    outputs: usize,
+    /// The largest error as a share of what rounding may cause; at most 1.
+    worst_share: f64,
+    worst_error: f64,
+    passed: bool,
+}
+
+pub(crate) fn run(args: &Args) -> Result<()> {
+    let cases = cases()?;
+    let mut rows = Vec::new();
+    for device in devices(args)? {
+        if !args.json {
+            println!("{}", device.name());
+        }
+        for case in &cases {
+            let row = device.check(case)?;
+            if !args.json {
+                let verdict = if row.passed { "ok" } else { "WRONG" };
+                println!(
+                    "  {:<28} {:<8} {:>9} outputs   worst error {:>9.2e} = {:>5.1} % of its bound   {verdict}",
+                    row.case,
+                    row.kernel,
+                    row.outputs,
+                    row.worst_error,
+                    row.worst_share * 100.0
+                );
+            }
+            rows.push(row);
+        }
+    }
+    let failed = rows.iter().filter(|row| !row.passed).count();
+    if args.json {
+        println!("{}", serde_json::to_string_pretty(&rows)?);
+    } else {
+        println!("{} passed, {failed} failed", rows.len() - failed);
+    }
+    ensure!(failed == 0, "{failed} of {} checks failed", rows.len());
+    Ok(())
+}
+
+enum Device {
+    Gpu(Context),
+    Cpu,
+}
+
+fn devices(args: &Args) -> Result<Vec<Device>> {
+    let mut devices = Vec::new();
+    for adapter in all_adapters() {
+        devices.push(Device::Gpu(Context::from_adapter(&adapter)?));
+    }
+    devices.push(Device::Cpu);
+    if let Some(wanted) = &args.adapter {
+        let here: Vec<String> = devices.iter().map(Device::name).collect();
+        devices.retain(|device| device.name().to_lowercase().contains(&wanted.to_lowercase()));
+        ensure!(!devices.is_empty(), "no device with {wanted:?} in its name; here are: {}", here.join(", "));
+    }
+    Ok(devices)
+}
+
+impl Device {
+    fn name(&self) -> String {
+        match self {
+            Device::Gpu(context) => context.adapter_name(),
+            Device::Cpu => "cpu backend".into(),
+        }
+    }
+
+    fn check(&self, case: &Case) -> Result<Row> {
+        let (kernel, comparison) = match self {
+            Device::Gpu(context) => case.on_gpu(context)?,
+            Device::Cpu => {
+                let got = cpu::Layer::new(&case.op, &case.weight, Some(&case.bias))?.run(&case.input)?;
+                ("cpu".to_string(), case.expected.compare(&got)?)
+            }
+        };
+        Ok(Row {
+            device: self.name(),
+            case: case.name,
+            kernel,
+            outputs: case.expected.value().len(),
+            worst_share: comparison.worst_share,
+            worst_error: comparison.worst_error,
+            passed: comparison.passed(),
+        })
+    }
+}
+
+impl Case {
+    /// Runs into an output full of NaN, which an element that is not written would keep.
+    fn on_gpu(&self, context: &Context) -> Result<(String, Comparison)> {
+        let layer = gpu::Layer::new(context, &self.op, &self.weight, Some(&self.bias))?;
+        let prepared = layer.prepare(self.input.shape(), Storage::F32)?;
+        let shape = prepared.geometry().output_shape();
+        let poison = Tensor::f32(shape.clone(), vec![f32::NAN; prepared.geometry().output_len()])?;
+        let x = context.upload(&self.input, Storage::F32)?;
+        let y = context.upload(&poison, Storage::F32)?;
+        let mut encoder = context.device().create_command_encoder(&Default::default());
+        prepared.encode(&mut encoder, x.slice(..), y.slice(..))?;
+        context.queue().submit([encoder.finish()]);
+        let got = context.download(&y, &shape, Storage::F32)?;
+        Ok((prepared.plan().kernel.to_string(), self.expected.compare(&got)?))
+    }
+}
+
+/// Shapes that reach every part of every kernel, from the field's networks and from its odd corners.
+fn cases() -> Result<Vec<Case>> {
+    let op = ConvTranspose::builder;
+    let relu = Activation::LeakyRelu { alpha: 0.1 };
+    [
+        (
+            "dcgan, 4x4 to 8x8",
+            op().in_channels(64).out_channels(32).kernel([4, 4]).stride([2, 2]).padding([1, 1]),
+            &[2, 64, 4, 4][..],
+        ),
+        (
+            "u-net, kernel = stride",
+            op().in_channels(32).out_channels(16).kernel([2, 2]).stride([2, 2]),
+            &[1, 32, 24, 24],
+        ),
+        (
+            "fsrcnn, kernel 9",
+            op().in_channels(12).kernel([9, 9]).stride([2, 2]).padding([4, 4]).output_padding([1, 1]),
+            &[1, 12, 20, 33],
+        ),
+        (
+            "fcn, kernel 64 stride 32",
+            op().in_channels(3).out_channels(3).kernel([64, 64]).stride([32, 32]).padding([16, 16]),
+            &[1, 3, 3, 4],
+        ),
+        ("hifigan, 1-D", op().in_channels(48).out_channels(24).kernel([16]).stride([8]).padding([4]), &[1, 48, 50]),
+        (
+            "depthwise",
+            op().in_channels(24).out_channels(24).groups(24).kernel([4, 4]).stride([2, 2]).padding([1, 1]),
+            &[1, 24, 17, 19],
+        ),
+        (
+            "groups, multiplier 3",
+            op().in_channels(4).out_channels(12).groups(4).kernel([3, 3]).stride([2, 1]),
+            &[2, 4, 9, 7],
+        ),
+        (
+            "3-D",
+            op().in_channels(8).out_channels(6).kernel([4, 4, 4]).stride([2, 2, 2]).padding([1, 1, 1]),
+            &[1, 8, 5, 6, 7],
+        ),
+        (
+            "stride 1",
+            op().in_channels(16).out_channels(16).kernel([3, 3]).padding([1, 1]).activation(relu),
+            &[1, 16, 21, 21],
+        ),
+        (
+            "dilation 6, stride 4",
+            op().in_channels(3).out_channels(5).kernel([5, 3]).stride([4, 4]).dilation([6, 3]),
+            &[1, 3, 7, 8],
+        ),
+        ("stride beyond the kernel", op().in_channels(2).out_channels(3).kernel([2, 1]).stride([5, 3]), &[2, 2, 6, 7]),
+        (
+            "channels last, uneven pads",
+            op().in_channels(7)
+                .out_channels(5)
+                .kernel([3, 5])
+                .stride([2, 3])
+                .padding([(0, 2), (3, 1)])
+                .layout(Layout::ChannelsLast)
+                .weight_layout(WeightLayout::Hwoi),
+            &[2, 11, 6, 7],
+        ),
+    ]
+    .into_iter()
+    .enumerate()
+    .map(|(seed, (name, builder, shape))| Case::new(name, builder.build()?, shape, seed as u64))
+    .collect()
+}
+
+impl Case {
+    fn new(name: &'static str, op: ConvTranspose, shape: &[usize], seed: u64) -> Result<Self> {
+        let mut rng = fastrand::Rng::with_seed(seed);
+        let mut random = |shape: &[usize]| {
+            let data: Vec<f32> = (0..shape.iter().product()).map(|_| rng.f32() * 2.0 - 1.0).collect();
+            Tensor::f32(shape, data)
+        };
+        let (input, weight, bias) = (random(shape)?, random(&op.weight_shape())?, random(&[op.out_channels()])?);
+        let expected = reference::conv_transpose(&op, &input, &weight, Some(&bias))?;
+        Ok(Self { name, op, input, weight, bias, expected })
+    }
+}
