@@ -1,6 +1,8 @@
 //! Transposed convolution on any GPU that wgpu reaches.
 
 pub mod activation;
+#[cfg(feature = "cpu")]
+pub mod cpu;
 pub mod error;
 pub mod gpu;
 pub mod layout;
