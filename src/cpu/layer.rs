@@ -1,0 +1,74 @@
+//! An operation with its weights on the CPU.
+
+use super::gather;
+use crate::error::Result;
+use crate::op::ConvTranspose;
+use crate::tensor::{DType, Data, Tensor};
+use std::sync::{Arc, OnceLock};
+
+/// A transposed convolution with its weights packed for the CPU. Cheap to clone; usable from many threads.
+#[derive(Clone, Debug)]
+pub struct Layer {
+    inner: Arc<Inner>,
+}
+
+#[derive(Debug)]
+struct Inner {
+    op: ConvTranspose,
+    single: gather::Weights<f32>,
+    /// Made when first needed, unless the weights came in f64.
+    double: OnceLock<gather::Weights<f64>>,
+}
+
+impl Layer {
+    /// Packs the weights.
+    ///
+    /// `weight` has [`ConvTranspose::weight_shape`], `bias` `[out_channels]`; any [`DType`].
+    ///
+    /// # Errors
+    /// Shapes that do not fit the operation.
+    pub fn new(op: &ConvTranspose, weight: &Tensor, bias: Option<&Tensor>) -> Result<Self> {
+        op.check_parameters(weight.shape(), bias.map(Tensor::shape))?;
+        let single = gather::Weights::new(op, &weight.to_f32(), bias.map(Tensor::to_f32).unwrap_or_default());
+        let double = OnceLock::new();
+        if weight.dtype() == DType::F64 || bias.is_some_and(|bias| bias.dtype() == DType::F64) {
+            let bias = bias.map(Tensor::to_f64).unwrap_or_default();
+            double.get_or_init(|| gather::Weights::new(op, &weight.to_f64(), bias));
+        }
+        Ok(Self { inner: Arc::new(Inner { op: op.clone(), single, double }) })
+    }
+
+    /// The operation.
+    pub fn op(&self) -> &ConvTranspose {
+        &self.inner.op
+    }
+
+    /// Computes the output, on rayon's current pool.
+    ///
+    /// The output has the input's element type, except that bf16 gives f32. f64 is computed in f64, all else in f32.
+    ///
+    /// # Errors
+    /// An input shape that [`ConvTranspose::at`] refuses.
+    pub fn run(&self, input: &Tensor) -> Result<Tensor> {
+        let Inner { op, single, double } = &*self.inner;
+        let geometry = op.at(input.shape())?;
+        let data = match input.data() {
+            Data::F64(x) => {
+                let double = double.get_or_init(|| single.map(f64::from));
+                let mut y = vec![0.0; geometry.output_len()];
+                gather::run(op, &geometry, double, x, &mut y);
+                Data::F64(y)
+            }
+            Data::F32(x) => Data::F32(self.run_single(&geometry, x)),
+            Data::F16(_) | Data::Bf16(_) => Data::F32(self.run_single(&geometry, &input.to_f32())),
+        };
+        let output = Tensor::new(geometry.output_shape(), data)?;
+        Ok(if input.dtype() == DType::F16 { output.cast(DType::F16) } else { output })
+    }
+
+    fn run_single(&self, geometry: &crate::Geometry, x: &[f32]) -> Vec<f32> {
+        let mut y = vec![0.0; geometry.output_len()];
+        gather::run(&self.inner.op, geometry, &self.inner.single, x, &mut y);
+        y
+    }
+}
