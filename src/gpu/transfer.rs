@@ -10,7 +10,7 @@ use wgpu::{Buffer, BufferDescriptor, BufferUsages, MapMode};
 
 impl Context {
     /// A buffer with the elements of a tensor, stored as `storage` and rounded to nearest where that is narrower. Its
-    /// usages are STORAGE, COPY_SRC and COPY_DST; its size is rounded up to a multiple of 4 bytes.
+    /// usages are `STORAGE`, `COPY_SRC` and `COPY_DST`; its size is rounded up to a multiple of 4 bytes.
     ///
     /// # Errors
     /// [`Error::Limit`] where the device has no buffer that large, [`Error::Device`] where it runs out of memory.
@@ -50,7 +50,7 @@ impl Context {
         self.checked("making a buffer", || self.device().create_buffer(&descriptor))
     }
 
-    /// Reads a tensor of `shape` from the beginning of a buffer with usage COPY_SRC.
+    /// Reads a tensor of `shape` from the beginning of a buffer with usage `COPY_SRC`.
     ///
     /// The device must be polled meanwhile, as for every `map_async` of wgpu; a browser does so by itself.
     ///
