@@ -82,6 +82,8 @@ pub mod phase;
 pub mod plan;
 pub mod reference;
 pub mod tensor;
+#[cfg(feature = "picture")]
+pub mod upscale;
 
 pub use activation::Activation;
 pub use convention::Convention;
