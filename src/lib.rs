@@ -59,6 +59,7 @@
 //! | [`plan`](mod@plan) | the pure choice of a kernel and its dispatches |
 //! | [`gpu`] | everything that touches a device |
 //! | [`cpu`] | the CPU backend (feature `cpu`) |
+//! | [`upscale`] | pictures: resampling filters as transposed convolutions (feature `picture`) |
 //! | [`reference`](mod@reference) | the oracle, and how far a result may be off |
 //!
 //! # Semantics
@@ -93,3 +94,8 @@ pub use op::{Axis, ConvTranspose, Geometry, OutputPaddingPolicy};
 pub use plan::{DeviceProfile, Plan, Storage};
 pub use tensor::{DType, Data, Tensor};
 pub use wgpu;
+
+/// The README's examples, kept compiling.
+#[cfg(doctest)]
+#[doc = include_str!("../README.md")]
+struct Readme;
