@@ -128,8 +128,9 @@ fn main() {
         let flop = 2.0 * phase::effective_multiply_adds(op.axes3(), &geometry, op.groups()) as f64;
         let gflops = flop / ms / 1e6;
         println!(
-            "{:<18} {first_ms:>9.2} {ms:>9.3} {gflops:>9.1} {:>12} {:>10}",
+            "{:<18} {first_ms:>9.2} {:>9.3} {ms:>9.3} {gflops:>9.1} {:>12} {:>10}",
             workload.name,
+            times[0],
             layer.scratch_bytes() >> 10,
             share.map_or("unchecked".into(), |share| format!("{share:.4}")),
         );

@@ -36,18 +36,34 @@ impl Finish {
         }
     }
 
+    /// Applies the activation to whole vectors of sums of a row, the bias being in them.
     #[inline(always)]
-    pub(super) fn apply<S: Simd>(self, simd: S, row: &Row, sum: S::f32s) -> S::f32s {
-        let y = simd.add_f32s(sum, simd.splat_f32s(row.bias));
-        let (zero, alpha) = (simd.splat_f32s(0.0), simd.splat_f32s(row.alpha));
+    pub(super) fn apply<S: Simd>(self, simd: S, row: &Row, sums: &mut [f32]) {
+        let (zero, one) = (simd.splat_f32s(0.0), simd.splat_f32s(1.0));
+        let (alpha, beta) = (simd.splat_f32s(row.alpha), simd.splat_f32s(row.beta));
+        let sums = S::as_mut_simd_f32s(sums).0.iter_mut();
         match self {
-            Finish::Linear | Finish::Later => y,
-            Finish::Relu => simd.select_f32s(simd.less_than_f32s(y, zero), zero, y),
-            Finish::Leaky => simd.select_f32s(simd.less_than_f32s(y, zero), simd.mul_f32s(alpha, y), y),
-            Finish::Clip => clip(simd, y, alpha, simd.splat_f32s(row.beta)),
+            Finish::Linear | Finish::Later => {}
+            Finish::Relu => {
+                for y in sums {
+                    *y = simd.select_f32s(simd.less_than_f32s(*y, zero), zero, *y);
+                }
+            }
+            Finish::Leaky => {
+                for y in sums {
+                    *y = simd.select_f32s(simd.less_than_f32s(*y, zero), simd.mul_f32s(alpha, *y), *y);
+                }
+            }
+            Finish::Clip => {
+                for y in sums {
+                    *y = clip(simd, *y, alpha, beta);
+                }
+            }
             Finish::HardSwish => {
-                let inner = multiply_add(simd, alpha, y, simd.splat_f32s(row.beta));
-                simd.mul_f32s(y, clip(simd, inner, zero, simd.splat_f32s(1.0)))
+                for y in sums {
+                    let inner = multiply_add(simd, alpha, *y, beta);
+                    *y = simd.mul_f32s(*y, clip(simd, inner, zero, one));
+                }
             }
         }
     }

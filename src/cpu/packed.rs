@@ -7,7 +7,7 @@
 
 use super::finish::Row;
 use super::product::{most_rows, tiles};
-use super::simd::Level;
+use super::simd::{Instructions, Level};
 use crate::op::ConvTranspose;
 use crate::phase::{AxisPhases, Phase};
 use std::ops::Range;
@@ -37,6 +37,7 @@ pub(super) struct Block {
 #[derive(Clone, Debug)]
 pub(super) struct Packed {
     pub(super) level: Level,
+    pub(super) instructions: Instructions,
     pub(super) groups: Vec<RowGroup>,
     /// The output channels of one group of the operation, cut into tiles.
     pub(super) channel_tiles: Vec<Range<usize>>,
@@ -72,6 +73,7 @@ impl Packed {
         let blocks = groups.iter().map(|group| group.blocks.len()).sum();
         let mut packed = Self {
             level,
+            instructions: level.instructions(),
             groups: Vec::new(),
             channel_tiles,
             reach,

@@ -72,6 +72,10 @@ impl WithSimd for Product<'_> {
                     _ => strip::<S, 6, 2>(simd, &mut self, weights, first),
                 }
             }
+            let columns = self.starts.len() * S::F32_LANES;
+            for row in rows {
+                self.finish.apply(simd, &self.rows[row], &mut self.sums[row * self.pitch..][..columns]);
+            }
         }
     }
 }
@@ -105,7 +109,8 @@ fn tile<S: Simd, const M: usize, const V: usize>(
     vector: usize,
 ) {
     let starts: [usize; V] = std::array::from_fn(|v| p.starts[vector + v]);
-    let mut sums = [[simd.splat_f32s(0.0); V]; M];
+    let rows = &p.rows[first..first + M];
+    let mut sums: [[S::f32s; V]; M] = std::array::from_fn(|m| [simd.splat_f32s(rows[m].bias); V]);
     let mut weights = weights.as_chunks::<M>().0.iter();
     for channel in 0..p.channels {
         let panel = &p.panel[channel * p.channel_stride..];
@@ -122,19 +127,18 @@ fn tile<S: Simd, const M: usize, const V: usize>(
     }
     for m in 0..M {
         for v in 0..V {
-            let y = p.finish.apply(simd, &p.rows[first + m], sums[m][v]);
-            store(simd, &mut p.sums[(first + m) * p.pitch + (vector + v) * S::F32_LANES..], y);
+            store(simd, &mut p.sums[(first + m) * p.pitch + (vector + v) * S::F32_LANES..], sums[m][v]);
         }
     }
 }
 
 #[inline(always)]
-fn load<S: Simd>(_: S, x: &[f32]) -> S::f32s {
+pub(super) fn load<S: Simd>(_: S, x: &[f32]) -> S::f32s {
     S::as_simd_f32s(&x[..S::F32_LANES]).0[0]
 }
 
 #[inline(always)]
-fn store<S: Simd>(_: S, y: &mut [f32], value: S::f32s) {
+pub(super) fn store<S: Simd>(_: S, y: &mut [f32], value: S::f32s) {
     S::as_mut_simd_f32s(&mut y[..S::F32_LANES]).0[0] = value;
 }
 

@@ -189,7 +189,7 @@ impl Work<'_> {
                             starts.extend((0..length(q).div_ceil(lanes)).map(|v| start + v * lanes));
                         }
                         let (weights, rows) = packed.block(group, tile, block);
-                        packed.level.run(Product {
+                        packed.instructions.run(Product {
                             weights,
                             rows,
                             most_rows: most_rows(packed.level),
@@ -252,7 +252,7 @@ impl Work<'_> {
                     for &tile in tiles {
                         let (weights, rows) = packed.block(group, tile, block);
                         resize(sums, rows.len() * pitch);
-                        packed.level.run(Product {
+                        packed.instructions.run(Product {
                             weights,
                             rows,
                             most_rows: most_rows(packed.level),
@@ -326,7 +326,7 @@ impl Work<'_> {
                         }
                     }
                     let row = parts.row(line.item, co - self.shape.channels.start, z, y);
-                    self.packed.level.run(interleave.with(sums, row));
+                    self.packed.instructions.run(interleave.with(sums, row));
                 }
             }
         }

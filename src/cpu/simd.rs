@@ -50,25 +50,44 @@ impl Level {
         }
     }
 
-    /// Does the work with these instructions, or without any where the machine lacks them.
-    pub(super) fn run<W: WithSimd>(self, work: W) -> W::Output {
+    /// The right to use these instructions; [`Scalar`]'s where the machine lacks them. Asking the processor takes
+    /// microseconds in a virtual machine, so that a layer asks once.
+    pub(super) fn instructions(self) -> Instructions {
         match self {
             #[cfg(target_arch = "x86_64")]
-            Level::Avx2 => match pulp::x86::V3::try_new() {
-                Some(simd) => Simd::vectorize(simd, work),
-                None => Simd::vectorize(Scalar, work),
-            },
+            Level::Avx2 => pulp::x86::V3::try_new().map_or(Instructions::Scalar, Instructions::Avx2),
             #[cfg(target_arch = "x86_64")]
-            Level::Avx512 => match pulp::x86::V4::try_new() {
-                Some(simd) => Simd::vectorize(simd, work),
-                None => Simd::vectorize(Scalar, work),
-            },
+            Level::Avx512 => pulp::x86::V4::try_new().map_or(Instructions::Scalar, Instructions::Avx512),
             #[cfg(target_arch = "aarch64")]
-            Level::Neon => match pulp::aarch64::Neon::try_new() {
-                Some(simd) => Simd::vectorize(simd, work),
-                None => Simd::vectorize(Scalar, work),
-            },
-            _ => Simd::vectorize(Scalar, work),
+            Level::Neon => pulp::aarch64::Neon::try_new().map_or(Instructions::Scalar, Instructions::Neon),
+            _ => Instructions::Scalar,
+        }
+    }
+}
+
+/// A [`Level`] that is known to be there.
+#[derive(Clone, Copy, Debug)]
+pub(super) enum Instructions {
+    Scalar,
+    #[cfg(target_arch = "x86_64")]
+    Avx2(pulp::x86::V3),
+    #[cfg(target_arch = "x86_64")]
+    Avx512(pulp::x86::V4),
+    #[cfg(target_arch = "aarch64")]
+    Neon(pulp::aarch64::Neon),
+}
+
+impl Instructions {
+    /// Does the work with these instructions.
+    pub(super) fn run<W: WithSimd>(self, work: W) -> W::Output {
+        match self {
+            Instructions::Scalar => Simd::vectorize(Scalar, work),
+            #[cfg(target_arch = "x86_64")]
+            Instructions::Avx2(simd) => Simd::vectorize(simd, work),
+            #[cfg(target_arch = "x86_64")]
+            Instructions::Avx512(simd) => Simd::vectorize(simd, work),
+            #[cfg(target_arch = "aarch64")]
+            Instructions::Neon(simd) => Simd::vectorize(simd, work),
         }
     }
 }
