@@ -2,13 +2,14 @@
 
 use super::choice::{Choice, choose};
 use super::gather;
+use super::output::written;
 use super::packed::Packed;
 use super::products::{self, Pool};
 use super::simd::Level;
 use crate::error::Result;
 use crate::op::{ConvTranspose, Geometry};
 use crate::tensor::{DType, Data, Tensor};
-use std::sync::{Arc, OnceLock};
+use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 
 /// A transposed convolution with its weights packed for the CPU. Cheap to clone; usable from many threads.
 #[derive(Clone, Debug)]
@@ -25,6 +26,8 @@ struct Inner {
     /// Without shared blocks, where those have holes: for inputs that are infinite or NaN.
     plain: Option<Packed>,
     pool: Pool,
+    /// The last choice, with what it was made for.
+    chosen: Mutex<Option<(Geometry, usize, Arc<Choice>)>>,
     single: gather::Weights<f32>,
     /// Made when first needed, unless the weights came in f64.
     double: OnceLock<gather::Weights<f64>>,
@@ -60,7 +63,16 @@ impl Layer {
         let plain = holes.then(|| Packed::new(op, &weight, &bias, level, false));
         let single = gather::Weights::new(op, &weight, bias);
         Ok(Self {
-            inner: Arc::new(Inner { op: op.clone(), level, packed, plain, pool: Pool::default(), single, double }),
+            inner: Arc::new(Inner {
+                op: op.clone(),
+                level,
+                packed,
+                plain,
+                pool: Pool::default(),
+                chosen: Mutex::default(),
+                single,
+                double,
+            }),
         })
     }
 
@@ -104,14 +116,33 @@ impl Layer {
 
     fn run_single(&self, geometry: &Geometry, x: &[f32]) -> Vec<f32> {
         let Inner { op, packed, plain, pool, single, .. } = &*self.inner;
-        let mut y = vec![0.0; geometry.output_len()];
-        let choice = choose(op, geometry, packed.as_ref(), rayon::current_num_threads());
-        match (choice, packed) {
-            (Choice::Products(cut), Some(packed)) => {
-                products::run(op, geometry, [packed, plain.as_ref().unwrap_or(packed)], &cut, pool, x, &mut y);
+        let choice = self.choice(geometry);
+        if let (Choice::Products(cut), Some(packed)) = (&*choice, packed) {
+            let packings = [packed, plain.as_ref().unwrap_or(packed)];
+            let fill = |y: &mut [_]| products::run(op, geometry, packings, cut, pool, x, y);
+            if let Some(y) = written(geometry.output_len(), fill) {
+                return y;
             }
-            _ => gather::run(op, geometry, single, x, &mut y),
         }
+        let mut y = vec![0.0; geometry.output_len()];
+        gather::run(op, geometry, single, x, &mut y);
         y
+    }
+
+    /// What is chosen, found again if the last run had the same sizes and threads.
+    fn choice(&self, geometry: &Geometry) -> Arc<Choice> {
+        let Inner { op, packed, chosen, .. } = &*self.inner;
+        let threads = rayon::current_num_threads();
+        let mut chosen = chosen.lock().unwrap_or_else(PoisonError::into_inner);
+        match &*chosen {
+            Some((for_geometry, for_threads, choice)) if for_geometry == geometry && *for_threads == threads => {
+                choice.clone()
+            }
+            _ => {
+                let choice = Arc::new(choose(op, geometry, packed.as_ref(), threads));
+                *chosen = Some((geometry.clone(), threads, choice.clone()));
+                choice
+            }
+        }
     }
 }

@@ -18,31 +18,37 @@ impl<'a> Source<'a> {
         Self { x, strides, extents: geometry.input }
     }
 
-    /// Copies inputs `from ..` along a row of a channel into `row`, zeros where there are none.
-    fn copy_row(&self, channel: usize, [z, y]: [i64; 2], from: i64, row: &mut [f32]) {
+    /// The part `start..end` of `length` inputs `from ..` along a row that lies within the input, and where it starts
+    /// in a channel; nothing where the row itself is outside.
+    fn inside(&self, [z, y]: [i64; 2], from: i64, length: usize) -> (Range<usize>, usize) {
         let [depth, height, width] = self.extents.map(|extent| extent as i64);
         if !(0..depth).contains(&z) || !(0..height).contains(&y) {
-            row.fill(0.0);
-            return;
+            return (0..0, 0);
         }
-        let start = (-from).clamp(0, row.len() as i64) as usize;
-        let end = (width - from).clamp(start as i64, row.len() as i64) as usize;
-        row[..start].fill(0.0);
-        row[end..].fill(0.0);
+        let start = (-from).clamp(0, length as i64) as usize;
+        let end = (width - from).clamp(start as i64, length as i64) as usize;
         if start == end {
+            return (0..0, 0);
+        }
+        let [sz, sy, sx] = self.strides.spatial;
+        (start..end, z as usize * sz + y as usize * sy + (from + start as i64) as usize * sx)
+    }
+
+    /// Copies the inputs of a channel that [`inside`](Self::inside) found, with zeros around them.
+    #[inline(always)]
+    fn copy_row(&self, channel: usize, (inside, at): (&Range<usize>, usize), row: &mut [f32]) {
+        row[..inside.start].fill(0.0);
+        row[inside.end..].fill(0.0);
+        if inside.is_empty() {
             return;
         }
-        let step = self.strides.spatial[2];
-        let origin = channel * self.strides.channel
-            + z as usize * self.strides.spatial[0]
-            + y as usize * self.strides.spatial[1];
-        let first = origin + (from + start as i64) as usize * step;
-        if step == 1 {
-            row[start..end].copy_from_slice(&self.x[first..][..end - start]);
-        } else {
-            for (to, &from) in row[start..end].iter_mut().zip(self.x[first..].iter().step_by(step)) {
-                *to = from;
-            }
+        let from = &self.x[channel * self.strides.channel + at..];
+        let row = &mut row[inside.clone()];
+        match self.strides.spatial[2] {
+            1 if row.len() >= 16 => row.copy_from_slice(&from[..row.len()]),
+            // A call would take longer.
+            1 => row.iter_mut().zip(from).for_each(|(to, &from)| *to = from),
+            step => row.iter_mut().zip(from.iter().step_by(step)).for_each(|(to, &from)| *to = from),
         }
     }
 
@@ -50,12 +56,11 @@ impl<'a> Source<'a> {
     pub(super) fn copy_box(&self, channels: usize, from: [i64; 3], extents: [usize; 3], panel: &mut Vec<f32>) {
         let [depth, height, width] = extents;
         resize(panel, channels * depth * height * width);
-        let mut rows = panel.chunks_exact_mut(width);
-        for channel in 0..channels {
-            for z in 0..depth as i64 {
-                for (y, row) in (0..height as i64).zip(&mut rows) {
-                    self.copy_row(channel, [from[0] + z, from[1] + y], from[2], row);
-                }
+        let lines = (0..depth as i64).flat_map(|z| (0..height as i64).map(move |y| [from[0] + z, from[1] + y]));
+        let lines: Vec<_> = lines.map(|line| self.inside(line, from[2], width)).collect();
+        for (channel, rows) in panel.chunks_exact_mut(depth * height * width).take(channels).enumerate() {
+            for ((inside, at), row) in lines.iter().zip(rows.chunks_exact_mut(width)) {
+                self.copy_row(channel, (inside, *at), row);
             }
         }
     }
@@ -72,12 +77,11 @@ impl<'a> Source<'a> {
         at: usize,
     ) {
         let length = super::choice::length(q);
-        let mut depth = 0;
-        for channel in 0..channels {
-            for offset in offsets {
-                let row = &mut panel[depth * pitch + at..][..length];
-                self.copy_row(channel, [z - offset[0], y - offset[1]], q.start - offset[2], row);
-                depth += 1;
+        for (tap, offset) in offsets.iter().enumerate() {
+            let (inside, from) = self.inside([z - offset[0], y - offset[1]], q.start - offset[2], length);
+            for channel in 0..channels {
+                let row = &mut panel[(channel * offsets.len() + tap) * pitch + at..][..length];
+                self.copy_row(channel, (&inside, from), row);
             }
         }
     }

@@ -3,13 +3,15 @@
 
 use super::choice::{Cut, Panel, length, q_of, union};
 use super::finish::Finish;
-use super::interleave::Interleave;
+use super::lay::{BlockSums, Laying, Line};
 use super::packed::{Block, Packed, RowGroup};
 use super::panel::{Source, resize};
 use super::product::{Product, most_rows};
 use super::task::{Parts, Task, TaskShape};
 use crate::op::{ConvTranspose, Geometry};
+use pulp::{Simd, WithSimd};
 use rayon::prelude::*;
+use std::mem::MaybeUninit;
 use std::ops::Range;
 use std::sync::{Mutex, PoisonError};
 
@@ -33,11 +35,12 @@ pub(super) struct Pool {
 }
 
 impl Pool {
-    fn with(&self, work: impl FnOnce(&mut Scratch)) {
+    fn with<R>(&self, work: impl FnOnce(&mut Scratch) -> R) -> R {
         let free = || self.free.lock().unwrap_or_else(PoisonError::into_inner);
         let mut scratch = free().pop().unwrap_or_default();
-        work(&mut scratch);
+        let result = work(&mut scratch);
         free().push(scratch);
+        result
     }
 
     /// The bytes held.
@@ -47,7 +50,7 @@ impl Pool {
     }
 }
 
-/// Computes the output; every element is written.
+/// Computes the output, and says how many of its elements were written: all.
 ///
 /// The second packing serves where the first has holes and an input is infinite or NaN.
 pub(super) fn run(
@@ -57,14 +60,15 @@ pub(super) fn run(
     cut: &Cut,
     pool: &Pool,
     x: &[f32],
-    y: &mut [f32],
-) {
+    y: &mut [MaybeUninit<f32>],
+) -> usize {
     let tasks = Task::all(op, geometry, cut, y);
-    tasks.into_par_iter().with_max_len(1).for_each(|task| {
+    let run = |task: Task<'_>| {
         let (shape, parts) = task.split();
         let work = Work { op, geometry, packed, plain, x, shape };
-        pool.with(|scratch| work.run(cut.panel, parts, scratch));
-    });
+        pool.with(|scratch| work.run(cut.panel, parts, scratch))
+    };
+    tasks.into_par_iter().with_max_len(1).map(run).sum()
 }
 
 /// One task, and what it works with.
@@ -77,27 +81,10 @@ struct Work<'a> {
     shape: TaskShape,
 }
 
-/// A row of positions along the last axis.
-#[derive(Clone, Copy)]
-struct Line {
-    item: usize,
-    z: i64,
-    y: i64,
-}
-
-/// Where the sums of a block lie.
-struct Sums<'a> {
-    block: &'a Block,
-    q: Range<i64>,
-    /// The first of its rows.
-    first_row: usize,
-    /// Distance between two lines.
-    advance: usize,
-}
-
 impl Work<'_> {
-    fn run(&self, panel: Panel, mut parts: Parts<'_>, scratch: &mut Scratch) {
-        self.fill_bare(&mut parts);
+    /// How many outputs were written.
+    fn run(&self, panel: Panel, mut parts: Parts<'_>, scratch: &mut Scratch) -> usize {
+        let mut written = self.fill_bare(&mut parts);
         let out_group = self.op.out_channels() / self.op.groups();
         let TaskShape { items, channels, .. } = &self.shape;
         for group in channels.start / out_group..channels.end.div_ceil(out_group) {
@@ -110,14 +97,14 @@ impl Work<'_> {
             };
             let mut run = |packed: &Packed| match panel {
                 Panel::Box => {
-                    items.clone().all(|item| self.box_group(packed, item, group, &tiles(packed), &mut parts, scratch))
+                    let tiles = tiles(packed);
+                    items.clone().map(|item| self.box_group(packed, item, group, &tiles, &mut parts, scratch)).sum()
                 }
                 Panel::Gathered => self.gathered_group(packed, group, &tiles(packed), &mut parts, scratch),
             };
-            if !run(self.packed) {
-                run(self.plain);
-            }
+            written += run(self.packed).or_else(|| run(self.plain)).unwrap_or(0);
         }
+        written
     }
 
     /// The `q` of these phases on an axis that have an output in this task.
@@ -133,7 +120,7 @@ impl Work<'_> {
         self.q(2, block.inner.iter().map(|phase| phase.residue))
     }
 
-    /// Whether the inputs were fit for this packing.
+    /// How many outputs were written; `None` where the inputs are unfit for this packing.
     fn box_group(
         &self,
         packed: &Packed,
@@ -142,7 +129,8 @@ impl Work<'_> {
         tiles: &[usize],
         parts: &mut Parts<'_>,
         scratch: &mut Scratch,
-    ) -> bool {
+    ) -> Option<usize> {
+        let mut written = 0;
         let Scratch { panel, sums, starts } = scratch;
         let lanes = packed.level.lanes();
         let in_group = self.op.in_channels() / self.op.groups();
@@ -155,8 +143,8 @@ impl Work<'_> {
         // The last vector of a line may read on.
         resize(panel, in_group * channel_stride + lanes);
         Source::new(self.geometry, self.x, item, group * in_group).copy_box(in_group, from, extents, panel);
-        if packed.holes && !finite(&panel[..in_group * channel_stride]) {
-            return false;
+        if packed.holes && !packed.instructions.run(Finite(&panel[..in_group * channel_stride])) {
+            return None;
         }
         let shift = |[z, y, x]: [i64; 3]| ((z as usize * extents[1]) + y as usize) * extents[2] + x as usize;
         let taps = |block: &Block| -> Vec<usize> {
@@ -202,17 +190,17 @@ impl Work<'_> {
                             sums: &mut sums[first_row * pitch..],
                             pitch,
                         });
-                        done.push(Sums { block, q: q.clone(), first_row, advance });
+                        done.push(BlockSums { block, q: q.clone(), first_row, advance });
                         first_row += rows_of(block);
                     }
-                    self.lay(packed, row_group, &done, lines, (group, tile), sums, pitch, parts);
+                    written += self.lay(packed, row_group, &done, lines, (group, tile), sums, pitch, parts);
                 }
             }
         }
-        true
+        Some(written)
     }
 
-    /// Whether the inputs were fit for this packing.
+    /// How many outputs were written; `None` where the inputs are unfit for this packing.
     fn gathered_group(
         &self,
         packed: &Packed,
@@ -220,7 +208,8 @@ impl Work<'_> {
         tiles: &[usize],
         parts: &mut Parts<'_>,
         scratch: &mut Scratch,
-    ) -> bool {
+    ) -> Option<usize> {
+        let mut written = 0;
         let Scratch { panel, sums, starts } = scratch;
         let lanes = packed.level.lanes();
         let in_group = self.op.in_channels() / self.op.groups();
@@ -244,8 +233,8 @@ impl Work<'_> {
                         let at = index * width;
                         source.gather_row(in_group, &block.offsets, [line.z, line.y], &q, panel, pitch, at);
                     }
-                    if packed.holes && !finite(&panel[..depth * pitch]) {
-                        return false;
+                    if packed.holes && !packed.instructions.run(Finite(&panel[..depth * pitch])) {
+                        return None;
                     }
                     starts.clear();
                     starts.extend((0..pitch).step_by(lanes));
@@ -265,13 +254,13 @@ impl Work<'_> {
                             sums,
                             pitch,
                         });
-                        let done = [Sums { block, q: q.clone(), first_row: 0, advance: width }];
-                        self.lay(packed, row_group, &done, lines, (group, tile), sums, pitch, parts);
+                        let done = [BlockSums { block, q: q.clone(), first_row: 0, advance: width }];
+                        written += self.lay(packed, row_group, &done, lines, (group, tile), sums, pitch, parts);
                     }
                 }
             }
         }
-        true
+        Some(written)
     }
 
     /// Lays the sums of some lines into the output.
@@ -280,60 +269,31 @@ impl Work<'_> {
         &self,
         packed: &Packed,
         row_group: &RowGroup,
-        done: &[Sums<'_>],
+        blocks: &[BlockSums<'_>],
         lines: &[Line],
         (group, tile): (usize, usize),
         sums: &mut [f32],
         pitch: usize,
         parts: &mut Parts<'_>,
-    ) {
-        let axes = self.op.axes3();
-        let outputs = &self.shape.outputs;
+    ) -> usize {
+        let first = group * (self.op.out_channels() / self.op.groups());
         let tile = &packed.channel_tiles[tile];
-        let first_channel = group * (self.op.out_channels() / self.op.groups()) + tile.start;
-        let coordinate = |axis: usize, q: i64, residue: usize| {
-            let o = q * axes[axis].stride as i64 + residue as i64 - axes[axis].pad_begin;
-            outputs[axis].contains(&o).then_some((o - outputs[axis].start) as usize)
-        };
-        let later = Finish::new(self.op.activation()) == Finish::Later;
-        let stride = axes[2].stride;
-        let mut interleave = Interleave { step: parts.step * stride, runs: Vec::new() };
-        for (line_index, line) in lines.iter().enumerate() {
-            for (outer_index, outer) in row_group.outer.iter().enumerate() {
-                let Some(z) = coordinate(0, line.z, outer[0].residue) else { continue };
-                let Some(y) = coordinate(1, line.y, outer[1].residue) else { continue };
-                for channel in 0..tile.len() {
-                    let co = first_channel + channel;
-                    interleave.runs.clear();
-                    for sum in done {
-                        for (inner_index, phase) in sum.block.inner.iter().enumerate() {
-                            let q = q_of(&axes[2], phase.residue, &outputs[2]);
-                            if q.is_empty() {
-                                continue;
-                            }
-                            let row = (outer_index * sum.block.inner.len() + inner_index) * tile.len() + channel;
-                            let from = (sum.first_row + row) * pitch
-                                + line_index * sum.advance
-                                + (q.start - sum.q.start) as usize;
-                            let to = q.start * stride as i64 + phase.residue as i64 - axes[2].pad_begin;
-                            let to = (to - outputs[2].start) as usize * parts.step;
-                            interleave.runs.push((from, to, length(&q)));
-                            if later {
-                                for value in &mut sums[from..][..length(&q)] {
-                                    *value = self.op.activation().apply(co, (*value).into()) as f32;
-                                }
-                            }
-                        }
-                    }
-                    let row = parts.row(line.item, co - self.shape.channels.start, z, y);
-                    self.packed.instructions.run(interleave.with(sums, row));
-                }
-            }
-        }
+        packed.instructions.run(Laying {
+            op: self.op,
+            shape: &self.shape,
+            row_group,
+            blocks,
+            lines,
+            channels: first + tile.start..first + tile.end,
+            sums,
+            pitch,
+            activate: Finish::new(self.op.activation()) == Finish::Later,
+            parts,
+        })
     }
 
     /// Writes the outputs that no tap reaches: the activation of the bias.
-    fn fill_bare(&self, parts: &mut Parts<'_>) {
+    fn fill_bare(&self, parts: &mut Parts<'_>) -> usize {
         let axes = self.op.axes3();
         let reached: [Vec<bool>; 3] = std::array::from_fn(|axis| {
             let table = crate::phase::AxisPhases::new(&axes[axis]);
@@ -341,8 +301,9 @@ impl Work<'_> {
             self.shape.outputs[axis].clone().map(|o| table.at(o + pad).is_some()).collect()
         });
         if reached.iter().flatten().all(|&reached| reached) {
-            return;
+            return 0;
         }
+        let mut written = 0;
         for item in 0..self.shape.items.len() {
             for co in self.shape.channels.clone() {
                 let bias = self.packed.bias(co);
@@ -353,17 +314,27 @@ impl Work<'_> {
                         let row = parts.row(item, co - self.shape.channels.start, z, y);
                         for (value, &reached_x) in row.iter_mut().step_by(step).zip(&reached[2]) {
                             if !(reached_z && reached_y && reached_x) {
-                                *value = bare;
+                                value.write(bare);
+                                written += 1;
                             }
                         }
                     }
                 }
             }
         }
+        written
     }
 }
 
-/// Whether no element is infinite or NaN. Positions that no line has filled may make it say no.
-fn finite(x: &[f32]) -> bool {
-    x.chunks(256).all(|x| x.iter().fold(0, |most, x| most.max(x.to_bits() & 0x7fff_ffff)) < 0x7f80_0000)
+/// Whether no element is infinite or NaN.
+struct Finite<'a>(&'a [f32]);
+
+impl WithSimd for Finite<'_> {
+    type Output = bool;
+
+    #[inline(always)]
+    fn with_simd<S: Simd>(self, _: S) -> bool {
+        const EXPONENT: u32 = 0x7f80_0000;
+        self.0.chunks(1024).all(|x| !x.iter().fold(false, |any, x| any | (x.to_bits() & EXPONENT == EXPONENT)))
+    }
 }

@@ -3,6 +3,7 @@
 use super::choice::{Cut, outputs_of};
 use crate::layout::Layout;
 use crate::op::{ConvTranspose, Geometry};
+use std::mem::MaybeUninit;
 use std::ops::Range;
 
 /// One task and its parts of the output.
@@ -16,7 +17,7 @@ pub(super) struct Task<'a> {
 
 /// Slices of the output, in the order of its memory.
 pub(super) struct Parts<'a> {
-    slices: Vec<&'a mut [f32]>,
+    slices: Vec<&'a mut [MaybeUninit<f32>]>,
     /// Whether each row is a slice of its own; otherwise the rows of a band lie together in one.
     by_rows: bool,
     row_pitch: usize,
@@ -30,7 +31,7 @@ pub(super) struct Parts<'a> {
 
 impl<'a> Task<'a> {
     /// All tasks. The cut's channels and bands cover the output, each element once.
-    pub(super) fn all(op: &ConvTranspose, geometry: &Geometry, cut: &Cut, y: &'a mut [f32]) -> Vec<Self> {
+    pub(super) fn all(op: &ConvTranspose, geometry: &Geometry, cut: &Cut, y: &'a mut [MaybeUninit<f32>]) -> Vec<Self> {
         let strides = geometry.output_strides();
         let axes = op.axes3();
         let channel_in_slice = geometry.layout == Layout::ChannelsLast;
@@ -90,7 +91,7 @@ fn deal<'a>(
     cut: &Cut,
     outputs: &[Vec<Range<i64>>; 3],
     by_rows: bool,
-    y: &'a mut [f32],
+    y: &'a mut [MaybeUninit<f32>],
     tasks: &mut [Task<'a>],
 ) {
     let strides = geometry.output_strides();
@@ -131,7 +132,7 @@ fn deal<'a>(
 impl Parts<'_> {
     /// A row of the output, from its first element of this task on; `channel`, `z` and `y` count from the task's
     /// first. Its elements are [`step`](Self::step) apart.
-    pub(super) fn row(&mut self, item: usize, channel: usize, z: usize, y: usize) -> &mut [f32] {
+    pub(super) fn row(&mut self, item: usize, channel: usize, z: usize, y: usize) -> &mut [MaybeUninit<f32>] {
         let (plane, inside) = if self.channel_in_slice { (0, channel) } else { (channel, 0) };
         let slice = (item * self.channels + plane) * self.depth + z;
         if self.by_rows {
