@@ -57,6 +57,17 @@ fn tensor(shape: &[usize], seed: u32) -> Tensor {
     Tensor::f32(shape, (0..shape.iter().product()).map(value).collect::<Vec<_>>()).unwrap()
 }
 
+/// The time that all threads of this process have run, in milliseconds, where Linux tells: what a busy machine does not
+/// disturb.
+fn busy_ms() -> f64 {
+    let threads = std::fs::read_dir("/proc/self/task").into_iter().flatten().flatten();
+    let nanoseconds = threads.filter_map(|thread| {
+        let statistics = std::fs::read_to_string(thread.path().join("schedstat")).ok()?;
+        statistics.split(' ').next()?.parse::<f64>().ok()
+    });
+    nanoseconds.sum::<f64>() / 1e6
+}
+
 fn main() {
     let mut threads = std::thread::available_parallelism().map_or(1, usize::from);
     let mut seconds = 1.0;
@@ -116,19 +127,20 @@ fn main() {
             comparison.worst_share
         });
         let mut times = Vec::new();
-        let begin = Instant::now();
+        let (begin, busy) = (Instant::now(), busy_ms());
         while times.len() < 5 || begin.elapsed() < Duration::from_secs_f64(seconds) {
             let start = Instant::now();
             let output = run();
             times.push(start.elapsed().as_secs_f64() * 1e3);
             drop(output);
         }
+        let busy = (busy_ms() - busy) / times.len() as f64;
         times.sort_by(f64::total_cmp);
         let ms = times[times.len() / 2];
         let flop = 2.0 * phase::effective_multiply_adds(op.axes3(), &geometry, op.groups()) as f64;
         let gflops = flop / ms / 1e6;
         println!(
-            "{:<18} {first_ms:>9.2} {:>9.3} {ms:>9.3} {gflops:>9.1} {:>12} {:>10}",
+            "{:<18} {first_ms:>9.2} {:>9.3} {ms:>9.3} {busy:>9.3} {gflops:>9.1} {:>12} {:>10}",
             workload.name,
             times[0],
             layer.scratch_bytes() >> 10,
