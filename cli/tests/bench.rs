@@ -1,14 +1,11 @@
 //! `upconv bench`, as a user runs it.
 
-use std::path::Path;
+use std::fs;
+use std::io;
 use std::process::{Command, Output};
 
-fn bench(arguments: &[&str]) -> Output {
-    Command::new(env!("CARGO_BIN_EXE_upconv")).arg("bench").args(arguments).output().unwrap()
-}
-
-fn text(path: &Path) -> String {
-    std::fs::read_to_string(path).unwrap()
+fn bench(arguments: &[&str]) -> io::Result<Output> {
+    Command::new(env!("CARGO_BIN_EXE_upconv")).arg("bench").args(arguments).output()
 }
 
 #[test]
@@ -17,12 +14,12 @@ fn a_workload_is_checked_timed_written_and_drawn() {
     let (json, plot) = (folder.path().join("rows.json"), folder.path().join("rows.svg"));
     let [json_path, plot_path] = [&json, &plot].map(|path| path.to_str().unwrap());
     let files = ["--json", json_path, "--plot", plot_path];
-    let output = bench(&[&["--workloads", "w10", "--device", "cpu", "--runs", "2"], &files[..]].concat());
+    let output = bench(&[&["--workloads", "w10", "--device", "cpu", "--runs", "2"], &files[..]].concat()).unwrap();
     let (table, errors) = (String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr));
     assert!(output.status.success(), "{table}\n{errors}");
     assert!(table.contains("W10     stride 1: 1 × 64×64×64 → 64, k3 s1 p1"), "{table}");
 
-    let rows: serde_json::Value = serde_json::from_str(&text(&json)).unwrap();
+    let rows: serde_json::Value = serde_json::from_str(&fs::read_to_string(&json).unwrap()).unwrap();
     let [row] = &rows.as_array().unwrap()[..] else { panic!("expected one row, not {rows}") };
     for key in ["workload", "device", "adapter", "kernel", "verified_part"] {
         assert!(row[key].is_string(), "{key}: {row}");
@@ -35,14 +32,14 @@ fn a_workload_is_checked_timed_written_and_drawn() {
     assert!(row["kernel_ms"].is_null() && row["error"].is_null(), "{row}");
     assert!(row["min_ms"].as_f64() <= row["median_ms"].as_f64());
 
-    let svg = text(&plot);
-    well_formed(&svg);
+    let svg = fs::read_to_string(&plot).unwrap();
+    assert!(well_formed(&svg), "{svg}");
     assert!(svg.contains("W10") && svg.contains("stride 1"), "{svg}");
 }
 
 #[test]
 fn an_unknown_workload_is_refused_with_those_that_are_known() {
-    let output = bench(&["--workloads", "W1,W99"]);
+    let output = bench(&["--workloads", "W1,W99"]).unwrap();
     assert_eq!(output.status.code(), Some(1));
     let errors = String::from_utf8_lossy(&output.stderr);
     assert!(errors.starts_with("upconv: there is no workload \"W99\"; known are W1, W2, "), "{errors}");
@@ -53,28 +50,38 @@ fn an_unknown_workload_is_refused_with_those_that_are_known() {
 fn a_file_that_cannot_be_written_is_refused_before_anything_is_timed() {
     let folder = tempfile::tempdir().unwrap();
     let file = folder.path().join("missing/rows.json");
-    let output = bench(&["--device", "cpu", "--json", file.to_str().unwrap()]);
+    let output = bench(&["--device", "cpu", "--json", file.to_str().unwrap()]).unwrap();
     assert_eq!(output.status.code(), Some(1));
     assert!(output.stdout.is_empty());
 }
 
-/// Every tag is closed by its own name, in order, and every `&` begins an entity.
-fn well_formed(xml: &str) {
+/// Whether every tag is closed by its own name, in order, and every `&` begins an entity.
+fn well_formed(xml: &str) -> bool {
     let mut open = Vec::new();
-    let mut rest = xml;
-    while let Some(begin) = rest.find('<') {
-        let end = begin + rest[begin..].find('>').expect("a tag that is not ended");
-        let (words, tag) = (&rest[..begin], &rest[begin + 1..end]);
-        assert!(!words.contains('>') && words.split('&').skip(1).all(|entity| entity.contains(';')), "{words}");
-        assert_eq!(tag.matches('"').count() % 2, 0, "{tag}");
-        let name = tag.split([' ', '/']).find(|part| !part.is_empty());
-        match tag.strip_prefix('/') {
-            Some(_) => assert_eq!(open.pop(), name, "{tag}"),
-            None if tag.ends_with('/') => {}
-            None => open.push(name),
+    let mut pieces = xml.split('<');
+    let before = pieces.next().unwrap_or_default();
+    for piece in pieces {
+        let Some((tag, text)) = piece.split_once('>') else { return false };
+        let Some(name) = tag.split([' ', '/']).find(|part| !part.is_empty()) else { return false };
+        if tag.starts_with('/') {
+            if open.pop() != Some(name) {
+                return false;
+            }
+        } else if !tag.ends_with('/') {
+            open.push(name);
         }
-        rest = &rest[end + 1..];
+        let entities = text.split('&').skip(1).all(|entity| entity.contains(';'));
+        if text.contains('>') || !entities || tag.matches('"').count() % 2 != 0 {
+            return false;
+        }
     }
-    assert!(open.iter().flatten().next().is_none(), "never closed: {open:?}");
-    assert!(rest.trim().is_empty());
+    before.is_empty() && open.is_empty()
+}
+
+#[test]
+fn the_check_of_the_plot_is_checked() {
+    assert!(well_formed("<a b=\"c\"><d/>&amp;</a>\n"));
+    for wrong in ["<a>", "<a></b>", "<a><b></a></b>", "<a>b & c</a>", "<a b=\"c></a>", "<a"] {
+        assert!(!well_formed(wrong), "{wrong}");
+    }
 }
