@@ -3,6 +3,7 @@
 
 mod apply;
 mod atomic;
+mod bench;
 mod device;
 mod explain;
 mod info;
@@ -35,6 +36,8 @@ enum Command {
     Verify(verify::Args),
     /// Say how an operation would be computed: kernel, phases, multiply-adds, dispatches.
     Explain(explain::Args),
+    /// Time layers of known networks on the GPU, the CPU and the reference, each checked first.
+    Bench(bench::Args),
     /// List the adapters of this machine.
     Info(info::Args),
 }
@@ -45,6 +48,7 @@ fn main() -> ExitCode {
         Command::Apply(args) => apply::run(&args),
         Command::Verify(args) => verify::run(&args),
         Command::Explain(args) => explain::run(&args),
+        Command::Bench(args) => bench::run(&args),
         Command::Info(args) => info::run(&args),
     };
     match result {
