@@ -18,6 +18,7 @@
 
 mod adapter;
 mod context;
+mod direct;
 mod gather;
 mod layer;
 mod shader;
