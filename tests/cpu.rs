@@ -65,6 +65,55 @@ fn integers_are_exact_in_a_random_sweep() {
     }
 }
 
+/// A random case at another input: another batch, and another extent of the last axis.
+fn random_case_at(rng: &mut Rng, values: Values, batch: usize, width: usize) -> Case {
+    loop {
+        let case = random_case(rng, values, no_activation);
+        let rank = case.op.rank();
+        let mut shape = case.input.shape()[case.input.shape().len() - rank - 1..].to_vec();
+        shape[if case.op.layout() == Layout::ChannelsFirst { rank } else { rank - 1 }] = width;
+        shape.insert(0, batch);
+        if case.op.at(&shape).is_ok() {
+            return Case { input: tensor(rng, &shape, values), ..case };
+        }
+    }
+}
+
+#[test]
+fn integers_are_exact_in_wide_inputs_and_in_batches() {
+    let mut rng = Rng::with_seed(26);
+    for number in 0..300 {
+        // Rows longer and shorter than vectors, by themselves and in batches that fill vectors.
+        let (batch, width) =
+            if number % 2 == 0 { (1, rng.usize(8..=80)) } else { (rng.usize(6..=35), rng.usize(1..=6)) };
+        let case = random_case_at(&mut rng, Values::Integers, batch, width);
+        for level in levels() {
+            let comparison = compare(&case, &run_with(&case, level));
+            assert_eq!(comparison.inexact, 0, "case {number}, {level:?}: {comparison:?}, {case:?}");
+        }
+    }
+}
+
+#[test]
+fn inputs_that_are_infinite_or_nan_show_where_they_reach() {
+    let mut rng = Rng::with_seed(27);
+    for number in 0..300 {
+        let (batch, width) =
+            if number % 2 == 0 { (1, rng.usize(1..=60)) } else { (rng.usize(6..=20), rng.usize(1..=6)) };
+        let mut case = random_case_at(&mut rng, Values::Integers, batch, width);
+        let mut x = case.input.to_f32();
+        for special in [f32::NAN, f32::INFINITY, f32::NEG_INFINITY] {
+            let at = rng.usize(0..x.len());
+            x[at] = special;
+        }
+        case.input = Tensor::f32(case.input.shape(), x).unwrap();
+        for level in levels() {
+            let comparison = compare(&case, &run_with(&case, level));
+            assert_eq!(comparison.inexact, 0, "case {number}, {level:?}: {comparison:?}, {case:?}");
+        }
+    }
+}
+
 #[test]
 fn every_type_is_within_its_bound_with_every_activation() {
     let mut rng = Rng::with_seed(22);

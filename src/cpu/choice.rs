@@ -53,6 +53,8 @@ pub(super) enum Panel {
     /// For each channel and tap of a block, the inputs of all its positions side by side: for rows so short that
     /// vectors along them would be mostly empty.
     Gathered,
+    /// The whole input, a vector along the batch: for such rows where the batch fills vectors.
+    Batched,
 }
 
 /// All `q` with an output on this axis: output `s·q + r − b` for some residue `r`.
@@ -188,11 +190,18 @@ pub(super) fn choose(op: &ConvTranspose, geometry: &Geometry, packed: Option<&Pa
     let tiles = &packed.channel_tiles;
     let first = geometry.layout == Layout::ChannelsFirst;
     let gathered = lanes > 1 && width < 2 * lanes && 3 * width.next_multiple_of(lanes) > 4 * width;
+    let vectors = geometry.batch.div_ceil(lanes);
+    let whole = in_group * geometry.input.iter().product::<usize>() * lanes;
+    let batched = gathered && 4 * geometry.batch >= 3 * vectors * lanes && whole <= PANEL;
     let (panel, items, lengths, parts) = if gathered {
-        let items = geometry.batch.div_ceil(4 * threads).max(4).min(geometry.batch);
+        let items = if batched {
+            lanes * vectors.div_ceil(threads).min(PANEL / whole)
+        } else {
+            geometry.batch.div_ceil(4 * threads).max(4)
+        };
         let tasks = geometry.batch.div_ceil(items);
-        let parts = if tasks < threads && first { (2 * threads).div_ceil(tasks).min(tiles.len()) } else { 1 };
-        (Panel::Gathered, items, total, parts)
+        let parts = if tasks < threads && first { threads.div_ceil(tasks).min(tiles.len()) } else { 1 };
+        (if batched { Panel::Batched } else { Panel::Gathered }, items, total, parts)
     } else {
         let costs = Costs {
             total,

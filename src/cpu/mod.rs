@@ -17,10 +17,13 @@
 //! Each output element is summed in an order that the operation alone fixes, so that every run gives the same bits,
 //! whatever the number of threads.
 
+mod batched;
+mod boxed;
 mod choice;
 mod element;
 mod finish;
 mod gather;
+mod gathered;
 mod lay;
 mod layer;
 mod output;

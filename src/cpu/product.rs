@@ -22,6 +22,20 @@ pub(super) fn tiles(rows: usize, most: usize) -> impl Iterator<Item = Range<usiz
     (0..count).map(move |i| rows * i / count..rows * (i + 1) / count)
 }
 
+/// A tap of a product.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Tap {
+    /// Its place among those packed.
+    pub(super) index: usize,
+    /// Its distance in the panel from a vector's start; wraps around, so that it may be negative.
+    pub(super) shift: usize,
+}
+
+/// All taps, by their distances.
+pub(super) fn all_taps(shifts: impl Iterator<Item = usize>) -> Vec<Tap> {
+    shifts.enumerate().map(|(index, shift)| Tap { index, shift }).collect()
+}
+
 /// All rows of a block times all vectors of a panel.
 pub(super) struct Product<'a> {
     /// For each tile of [`tiles`], `[channel][tap][row]`.
@@ -32,8 +46,10 @@ pub(super) struct Product<'a> {
     pub(super) panel: &'a [f32],
     pub(super) channels: usize,
     pub(super) channel_stride: usize,
-    /// Distances in the panel from a vector's start.
-    pub(super) taps: &'a [usize],
+    /// How many taps the weights have for each channel.
+    pub(super) taps_packed: usize,
+    /// Those to be used.
+    pub(super) taps: &'a [Tap],
     /// Where each vector starts in the panel's first channel.
     pub(super) starts: &'a [usize],
     /// The result: vector `v` of row `r` at `r · pitch + v · lanes`.
@@ -46,7 +62,7 @@ impl WithSimd for Product<'_> {
 
     #[inline(always)]
     fn with_simd<S: Simd>(mut self, simd: S) {
-        let depth = self.channels * self.taps.len();
+        let depth = self.channels * self.taps_packed;
         for rows in tiles(self.rows.len(), self.most_rows) {
             let weights = &self.weights[depth * rows.start..depth * rows.end];
             let first = rows.start;
@@ -111,12 +127,12 @@ fn tile<S: Simd, const M: usize, const V: usize>(
     let starts: [usize; V] = std::array::from_fn(|v| p.starts[vector + v]);
     let rows = &p.rows[first..first + M];
     let mut sums: [[S::f32s; V]; M] = std::array::from_fn(|m| [simd.splat_f32s(rows[m].bias); V]);
-    let mut weights = weights.as_chunks::<M>().0.iter();
     for channel in 0..p.channels {
         let panel = &p.panel[channel * p.channel_stride..];
-        for &tap in p.taps {
-            let Some(w) = weights.next() else { break };
-            let x: [S::f32s; V] = std::array::from_fn(|v| load(simd, &panel[starts[v] + tap..]));
+        let weights = weights[channel * p.taps_packed * M..][..p.taps_packed * M].as_chunks::<M>().0;
+        for tap in p.taps {
+            let w = &weights[tap.index];
+            let x: [S::f32s; V] = std::array::from_fn(|v| load(simd, &panel[starts[v].wrapping_add(tap.shift)..]));
             for m in 0..M {
                 let w = simd.splat_f32s(w[m]);
                 for v in 0..V {
