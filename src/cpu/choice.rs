@@ -20,7 +20,9 @@ const MULTIPLY_ADDS: f64 = 2.0;
 const COPY: f64 = 0.15;
 /// Reading a weight from beyond the second-level cache.
 const FETCH: f64 = 0.4;
-/// Starting a task, and each row of each phase in it.
+/// Laying one row of sums into the output, whatever its length.
+const ROW: f64 = 20.0;
+/// Starting a task.
 const TASK: f64 = 8000.0;
 
 /// What is decided.
@@ -115,6 +117,12 @@ struct Candidate {
 /// What the cost of a candidate depends on.
 struct Costs {
     total: [usize; 3],
+    /// The longest row of positions, where it is not cut.
+    row: usize,
+    /// Tiles of output channels in a group.
+    tiles: usize,
+    /// Output channels of a group times phases.
+    rows: usize,
     span: [usize; 3],
     lanes: usize,
     in_group: usize,
@@ -136,10 +144,15 @@ impl Costs {
         }
         let [depth, height, width] = lengths;
         let lines = (depth * height) as f64;
-        let vectors = lines * width.div_ceil(self.lanes) as f64;
+        let row = if width == self.total[2] { self.row } else { width };
+        let vectors = lines * row.div_ceil(self.lanes) as f64;
+        // The largest part's share of the tiles.
+        let share = self.tiles.div_ceil(parts) as f64 / self.tiles as f64;
         let products = self.work as f64 * vectors / MULTIPLY_ADDS;
         let fetch = if self.weights * 4 > 256 << 10 { self.work as f64 * FETCH } else { 0.0 };
-        let cycles = self.in_group as f64 * ((products + fetch) / parts as f64 + COPY * boxed as f64) + TASK;
+        let copy = COPY * boxed as f64;
+        let rows = ROW * lines * self.rows as f64;
+        let cycles = self.in_group as f64 * ((products + fetch) * share + copy) + rows * share + TASK;
         let cuts: usize = (0..3).map(|axis| self.total[axis].div_ceil(lengths[axis])).product();
         let tasks = cuts * parts * self.others;
         // Threads seldom keep step: the last task is waited for by all, the more so the larger it is.
@@ -205,6 +218,9 @@ pub(super) fn choose(op: &ConvTranspose, geometry: &Geometry, packed: Option<&Pa
     } else {
         let costs = Costs {
             total,
+            row: width,
+            tiles: tiles.len(),
+            rows: out_group * packed.phases(),
             span: packed.reach.map(|(least, most)| (most - least) as usize),
             lanes,
             in_group,

@@ -150,6 +150,12 @@ impl Packed {
         }
     }
 
+    /// How many phases have taps.
+    pub(super) fn phases(&self) -> usize {
+        let phases = |group: &RowGroup| group.outer.len() * group.blocks.iter().map(|b| b.inner.len()).sum::<usize>();
+        self.groups.iter().map(phases).sum()
+    }
+
     /// The bias of an output channel.
     pub(super) fn bias(&self, channel: usize) -> f32 {
         self.bias.get(channel).copied().unwrap_or(0.0)
