@@ -135,6 +135,40 @@ fn every_type_is_within_its_bound_with_every_activation() {
 }
 
 #[test]
+fn an_output_is_used_again() {
+    let mut rng = Rng::with_seed(28);
+    let mut output = vec![f32::NAN; 100_000];
+    let memory = output.as_ptr();
+    for _ in 0..60 {
+        let case = random_case(&mut rng, Values::Integers, no_activation);
+        let layer = Layer::new(&case.op, &case.weight, case.bias.as_ref()).unwrap();
+        let geometry = layer.run_into(case.input.shape(), &case.input.to_f32(), &mut output).unwrap();
+        assert_eq!(geometry.output_shape(), case.op.at(case.input.shape()).unwrap().output_shape());
+        assert_eq!(layer.run(&case.input).unwrap().to_f32(), output, "{case:?}");
+        assert_eq!(output.as_ptr(), memory, "nothing was allocated");
+        assert!(
+            layer.run_into(case.input.shape(), &[0.0; 1], &mut Vec::new()).is_err() || case.input.to_f32().len() == 1
+        );
+    }
+}
+
+#[test]
+fn working_memory_is_smaller_than_input_and_output() {
+    let op = ConvTranspose::builder().in_channels(64).out_channels(32).kernel([4, 4]).stride([2, 2]).padding([1, 1]);
+    let op = op.build().unwrap();
+    let mut rng = Rng::with_seed(29);
+    let layer = Layer::new(&op, &tensor(&mut rng, &[64, 32, 4, 4], Values::Reals), None).unwrap();
+    let pool = rayon::ThreadPoolBuilder::new().num_threads(2).build().unwrap();
+    for side in [16, 40, 100, 30] {
+        let input = tensor(&mut rng, &[1, 64, side, side], Values::Reals);
+        let output = pool.install(|| layer.run(&input)).unwrap();
+        let both = 4 * (input.to_f32().len() + output.to_f32().len());
+        assert!(layer.scratch_bytes() <= 2 * (1 << 20), "{} bytes at {side}", layer.scratch_bytes());
+        assert!(side < 40 || layer.scratch_bytes() <= both, "{} of {both} bytes at {side}", layer.scratch_bytes());
+    }
+}
+
+#[test]
 fn weights_in_f64_are_used_as_such() {
     let op = ConvTranspose::builder().kernel([1]).build().unwrap();
     let weight = Tensor::new([1, 1, 1], Data::F64(vec![0.1])).unwrap();

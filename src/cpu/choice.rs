@@ -238,7 +238,7 @@ pub(super) fn choose(op: &ConvTranspose, geometry: &Geometry, packed: Option<&Pa
     let bands: [Vec<Range<i64>>; 3] =
         std::array::from_fn(|axis| bands(all[axis].clone(), lengths[axis], if axis == 2 { lanes } else { 1 }));
     let channels = if !first {
-        vec![0..op.out_channels()]
+        product::tiles(op.out_channels(), op.out_channels()).collect()
     } else if op.groups() > 1 {
         let work = in_group * out_group * kernel * lengths.iter().product::<usize>();
         let together = (SMALLEST_TASK / work.max(1)).clamp(1, op.groups());

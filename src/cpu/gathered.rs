@@ -44,8 +44,8 @@ impl Work<'_> {
                     for (index, line) in lines.iter().enumerate() {
                         let item = self.shape.items.start + line.item;
                         let source = Source::new(self.geometry, self.x, item, group * in_group);
-                        let at = index * width;
-                        source.gather_row(in_group, &block.offsets, [line.z, line.y], &q, panel, pitch, at);
+                        let panel = &mut panel[index * width..];
+                        source.gather_row(in_group, &block.offsets, [line.z, line.y], &q, panel, pitch);
                     }
                     if packed.holes && !packed.instructions.run(Finite(&panel[..depth * pitch])) {
                         return None;

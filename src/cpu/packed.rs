@@ -65,7 +65,7 @@ impl Packed {
         let most = most_rows(level);
         let share = groups.iter().any(|group| group.outer.len() > 1 || group.blocks.iter().any(|b| b.inner.len() > 1));
         // Phases that share a block leave its rows to be cut, whatever their channels.
-        let channel_tiles: Vec<_> = if share { vec![0..out_group] } else { tiles(out_group, most).collect() };
+        let channel_tiles = tiles(out_group, if share { out_group } else { most }).collect();
         let reach = tables.each_ref().map(|table| {
             let offsets = || table.phases.iter().flat_map(|&phase| table.taps(phase)).map(|(_, offset)| offset);
             (offsets().min().unwrap_or(0), offsets().max().unwrap_or(0))

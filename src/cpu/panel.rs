@@ -65,7 +65,8 @@ impl<'a> Source<'a> {
         }
     }
 
-    /// Writes, for each channel and tap, the inputs at one row of `q` into `panel[channel][tap][at ..]`.
+    /// Writes, for each channel and tap, the inputs at one row of `q` into `panel[channel][tap]`, rows
+    /// that are `pitch` apart.
     pub(super) fn gather_row(
         &self,
         channels: usize,
@@ -74,13 +75,12 @@ impl<'a> Source<'a> {
         q: &Range<i64>,
         panel: &mut [f32],
         pitch: usize,
-        at: usize,
     ) {
         let length = super::choice::length(q);
         for (tap, offset) in offsets.iter().enumerate() {
             let (inside, from) = self.inside([z - offset[0], y - offset[1]], q.start - offset[2], length);
             for channel in 0..channels {
-                let row = &mut panel[(channel * offsets.len() + tap) * pitch + at..][..length];
+                let row = &mut panel[(channel * offsets.len() + tap) * pitch..][..length];
                 self.copy_row(channel, (&inside, from), row);
             }
         }
