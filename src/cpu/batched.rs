@@ -5,7 +5,6 @@
 //! multiplied by zero: positions are handled together where the same taps are inside.
 
 use super::choice::length;
-use super::finish::Finish;
 use super::packed::{Block, Packed, RowGroup};
 use super::panel::resize;
 use super::product::{Product, Tap, most_rows};
@@ -86,7 +85,7 @@ impl Work<'_> {
                             weights,
                             rows,
                             most_rows: most_rows(packed.level),
-                            finish: Finish::new(self.op.activation()),
+                            activation: self.op.activation(),
                             panel,
                             channels: in_group,
                             channel_stride,
@@ -175,7 +174,6 @@ impl WithSimd for Spread<'_, '_> {
             let o = q * axis_of.stride as i64 + residue as i64 - axis_of.pad_begin;
             shape.outputs[axis].contains(&o).then_some((o - shape.outputs[axis].start) as usize)
         };
-        let later = Finish::new(op.activation()) == Finish::Later;
         let mut written = 0;
         let mut row = 0;
         for outer in &row_group.outer {
@@ -195,9 +193,7 @@ impl WithSimd for Spread<'_, '_> {
                         for line in targets.chunk_by(|a, b| (a.0, a.1) == (b.0, b.1)) {
                             let row = parts.row(item, co - shape.channels.start, line[0].0, line[0].1);
                             for &(_, _, x, column) in line {
-                                let sum = sums[column + item];
-                                let y = if later { op.activation().apply(co, sum.into()) as f32 } else { sum };
-                                row[x].write(y);
+                                row[x].write(sums[column + item]);
                             }
                         }
                     }

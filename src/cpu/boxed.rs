@@ -1,7 +1,6 @@
 //! Products over a box of the input with zeros around it, in which each tap is a shift.
 
 use super::choice::length;
-use super::finish::Finish;
 use super::lay::{BlockSums, Line};
 use super::packed::{Block, Packed};
 use super::panel::{Source, resize};
@@ -75,7 +74,7 @@ impl Work<'_> {
                             weights,
                             rows,
                             most_rows: most_rows(packed.level),
-                            finish: Finish::new(self.op.activation()),
+                            activation: self.op.activation(),
                             panel,
                             channels: in_group,
                             channel_stride,

@@ -2,7 +2,6 @@
 //! vectors along them would be mostly empty.
 
 use super::choice::length;
-use super::finish::Finish;
 use super::lay::{BlockSums, Line};
 use super::packed::Packed;
 use super::panel::{Source, resize};
@@ -59,7 +58,7 @@ impl Work<'_> {
                             weights,
                             rows,
                             most_rows: most_rows(packed.level),
-                            finish: Finish::new(self.op.activation()),
+                            activation: self.op.activation(),
                             panel,
                             channels: depth,
                             channel_stride: pitch,

@@ -32,6 +32,7 @@ mod panel;
 mod product;
 mod products;
 mod simd;
+mod smooth;
 mod task;
 
 pub use layer::Layer;

@@ -6,7 +6,8 @@
 
 #![allow(unsafe_code, reason = "bounds tests would take a fifth of the inner loop; `Product::check` makes them once")]
 
-use super::finish::{Finish, Row};
+use super::finish::{Row, finish};
+use crate::activation::Activation;
 use pulp::{Simd, WithSimd};
 use std::ops::Range;
 
@@ -44,7 +45,7 @@ pub(super) struct Product<'a> {
     pub(super) weights: &'a [f32],
     pub(super) rows: &'a [Row],
     pub(super) most_rows: usize,
-    pub(super) finish: Finish,
+    pub(super) activation: &'a Activation,
     pub(super) panel: &'a [f32],
     pub(super) channels: usize,
     pub(super) channel_stride: usize,
@@ -111,7 +112,7 @@ impl WithSimd for Product<'_> {
             }
             let columns = self.starts.len() * S::F32_LANES;
             for row in rows {
-                self.finish.apply(simd, &self.rows[row], &mut self.sums[row * self.pitch..][..columns]);
+                finish(self.activation, &self.rows[row], &mut self.sums[row * self.pitch..][..columns]);
             }
         }
     }

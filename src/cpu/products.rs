@@ -2,7 +2,6 @@
 //! weights, and lays the results, phase by phase, into its rows of the output.
 
 use super::choice::{Cut, Panel, q_of, union};
-use super::finish::Finish;
 use super::lay::{BlockSums, Laying, Line};
 use super::packed::{Block, Packed, RowGroup};
 use super::task::{Parts, Task, TaskShape};
@@ -123,7 +122,7 @@ impl Work<'_> {
         blocks: &[BlockSums<'_>],
         lines: &[Line],
         (group, tile): (usize, usize),
-        sums: &mut [f32],
+        sums: &[f32],
         pitch: usize,
         parts: &mut Parts<'_>,
     ) -> usize {
@@ -138,7 +137,6 @@ impl Work<'_> {
             channels: first + tile.start..first + tile.end,
             sums,
             pitch,
-            activate: Finish::new(self.op.activation()) == Finish::Later,
             parts,
         })
     }
