@@ -249,3 +249,74 @@ pub(super) fn choose(op: &ConvTranspose, geometry: &Geometry, packed: Option<&Pa
     };
     Choice::Products(Cut { panel, items, channels, bands })
 }
+
+#[cfg(test)]
+mod tests {
+    use super::super::simd::Level;
+    use super::*;
+
+    fn op(in_channels: usize, out_channels: usize, [kernel, stride, padding]: [usize; 3]) -> ConvTranspose {
+        let op = ConvTranspose::builder().in_channels(in_channels).out_channels(out_channels);
+        op.kernel([kernel; 2]).stride([stride; 2]).padding([padding; 2]).build().unwrap()
+    }
+
+    fn chosen(op: &ConvTranspose, input: &[usize], threads: usize) -> Choice {
+        let weight = vec![1.0; op.weight_shape().iter().product()];
+        let packed = Packed::new(op, &weight, &[], Level::Avx512, true);
+        choose(op, &op.at(input).unwrap(), Some(&packed), threads)
+    }
+
+    #[test]
+    fn the_panel_goes_by_the_length_of_rows() {
+        let panel = |input: &[usize]| match chosen(&op(64, 32, [4, 2, 1]), input, 2) {
+            Choice::Products(cut) => cut.panel,
+            Choice::Gather => panic!("gather"),
+        };
+        assert_eq!(panel(&[1, 64, 40, 40]), Panel::Box);
+        assert_eq!(panel(&[2, 64, 16, 16]), Panel::Box, "a row of one phase fills a vector");
+        assert_eq!(panel(&[1, 64, 4, 4]), Panel::Gathered);
+        assert_eq!(panel(&[16, 64, 4, 4]), Panel::Batched);
+    }
+
+    #[test]
+    fn what_products_do_not_serve_is_gathered_row_by_row() {
+        let large_stride = op(2, 2, [2, 1000, 0]);
+        assert_eq!(chosen(&large_stride, &[1, 2, 4, 4], 2), Choice::Gather);
+        let op = op(2, 2, [3, 2, 0]);
+        assert_eq!(choose(&op, &op.at(&[1, 2, 4, 4]).unwrap(), None, 2), Choice::Gather);
+    }
+
+    #[test]
+    fn a_cut_covers_the_output_once_and_its_panels_fit() {
+        for (op, input) in [
+            (op(128, 64, [2, 2, 0]), [1, 128, 128, 128]),
+            (op(56, 1, [9, 2, 4]), [1, 56, 256, 256]),
+            (op(256, 3, [4, 2, 3]), [1, 256, 128, 128]),
+            (op(21, 21, [64, 32, 16]), [1, 21, 10, 15]),
+            (op(3, 3, [5, 3, 7]), [2, 3, 1000, 37]),
+            (op(512, 512, [3, 1, 1]), [1, 512, 7, 2000]),
+        ] {
+            for threads in [1, 2, 64] {
+                let Choice::Products(cut) = chosen(&op, &input, threads) else { panic!("gather") };
+                let geometry = op.at(&input).unwrap();
+                for axis in 0..3 {
+                    let mut end = 0;
+                    for q in &cut.bands[axis] {
+                        let outputs = outputs_of(&op.axes3()[axis], q, geometry.output[axis]);
+                        assert_eq!(outputs.start, end, "{op:?}");
+                        assert!(outputs.end > end, "{op:?}");
+                        end = outputs.end;
+                    }
+                    assert_eq!(end as usize, geometry.output[axis], "{op:?}");
+                }
+                assert_eq!(cut.channels.iter().map(Range::len).sum::<usize>(), op.out_channels());
+                let longest = |axis: usize| cut.bands[axis].iter().map(length).max().unwrap();
+                let reach = op.axes()[0].kernel.div_ceil(op.axes()[0].stride) - 1;
+                let size = input[1] * (longest(1) + reach) * (longest(2) + reach);
+                assert!(size <= PANEL, "{size} elements: {op:?}, {cut:?}");
+                let tasks = cut.channels.len() * cut.bands.iter().map(Vec::len).product::<usize>() * input[0];
+                assert!(tasks >= threads.min(8), "{tasks} tasks for {threads} threads");
+            }
+        }
+    }
+}

@@ -10,7 +10,7 @@ use super::finish::clip;
 pub(super) fn exp(x: f32) -> f32 {
     // Adding it leaves the nearest integer in the last bits of the sum.
     const ROUND: f32 = 12_582_912.0;
-    const LN_2_HIGH: f32 = 0.693_359_375;
+    const LN_2_HIGH: f32 = 0.693_359_4;
     const LN_2_LOW: f32 = -2.121_944_4e-4;
     let clipped = clip(x, -87.0, 88.0);
     let rounded = clipped * std::f32::consts::LOG2_E + ROUND;
@@ -40,7 +40,7 @@ pub(super) fn tanh(x: f32) -> f32 {
     // Cephes' polynomial near 0, where the other form would lose the last digits.
     let z = x * x;
     let p = -5.704_988_7e-3;
-    let p = p * z + 2.063_908_9e-2;
+    let p = p * z + 2.063_909e-2;
     let p = p * z - 5.373_971_6e-2;
     let p = p * z + 1.333_144_2e-1;
     let p = p * z - 3.333_328e-1;
@@ -81,7 +81,8 @@ mod tests {
 
     #[test]
     fn all_are_close_to_their_f64_twins() {
-        let functions: [(Activation, fn(f32) -> f32); 4] = [
+        type Function = fn(f32) -> f32;
+        let functions: [(Activation, Function); 4] = [
             (Activation::Sigmoid, super::sigmoid),
             (Activation::Tanh, super::tanh),
             (Activation::Mish, super::mish),
