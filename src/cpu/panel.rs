@@ -58,9 +58,38 @@ impl<'a> Source<'a> {
         resize(panel, channels * depth * height * width);
         let lines = (0..depth as i64).flat_map(|z| (0..height as i64).map(move |y| [from[0] + z, from[1] + y]));
         let lines: Vec<_> = lines.map(|line| self.inside(line, from[2], width)).collect();
-        for (channel, rows) in panel.chunks_exact_mut(depth * height * width).take(channels).enumerate() {
+        let size = depth * height * width;
+        if self.strides.channel == 1 && self.strides.spatial[2] > 1 {
+            // Channels last: a few channels at a time, so that each line of the input's memory is read once.
+            for (first, block) in (0..channels).step_by(16).zip(panel[..channels * size].chunks_mut(16 * size)) {
+                self.copy_channels(first, &lines, width, size, block);
+            }
+            return;
+        }
+        for (channel, rows) in panel.chunks_exact_mut(size).take(channels).enumerate() {
             for ((inside, at), row) in lines.iter().zip(rows.chunks_exact_mut(width)) {
                 self.copy_row(channel, (inside, *at), row);
+            }
+        }
+    }
+
+    /// Fills `block` with `[channel][line][x]` of some neighbouring channels, each of `size` elements.
+    fn copy_channels(
+        &self,
+        first: usize,
+        lines: &[(Range<usize>, usize)],
+        width: usize,
+        size: usize,
+        block: &mut [f32],
+    ) {
+        block.fill(0.0);
+        for (line, (inside, at)) in lines.iter().enumerate() {
+            for (place, x) in inside.clone().enumerate() {
+                let pixel = &self.x[at + place * self.strides.spatial[2] + first..];
+                let to = block[line * width + x..].iter_mut().step_by(size);
+                for (to, &from) in to.zip(pixel) {
+                    *to = from;
+                }
             }
         }
     }

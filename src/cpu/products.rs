@@ -143,15 +143,14 @@ impl Work<'_> {
 
     /// Writes the outputs that no tap reaches: the activation of the bias.
     fn fill_bare(&self, parts: &mut Parts<'_>) -> usize {
-        let axes = self.op.axes3();
-        let reached: [Vec<bool>; 3] = std::array::from_fn(|axis| {
-            let table = crate::phase::AxisPhases::new(&axes[axis]);
-            let pad = axes[axis].pad_begin;
-            self.shape.outputs[axis].clone().map(|o| table.at(o + pad).is_some()).collect()
-        });
-        if reached.iter().flatten().all(|&reached| reached) {
+        let tables = &self.packed.tables;
+        if tables.iter().all(|table| table.phases.len() == table.stride) {
             return 0;
         }
+        let reached: [Vec<bool>; 3] = std::array::from_fn(|axis| {
+            let pad = self.op.axes3()[axis].pad_begin;
+            self.shape.outputs[axis].clone().map(|o| tables[axis].at(o + pad).is_some()).collect()
+        });
         let mut written = 0;
         for item in 0..self.shape.items.len() {
             for co in self.shape.channels.clone() {
