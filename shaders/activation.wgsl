@@ -1,12 +1,24 @@
 // The functions fused behind the bias. A kernel's header is made of this file with ACTIVATION set, so that the switch
 // is decided when the kernel is compiled.
 //
-// NaN passes through all of them: `select` keeps it, where `max`, `min` and `clamp` may drop it.
+// NaN passes through all of them. A comparison would not do: some compilers turn `select(y, 0.0, y < 0.0)` into a
+// maximum, which drops it, and some `exp` never return it. Its bits tell it apart on every device.
 
 const ACTIVATION: u32 = 0u;
 // ---
 
 fn activate(y: f32, alpha: f32, beta: f32) -> f32 {
+    if ACTIVATION == 0u {
+        return y;
+    }
+    return select(function(y, alpha, beta), y, is_nan(y));
+}
+
+fn is_nan(y: f32) -> bool {
+    return (bitcast<u32>(y) & 0x7fffffffu) > 0x7f800000u;
+}
+
+fn function(y: f32, alpha: f32, beta: f32) -> f32 {
     switch ACTIVATION {
         case 1u: { // relu
             return select(y, 0.0, y < 0.0);

@@ -4,7 +4,8 @@ use crate::error::{Error, Result};
 
 /// A function fused behind the bias.
 ///
-/// All of them propagate NaN, as PyTorch's do: they choose by comparison and never through `max` or `clamp`.
+/// All of them propagate NaN, as PyTorch's do, on the reference, the CPU backend and every GPU tested (lavapipe,
+/// SwiftShader, GL on llvmpipe): WGSL itself promises nothing about NaN.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub enum Activation {
     /// `y`
@@ -55,8 +56,9 @@ impl Activation {
                 given: vec![slopes.len()],
                 expected: format!("[{out_channels}], one for each output channel"),
             }),
-            // The negation also refuses NaN.
-            Activation::Clip { min, max } if !(min <= max) => Err(Error::Clip { min: *min, max: *max }),
+            Activation::Clip { min, max } if min > max || min.is_nan() || max.is_nan() => {
+                Err(Error::Clip { min: *min, max: *max })
+            }
             _ => Ok(()),
         }
     }

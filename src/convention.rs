@@ -294,10 +294,13 @@ mod tests {
 
     /// `x = [1, 2, 3], w = [1, 10, 100], stride 2` under a convention.
     fn worked(convention: &Convention) -> Vec<f32> {
-        let op = ConvTranspose::builder().kernel([3]).stride([2]).build().unwrap();
+        worked_with(&ConvTranspose::builder().kernel([3]).stride([2]).build().unwrap(), convention)
+    }
+
+    fn worked_with(op: &ConvTranspose, convention: &Convention) -> Vec<f32> {
         let x = Tensor::f32([1, 1, 3], [1.0, 2.0, 3.0]).unwrap();
         let w = Tensor::f32([1, 1, 3], [1.0, 10.0, 100.0]).unwrap();
-        let op = convention.resolve(&op, x.shape()).unwrap();
+        let op = convention.resolve(op, x.shape()).unwrap();
         reference::run(&op, &x, &w, None).unwrap().to_f32()
     }
 
@@ -325,6 +328,9 @@ mod tests {
         assert_eq!(worked(&onnx(AutoPad::Valid, None)), valid);
         assert_eq!(worked(&Convention::Explicit), valid);
         assert_eq!(worked(&Convention::OutputSize(vec![8])), [&valid[..], &[0.0]].concat());
+        let cropped = ConvTranspose::builder().kernel([3]).stride([2]).padding([(0, 1)]).build().unwrap();
+        assert_eq!(worked_with(&cropped, &Convention::Explicit), upper);
+        assert_eq!(worked_with(&cropped, &Convention::OutputSize(vec![6])), upper);
         // keras.ops.conv_transpose(x, w, 2, "same", output_padding=1): (3 − 1)·2 + 3 % 2 + 1 = 6 elements
         assert_eq!(worked(&Convention::Keras { padding: Padding::Same, output_padding: vec![1] }), upper);
         assert_eq!(worked(&Convention::Jax { padding: vec![(2, 1)] }), upper);

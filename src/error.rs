@@ -82,6 +82,10 @@ pub enum Error {
     #[error("{what} buffer: {problem}")]
     Buffer { what: &'static str, problem: String },
 
+    /// A texture given for a binding cannot be used.
+    #[error("texture: {problem}")]
+    Texture { problem: String },
+
     /// No adapter answers the request.
     #[error("no GPU adapter {wanted}; adapters here: {}", list(.found))]
     NoAdapter { wanted: String, found: Vec<String> },

@@ -1,4 +1,75 @@
-//! Transposed convolution on any GPU that wgpu reaches.
+//! Transposed convolution (fractionally-strided convolution, deconvolution, up-convolution) on any GPU that [`wgpu`]
+//! reaches: Vulkan, Metal, DX12, GL, and WebGPU in a browser; with a multithreaded CPU backend and an f64 reference
+//! beside it.
+//!
+//! On one axis, input `i` and tap `k` land on `u = i·stride + k·dilation`; the output at `o = u − pad_begin` is the sum
+//! of all products that land there, plus the bias:
+//!
+//! ```text
+//! y[n, co, o] = bias[co] + Σ x[n, ci, i] · w[ci, co, k]   over ci and all i, k with i·stride + k·dilation = o + pad_begin
+//! ```
+//!
+//! A kernel computes each output element by *gathering* those products, so that no two invocations write the same
+//! place: no atomics, no races, the same bits on every run. Which taps reach which output is the
+//! [phase table](phase), computed once on the host.
+//!
+//! The first example of [*Dive into Deep Learning*, 14.10](https://d2l.ai/chapter_computer-vision/transposed-conv.html):
+//!
+//! ```
+//! use upconv::{ConvTranspose, Tensor, reference};
+//! # fn main() -> upconv::Result<()> {
+//! let op = ConvTranspose::builder().kernel([2, 2]).build()?;
+//! let x = Tensor::f32([1, 1, 2, 2], [0.0, 1.0, 2.0, 3.0])?;
+//! let k = Tensor::f32([1, 1, 2, 2], [0.0, 1.0, 2.0, 3.0])?;
+//! let y = reference::run(&op, &x, &k, None)?;
+//! assert_eq!(y.shape(), [1, 1, 3, 3]);
+//! assert_eq!(y.to_f32(), [0.0, 0.0, 1.0, 0.0, 4.0, 6.0, 4.0, 12.0, 9.0]);
+//! # Ok(())
+//! # }
+//! ```
+//!
+//! On a GPU, with the weights packed once:
+//!
+//! ```no_run
+//! use upconv::gpu::{AdapterRequest, Context, Layer};
+//! use upconv::{ConvTranspose, Tensor};
+//! # fn main() -> upconv::Result<()> {
+//! # let (weight, bias, x) = (Tensor::f32([], [0.0])?, Tensor::f32([], [0.0])?, Tensor::f32([], [0.0])?);
+//! let context = Context::request(&AdapterRequest::default())?;
+//! let op = ConvTranspose::builder()
+//!     .in_channels(64)
+//!     .out_channels(32)
+//!     .kernel([4, 4])
+//!     .stride([2, 2])
+//!     .padding([1, 1])
+//!     .build()?;
+//! let layer = Layer::new(&context, &op, &weight, Some(&bias))?;
+//! let y = layer.run(&x)?;
+//! # Ok(())
+//! # }
+//! ```
+//!
+//! # The house
+//!
+//! | module | what it holds |
+//! |---|---|
+//! | [`op`], [`layout`], [`activation`] | the description of the operation, and the one formula of its output size |
+//! | [`convention`] | PyTorch, ONNX, WebNN, TensorFlow, Keras, JAX, MXNet: each way of saying it, resolved to one [`op`] |
+//! | [`phase`] | which taps reach which output |
+//! | [`plan`](mod@plan) | the pure choice of a kernel and its dispatches |
+//! | [`gpu`] | everything that touches a device |
+//! | [`cpu`] | the CPU backend (feature `cpu`) |
+//! | [`upscale`] | pictures: resampling filters as transposed convolutions (feature `picture`) |
+//! | [`reference`](mod@reference) | the oracle, and how far a result may be off |
+//!
+//! # Semantics
+//!
+//! - A tap outside the input is skipped, never multiplied: a NaN or an infinity reaches the outputs its window covers,
+//!   and no others. Outputs that no tap reaches hold exactly the bias.
+//! - The output has the input's element type. f16 is summed in f32; bf16 is converted to f32; f64 is for the CPU
+//!   backend and the reference.
+//! - A batch of 0 gives an empty output. A spatial extent or a channel count of 0, and an output size below 1, are
+//!   errors.
 
 pub mod activation;
 pub mod convention;
@@ -12,6 +83,8 @@ pub mod phase;
 pub mod plan;
 pub mod reference;
 pub mod tensor;
+#[cfg(feature = "picture")]
+pub mod upscale;
 
 pub use activation::Activation;
 pub use convention::Convention;
@@ -21,3 +94,8 @@ pub use op::{Axis, ConvTranspose, Geometry, OutputPaddingPolicy};
 pub use plan::{DeviceProfile, Plan, Storage};
 pub use tensor::{DType, Data, Tensor};
 pub use wgpu;
+
+/// The README's examples, kept compiling.
+#[cfg(doctest)]
+#[doc = include_str!("../README.md")]
+struct Readme;

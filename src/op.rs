@@ -490,7 +490,7 @@ impl Builder {
         {
             at_least_one(what, value)?;
         }
-        if self.in_channels % self.groups != 0 || self.out_channels % self.groups != 0 {
+        if !self.in_channels.is_multiple_of(self.groups) || !self.out_channels.is_multiple_of(self.groups) {
             return Err(Error::Groups {
                 groups: self.groups,
                 in_channels: self.in_channels,

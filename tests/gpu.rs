@@ -13,7 +13,7 @@ use libtest_mimic::{Arguments, Failed, Trial};
 use std::sync::OnceLock;
 use upconv::gpu::{AdapterRequest, Context, Layer, Prepared};
 use upconv::reference::{self, Comparison};
-use upconv::{ConvTranspose, DType, Data, DeviceProfile, Error, Storage, Tensor, wgpu};
+use upconv::{Activation, ConvTranspose, DType, Data, DeviceProfile, Error, Storage, Tensor, wgpu};
 
 fn main() {
     let skip = std::env::var_os("UPCONV_SKIP_GPU_TESTS").is_some_and(|value| value == "1");
@@ -21,6 +21,8 @@ fn main() {
         ("the_examples_of_the_book", the_examples_of_the_book),
         ("integers_are_exact_in_a_random_sweep", integers_are_exact_in_a_random_sweep),
         ("reals_are_within_their_bound_in_a_random_sweep", reals_are_within_their_bound_in_a_random_sweep),
+        ("every_type_and_activation_in_a_random_sweep", every_type_and_activation_in_a_random_sweep),
+        ("activations_pass_nan_on_and_keep_infinities", activations_pass_nan_on_and_keep_infinities),
         ("two_runs_give_the_same_bits", two_runs_give_the_same_bits),
         ("bands_give_the_same_bits", bands_give_the_same_bits),
         ("the_holes_of_a_large_stride_hold_the_bias", the_holes_of_a_large_stride_hold_the_bias),
@@ -63,19 +65,20 @@ fn limited(profile: DeviceProfile) -> Context {
 fn run_poisoned(context: &Context, case: &Case) -> Tensor {
     let Case { op, input, weight, bias } = case;
     let layer = Layer::new(context, op, weight, bias.as_ref()).unwrap();
-    let prepared = layer.prepare(input.shape(), Storage::F32).unwrap();
+    let storage = if input.dtype() == DType::F16 && context.profile().f16 { Storage::F16 } else { Storage::F32 };
+    let prepared = layer.prepare(input.shape(), storage).unwrap();
     run_prepared(context, &prepared, input)
 }
 
 fn run_prepared(context: &Context, prepared: &Prepared, input: &Tensor) -> Tensor {
-    let shape = prepared.geometry().output_shape();
+    let (shape, storage) = (prepared.geometry().output_shape(), prepared.plan().storage);
     let poison = Tensor::f32(shape.clone(), vec![f32::NAN; prepared.geometry().output_len()]).unwrap();
-    let x = context.upload(input, Storage::F32).unwrap();
-    let y = context.upload(&poison, Storage::F32).unwrap();
+    let x = context.upload(input, storage).unwrap();
+    let y = context.upload(&poison, storage).unwrap();
     let mut encoder = context.device().create_command_encoder(&Default::default());
     prepared.encode(&mut encoder, x.slice(..), y.slice(..)).unwrap();
     context.queue().submit([encoder.finish()]);
-    context.download(&y, &shape, Storage::F32).unwrap()
+    context.download(&y, &shape, storage).unwrap()
 }
 
 fn compare(case: &Case, got: &Tensor) -> Comparison {
@@ -110,6 +113,74 @@ fn reals_are_within_their_bound_in_a_random_sweep() {
         worst = worst.max(comparison.worst_share);
     }
     assert!(worst > 0.0, "reals are rounded somewhere, or nothing was compared");
+}
+
+/// Layouts, weight layouts, ranks, groups, dilation, element types and activations, crossed.
+fn every_type_and_activation_in_a_random_sweep() {
+    let mut rng = Rng::with_seed(20);
+    let (mut exact, mut bounded) = (0, 0);
+    for number in 0..1000 {
+        let values = if rng.bool() { Values::Integers } else { Values::Reals };
+        let mut case = random_case(&mut rng, values, random_activation);
+        let dtype = [DType::F32, DType::F16, DType::Bf16][rng.usize(0..3)];
+        // What a weight's rounding to f16 or bf16 changes is no business of the comparison: it is rounded first.
+        case.input = case.input.cast(dtype);
+        case.weight = case.weight.cast(dtype);
+        let got = run_poisoned(context(), &case);
+        let comparison = compare(&case, &got);
+        assert!(comparison.passed(), "case {number}, {dtype}: {comparison:?}, {case:?}");
+        let linear = !matches!(
+            case.op.activation(),
+            Activation::Sigmoid | Activation::Tanh | Activation::HardSwish { .. } | Activation::Mish | Activation::Gelu
+        );
+        if values == Values::Integers && linear && got.dtype() == DType::F32 {
+            assert_eq!(comparison.inexact, 0, "case {number}, {dtype}: {comparison:?}, {case:?}");
+            exact += 1;
+        } else {
+            bounded += 1;
+        }
+        let layer = Layer::new(context(), &case.op, &case.weight, case.bias.as_ref()).unwrap();
+        let result = layer.run(&case.input).unwrap();
+        let expected = if dtype == DType::F16 { DType::F16 } else { DType::F32 };
+        assert_eq!((result.dtype(), result), (expected, got.cast(expected)), "case {number}: {case:?}");
+    }
+    assert!(exact > 150 && bounded > 500, "{exact} exact, {bounded} within their bound");
+}
+
+/// Any activation, with slopes that are powers of two and integer bounds, so that the piecewise linear ones are exact.
+fn random_activation(rng: &mut Rng, out_channels: usize) -> Activation {
+    let mut slope = || [-2.0, -0.5, 0.0, 0.125, 0.25, 4.0][rng.usize(0..6)];
+    let (alpha, slopes) = (slope(), (0..out_channels).map(|_| slope()).collect());
+    match rng.usize(0..10) {
+        0 => Activation::None,
+        1 => Activation::Relu,
+        2 => Activation::LeakyRelu { alpha },
+        3 => Activation::Prelu { slopes },
+        4 => Activation::Clip { min: -20.0, max: 6.0 },
+        5 => Activation::Sigmoid,
+        6 => Activation::Tanh,
+        7 => Activation::HardSwish { alpha: 1.0 / 6.0, beta: 0.5 },
+        8 => Activation::Mish,
+        _ => Activation::Gelu,
+    }
+}
+
+fn activations_pass_nan_on_and_keep_infinities() {
+    let values = [f32::NAN, f32::INFINITY, f32::NEG_INFINITY, -0.0, 100.0, -100.0];
+    let mut rng = Rng::with_seed(21);
+    for _ in 0..60 {
+        let op = ConvTranspose::builder().kernel([1]).activation(random_activation(&mut rng, 1)).build().unwrap();
+        let case = Case {
+            input: Tensor::f32([1, 1, 6], values).unwrap(),
+            weight: Tensor::f32([1, 1, 1], [1.0]).unwrap(),
+            bias: None,
+            op,
+        };
+        let got = run_poisoned(context(), &case);
+        let name = case.op.activation().name();
+        assert!(got.to_f32()[0].is_nan(), "{name} of NaN is {}", got.to_f32()[0]);
+        assert!(compare(&case, &got).passed(), "{name}: {got:?}");
+    }
 }
 
 fn two_runs_give_the_same_bits() {

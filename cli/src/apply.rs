@@ -29,7 +29,7 @@ pub(crate) struct Args {
     /// Many cases on one device: lines `FOLDER<TAB>Y.npy`; what is refused writes Y.npy.err and the rest goes on.
     #[arg(long, value_name = "LIST")]
     batch: Option<PathBuf>,
-    /// How large output_padding may be: below max(stride, dilation), or anything.
+    /// How large the output padding may be: below max(stride, dilation), or anything.
     #[arg(long, value_enum, default_value_t, value_name = "POLICY")]
     output_padding: Policy,
     #[command(flatten)]

@@ -36,7 +36,14 @@ pub(crate) enum Backend {
 pub(crate) enum Layer {
     Gpu(gpu::Layer),
     Cpu(cpu::Layer),
-    Reference { op: ConvTranspose, weight: Tensor, bias: Option<Tensor> },
+    Reference(Box<Oracle>),
+}
+
+/// The reference keeps an operation as it was given.
+pub(crate) struct Oracle {
+    op: ConvTranspose,
+    weight: Tensor,
+    bias: Option<Tensor>,
 }
 
 impl DeviceArgs {
@@ -85,7 +92,9 @@ impl Backend {
         Ok(match self {
             Backend::Gpu(context) => Layer::Gpu(gpu::Layer::new(context, op, weight, bias)?),
             Backend::Cpu => Layer::Cpu(cpu::Layer::new(op, weight, bias)?),
-            Backend::Reference => Layer::Reference { op: op.clone(), weight: weight.clone(), bias: bias.cloned() },
+            Backend::Reference => {
+                Layer::Reference(Box::new(Oracle { op: op.clone(), weight: weight.clone(), bias: bias.cloned() }))
+            }
         })
     }
 }
@@ -96,7 +105,7 @@ impl Layer {
         match self {
             Layer::Gpu(layer) => layer.run(input),
             Layer::Cpu(layer) => layer.run(input),
-            Layer::Reference { op, weight, bias } => reference::run(op, input, weight, bias.as_ref()),
+            Layer::Reference(oracle) => reference::run(&oracle.op, input, &oracle.weight, oracle.bias.as_ref()),
         }
     }
 }

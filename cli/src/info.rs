@@ -49,8 +49,7 @@ pub(crate) fn run(args: &Args) -> Result<()> {
     println!("upconv {}, {} CPU threads", info.version, info.cpu_threads);
     for adapter in &info.adapters {
         println!("\n{} ({}, {}, {})", adapter.name, adapter.backend, adapter.device_type, adapter.driver);
-        let auto = if adapter.auto { "takes it" } else { "leaves it, a software device" };
-        println!("  --device auto    {auto} it");
+        println!("  --device auto    {}", if adapter.auto { "takes it" } else { "leaves it: a software device" });
         println!("  f16 tensors      {}", if adapter.f16 { "stored as f16" } else { "converted to f32 on upload" });
         println!("  largest binding  {} MiB", adapter.max_binding_bytes >> 20);
         println!("  largest buffer   {} MiB", adapter.max_buffer_bytes >> 20);

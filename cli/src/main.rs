@@ -10,9 +10,11 @@ mod info;
 mod npy;
 mod op_json;
 mod picture;
+mod size;
 mod upscale;
 mod verify;
 
+use clap::error::ErrorKind;
 use clap::{Parser, Subcommand};
 use std::process::ExitCode;
 
@@ -41,7 +43,7 @@ enum Command {
 }
 
 fn main() -> ExitCode {
-    let result = match Cli::parse().command {
+    let result = match Cli::try_parse().unwrap_or_else(|error| refuse_usage(&error)).command {
         Command::Upscale(args) => upscale::run(&args),
         Command::Apply(args) => apply::run(&args),
         Command::Verify(args) => verify::run(&args),
@@ -57,5 +59,17 @@ fn main() -> ExitCode {
             eprintln!("upconv: {line}");
             ExitCode::FAILURE
         }
+    }
+}
+
+/// Ends the program as clap would; a value that is refused is said in one line, without the advice that follows.
+fn refuse_usage(error: &clap::Error) -> ! {
+    let text = error.to_string();
+    match (error.kind(), text.lines().next().and_then(|line| line.strip_prefix("error: "))) {
+        (ErrorKind::ValueValidation, Some(line)) => {
+            eprintln!("upconv: {line}");
+            std::process::exit(2)
+        }
+        _ => error.exit(),
     }
 }

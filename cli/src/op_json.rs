@@ -18,7 +18,7 @@
 //!
 //! Other keys are ignored, but for those that look like one of these.
 
-use anyhow::{Context, Result, bail, ensure};
+use anyhow::{Context, Result, anyhow, bail, ensure};
 use serde::Deserialize;
 use std::path::Path;
 use upconv::convention::{AutoPad, Padding};
@@ -239,7 +239,7 @@ impl JsonActivation {
 }
 
 fn natural(what: &str, value: i64) -> Result<usize> {
-    usize::try_from(value).with_context(|| format!("{what} is {value}, expected at least 0"))
+    usize::try_from(value).map_err(|_| anyhow!("{what} is {value}, expected at least 0"))
 }
 
 fn naturals(what: &str, values: &[i64]) -> Result<Vec<usize>> {

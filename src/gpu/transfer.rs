@@ -10,7 +10,7 @@ use wgpu::{Buffer, BufferDescriptor, BufferUsages, MapMode};
 
 impl Context {
     /// A buffer with the elements of a tensor, stored as `storage` and rounded to nearest where that is narrower. Its
-    /// usages are STORAGE, COPY_SRC and COPY_DST; its size is rounded up to a multiple of 4 bytes.
+    /// usages are `STORAGE`, `COPY_SRC` and `COPY_DST`; its size is rounded up to a multiple of 4 bytes.
     ///
     /// # Errors
     /// [`Error::Limit`] where the device has no buffer that large, [`Error::Device`] where it runs out of memory.
@@ -29,14 +29,21 @@ impl Context {
     pub(super) fn upload_bytes(&self, label: &'static str, bytes: &[u8]) -> Result<Buffer> {
         let usage = BufferUsages::STORAGE | BufferUsages::COPY_SRC | BufferUsages::COPY_DST;
         let buffer = self.buffer(label, bytes.len() as u64, usage)?;
-        let whole = bytes.len() / 4 * 4;
-        self.queue().write_buffer(&buffer, 0, &bytes[..whole]);
-        if whole < bytes.len() {
-            let mut last = [0; 4];
-            last[..bytes.len() - whole].copy_from_slice(&bytes[whole..]);
-            self.queue().write_buffer(&buffer, whole as u64, &last);
-        }
+        self.write(&buffer, bytes)?;
         Ok(buffer)
+    }
+
+    /// Writes bytes to the beginning of a buffer; after a number of them that is no multiple of 4 come zeros.
+    pub(super) fn write(&self, buffer: &Buffer, bytes: &[u8]) -> Result<()> {
+        let (whole, rest) = bytes.split_at(bytes.len() / 4 * 4);
+        self.checked("writing a buffer", || {
+            self.queue().write_buffer(buffer, 0, whole);
+            if !rest.is_empty() {
+                let mut last = [0; 4];
+                last[..rest.len()].copy_from_slice(rest);
+                self.queue().write_buffer(buffer, whole.len() as u64, &last);
+            }
+        })
     }
 
     /// A buffer of at least `size` bytes: a multiple of 4, and never empty, which no binding may be.
@@ -50,7 +57,7 @@ impl Context {
         self.checked("making a buffer", || self.device().create_buffer(&descriptor))
     }
 
-    /// Reads a tensor of `shape` from the beginning of a buffer with usage COPY_SRC.
+    /// Reads a tensor of `shape` from the beginning of a buffer with usage `COPY_SRC`.
     ///
     /// The device must be polled meanwhile, as for every `map_async` of wgpu; a browser does so by itself.
     ///

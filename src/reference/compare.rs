@@ -136,18 +136,22 @@ impl Expected {
             let share = if error.is_finite() {
                 comparison.worst_error = comparison.worst_error.max(error);
                 error / self.bound(index, dtype)
-            } else if self.magnitude[index] > f64::from(f32::MAX) && dtype != DType::F64 {
+            } else if self.magnitude[index].is_finite()
+                && self.magnitude[index] > f64::from(f32::MAX)
+                && dtype != DType::F64
+            {
                 // A sum of products beyond f32's range may overflow on its way.
                 0.0
             } else {
                 f64::INFINITY
             };
-            // A bound of 0 makes the share infinite, or NaN where a bound is itself NaN.
-            if !(share <= 1.0) {
+            // A bound of 0 makes the share infinite; a bound that is NaN allows nothing either.
+            let share = if share.is_nan() { f64::INFINITY } else { share };
+            if share > 1.0 {
                 comparison.beyond += 1;
             }
-            if !(share <= comparison.worst_share) {
-                comparison.worst_share = if share.is_nan() { f64::INFINITY } else { share };
+            if share > comparison.worst_share {
+                comparison.worst_share = share;
                 comparison.worst_index = index;
             }
         }

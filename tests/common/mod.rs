@@ -7,11 +7,11 @@ use fastrand::Rng;
 use upconv::{Activation, ConvTranspose, Layout, Tensor, WeightLayout};
 
 /// An operation with its data.
-pub struct Case {
-    pub op: ConvTranspose,
-    pub input: Tensor,
-    pub weight: Tensor,
-    pub bias: Option<Tensor>,
+pub(crate) struct Case {
+    pub(crate) op: ConvTranspose,
+    pub(crate) input: Tensor,
+    pub(crate) weight: Tensor,
+    pub(crate) bias: Option<Tensor>,
 }
 
 impl std::fmt::Debug for Case {
@@ -22,14 +22,14 @@ impl std::fmt::Debug for Case {
 
 /// What the data look like.
 #[derive(Clone, Copy, PartialEq)]
-pub enum Values {
+pub(crate) enum Values {
     /// Small integers: every sum is exact in f32, so that a result is right to the last bit or wrong.
     Integers,
     /// Numbers between −1 and 1.
     Reals,
 }
 
-pub fn tensor(rng: &mut Rng, shape: &[usize], values: Values) -> Tensor {
+pub(crate) fn tensor(rng: &mut Rng, shape: &[usize], values: Values) -> Tensor {
     let data: Vec<f32> = (0..shape.iter().product())
         .map(|_| match values {
             Values::Integers => rng.i32(-8..=8) as f32,
@@ -41,7 +41,7 @@ pub fn tensor(rng: &mut Rng, shape: &[usize], values: Values) -> Tensor {
 
 /// A random operation of rank 1 to 3 with groups, dilation, uneven and negative pads, both layouts and all weight
 /// layouts, small enough for the reference, and its data.
-pub fn random_case(rng: &mut Rng, values: Values, activation: impl Fn(&mut Rng, usize) -> Activation) -> Case {
+pub(crate) fn random_case(rng: &mut Rng, values: Values, activation: impl Fn(&mut Rng, usize) -> Activation) -> Case {
     loop {
         let rank = rng.usize(1..=3);
         let most = [40, 9, 4][rank - 1];
@@ -87,12 +87,12 @@ pub fn random_case(rng: &mut Rng, values: Values, activation: impl Fn(&mut Rng, 
     }
 }
 
-pub fn no_activation(_: &mut Rng, _: usize) -> Activation {
+pub(crate) fn no_activation(_: &mut Rng, _: usize) -> Activation {
     Activation::None
 }
 
 /// The examples of *Dive into Deep Learning*, chapter 14.10, with what the book prints.
-pub fn d2l_examples() -> Vec<(&'static str, Case, Tensor)> {
+pub(crate) fn d2l_examples() -> Vec<(&'static str, Case, Tensor)> {
     let x = || Tensor::f32([1, 1, 2, 2], [0.0, 1.0, 2.0, 3.0]).unwrap();
     let one = |stride: usize, padding: i64| {
         let op = ConvTranspose::builder().kernel([2, 2]).stride([stride, stride]).padding([padding, padding]);

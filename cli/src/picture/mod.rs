@@ -129,21 +129,6 @@ pub(crate) enum Samples {
     Sixteen(Vec<u16>),
 }
 
-impl Samples {
-    /// The samples as rows for a [`Writer`].
-    pub(crate) fn rows(&self) -> Rows<'_> {
-        match self {
-            Self::Eight(samples) => Rows::Eight(samples),
-            Self::Sixteen(samples) => Rows::Sixteen(samples),
-        }
-    }
-
-    /// The size of a sample.
-    pub(crate) fn depth(&self) -> Depth {
-        self.rows().depth()
-    }
-}
-
 /// Borrowed samples: some complete rows of a picture.
 #[derive(Clone, Copy, Debug)]
 pub(crate) enum Rows<'a> {
@@ -187,11 +172,4 @@ pub(crate) struct Picture {
     pub(crate) colour: Colour,
     pub(crate) samples: Samples,
     pub(crate) icc: Option<Vec<u8>>,
-}
-
-impl Picture {
-    /// What there is to know of the picture beside its samples.
-    pub(crate) fn shape(&self) -> Shape {
-        Shape { width: self.width, height: self.height, colour: self.colour, depth: self.samples.depth() }
-    }
 }

@@ -36,24 +36,9 @@ impl Source {
         open(path, memory_budget).map_err(|e| anyhow!("{}: {e}", path.display()))
     }
 
-    /// The file.
-    pub(crate) fn path(&self) -> &Path {
-        &self.path
-    }
-
-    /// The format, by the content.
-    pub(crate) fn format(&self) -> Format {
-        self.format
-    }
-
     /// The shape of the decoded picture: the size is that after the orientation was applied.
     pub(crate) fn shape(&self) -> Shape {
         self.shape
-    }
-
-    /// The EXIF orientation, 1 to 8; 1 where the file names none.
-    pub(crate) fn orientation(&self) -> u8 {
-        self.orientation.to_exif()
     }
 
     /// The ICC profile, where there is one that fits the colour.

@@ -11,6 +11,21 @@ use super::*;
 
 const MIB: u64 = 1 << 20;
 
+impl Samples {
+    fn rows(&self) -> Rows<'_> {
+        match self {
+            Self::Eight(samples) => Rows::Eight(samples),
+            Self::Sixteen(samples) => Rows::Sixteen(samples),
+        }
+    }
+}
+
+impl Picture {
+    fn shape(&self) -> Shape {
+        Shape { width: self.width, height: self.height, colour: self.colour, depth: self.samples.rows().depth() }
+    }
+}
+
 /// A folder that goes away with the test.
 struct Folder(TempDir);
 
@@ -146,8 +161,6 @@ fn png_round_trips_exactly() {
             write(&picture, &path, TargetOptions::default());
             let source = Source::open(&path, MIB).unwrap();
             assert_eq!(source.shape(), picture.shape());
-            assert_eq!(source.format(), Format::Png);
-            assert_eq!(source.path(), path);
             assert_eq!(source.decode().unwrap(), picture);
         }
     }
@@ -358,7 +371,6 @@ fn every_orientation_is_applied() {
         let length = (exif.len() as u16 + 2).to_be_bytes();
         let file = [&plain[..2], &[0xff, 0xe1], &length, &exif, &plain[2..]].concat();
         let source = Source::open(&folder.with("a.jpg", file), MIB).unwrap();
-        assert_eq!(source.orientation(), orientation);
         let (width, height) = if orientation < 5 { (16, 8) } else { (8, 16) };
         assert_eq!(source.shape(), shape(width, height, Colour::Grey, Depth::Eight));
         let picture = source.decode().unwrap();
@@ -402,7 +414,7 @@ fn what_is_no_picture_is_refused() {
 fn the_content_tells_the_format() {
     let folder = Folder::new();
     let path = folder.with("a.png", jpeg(8, 8, ExtendedColorType::Rgb8, &[9; 192]));
-    assert_eq!(Source::open(&path, MIB).unwrap().format(), Format::Jpeg);
+    assert_eq!(Source::open(&path, MIB).unwrap().shape().colour, Colour::Rgb);
 }
 
 #[test]

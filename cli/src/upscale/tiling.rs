@@ -1,0 +1,129 @@
+//! Into which pieces a picture is cut, so that neither memory nor a device's limits are exceeded.
+
+use std::ops::Range;
+
+/// The tensors of a piece, input and output together, take no more than this: below the 128 MiB that every device
+/// binds, and enough to keep a large one busy. Twice as much cost 13 s of system time instead of 1 for a picture of
+/// 12,000×9,000 doubled on the CPU: glibc hands blocks of more than 32 MiB back to the system each time.
+const PLANES: u64 = 32 << 20;
+
+/// The size of a picture and of what is done to it.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Job {
+    pub(super) width: usize,
+    pub(super) height: usize,
+    pub(super) channels: usize,
+    pub(super) scale: usize,
+    /// Pixels that a piece needs on each side of it.
+    pub(super) border: usize,
+}
+
+/// A picture in bands of rows, which are read and written one after the other, and each band in tiles of columns,
+/// which are computed one after the other: one tile, but for very wide pictures. Sizes are in pixels of the source.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Tiling {
+    pub(super) rows: usize,
+    pub(super) columns: usize,
+}
+
+impl Tiling {
+    /// The largest pieces whose tensors take at most `most` bytes, or 32 MiB if that is less; at least one pixel. All
+    /// are equal but the last ones, which may be smaller, so that a device compiles and plans once.
+    pub(super) fn new(job: &Job, most: u64) -> Self {
+        let fits = |rows, columns| tensor_bytes(job, rows, columns) <= most.min(PLANES);
+        let columns = largest(job.width, |columns| fits(1, columns));
+        let rows = match columns == job.width {
+            true => largest(job.height, |rows| fits(rows, columns)),
+            false => 1,
+        };
+        Self { rows: even(job.height, rows), columns: even(job.width, columns) }
+    }
+
+    /// The bytes that the tensors of one piece take, input and output together.
+    pub(super) fn tensor_bytes(&self, job: &Job) -> u64 {
+        tensor_bytes(job, self.rows, self.columns)
+    }
+
+    /// The rows of the bands.
+    pub(super) fn bands(self, job: &Job) -> impl Iterator<Item = Range<usize>> {
+        pieces(job.height, self.rows)
+    }
+
+    /// The columns of the tiles of a band.
+    pub(super) fn tiles(self, job: &Job) -> impl Iterator<Item = Range<usize>> {
+        pieces(job.width, self.columns)
+    }
+}
+
+fn tensor_bytes(job: &Job, rows: usize, columns: usize) -> u64 {
+    let [rows, columns, border, scale] = [rows, columns, job.border, job.scale].map(|x| x as u64);
+    let input = (rows + 2 * border) * (columns + 2 * border);
+    (input + rows * scale * columns * scale) * 4 * job.channels as u64
+}
+
+/// The largest of 1 to `most` that fits; 1 if none does. What fits is assumed to fit when it is smaller.
+fn largest(most: usize, fits: impl Fn(usize) -> bool) -> usize {
+    let (mut low, mut high) = (1, most);
+    while low < high {
+        let middle = low + (high - low).div_ceil(2);
+        if fits(middle) {
+            low = middle;
+        } else {
+            high = middle - 1;
+        }
+    }
+    low
+}
+
+/// The least size of a piece with which there are no more pieces than with `size`.
+fn even(extent: usize, size: usize) -> usize {
+    extent.div_ceil(extent.div_ceil(size))
+}
+
+fn pieces(extent: usize, size: usize) -> impl Iterator<Item = Range<usize>> {
+    (0..extent).step_by(size).map(move |first| first..(first + size).min(extent))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const LARGE: Job = Job { width: 12_000, height: 9_000, channels: 3, scale: 2, border: 2 };
+
+    #[test]
+    fn a_large_picture_goes_in_equal_bands() {
+        let tiling = Tiling::new(&LARGE, u64::MAX);
+        assert_eq!(tiling, Tiling { rows: 45, columns: 12_000 });
+        assert!(tiling.tensor_bytes(&LARGE) <= PLANES);
+        let bands: Vec<_> = tiling.bands(&LARGE).collect();
+        assert_eq!(bands.len(), 200);
+        assert_eq!(bands[199], 8_955..9_000);
+    }
+
+    #[test]
+    fn less_memory_makes_smaller_bands() {
+        let tiling = Tiling::new(&LARGE, 4 << 20);
+        assert_eq!(tiling.columns, 12_000);
+        assert!((1..=5).contains(&tiling.rows), "{tiling:?}");
+        assert!(tiling.tensor_bytes(&LARGE) <= 4 << 20);
+    }
+
+    #[test]
+    fn a_row_too_long_for_a_tensor_goes_in_tiles() {
+        let wide = Job { width: 30_000, height: 10, channels: 4, scale: 64, border: 3 };
+        let tiling = Tiling::new(&wide, u64::MAX);
+        assert_eq!(tiling.rows, 1);
+        assert!(tiling.tensor_bytes(&wide) <= PLANES, "{tiling:?}");
+        let tiles: Vec<_> = tiling.tiles(&wide).collect();
+        assert_eq!(tiles.first().map(|tile| tile.start), Some(0));
+        assert!(tiles.windows(2).all(|pair| pair[0].end == pair[1].start));
+        assert_eq!(tiles.last().map(|tile| tile.end), Some(30_000));
+    }
+
+    #[test]
+    fn a_small_picture_is_one_piece_and_a_pixel_is_never_cut() {
+        let small = Job { width: 512, height: 300, channels: 3, scale: 2, border: 2 };
+        assert_eq!(Tiling::new(&small, u64::MAX), Tiling { rows: 300, columns: 512 });
+        assert_eq!(Tiling::new(&small, 0), Tiling { rows: 1, columns: 1 });
+    }
+}

@@ -1,0 +1,176 @@
+//! The CPU backend against the reference.
+
+#![cfg(feature = "cpu")]
+#![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
+
+mod common;
+
+use common::{Case, Values, d2l_examples, no_activation, random_case, tensor};
+use fastrand::Rng;
+use upconv::cpu::{Layer, Level};
+use upconv::reference::{self, Comparison};
+use upconv::{Activation, ConvTranspose, DType, Data, Layout, Tensor};
+
+fn run(case: &Case) -> Tensor {
+    let Case { op, input, weight, bias } = case;
+    Layer::new(op, weight, bias.as_ref()).unwrap().run(input).unwrap()
+}
+
+fn run_with(case: &Case, level: Level) -> Tensor {
+    let Case { op, input, weight, bias } = case;
+    Layer::with_level(op, weight, bias.as_ref(), level).unwrap().run(input).unwrap()
+}
+
+/// The vector instructions of this machine.
+fn levels() -> impl Iterator<Item = Level> {
+    Level::ALL.into_iter().filter(|level| level.is_available())
+}
+
+fn compare(case: &Case, got: &Tensor) -> Comparison {
+    let Case { op, input, weight, bias } = case;
+    reference::conv_transpose(op, input, weight, bias.as_ref()).unwrap().compare(got).unwrap()
+}
+
+fn any_activation(rng: &mut Rng, channels: usize) -> Activation {
+    match rng.u8(0..10) {
+        0 => Activation::None,
+        1 => Activation::Relu,
+        2 => Activation::LeakyRelu { alpha: 0.25 },
+        3 => Activation::Prelu { slopes: (0..channels).map(|_| rng.f32() * 2.0 - 1.0).collect() },
+        4 => Activation::Clip { min: -1.5, max: 6.0 },
+        5 => Activation::Sigmoid,
+        6 => Activation::Tanh,
+        7 => Activation::HardSwish { alpha: 1.0 / 6.0, beta: 0.5 },
+        8 => Activation::Mish,
+        _ => Activation::Gelu,
+    }
+}
+
+#[test]
+fn the_examples_of_the_book() {
+    for (name, case, expected) in d2l_examples() {
+        assert_eq!(run(&case), expected, "{name}");
+    }
+}
+
+#[test]
+fn integers_are_exact_in_a_random_sweep() {
+    let mut rng = Rng::with_seed(21);
+    for number in 0..600 {
+        let case = random_case(&mut rng, Values::Integers, no_activation);
+        for level in levels() {
+            let comparison = compare(&case, &run_with(&case, level));
+            assert_eq!(comparison.inexact, 0, "case {number}, {level:?}: {comparison:?}, {case:?}");
+        }
+    }
+}
+
+#[test]
+fn every_type_is_within_its_bound_with_every_activation() {
+    let mut rng = Rng::with_seed(22);
+    for dtype in [DType::F32, DType::F64, DType::F16, DType::Bf16] {
+        let mut worst: f64 = 0.0;
+        for number in 0..200 {
+            let mut case = random_case(&mut rng, Values::Reals, any_activation);
+            case.input = case.input.cast(dtype);
+            for level in levels() {
+                let got = run_with(&case, level);
+                assert_eq!(got.dtype(), if dtype == DType::Bf16 { DType::F32 } else { dtype });
+                let comparison = compare(&case, &got);
+                assert!(comparison.passed(), "{dtype} case {number}, {level:?}: {comparison:?}, {case:?}");
+                worst = worst.max(comparison.worst_share);
+            }
+        }
+        assert!(worst > 0.0 || dtype == DType::F64, "reals are rounded somewhere, or nothing was compared");
+    }
+}
+
+#[test]
+fn weights_in_f64_are_used_as_such() {
+    let op = ConvTranspose::builder().kernel([1]).build().unwrap();
+    let weight = Tensor::new([1, 1, 1], Data::F64(vec![0.1])).unwrap();
+    let layer = Layer::new(&op, &weight, None).unwrap();
+    let got = layer.run(&Tensor::new([1, 1, 1], Data::F64(vec![1.0])).unwrap()).unwrap();
+    assert_eq!(got.to_f64(), [0.1]);
+    let got = layer.run(&Tensor::f32([1, 1, 1], [1.0]).unwrap()).unwrap();
+    assert_eq!(got.to_f32(), [0.1]);
+}
+
+#[test]
+fn the_number_of_threads_does_not_change_a_bit() {
+    let mut rng = Rng::with_seed(23);
+    let pools = [1, 2, 5].map(|threads| rayon::ThreadPoolBuilder::new().num_threads(threads).build().unwrap());
+    for _ in 0..40 {
+        let case = random_case(&mut rng, Values::Reals, no_activation);
+        let [one, two, five] = pools.each_ref().map(|pool| pool.install(|| run(&case)));
+        let bits = |tensor: &Tensor| tensor.to_f32().iter().map(|v| v.to_bits()).collect::<Vec<_>>();
+        assert_eq!(bits(&one), bits(&two), "{case:?}");
+        assert_eq!(bits(&one), bits(&five), "{case:?}");
+    }
+}
+
+#[test]
+fn a_tap_outside_the_input_is_not_multiplied() {
+    let op = ConvTranspose::builder().kernel([3]).stride([2]).padding([1]).build().unwrap();
+    let case = |input: [f32; 3], weight: [f32; 3]| {
+        let (input, weight) = (Tensor::f32([1, 1, 3], input).unwrap(), Tensor::f32([1, 1, 3], weight).unwrap());
+        run(&Case { op: op.clone(), input, weight, bias: None }).to_f32()
+    };
+    let got = case([1.0; 3], [1.0, 1.0, f32::NAN]);
+    assert_eq!(got.iter().map(|v| v.is_nan()).collect::<Vec<_>>(), [false, true, false, true, false]);
+    let got = case([1.0; 3], [1.0, 1.0, f32::INFINITY]);
+    assert_eq!(got, [1.0, f32::INFINITY, 1.0, f32::INFINITY, 1.0]);
+    let got = case([1.0, f32::INFINITY, 1.0], [1.0, 2.0, 3.0]);
+    assert_eq!(got, [2.0, f32::INFINITY, f32::INFINITY, f32::INFINITY, 2.0]);
+}
+
+#[test]
+fn nan_passes_through_every_activation() {
+    let mut rng = Rng::with_seed(24);
+    for _ in 0..60 {
+        let activation = any_activation(&mut rng, 1);
+        let op = ConvTranspose::builder().kernel([2]).stride([2]).activation(activation).build().unwrap();
+        let (input, weight) = (vec![1.0, f32::NAN, 1.0], vec![1.0, -1.0]);
+        let (input, weight) = (Tensor::f32([1, 1, 3], input).unwrap(), Tensor::f32([1, 1, 2], weight).unwrap());
+        let case = Case { op, input, weight, bias: None };
+        let got = run(&case);
+        assert!(compare(&case, &got).passed(), "{case:?}");
+        let nan: Vec<bool> = got.to_f32().iter().map(|v| v.is_nan()).collect();
+        assert_eq!(nan, [false, false, true, true, false, false], "{case:?}");
+    }
+}
+
+#[test]
+fn an_empty_batch_gives_an_empty_output() {
+    for (layout, input, output) in
+        [(Layout::ChannelsFirst, [0, 2, 5], [0, 1, 7]), (Layout::ChannelsLast, [0, 5, 2], [0, 7, 1])]
+    {
+        let op = ConvTranspose::builder().in_channels(2).kernel([3]).layout(layout).build().unwrap();
+        let layer = Layer::new(&op, &Tensor::f32([2, 1, 3], [1.0; 6]).unwrap(), None).unwrap();
+        let got = layer.run(&Tensor::f32(input, []).unwrap()).unwrap();
+        assert_eq!(got, Tensor::f32(output, []).unwrap());
+        let double = layer.run(&Tensor::new(input, Data::F64(vec![])).unwrap()).unwrap();
+        assert_eq!(double, Tensor::new(output, Data::F64(vec![])).unwrap());
+    }
+}
+
+#[test]
+fn a_huge_stride_and_dilation_run() {
+    for (stride, dilation, kernel) in [(1000, 1, 2), (1, 1000, 3), (60_000, 7, 2), (1 << 20, 3 << 19, 2)] {
+        let op = ConvTranspose::builder().kernel([kernel]).stride([stride]).dilation([dilation]).build().unwrap();
+        let mut rng = Rng::with_seed(25);
+        let input = tensor(&mut rng, &[1, 1, 2], Values::Integers);
+        let weight = tensor(&mut rng, &[1, 1, kernel], Values::Integers);
+        let case = Case { op, input, weight, bias: None };
+        assert_eq!(compare(&case, &run(&case)).inexact, 0, "stride {stride}, dilation {dilation}");
+    }
+}
+
+#[test]
+fn unfit_shapes_are_refused() {
+    let op = ConvTranspose::builder().in_channels(2).kernel([3]).build().unwrap();
+    let weight = Tensor::f32([2, 1, 3], [1.0; 6]).unwrap();
+    assert!(Layer::new(&op, &Tensor::f32([1, 2, 3], [1.0; 6]).unwrap(), None).is_err());
+    assert!(Layer::new(&op, &weight, Some(&Tensor::f32([2], [0.0; 2]).unwrap())).is_err());
+    assert!(Layer::new(&op, &weight, None).unwrap().run(&Tensor::f32([1, 3, 2], [1.0; 6]).unwrap()).is_err());
+}
