@@ -82,6 +82,14 @@ pub enum Error {
     #[error("{what} buffer: {problem}")]
     Buffer { what: &'static str, problem: String },
 
+    /// A safetensors file is unsound.
+    #[error("safetensors: {problem}")]
+    Safetensors { problem: String },
+
+    /// A network's description is wrong, or its layers do not fit together.
+    #[error("network: {problem}")]
+    Network { problem: String },
+
     /// No adapter answers the request.
     #[error("no GPU adapter {wanted}; adapters here: {}", list(.found))]
     NoAdapter { wanted: String, found: Vec<String> },

@@ -17,6 +17,7 @@
 //! ```
 
 mod adapter;
+mod chain;
 mod context;
 mod gather;
 mod layer;
@@ -24,6 +25,7 @@ mod shader;
 mod transfer;
 
 pub use adapter::{AdapterRequest, adapters};
+pub use chain::{BoundChain, Chain, Pending, PreparedChain};
 pub use context::Context;
 pub use layer::{Bound, Layer, Prepared};
 
