@@ -132,6 +132,11 @@ impl Chain {
 }
 
 impl PreparedChain {
+    /// The device.
+    pub fn context(&self) -> &Context {
+        &self.inner.context
+    }
+
     /// The layers, each planned for its shape.
     pub fn stages(&self) -> &[Prepared] {
         &self.inner.stages
