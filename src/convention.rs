@@ -5,7 +5,7 @@
 //! output then has beyond the full one's end is `output_padding`. Nothing below [`ConvTranspose`] knows of them.
 
 use crate::error::{Error, Result};
-use crate::op::{Axis, ConvTranspose};
+use crate::op::{Axis, ConvTranspose, check_pad};
 use crate::tensor::{Data, Tensor};
 
 /// One framework's way of choosing the output's extent and position.
@@ -31,7 +31,7 @@ pub enum Convention {
     ///
     /// With `output_shape` the padding is ignored and computed anew, for `NOTSET` too: of the total to crop,
     /// `SAME_UPPER` takes the lesser half at the beginning, all others take the greater half there. Where there is
-    /// nothing to crop, the output is extended at its end. `SAME_UPPER` and `SAME_LOWER` alone mean an output of
+    /// nothing to crop, the output is extended at its end, by less than the stride. `SAME_UPPER` and `SAME_LOWER` alone mean an output of
     /// input · stride, also for strides beyond the kernel, as ONNX's text and TensorFlow have it (ONNX Runtime's
     /// output is shorter there); `VALID` means no padding.
     Onnx {
@@ -113,45 +113,52 @@ impl Convention {
             Convention::Explicit => op.clone(),
             Convention::OutputSize(sizes) => {
                 let sizes = per_axis("output_size", sizes, op)?;
-                place(op, input_shape, |index, axis, input| output_size(index, axis, input, sizes[index]))?
+                place(op, input_shape, |index, axis, full| {
+                    let least = full - axis.pad_begin - axis.pad_end;
+                    let output = reachable(index, sizes[index], least, least + axis.stride as i64 - 1)?;
+                    Ok((axis.pad_begin, output))
+                })?
             }
             Convention::Onnx { auto_pad: AutoPad::NotSet, output_shape: None } => op.clone(),
             Convention::Onnx { auto_pad: AutoPad::Valid, output_shape: None } => {
-                place(op, input_shape, |_, axis, input| Ok((0, full(axis, input) + axis.output_padding as i64)))?
+                place(op, input_shape, |_, axis, full| Ok((0, full + axis.output_padding as i64)))?
             }
             Convention::Onnx { auto_pad, output_shape } => {
                 let shape = optional_per_axis("output_shape", output_shape.as_deref(), op)?;
-                place(op, input_shape, |index, axis, input| {
-                    let output = shape.map_or(input * axis.stride as i64, |shape| int(shape[index]));
-                    let total = (full(axis, input) + axis.output_padding as i64 - output).max(0);
+                place(op, input_shape, |index, axis, full| {
+                    let (stride, output_padding) = (axis.stride as i64, axis.output_padding as i64);
+                    let output = match shape {
+                        None => repeated(axis, full),
+                        Some(shape) => reachable(index, shape[index], 1, full + output_padding.max(stride - 1))?,
+                    };
+                    let total = (full + output_padding - output).max(0);
                     let begin = if *auto_pad == AutoPad::SameUpper { total / 2 } else { total - total / 2 };
                     Ok((begin, output))
                 })?
             }
             Convention::TensorFlow { padding, output_shape } => {
                 let shape = optional_per_axis("output_shape", output_shape.as_deref(), op)?;
-                place(op, input_shape, |index, axis, input| {
-                    tensorflow(index, axis, input, *padding, shape.map(|shape| shape[index]))
+                place(op, input_shape, |index, axis, full| {
+                    tensorflow(index, axis, full, *padding, shape.map(|shape| shape[index]))
                 })?
             }
             Convention::Keras { padding, output_padding } => {
                 let extra = per_axis("output_padding", output_padding, op)?;
-                place(op, input_shape, |index, axis, input| keras(index, axis, input, *padding, extra[index]))?
+                place(op, input_shape, |index, axis, full| keras(index, axis, full, *padding, extra[index]))?
             }
             Convention::Jax { padding } => {
                 let padding = per_axis("padding", padding, op)?;
-                place(op, input_shape, |index, axis, input| {
-                    let reach = (axis.kernel as i64 - 1) * axis.dilation as i64;
+                place(op, input_shape, |index, axis, full| {
                     let (begin, end) = padding[index];
-                    let (begin, end) = (reach - pad(index, begin)?, reach - pad(index, end)?);
-                    Ok((begin, full(axis, input) - begin - end))
+                    check_pad(index, begin)?;
+                    check_pad(index, end)?;
+                    Ok((axis.reach() - begin, full - 2 * axis.reach() + begin + end))
                 })?
             }
             Convention::MxNet { target_shape } => {
                 let shape = per_axis("target_shape", target_shape, op)?;
-                place(op, input_shape, |index, axis, input| {
-                    let (target, full) = (int(shape[index]), full(axis, input));
-                    reachable(index, target, 1, full)?;
+                place(op, input_shape, |index, _, full| {
+                    let target = reachable(index, shape[index], 1, full)?;
                     Ok(((full - target + 1) / 2, target))
                 })?
             }
@@ -192,7 +199,10 @@ pub fn flip_kernel(op: &ConvTranspose, weight: &Tensor) -> Result<Tensor> {
     Tensor::new(shape, data)
 }
 
-/// Applies the placement of each axis: `decide` is given the axis's index, the axis, and its input extent.
+/// The largest full output of an axis: what keeps the arithmetic of the conventions within 64 bits.
+const MAX_FULL: i64 = 1 << 60;
+
+/// Applies the placement of each axis: `decide` is given the axis's index, the axis, and the size of its full output.
 fn place(
     op: &ConvTranspose,
     input_shape: &[usize],
@@ -201,75 +211,61 @@ fn place(
     let input = op.input_extents(input_shape)?;
     let mut pads = Vec::with_capacity(op.rank());
     for (index, (axis, &input)) in op.axes().iter().zip(&input).enumerate() {
-        // The full output's size is checked here, so that the arithmetic of the conventions cannot overflow.
-        Axis { pad_begin: 0, pad_end: 0, ..*axis }.output_extent(index, input)?;
-        let (begin, output) = decide(index, axis, input as i64)?;
-        let end = full(axis, input as i64) - begin - output;
+        let uncropped = Axis { pad_begin: 0, pad_end: 0, output_padding: 0, ..*axis };
+        let full = uncropped.output_extent(index, input)? as i64;
+        if full > MAX_FULL {
+            let detail = format!("{full} elements on axis {index}, at most {MAX_FULL} are supported here");
+            return Err(Error::Overflow { what: "full output", detail });
+        }
+        let (begin, output) = decide(index, axis, full)?;
+        let end = full - begin - output;
         pads.push((begin, end.max(0), (-end).max(0) as usize));
     }
     op.with_pads(&pads)
 }
 
-/// The size of the full output.
-fn full(axis: &Axis, input: i64) -> i64 {
-    (input - 1) * axis.stride as i64 + axis.dilation as i64 * (axis.kernel as i64 - 1) + 1
+/// Input · stride.
+fn repeated(axis: &Axis, full: i64) -> i64 {
+    full - 1 - axis.reach() + axis.stride as i64
 }
 
-fn output_size(index: usize, axis: &Axis, input: i64, size: usize) -> Result<Placement> {
-    let least = full(axis, input) - axis.pad_begin - axis.pad_end;
-    reachable(index, int(size), least, least + axis.stride as i64 - 1)?;
-    Ok((axis.pad_begin, int(size)))
-}
-
-fn tensorflow(index: usize, axis: &Axis, input: i64, padding: Padding, shape: Option<usize>) -> Result<Placement> {
-    let (full, stride) = (full(axis, input), axis.stride as i64);
-    let kernel = (axis.kernel as i64 - 1) * axis.dilation as i64 + 1;
+fn tensorflow(index: usize, axis: &Axis, full: i64, padding: Padding, shape: Option<usize>) -> Result<Placement> {
+    let stride = axis.stride as i64;
     // The longest and the shortest output from which the convolution leads back to the input's size.
     let (least, most) = match padding {
-        Padding::Same => ((input - 1) * stride + 1, input * stride),
+        Padding::Same => (repeated(axis, full) - stride + 1, repeated(axis, full)),
         Padding::Valid => (full, full + stride - 1),
     };
     let output = match (shape, padding) {
-        (Some(output), _) => {
-            reachable(index, int(output), least, most)?;
-            int(output)
-        }
+        (Some(output), _) => reachable(index, output, least, most)?,
         (None, Padding::Same) => most,
-        (None, Padding::Valid) => input * stride + (kernel - stride).max(0),
+        (None, Padding::Valid) => full.max(repeated(axis, full)),
     };
     let begin = if padding == Padding::Same { (full - output).max(0) / 2 } else { 0 };
     Ok((begin, output))
 }
 
-fn keras(index: usize, axis: &Axis, input: i64, padding: Padding, extra: usize) -> Result<Placement> {
+fn keras(index: usize, axis: &Axis, full: i64, padding: Padding, extra: usize) -> Result<Placement> {
     if extra >= axis.stride {
         return Err(Error::OutputPadding { axis: index, output_padding: extra, stride: axis.stride, dilation: 1 });
     }
-    let (full, extra) = (full(axis, input), extra as i64);
+    let (reach, extra) = (axis.reach(), extra as i64);
     match padding {
         Padding::Valid => Ok((0, full + extra)),
         Padding::Same => {
-            let kernel = (axis.kernel as i64 - 1) * axis.dilation as i64 + 1;
-            // Padding of the input spread by the stride, of which kernel − 1 on a side crops nothing.
-            let total = kernel + kernel % 2 - 2 + extra;
-            let left = (total - total / 2).min(kernel - 1);
-            Ok((kernel - 1 - left, full - 2 * (kernel - 1) + total))
+            // Padding of the input spread by the stride, of which the kernel's reach on a side crops nothing.
+            let total = reach - 1 + (reach + 1) % 2 + extra;
+            let left = (total - total / 2).min(reach);
+            Ok((reach - left, full - 2 * reach + total))
         }
     }
 }
 
-/// A size in the arithmetic of the conventions; one that is too large for it stays too large.
-fn int(size: usize) -> i64 {
-    i64::try_from(size).unwrap_or(i64::MAX).min(1 << 60)
-}
-
-fn pad(index: usize, pad: i64) -> Result<i64> {
-    crate::op::check_pad(index, pad)?;
-    Ok(pad)
-}
-
-fn reachable(axis: usize, given: i64, least: i64, most: i64) -> Result<()> {
-    if (least..=most).contains(&given) { Ok(()) } else { Err(Error::Unreachable { axis, given, least, most }) }
+fn reachable(axis: usize, given: usize, least: i64, most: i64) -> Result<i64> {
+    match i64::try_from(given) {
+        Ok(size) if (least..=most).contains(&size) => Ok(size),
+        _ => Err(Error::Unreachable { axis, given, least, most }),
+    }
 }
 
 fn per_axis<'a, T>(what: &'static str, values: &'a [T], op: &ConvTranspose) -> Result<&'a [T]> {
@@ -343,6 +339,31 @@ mod tests {
         let tf = |padding| Convention::TensorFlow { padding, output_shape: None };
         assert_eq!(axis_of(op(), &tf(Padding::Same), 3).unwrap(), (0, 0, 2));
         assert_eq!(axis_of(op(), &tf(Padding::Valid), 3).unwrap(), (0, 0, 2));
+    }
+
+    #[test]
+    fn onnx_refuses_an_output_shape_that_does_not_lead_back() {
+        // ONNX Runtime 1.32: "Output shape is inconsistent with input spatial dimensions", for 8 from 4 with kernel 4.
+        let op = || ConvTranspose::builder().kernel([4]);
+        assert_eq!(axis_of(op(), &onnx(AutoPad::NotSet, Some(7)), 4).unwrap(), (0, 0, 0));
+        assert!(matches!(
+            axis_of(op(), &onnx(AutoPad::NotSet, Some(8)), 4),
+            Err(Error::Unreachable { given: 8, least: 1, most: 7, .. })
+        ));
+    }
+
+    #[test]
+    fn sizes_near_the_end_of_64_bits_are_refused() {
+        let op = || ConvTranspose::builder().kernel([1]).stride([1 << 40]);
+        let same = Convention::TensorFlow { padding: Padding::Same, output_shape: None };
+        for convention in [onnx(AutoPad::SameUpper, None), same, Convention::Jax { padding: vec![(1 << 40, 1 << 40)] }]
+        {
+            assert!(matches!(axis_of(op(), &convention, 1 << 23), Err(Error::Overflow { .. })), "{convention:?}");
+        }
+        assert!(matches!(
+            axis_of(op(), &Convention::OutputSize(vec![usize::MAX]), 3),
+            Err(Error::Unreachable { given: usize::MAX, .. })
+        ));
     }
 
     #[test]

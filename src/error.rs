@@ -26,7 +26,7 @@ pub enum Error {
     )]
     Groups { groups: usize, in_channels: usize, out_channels: usize },
 
-    /// `output_padding` is not below `max(stride, dilation)`, the bound of PyTorch and ONNX Runtime.
+    /// `output_padding` is not below `max(stride, dilation)`, the bound of PyTorch and of ONNX's text.
     #[error(
         "output_padding {output_padding} on axis {axis} must be smaller than stride {stride} or dilation {dilation}"
     )]
@@ -56,11 +56,15 @@ pub enum Error {
 
     /// An output size that a convention cannot reach.
     #[error("output size {given} on axis {axis} is out of reach, expected {least} to {most} with these parameters")]
-    Unreachable { axis: usize, given: i64, least: i64, most: i64 },
+    Unreachable { axis: usize, given: usize, least: i64, most: i64 },
 
     /// A size does not fit the integers that hold it.
     #[error("{what} overflows: {detail}")]
     Overflow { what: &'static str, detail: String },
+
+    /// The host has no memory for a tensor.
+    #[error("no memory for {what}: {bytes} bytes")]
+    Memory { what: &'static str, bytes: u128 },
 
     /// A tensor's shape is not the one the operation needs.
     #[error("{what} has shape {given:?}, expected {expected}")]
@@ -89,6 +93,10 @@ pub enum Error {
     /// A network's description is wrong, or its layers do not fit together.
     #[error("network: {problem}")]
     Network { problem: String },
+
+    /// A texture given for a binding cannot be used.
+    #[error("texture: {problem}")]
+    Texture { problem: String },
 
     /// No adapter answers the request.
     #[error("no GPU adapter {wanted}; adapters here: {}", list(.found))]

@@ -11,7 +11,7 @@
 //!
 //! A kernel computes each output element by *gathering* those products, so that no two invocations write the same
 //! place: no atomics, no races, the same bits on every run. Which taps reach which output is the
-//! [phase table](phase), computed once on the host.
+//! [phase table](phase).
 //!
 //! The first example of [*Dive into Deep Learning*, 14.10](https://d2l.ai/chapter_computer-vision/transposed-conv.html):
 //!

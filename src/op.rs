@@ -56,13 +56,18 @@ impl Axis {
         }
     }
 
+    /// How far a window reaches: the distance of its last tap from its first.
+    pub(crate) fn reach(&self) -> i64 {
+        (self.kernel as i64 - 1) * self.dilation as i64
+    }
+
     /// The formula, whatever its sign.
     fn full_extent(&self, index: usize, input: usize) -> Result<i64> {
         let int = |x: usize| i64::try_from(x).ok();
         let extent = || {
             int(input - 1)?
                 .checked_mul(int(self.stride)?)?
-                .checked_add(int(self.dilation)?.checked_mul(int(self.kernel - 1)?)?)?
+                .checked_add(int(self.dilation)?.checked_mul(int(self.kernel)? - 1)?)?
                 .checked_add(1)?
                 .checked_add(int(self.output_padding)?)?
                 .checked_sub(self.pad_begin)?
@@ -104,7 +109,7 @@ pad_from!(i32, i64, usize);
 /// How large `output_padding` may be.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
 pub enum OutputPaddingPolicy {
-    /// Below `max(stride, dilation)`, as PyTorch, ONNX and ONNX Runtime demand: beyond it the extra elements are
+    /// Below `max(stride, dilation)`, as PyTorch and the text of ONNX demand: beyond it the extra elements are
     /// nothing but bias.
     #[default]
     Strict,
@@ -486,7 +491,7 @@ impl Builder {
             return Err(Error::Rank { given: rank });
         }
         for (what, value) in
-            [("in_channels", self.in_channels), ("out_channels", self.out_channels), ("groups", self.groups)]
+            [("in_channels", self.in_channels), ("groups", self.groups), ("out_channels", self.out_channels)]
         {
             at_least_one(what, value)?;
         }

@@ -40,7 +40,7 @@ pub struct AxisPhases {
 }
 
 impl AxisPhases {
-    /// The table of an axis. It has `min(kernel, stride / gcd)` phases, however large the stride.
+    /// The table of an axis of a built operation. It has `min(kernel, stride / gcd)` phases, however large the stride.
     pub fn new(axis: &Axis) -> Self {
         let Axis { kernel, stride, dilation, .. } = *axis;
         let g = gcd(stride, dilation);

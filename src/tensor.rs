@@ -167,6 +167,17 @@ impl Tensor {
     }
 }
 
+/// A vector of `len` times the same element, or an error where there is no memory for it.
+///
+/// # Errors
+/// [`Error::Memory`].
+pub(crate) fn filled<T: Clone>(what: &'static str, value: T, len: usize) -> Result<Vec<T>> {
+    let mut elements = Vec::new();
+    elements.try_reserve_exact(len).map_err(|_| Error::Memory { what, bytes: len as u128 * size_of::<T>() as u128 })?;
+    elements.resize(len, value);
+    Ok(elements)
+}
+
 /// The number of elements of a shape.
 ///
 /// # Errors

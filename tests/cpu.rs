@@ -7,13 +7,23 @@ mod common;
 
 use common::{Case, Values, d2l_examples, no_activation, random_case, tensor};
 use fastrand::Rng;
-use upconv::cpu::Layer;
+use upconv::cpu::{Layer, Level};
 use upconv::reference::{self, Comparison};
 use upconv::{Activation, ConvTranspose, DType, Data, Layout, Tensor};
 
 fn run(case: &Case) -> Tensor {
     let Case { op, input, weight, bias } = case;
     Layer::new(op, weight, bias.as_ref()).unwrap().run(input).unwrap()
+}
+
+fn run_with(case: &Case, level: Level) -> Tensor {
+    let Case { op, input, weight, bias } = case;
+    Layer::with_level(op, weight, bias.as_ref(), level).unwrap().run(input).unwrap()
+}
+
+/// The vector instructions of this machine.
+fn levels() -> impl Iterator<Item = Level> {
+    Level::ALL.into_iter().filter(|level| level.is_available())
 }
 
 fn compare(case: &Case, got: &Tensor) -> Comparison {
@@ -48,8 +58,10 @@ fn integers_are_exact_in_a_random_sweep() {
     let mut rng = Rng::with_seed(21);
     for number in 0..600 {
         let case = random_case(&mut rng, Values::Integers, no_activation);
-        let comparison = compare(&case, &run(&case));
-        assert_eq!(comparison.inexact, 0, "case {number}: {comparison:?}, {case:?}");
+        for level in levels() {
+            let comparison = compare(&case, &run_with(&case, level));
+            assert_eq!(comparison.inexact, 0, "case {number}, {level:?}: {comparison:?}, {case:?}");
+        }
     }
 }
 
@@ -61,11 +73,13 @@ fn every_type_is_within_its_bound_with_every_activation() {
         for number in 0..200 {
             let mut case = random_case(&mut rng, Values::Reals, any_activation);
             case.input = case.input.cast(dtype);
-            let got = run(&case);
-            assert_eq!(got.dtype(), if dtype == DType::Bf16 { DType::F32 } else { dtype });
-            let comparison = compare(&case, &got);
-            assert!(comparison.passed(), "{dtype} case {number}: {comparison:?}, {case:?}");
-            worst = worst.max(comparison.worst_share);
+            for level in levels() {
+                let got = run_with(&case, level);
+                assert_eq!(got.dtype(), if dtype == DType::Bf16 { DType::F32 } else { dtype });
+                let comparison = compare(&case, &got);
+                assert!(comparison.passed(), "{dtype} case {number}, {level:?}: {comparison:?}, {case:?}");
+                worst = worst.max(comparison.worst_share);
+            }
         }
         assert!(worst > 0.0 || dtype == DType::F64, "reals are rounded somewhere, or nothing was compared");
     }

@@ -1,7 +1,6 @@
 //! Trained networks, on the CPU and the reference: against an f64 evaluation made elsewhere, against convolution as it
 //! is defined, and files that are refused.
 
-#![cfg(all(feature = "picture", feature = "cpu"))]
 #![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
 
 mod common;

@@ -1,10 +1,12 @@
 //! `upconv apply`: the operation on .npy files, one at a time or many in one process.
 
+use crate::atomic::AtomicFile;
 use crate::device::{Backend, DeviceArgs};
-use crate::npy;
 use crate::op_json::OpJson;
+use crate::{npy, size};
 use anyhow::{Context, Result, bail, ensure};
 use std::fs;
+use std::io::{ErrorKind, Write};
 use std::path::{Path, PathBuf};
 use upconv::{ConvTranspose, OutputPaddingPolicy, Tensor};
 
@@ -32,6 +34,9 @@ pub(crate) struct Args {
     /// How large the output padding may be: below max(stride, dilation), or anything.
     #[arg(long, value_enum, default_value_t, value_name = "POLICY")]
     output_padding: Policy,
+    /// The memory that an output may take.
+    #[arg(long, value_name = "SIZE", default_value = "4GiB", value_parser = size::parse)]
+    memory: u64,
     #[command(flatten)]
     device: DeviceArgs,
 }
@@ -65,8 +70,9 @@ pub(crate) fn run(args: &Args) -> Result<()> {
         (Some(list), _, _) => batch(list, args),
         (None, Some(op), Some(output)) => {
             let case = single(op, args)?;
+            let file = AtomicFile::create(output, false)?;
             let backend = args.device.open()?;
-            npy::write(output, &case.run(&backend)?)
+            npy::write(file, &case.run(&backend)?)
         }
         _ => bail!("an operation and an output are needed, or --batch"),
     }
@@ -74,25 +80,24 @@ pub(crate) fn run(args: &Args) -> Result<()> {
 
 /// One case: a folder, or a description with the files named.
 fn single(op: &Path, args: &Args) -> Result<Case> {
-    let policy = args.output_padding.into();
     if op.is_dir() {
         ensure!(
             args.input.is_none() && args.weight.is_none() && args.bias.is_none(),
             "{} is a folder that holds its input, weight and bias; none can be given beside it",
             op.display()
         );
-        return folder(op, policy);
+        return folder(op, args);
     }
     let (Some(input), Some(weight)) = (&args.input, &args.weight) else {
         bail!("{} needs --input and --weight", op.display());
     };
-    Case::read(op, input, weight, args.bias.as_deref(), policy)
+    Case::read(op, input, weight, args.bias.as_deref(), args)
 }
 
-fn folder(folder: &Path, policy: OutputPaddingPolicy) -> Result<Case> {
+fn folder(folder: &Path, args: &Args) -> Result<Case> {
     let at = |name: &str| folder.join(name);
     let bias = at("b.npy");
-    Case::read(&at("case.json"), &at("x.npy"), &at("w.npy"), bias.exists().then_some(&*bias), policy)
+    Case::read(&at("case.json"), &at("x.npy"), &at("w.npy"), bias.exists().then_some(&*bias), args)
 }
 
 /// Runs every case of a list on one device. Pipelines are shared by all of them.
@@ -108,15 +113,18 @@ fn batch(list: &Path, args: &Args) -> Result<()> {
     let backend = args.device.open()?;
     let mut refused = 0;
     for (case, output) in &cases {
-        let result = folder(case, args.output_padding.into()).and_then(|case| case.run(&backend));
-        match result.and_then(|tensor| npy::write(output, &tensor)) {
-            Ok(()) => {}
-            Err(error) => {
-                refused += 1;
-                let mut report = output.as_os_str().to_owned();
-                report.push(".err");
-                fs::write(&report, format!("{error:#}\n"))
-                    .with_context(|| format!("cannot write {}", Path::new(&report).display()))?;
+        let mut report = output.as_os_str().to_owned();
+        report.push(".err");
+        let report = PathBuf::from(report);
+        // What an earlier run left must not be taken for this one's.
+        let result = remove(&report).and_then(|()| remove(output)).and_then(|()| {
+            let case = folder(case, args)?;
+            npy::write(AtomicFile::create(output, false)?, &case.run(&backend)?)
+        });
+        if let Err(error) = result {
+            refused += 1;
+            if let Err(failure) = write_report(&report, &error) {
+                eprintln!("upconv: {}: {error:#} (and {failure:#})", case.display());
             }
         }
     }
@@ -129,20 +137,43 @@ fn batch(list: &Path, args: &Args) -> Result<()> {
     Ok(())
 }
 
+fn remove(path: &Path) -> Result<()> {
+    match fs::remove_file(path) {
+        Err(error) if error.kind() != ErrorKind::NotFound => {
+            Err(error).with_context(|| format!("cannot remove {}", path.display()))
+        }
+        _ => Ok(()),
+    }
+}
+
+fn write_report(path: &Path, error: &anyhow::Error) -> Result<()> {
+    let mut file = AtomicFile::create(path, false)?;
+    writeln!(file, "{error:#}")?;
+    file.commit()
+}
+
 impl Case {
-    fn read(op: &Path, x: &Path, w: &Path, b: Option<&Path>, policy: OutputPaddingPolicy) -> Result<Self> {
+    fn read(op: &Path, x: &Path, w: &Path, b: Option<&Path>, args: &Args) -> Result<Self> {
         let json = OpJson::read(op)?;
         let (input, weight, bias) = (npy::read(x)?, npy::read(w)?, b.map(npy::read).transpose()?);
-        if json.bias == Some(true) && bias.is_none() {
-            bail!("{} says that there is a bias, but none is given", op.display());
+        if let Some(said) = json.bias.filter(|&said| said != bias.is_some()) {
+            let (says, given) = if said { ("a bias", "none is") } else { ("no bias", "one is") };
+            bail!("{} says that there is {says}, but {given} given", op.display());
         }
         for (what, tensor) in [("weight", Some(&weight)), ("bias", bias.as_ref())] {
             if let Some(tensor) = tensor.filter(|tensor| tensor.dtype() != input.dtype()) {
                 bail!("{what} is {}, expected {} as the input is", tensor.dtype(), input.dtype());
             }
         }
-        let op = json.resolve(input.shape(), weight.shape(), policy)?;
+        let op = json.resolve(input.shape(), weight.shape(), args.output_padding.into())?;
         op.check_parameters(weight.shape(), bias.as_ref().map(Tensor::shape))?;
+        let (shape, size) = (op.at(input.shape())?.output_shape(), input.dtype().size() as u128);
+        let bytes = shape.iter().map(|&extent| extent as u128).product::<u128>() * size;
+        ensure!(
+            bytes <= args.memory.into(),
+            "the output {shape:?} takes {bytes} bytes, more than the {} allowed; --memory raises them",
+            args.memory
+        );
         Ok(Self { op, input, weight, bias })
     }
 

@@ -52,6 +52,11 @@ impl AtomicFile {
         Ok(Self { path, no_clobber, file: BufWriter::with_capacity(1 << 16, file), failure: None })
     }
 
+    /// The destination.
+    pub(crate) fn path(&self) -> &Path {
+        &self.path
+    }
+
     /// Writes what is buffered and renames the file to its destination.
     ///
     /// With `no_clobber`, a destination that appeared since the creation is left as it is and

@@ -46,8 +46,8 @@ struct Explained {
 pub(crate) fn run(args: &Args) -> Result<()> {
     let path = if args.op.is_dir() { args.op.join("case.json") } else { args.op.clone() };
     let json = OpJson::read(&path)?;
-    let input = args.input_shape.clone().or(json.x_shape.clone()).context("--input-shape is needed")?;
-    let weight = args.weight_shape.clone().or(json.w_shape.clone()).context("--weight-shape is needed")?;
+    let input = args.input_shape.clone().or_else(|| json.input_shape()).context("--input-shape is needed")?;
+    let weight = args.weight_shape.clone().or_else(|| json.weight_shape()).context("--weight-shape is needed")?;
     let op = json.resolve(&input, &weight, OutputPaddingPolicy::Strict)?;
     op.check_parameters(&weight, None)?;
     let (device, profile) = match args.device.named().then(|| args.device.open()).transpose()? {

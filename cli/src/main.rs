@@ -3,6 +3,8 @@
 
 mod apply;
 mod atomic;
+mod bench;
+mod convert_ncnn;
 mod device;
 mod explain;
 mod info;
@@ -27,14 +29,18 @@ struct Cli {
 
 #[derive(Subcommand)]
 enum Command {
-    /// Upscale a picture by a whole factor.
+    /// Upscale a picture, or every picture in a folder, by a whole factor.
     Upscale(upscale::Args),
+    /// Make a network for `upscale --model` from the two files of one for ncnn.
+    ConvertNcnn(convert_ncnn::Args),
     /// Run the operation on .npy files.
     Apply(apply::Args),
     /// Check every kernel against the reference, on every adapter here and on the CPU.
     Verify(verify::Args),
     /// Say how an operation would be computed: kernel, phases, multiply-adds, dispatches.
     Explain(explain::Args),
+    /// Time layers of known networks on the GPU, the CPU and the reference, each checked first.
+    Bench(bench::Args),
     /// List the adapters of this machine.
     Info(info::Args),
 }
@@ -42,9 +48,11 @@ enum Command {
 fn main() -> ExitCode {
     let result = match Cli::try_parse().unwrap_or_else(|error| refuse_usage(&error)).command {
         Command::Upscale(args) => upscale::run(&args),
+        Command::ConvertNcnn(args) => convert_ncnn::run(&args),
         Command::Apply(args) => apply::run(&args),
         Command::Verify(args) => verify::run(&args),
         Command::Explain(args) => explain::run(&args),
+        Command::Bench(args) => bench::run(&args),
         Command::Info(args) => info::run(&args),
     };
     match result {

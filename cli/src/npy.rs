@@ -11,6 +11,9 @@ use upconv::{Data, Tensor};
 /// A header longer than this is no array's; NumPy itself refuses to parse one beyond 10,000 bytes.
 const MAX_HEADER: usize = 1 << 16;
 
+/// Where a header begins, but for two bytes of its length in versions 2 and 3.
+const DATA_AT: usize = 10;
+
 /// Reads a file of float16, float32 or float64 elements. Fortran order and big-endian bytes are converted.
 pub(crate) fn read(path: &Path) -> Result<Tensor> {
     let bytes = fs::read(path).with_context(|| format!("cannot read {}", path.display()))?;
@@ -25,6 +28,9 @@ fn parse(bytes: &[u8]) -> Result<Tensor> {
         _ => bail!("an .npy file cut off in its header, or of a version other than 1 to 3: {} bytes", bytes.len()),
     };
     ensure!(length <= bytes.len().min(MAX_HEADER), "its header claims {length} bytes, the file has {}", bytes.len());
+    let header = &bytes[bytes.len().min(DATA_AT)..];
+    let depth = nesting(&header[..length.min(header.len())]);
+    ensure!(depth <= 2, "its header nests brackets {depth} deep, an array's only 2: a dictionary with a tuple");
     let file = NpyFile::new(bytes).context("its header cannot be read")?;
     let shape: Vec<usize> = file.shape().iter().map(|&n| usize::try_from(n)).collect::<Result<_, _>>()?;
     let size = match file.dtype() {
@@ -50,6 +56,20 @@ fn parse(bytes: &[u8]) -> Result<Tensor> {
     Ok(Tensor::new(shape, data)?)
 }
 
+/// How deep brackets nest. The parser takes exponential time in it.
+fn nesting(header: &[u8]) -> usize {
+    let (mut depth, mut deepest) = (0usize, 0);
+    for byte in header {
+        match byte {
+            b'(' | b'[' | b'{' => depth += 1,
+            b')' | b']' | b'}' => depth = depth.saturating_sub(1),
+            _ => {}
+        }
+        deepest = deepest.max(depth);
+    }
+    deepest
+}
+
 /// The elements with the last axis varying fastest.
 fn in_c_order<T: Copy>(elements: Vec<T>, shape: &[usize], order: Order) -> Vec<T> {
     if order == Order::C {
@@ -71,9 +91,8 @@ fn in_c_order<T: Copy>(elements: Vec<T>, shape: &[usize], order: Order) -> Vec<T
     (0..elements.len()).map(at).collect()
 }
 
-/// Writes a tensor in C order, replacing the file as a whole.
-pub(crate) fn write(path: &Path, tensor: &Tensor) -> Result<()> {
-    let mut file = AtomicFile::create(path, false)?;
+/// Writes a tensor in C order and puts the file in its place.
+pub(crate) fn write(mut file: AtomicFile, tensor: &Tensor) -> Result<()> {
     let shape: Vec<u64> = tensor.shape().iter().map(|&n| n as u64).collect();
     match tensor.data() {
         Data::F16(v) => write_elements(&mut file, &shape, v),
@@ -81,7 +100,7 @@ pub(crate) fn write(path: &Path, tensor: &Tensor) -> Result<()> {
         Data::F32(v) => write_elements(&mut file, &shape, v),
         Data::F64(v) => write_elements(&mut file, &shape, v),
     }
-    .with_context(|| format!("cannot write {}", path.display()))?;
+    .with_context(|| format!("cannot write {}", file.path().display()))?;
     file.commit()
 }
 
@@ -131,11 +150,11 @@ mod tests {
         let values = Tensor::new([1, 3], Data::F64(vec![0.1, -2.5, f64::INFINITY])).unwrap();
         for dtype in [upconv::DType::F16, upconv::DType::F32, upconv::DType::F64] {
             let tensor = values.cast(dtype);
-            write(&path, &tensor).unwrap();
+            write(AtomicFile::create(&path, false).unwrap(), &tensor).unwrap();
             assert_eq!(read(&path).unwrap(), tensor);
         }
         let empty = Tensor::f32([0, 2], []).unwrap();
-        write(&path, &empty).unwrap();
+        write(AtomicFile::create(&path, false).unwrap(), &empty).unwrap();
         assert_eq!(read(&path).unwrap(), empty);
     }
 
@@ -151,6 +170,7 @@ mod tests {
         let huge = file(&header("<f4", "False", "(4294967296, 4294967296)"), &[]);
         assert!(refusal(&huge).contains("needs more than 2^64 bytes of data"), "{}", refusal(&huge));
         assert!(refusal(&file("not a header", &[])).contains("header cannot be read"));
-        assert!(!refusal(&file(&"(".repeat(60_000), &[])).is_empty());
+        assert!(refusal(&file(&"(".repeat(60_000), &[])).contains("nests brackets 60000 deep"));
+        assert!(refusal(&file(&format!("{{'descr':{}", "[".repeat(20)), &[])).contains("nests brackets 21 deep"));
     }
 }

@@ -161,12 +161,14 @@ fn channels_that_do_not_fit() {
 fn parameters_that_are_wrong() {
     let bench = Bench::new();
     bench.op(r#"{"groups": 3}"#).refuses("groups 3 must divide in_channels 2 and out_channels 12");
-    bench.op(r#"{"strides": [0, 1]}"#).refuses("stride on axis 0 is 0, expected at least 1");
+    bench.op(r#"{"strides": [0, 1]}"#).refuses("strides[0] is 0, expected at least 1");
     bench.op(r#"{"pads": [[3, 3], [0, 0]]}"#).refuses("output size on axis 0 is -2, expected at least 1");
     bench.op(r#"{"output_padding": [1, 1]}"#).refuses("output_padding 1 on axis 0 must be smaller than stride 1");
     bench.op(r#"{"strides": [2000000000000, 1]}"#).refuses("stride on axis 0 is 2000000000000, expected 1 to");
     bench.op(r#"{"strides": [1099511627776, 1099511627776]}"#).refuses("number of elements overflows");
-    bench.op(r#"{"strides": "two"}"#).refuses("invalid type: string \"two\"");
+    bench.op(r#"{"strides": "two"}"#).refuses("op.json: strides: invalid type: string \"two\"");
+    bench.op(r#"{"strides": [1099511627776, 1]}"#).refuses("bytes, more than the 4294967296 allowed");
+    bench.op(r#"{"bias": false}"#).refuses("op.json says that there is no bias, but one is given");
     bench.op("{").refuses("op.json: not valid JSON");
 }
 

@@ -1,10 +1,15 @@
 //! An operation with its weights on the CPU.
 
+use super::choice::{Choice, choose};
 use super::gather;
+use super::output::written;
+use super::packed::Packed;
+use super::products::{self, Pool};
+use super::simd::Level;
 use crate::error::Result;
-use crate::op::ConvTranspose;
+use crate::op::{ConvTranspose, Geometry};
 use crate::tensor::{DType, Data, Tensor};
-use std::sync::{Arc, OnceLock};
+use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 
 /// A transposed convolution with its weights packed for the CPU. Cheap to clone; usable from many threads.
 #[derive(Clone, Debug)]
@@ -15,6 +20,14 @@ pub struct Layer {
 #[derive(Debug)]
 struct Inner {
     op: ConvTranspose,
+    level: Level,
+    /// For the products, unless a weight is infinite or NaN.
+    packed: Option<Packed>,
+    /// Without shared blocks, where those have holes: for inputs that are infinite or NaN.
+    plain: Option<Packed>,
+    pool: Pool,
+    /// The last choice, with what it was made for.
+    chosen: Mutex<Option<(Geometry, usize, Arc<Choice>)>>,
     single: gather::Weights<f32>,
     /// Made when first needed, unless the weights came in f64.
     double: OnceLock<gather::Weights<f64>>,
@@ -28,14 +41,49 @@ impl Layer {
     /// # Errors
     /// Shapes that do not fit the operation.
     pub fn new(op: &ConvTranspose, weight: &Tensor, bias: Option<&Tensor>) -> Result<Self> {
+        Self::with_level(op, weight, bias, Level::best())
+    }
+
+    /// As [`Layer::new`], for given vector instructions; [`Level::Scalar`] where this machine lacks them.
+    ///
+    /// # Errors
+    /// As [`Layer::new`].
+    pub fn with_level(op: &ConvTranspose, weight: &Tensor, bias: Option<&Tensor>, level: Level) -> Result<Self> {
         op.check_parameters(weight.shape(), bias.map(Tensor::shape))?;
-        let single = gather::Weights::new(op, &weight.to_f32(), bias.map(Tensor::to_f32).unwrap_or_default());
+        let level = if level.is_available() { level } else { Level::Scalar };
         let double = OnceLock::new();
         if weight.dtype() == DType::F64 || bias.is_some_and(|bias| bias.dtype() == DType::F64) {
             let bias = bias.map(Tensor::to_f64).unwrap_or_default();
             double.get_or_init(|| gather::Weights::new(op, &weight.to_f64(), bias));
         }
-        Ok(Self { inner: Arc::new(Inner { op: op.clone(), single, double }) })
+        let (weight, bias) = (weight.to_f32(), bias.map(Tensor::to_f32).unwrap_or_default());
+        let finite = weight.iter().all(|w| w.is_finite());
+        let packed = finite.then(|| Packed::new(op, &weight, &bias, level, true));
+        let holes = packed.as_ref().is_some_and(|packed| packed.holes);
+        let plain = holes.then(|| Packed::new(op, &weight, &bias, level, false));
+        let single = gather::Weights::new(op, &weight, bias);
+        Ok(Self {
+            inner: Arc::new(Inner {
+                op: op.clone(),
+                level,
+                packed,
+                plain,
+                pool: Pool::default(),
+                chosen: Mutex::default(),
+                single,
+                double,
+            }),
+        })
+    }
+
+    /// The vector instructions it is computed with.
+    pub fn level(&self) -> Level {
+        self.inner.level
+    }
+
+    /// The working memory kept for the next run, in bytes: what the runs so far needed at most.
+    pub fn scratch_bytes(&self) -> usize {
+        self.inner.pool.bytes()
     }
 
     /// The operation.
@@ -50,7 +98,7 @@ impl Layer {
     /// # Errors
     /// An input shape that [`ConvTranspose::at`] refuses.
     pub fn run(&self, input: &Tensor) -> Result<Tensor> {
-        let Inner { op, single, double } = &*self.inner;
+        let Inner { op, single, double, .. } = &*self.inner;
         let geometry = op.at(input.shape())?;
         let data = match input.data() {
             Data::F64(x) => {
@@ -66,9 +114,35 @@ impl Layer {
         Ok(if input.dtype() == DType::F16 { output.cast(DType::F16) } else { output })
     }
 
-    fn run_single(&self, geometry: &crate::Geometry, x: &[f32]) -> Vec<f32> {
+    fn run_single(&self, geometry: &Geometry, x: &[f32]) -> Vec<f32> {
+        let Inner { op, packed, plain, pool, single, .. } = &*self.inner;
+        let choice = self.choice(geometry);
+        if let (Choice::Products(cut), Some(packed)) = (&*choice, packed) {
+            let packings = [packed, plain.as_ref().unwrap_or(packed)];
+            let fill = |y: &mut [_]| products::run(op, geometry, packings, cut, pool, x, y);
+            if let Some(y) = written(geometry.output_len(), fill) {
+                return y;
+            }
+        }
         let mut y = vec![0.0; geometry.output_len()];
-        gather::run(&self.inner.op, geometry, &self.inner.single, x, &mut y);
+        gather::run(op, geometry, single, x, &mut y);
         y
+    }
+
+    /// What is chosen, found again if the last run had the same sizes and threads.
+    fn choice(&self, geometry: &Geometry) -> Arc<Choice> {
+        let Inner { op, packed, chosen, .. } = &*self.inner;
+        let threads = rayon::current_num_threads();
+        let mut chosen = chosen.lock().unwrap_or_else(PoisonError::into_inner);
+        match &*chosen {
+            Some((for_geometry, for_threads, choice)) if for_geometry == geometry && *for_threads == threads => {
+                choice.clone()
+            }
+            _ => {
+                let choice = Arc::new(choose(op, geometry, packed.as_ref(), threads));
+                *chosen = Some((geometry.clone(), threads, choice.clone()));
+                choice
+            }
+        }
     }
 }

@@ -17,8 +17,19 @@
 //! Each output element is summed in an order that the operation alone fixes, so that every run gives the same bits,
 //! whatever the number of threads.
 
+mod choice;
 mod element;
+mod finish;
 mod gather;
+mod lay;
 mod layer;
+mod output;
+mod packed;
+mod panel;
+mod product;
+mod products;
+mod simd;
+mod task;
 
 pub use layer::Layer;
+pub use simd::Level;

@@ -218,7 +218,7 @@ impl PreparedChain {
         let slot = self.slot(inputs.len())?;
         let distance = self.distance(self.input_bytes());
         for (index, input) in inputs.iter().enumerate() {
-            write(context, &slot.input, index as u64 * distance, input, first.plan().storage);
+            write(context, &slot.input, index as u64 * distance, input, first.plan().storage)?;
         }
         let (sender, receiver) = oneshot_channel();
         let submission = context.checked("running a chain of layers", || {
@@ -321,16 +321,18 @@ impl Pending {
 
 /// Queues the elements of a tensor for a buffer, rounded where the storage is narrower. The offset is a multiple of 4,
 /// and after the elements there is room for two bytes more.
-fn write(context: &Context, buffer: &Buffer, offset: u64, tensor: &Tensor, storage: Storage) {
+fn write(context: &Context, buffer: &Buffer, offset: u64, tensor: &Tensor, storage: Storage) -> Result<()> {
+    let queue =
+        |bytes: &[u8]| context.checked("writing a buffer", || context.queue().write_buffer(buffer, offset, bytes));
     match (storage, tensor.data()) {
-        (Storage::F32, Data::F32(v)) => context.queue().write_buffer(buffer, offset, bytemuck::cast_slice(v)),
-        (Storage::F32, _) => context.queue().write_buffer(buffer, offset, bytemuck::cast_slice(&tensor.to_f32())),
+        (Storage::F32, Data::F32(v)) => queue(bytemuck::cast_slice(v)),
+        (Storage::F32, _) => queue(bytemuck::cast_slice(&tensor.to_f32())),
         (Storage::F16, _) => {
             let mut narrowed: Vec<f16> = tensor.to_f32().into_iter().map(f16::from_f32).collect();
             if narrowed.len() % 2 == 1 {
                 narrowed.push(f16::ZERO);
             }
-            context.queue().write_buffer(buffer, offset, bytemuck::cast_slice(&narrowed));
+            queue(bytemuck::cast_slice(&narrowed))
         }
     }
 }

@@ -155,9 +155,23 @@ impl Context {
             }
             match reported {
                 None => Ok(value),
+                Some(source) if self.is_lost() => Err(Error::DeviceLost { during, reason: source.to_string() }),
                 Some(source) => Err(Error::Device { during, source }),
             }
         }
+    }
+
+    /// Whether the device is lost or destroyed. wgpu tells that to the one callback of its owner, and otherwise lets
+    /// what is made on such a device be invalid; so something is made to see.
+    #[cfg(not(target_family = "wasm"))]
+    fn is_lost(&self) -> bool {
+        let probe = self.device().create_buffer(&wgpu::BufferDescriptor {
+            label: Some("upconv probe"),
+            size: 4,
+            usage: wgpu::BufferUsages::MAP_WRITE | wgpu::BufferUsages::COPY_SRC,
+            mapped_at_creation: true,
+        });
+        probe.get_mapped_range_mut(..).is_err()
     }
 }
 

@@ -167,7 +167,7 @@ impl Prepared {
             uniforms.len() as u64,
             BufferUsages::UNIFORM | BufferUsages::COPY_DST,
         )?;
-        context.queue().write_buffer(&uniform, 0, &uniforms);
+        context.write(&uniform, &uniforms)?;
         let scratch = match self.plan.scratch {
             0 => None,
             size => Some(context.buffer("upconv sums", size, BufferUsages::STORAGE)?),

@@ -22,12 +22,15 @@ mod context;
 mod gather;
 mod layer;
 mod shader;
+mod slice;
+mod texture;
 mod transfer;
 
 pub use adapter::{AdapterRequest, adapters};
 pub use chain::{BoundChain, Chain, Pending, PreparedChain};
 pub use context::Context;
 pub use layer::{Bound, Layer, Prepared};
+pub use texture::{BoundTexture, Encoding, TextureReader, TextureWriter};
 
 /// Waits for a future where blocking is possible: everywhere but in a browser.
 #[cfg(not(target_family = "wasm"))]

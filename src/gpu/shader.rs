@@ -52,7 +52,7 @@ fn activation_number(activation: &Activation) -> u32 {
 }
 
 /// What follows the header of a shader file.
-fn body(file: &str) -> &str {
+pub(super) fn body(file: &str) -> &str {
     file.split_once("// ---\n").map_or(file, |(_, body)| body)
 }
 

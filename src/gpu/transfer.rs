@@ -29,14 +29,21 @@ impl Context {
     pub(super) fn upload_bytes(&self, label: &'static str, bytes: &[u8]) -> Result<Buffer> {
         let usage = BufferUsages::STORAGE | BufferUsages::COPY_SRC | BufferUsages::COPY_DST;
         let buffer = self.buffer(label, bytes.len() as u64, usage)?;
-        let whole = bytes.len() / 4 * 4;
-        self.queue().write_buffer(&buffer, 0, &bytes[..whole]);
-        if whole < bytes.len() {
-            let mut last = [0; 4];
-            last[..bytes.len() - whole].copy_from_slice(&bytes[whole..]);
-            self.queue().write_buffer(&buffer, whole as u64, &last);
-        }
+        self.write(&buffer, bytes)?;
         Ok(buffer)
+    }
+
+    /// Writes bytes to the beginning of a buffer; after a number of them that is no multiple of 4 come zeros.
+    pub(super) fn write(&self, buffer: &Buffer, bytes: &[u8]) -> Result<()> {
+        let (whole, rest) = bytes.split_at(bytes.len() / 4 * 4);
+        self.checked("writing a buffer", || {
+            self.queue().write_buffer(buffer, 0, whole);
+            if !rest.is_empty() {
+                let mut last = [0; 4];
+                last[..rest.len()].copy_from_slice(rest);
+                self.queue().write_buffer(buffer, whole.len() as u64, &last);
+            }
+        })
     }
 
     /// A buffer of at least `size` bytes: a multiple of 4, and never empty, which no binding may be.

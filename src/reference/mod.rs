@@ -13,7 +13,7 @@ pub use compare::{Comparison, Expected};
 
 use crate::error::Result;
 use crate::op::{Axis, ConvTranspose, Geometry};
-use crate::tensor::{DType, Data, Tensor};
+use crate::tensor::{DType, Data, Tensor, filled};
 
 /// One product on an axis: this input element times this tap lands on this output element.
 #[derive(Clone, Copy)]
@@ -48,7 +48,7 @@ fn landings(axis: &Axis, input: usize, output: usize) -> Vec<Landing> {
 pub fn conv_transpose(op: &ConvTranspose, input: &Tensor, weight: &Tensor, bias: Option<&Tensor>) -> Result<Expected> {
     op.check_parameters(weight.shape(), bias.map(Tensor::shape))?;
     let geometry = op.at(input.shape())?;
-    let mut sums = Sums::new(&geometry);
+    let mut sums = Sums::new(&geometry)?;
     scatter(op, &geometry, &input.to_f64(), &weight.to_f64(), &mut sums);
     let bias = bias.map(Tensor::to_f64);
     let channel_stride = geometry.output_strides().channel;
@@ -89,9 +89,9 @@ struct Sums {
 }
 
 impl Sums {
-    fn new(geometry: &Geometry) -> Self {
-        let len = geometry.output_len();
-        Self { value: vec![0.0; len], magnitude: vec![0.0; len], products: vec![0; len] }
+    fn new(geometry: &Geometry) -> Result<Self> {
+        let (what, len) = ("the reference's output", geometry.output_len());
+        Ok(Self { value: filled(what, 0.0, len)?, magnitude: filled(what, 0.0, len)?, products: filled(what, 0, len)? })
     }
 }
 

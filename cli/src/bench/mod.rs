@@ -1,0 +1,176 @@
+//! `upconv bench`: the same layers on the GPU, the CPU backend and the reference, checked first and then timed.
+//!
+#![doc = include_str!("note.md")]
+
+mod check;
+mod plot;
+mod report;
+mod subject;
+mod timing;
+mod workloads;
+
+use crate::atomic::AtomicFile;
+use anyhow::{Result, bail, ensure};
+use check::Check;
+use clap::ValueEnum;
+use indicatif::{ProgressBar, ProgressStyle};
+use report::{Cost, Row};
+use std::io::Write;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+use subject::Subject;
+use timing::Budget;
+use upconv::Error;
+use upconv::gpu::AdapterRequest;
+use workloads::{Case, Workload};
+
+const NOTE: &str = include_str!("note.md");
+
+/// The options of `bench`.
+#[derive(clap::Args)]
+pub(crate) struct Args {
+    /// Only these workloads, whatever their case; without it all but the largest, O1.
+    #[arg(long, value_name = "W1,W3,...", value_delimiter = ',')]
+    workloads: Vec<String>,
+    /// Where to compute; `gpu` takes software devices too.
+    #[arg(long, value_enum, value_delimiter = ',', default_value = "all")]
+    device: Vec<Choice>,
+    /// Take the GPU adapter with this in its name, driver or backend; may be given more than once.
+    #[arg(long, value_name = "SUBSTRING")]
+    adapter: Vec<String>,
+    /// Write the rows to a file, as a list of objects.
+    #[arg(long, value_name = "FILE")]
+    json: Option<PathBuf>,
+    /// Draw the rows as bars.
+    #[arg(long, value_name = "FILE.svg")]
+    plot: Option<PathBuf>,
+    /// Time each thing so many times.
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..), conflicts_with = "seconds")]
+    runs: Option<u32>,
+    /// Time each thing for so many seconds, and at least three times.
+    #[arg(long, value_name = "S", default_value = "1", value_parser = seconds)]
+    seconds: f64,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+enum Choice {
+    All,
+    Gpu,
+    Cpu,
+    Reference,
+}
+
+fn seconds(text: &str) -> Result<f64, String> {
+    match text.parse() {
+        Ok(seconds) if (0.0..1e6).contains(&seconds) => Ok(seconds),
+        _ => Err("expected a number of seconds from 0 to 999999".into()),
+    }
+}
+
+pub(crate) fn run(args: &Args) -> Result<()> {
+    let workloads = workloads::select(&args.workloads)?;
+    for path in [&args.json, &args.plot].into_iter().flatten() {
+        // Refuses a destination that cannot be written before minutes are spent.
+        drop(AtomicFile::create(path, false)?);
+    }
+    let subjects = subjects(args)?;
+    let budget = args.runs.map_or(Budget::Seconds(args.seconds), |runs| Budget::Runs(runs as usize));
+    println!("upconv {} bench", env!("CARGO_PKG_VERSION"));
+    for subject in &subjects {
+        println!("    {:<11}{}", subject.device(), subject.adapter());
+    }
+    println!("\n{}", report::head());
+    let bar = ProgressBar::new_spinner().with_style(ProgressStyle::with_template("{spinner} {msg}")?);
+    bar.enable_steady_tick(Duration::from_millis(100));
+    let mut rows = Vec::new();
+    for workload in &workloads {
+        let new = measure(workload, &subjects, budget, &bar)?;
+        bar.suspend(|| print(workload, &new))?;
+        rows.extend(new.into_iter().flatten());
+    }
+    bar.finish_and_clear();
+    println!("\n{NOTE}");
+    if let Some(path) = &args.json {
+        write(path, &(serde_json::to_string_pretty(&rows)? + "\n"))?;
+    }
+    if let Some(path) = &args.plot {
+        write(path, &plot::svg(&rows))?;
+    }
+    let failed = rows.iter().filter(|row| row.error.is_some()).count();
+    ensure!(failed == 0, "{failed} of {} rows failed", rows.len());
+    Ok(())
+}
+
+/// The devices that are asked for, GPUs first.
+fn subjects(args: &Args) -> Result<Vec<Subject>> {
+    let asked = |choice| args.device.contains(&choice) || args.device.contains(&Choice::All);
+    if !asked(Choice::Gpu) && !args.adapter.is_empty() {
+        bail!("--adapter {:?} names a GPU, but --device asks for none", args.adapter[0]);
+    }
+    let mut subjects = Vec::new();
+    for name in &args.adapter {
+        subjects.push(Subject::gpu(AdapterRequest { name: Some(name.clone()), hardware_only: false })?);
+    }
+    if asked(Choice::Gpu) && subjects.is_empty() {
+        match Subject::gpu(AdapterRequest::default()) {
+            Ok(gpu) => subjects.push(gpu),
+            Err(error) if args.device.contains(&Choice::Gpu) => return Err(error),
+            Err(error) if matches!(error.downcast_ref(), Some(Error::NoAdapter { .. } | Error::NoDevice { .. })) => {
+                eprintln!("no GPU is timed: {error:#}");
+            }
+            Err(error) => return Err(error),
+        }
+    }
+    if asked(Choice::Cpu) {
+        subjects.push(Subject::Cpu);
+    }
+    if asked(Choice::Reference) {
+        subjects.push(Subject::Reference);
+    }
+    Ok(subjects)
+}
+
+/// A row for each device, or `None` where the device is not meant to run the workload.
+fn measure(workload: &Workload, subjects: &[Subject], budget: Budget, bar: &ProgressBar) -> Result<Vec<Option<Row>>> {
+    bar.set_message(format!("{}: the reference computes what is right", workload.name));
+    let case = workload.case()?;
+    let cost = Cost::new(&case.op, &case.input)?;
+    let check = Check::new(&case, cost.multiply_adds)?;
+    let row = |subject: &Subject| {
+        bar.set_message(format!("{} on {}", workload.name, subject.adapter()));
+        row(workload, &case, cost, &check, subject, budget)
+    };
+    Ok(subjects.iter().map(row).collect())
+}
+
+fn row(workload: &Workload, case: &Case, cost: Cost, check: &Check, subject: &Subject, budget: Budget) -> Option<Row> {
+    let mut row = Row::new(workload, subject);
+    match subject.measure(case, check, budget) {
+        Ok(None) => return None,
+        Ok(Some(measured)) => row.fill(measured, cost, check.part()),
+        Err(error) => row.error = Some(format!("{error:#}")),
+    }
+    Some(row)
+}
+
+fn print(workload: &Workload, rows: &[Option<Row>]) -> Result<()> {
+    println!("{:<8}{}: {}", workload.name, workload.title, workload.describe());
+    let shown = || rows.iter().flatten();
+    let best = shown().filter_map(|row| row.median_ms).fold(f64::INFINITY, f64::min);
+    for row in shown() {
+        println!("{}", row.line(best));
+    }
+    if let Some(part) = shown().find_map(|row| row.verified_part.as_ref().filter(|part| *part != "all")) {
+        println!("    checked: {part}");
+    }
+    if rows.iter().any(Option::is_none) {
+        println!("    f16 tensors run on GPUs with SHADER_F16 alone");
+    }
+    Ok(())
+}
+
+fn write(path: &Path, text: &str) -> Result<()> {
+    let mut file = AtomicFile::create(path, false)?;
+    file.write_all(text.as_bytes())?;
+    file.commit()
+}

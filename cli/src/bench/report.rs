@@ -1,0 +1,193 @@
+//! What is said of the measurements: rows, a table, JSON.
+
+use super::subject::{Measured, Subject};
+use super::timing::Samples;
+use super::workloads::Workload;
+use anyhow::Result;
+use serde::Serialize;
+use upconv::phase::effective_multiply_adds;
+use upconv::{ConvTranspose, DType, Tensor};
+
+/// One workload on one device: an object of the JSON list. Times are in milliseconds.
+///
+/// Where the check failed or the device refused, the numbers are null and `error` says why.
+#[derive(Clone, Debug, Serialize)]
+pub(crate) struct Row {
+    pub(crate) workload: String,
+    pub(crate) title: String,
+    pub(crate) layer: String,
+    /// `gpu`, `cpu` or `reference`.
+    pub(crate) device: &'static str,
+    /// The adapter with its driver, or the processor with its threads.
+    pub(crate) adapter: String,
+    pub(crate) kernel: Option<String>,
+    pub(crate) dtype: String,
+    /// The largest error as a share of its bound; null for the reference.
+    pub(crate) verified_share: Option<f64>,
+    /// What was checked: `all`, or a stated part; null for the reference.
+    pub(crate) verified_part: Option<String>,
+    /// Runs of the prepared call.
+    pub(crate) runs: Option<usize>,
+    pub(crate) first_call_ms: Option<f64>,
+    pub(crate) end_to_end_ms: Option<f64>,
+    /// The prepared call.
+    pub(crate) median_ms: Option<f64>,
+    pub(crate) min_ms: Option<f64>,
+    /// The median of the pass by the device's own clock.
+    pub(crate) kernel_ms: Option<f64>,
+    /// 10⁹ floating-point operations a second, two for each multiply-add of the definition, by `median_ms`.
+    pub(crate) gflops: Option<f64>,
+    /// The same by `kernel_ms`.
+    pub(crate) kernel_gflops: Option<f64>,
+    /// Bytes of input, weights and output, each counted once, by `median_ms`; 10⁹ bytes a second.
+    pub(crate) gbps: Option<f64>,
+    pub(crate) error: Option<String>,
+}
+
+/// What a workload costs, whatever the device.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Cost {
+    /// Every input element times every tap and output channel of its group.
+    pub(crate) multiply_adds: u128,
+    /// Input, weight, bias and output, in bytes.
+    pub(crate) bytes: usize,
+}
+
+impl Cost {
+    pub(crate) fn new(op: &ConvTranspose, input: &Tensor) -> Result<Self> {
+        let geometry = op.at(input.shape())?;
+        let parameters = op.weight_shape().iter().product::<usize>() + op.out_channels();
+        let tensors = (geometry.input_len() + geometry.output_len()) * input.dtype().size();
+        Ok(Self {
+            multiply_adds: effective_multiply_adds(op.axes3(), &geometry, op.groups()),
+            bytes: tensors + parameters * DType::F32.size(),
+        })
+    }
+}
+
+impl Row {
+    /// A row without numbers.
+    pub(crate) fn new(workload: &Workload, subject: &Subject) -> Self {
+        Self {
+            workload: workload.name.clone(),
+            title: workload.title.clone(),
+            layer: workload.describe(),
+            device: subject.device(),
+            adapter: subject.adapter(),
+            kernel: None,
+            dtype: if workload.f16 { DType::F16 } else { DType::F32 }.to_string(),
+            verified_share: None,
+            verified_part: None,
+            runs: None,
+            first_call_ms: None,
+            end_to_end_ms: None,
+            median_ms: None,
+            min_ms: None,
+            kernel_ms: None,
+            gflops: None,
+            kernel_gflops: None,
+            gbps: None,
+            error: None,
+        }
+    }
+
+    /// Fills in what was measured.
+    pub(crate) fn fill(&mut self, measured: Measured, cost: Cost, part: Option<String>) {
+        self.kernel = Some(measured.kernel);
+        if let Some(comparison) = measured.comparison {
+            self.verified_share = Some(comparison.worst_share);
+            self.verified_part = Some(part.unwrap_or_else(|| "all".into()));
+            if !comparison.passed() {
+                self.error = Some(format!(
+                    "{} elements are beyond their bound, the worst by {:.3e}",
+                    comparison.beyond, comparison.worst_error
+                ));
+            }
+        }
+        let Some(times) = measured.times else { return };
+        let (median, kernel) = (times.call.median(), times.kernel.as_ref().map(Samples::median));
+        let gflops = |seconds: f64| 2.0 * cost.multiply_adds as f64 / seconds / 1e9;
+        self.runs = Some(times.call.runs());
+        self.first_call_ms = Some(times.first_call.as_secs_f64() * 1e3);
+        self.end_to_end_ms = Some(times.end_to_end.median() * 1e3);
+        self.median_ms = Some(median * 1e3);
+        self.min_ms = Some(times.call.min() * 1e3);
+        self.kernel_ms = kernel.map(|seconds| seconds * 1e3);
+        self.gflops = Some(gflops(median));
+        self.kernel_gflops = kernel.map(gflops);
+        self.gbps = Some(cost.bytes as f64 / median / 1e9);
+    }
+
+    /// The row in the table; `best` is the shortest median of its workload.
+    pub(crate) fn line(&self, best: f64) -> String {
+        let number = |value: Option<f64>| value.map_or_else(|| "-".into(), figure);
+        let kernel = self.kernel.as_deref().unwrap_or("-");
+        if let Some(error) = &self.error {
+            return format!("    {:<11}{kernel:<12}FAILED: {error}", self.device);
+        }
+        let slower = self.median_ms.map(|median| format!("{}x", figure(median / best)));
+        let share = self.verified_share.map(|share| format!("{:.1} %", share * 100.0));
+        columns([
+            self.device.into(),
+            kernel.into(),
+            number(self.first_call_ms),
+            number(self.end_to_end_ms),
+            number(self.median_ms),
+            number(self.min_ms),
+            number(self.kernel_ms),
+            number(self.gflops),
+            number(self.gbps),
+            slower.unwrap_or_else(|| "-".into()),
+            share.unwrap_or_else(|| "-".into()),
+        ])
+    }
+}
+
+/// The head of the table.
+pub(crate) fn head() -> String {
+    let rows = [
+        ["device", "kernel", "first", "end to end", "call", "call", "kernel", "", "", "slower", "error,"],
+        ["", "", "ms", "ms", "median ms", "min ms", "ms", "GFLOP/s", "GB/s", "by", "of bound"],
+    ];
+    rows.map(|row| columns(row.map(String::from))).join("\n")
+}
+
+fn columns(cells: [String; 11]) -> String {
+    let [device, kernel, first, end, call, min, inner, gflops, gbps, slower, share] = cells;
+    let line = format!(
+        "    {device:<11}{kernel:<12}{first:>8}{end:>12}{call:>11}{min:>9}{inner:>9}{gflops:>9}{gbps:>8}{slower:>8}{share:>10}"
+    );
+    line.trim_end().to_string()
+}
+
+/// Three significant digits.
+pub(crate) fn figure(value: f64) -> String {
+    let digits = match value.abs() {
+        v if v >= 99.95 => 0,
+        v if v >= 9.995 => 1,
+        v if v >= 0.9995 => 2,
+        _ => 3,
+    };
+    format!("{value:.digits$}")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn figures_have_three_digits() {
+        let shown = [1234.5, 99.96, 12.345, 9.996, 1.2345, 0.99951, 0.0123].map(figure);
+        assert_eq!(shown, ["1234", "100", "12.3", "10.0", "1.23", "1.00", "0.012"]);
+    }
+
+    #[test]
+    fn a_workload_costs_what_its_definition_says() {
+        let op = ConvTranspose::builder().in_channels(4).out_channels(6).groups(2).kernel([3, 3]).stride([2, 2]);
+        let op = op.build().unwrap();
+        let input = Tensor::f32([2, 4, 5, 5], vec![0.0; 200]).unwrap();
+        let cost = Cost::new(&op, &input).unwrap();
+        assert_eq!(cost.multiply_adds, 200 * 3 * 9);
+        assert_eq!(cost.bytes, 4 * (200 + 2 * 6 * 11 * 11 + 4 * 3 * 9 + 6));
+    }
+}

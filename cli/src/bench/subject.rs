@@ -1,0 +1,220 @@
+//! The backends that are timed, and how each of them is.
+
+use super::check::Check;
+use super::timing::{Budget, Samples, timed};
+use super::workloads::Case;
+use anyhow::{Result, bail};
+use std::time::Duration;
+use upconv::gpu::{AdapterRequest, Bound, Context, Layer};
+use upconv::reference::Comparison;
+use upconv::wgpu::{self, ComputePassDescriptor, ComputePassTimestampWrites};
+use upconv::{DType, Storage, Tensor, cpu};
+
+/// A backend.
+pub(crate) enum Subject {
+    Gpu { request: AdapterRequest, adapter: String },
+    Cpu,
+    Reference,
+}
+
+/// What was measured of a case on a backend.
+pub(crate) struct Measured {
+    pub(crate) kernel: String,
+    /// The check against the reference; the reference itself has none.
+    pub(crate) comparison: Option<Comparison>,
+    /// The times, if the output was right.
+    pub(crate) times: Option<Times>,
+}
+
+/// The times of a case on a backend.
+pub(crate) struct Times {
+    pub(crate) first_call: Duration,
+    pub(crate) call: Samples,
+    pub(crate) end_to_end: Samples,
+    /// By timestamps on the device, where it has them.
+    pub(crate) kernel: Option<Samples>,
+}
+
+impl Subject {
+    /// The GPU that answers a request.
+    pub(crate) fn gpu(request: AdapterRequest) -> Result<Self> {
+        let adapter = Context::request(&request)?.adapter_name();
+        Ok(Subject::Gpu { request, adapter })
+    }
+
+    /// The backend in a word.
+    pub(crate) fn device(&self) -> &'static str {
+        match self {
+            Subject::Gpu { .. } => "gpu",
+            Subject::Cpu => "cpu",
+            Subject::Reference => "reference",
+        }
+    }
+
+    /// What the backend runs on.
+    pub(crate) fn adapter(&self) -> String {
+        let threads = std::thread::available_parallelism().map_or(1, usize::from);
+        match self {
+            Subject::Gpu { adapter, .. } => adapter.clone(),
+            Subject::Cpu => format!("{}, {threads} thread{}", processor(), if threads == 1 { "" } else { "s" }),
+            Subject::Reference => format!("{}, 1 thread", processor()),
+        }
+    }
+
+    /// Checks a case, then times it. `None` where the backend is not meant to run it.
+    pub(crate) fn measure(&self, case: &Case, check: &Check, budget: Budget) -> Result<Option<Measured>> {
+        match self {
+            Subject::Gpu { request, .. } => gpu(&Context::request(request)?, case, check, budget),
+            Subject::Cpu if case.input.dtype() == DType::F16 => Ok(None),
+            Subject::Cpu => on_cpu(case, check, budget).map(Some),
+            Subject::Reference => {
+                let whole = check.reference.div_f64(check.share());
+                let (call, end_to_end) = (whole.into(), whole.into());
+                let times = Some(Times { first_call: whole, call, end_to_end, kernel: None });
+                Ok(Some(Measured { kernel: "scatter f64".into(), comparison: None, times }))
+            }
+        }
+    }
+}
+
+fn gpu(context: &Context, case: &Case, check: &Check, budget: Budget) -> Result<Option<Measured>> {
+    let storage = match case.input.dtype() {
+        DType::F16 if !context.profile().f16 => return Ok(None),
+        DType::F16 => Storage::F16,
+        _ => Storage::F32,
+    };
+    let ((layer, first), first_call) = timed(|| {
+        let layer = Layer::new(context, &case.op, &case.weight, Some(&case.bias))?;
+        let output = layer.run(&case.input)?;
+        Ok((layer, output))
+    })?;
+    let prepared = layer.prepare(case.input.shape(), storage)?;
+    // An element that is not written would stay NaN.
+    let poison = Tensor::f32(first.shape(), vec![f32::NAN; prepared.geometry().output_len()])?;
+    let (x, y) = (context.upload(&case.input, storage)?, context.upload(&poison, storage)?);
+    let bound = prepared.bind(x.slice(..), y.slice(..))?;
+    let clock = Clock::new(context);
+    call(context, &bound, None)?;
+    let output = context.download(&y, first.shape(), storage)?;
+    let kernel = prepared.plan().kernel.to_string();
+    let comparison = worse(check.compare(&first)?, check.compare(&output)?);
+    if !comparison.passed() {
+        return Ok(Some(Measured { kernel, comparison: Some(comparison), times: None }));
+    }
+    let times = Times {
+        first_call,
+        call: budget.sample(|| Ok(timed(|| call(context, &bound, None))?.1))?,
+        end_to_end: budget.sample(|| Ok(timed(|| Ok(layer.run(&case.input)?))?.1))?,
+        kernel: match &clock {
+            Some(clock) => Some(budget.sample(|| clock.time(context, &bound))?),
+            None => None,
+        },
+    };
+    Ok(Some(Measured { kernel, comparison: Some(comparison), times: Some(times) }))
+}
+
+fn on_cpu(case: &Case, check: &Check, budget: Budget) -> Result<Measured> {
+    let ((layer, first), first_call) = timed(|| {
+        let layer = cpu::Layer::new(&case.op, &case.weight, Some(&case.bias))?;
+        let output = layer.run(&case.input)?;
+        Ok((layer, output))
+    })?;
+    let comparison = check.compare(&first)?;
+    let mut times = None;
+    if comparison.passed() {
+        let call = budget.sample(|| Ok(timed(|| Ok(layer.run(&case.input)?))?.1))?;
+        times = Some(Times { first_call, end_to_end: call.clone(), call, kernel: None });
+    }
+    Ok(Measured { kernel: "cpu".into(), comparison: Some(comparison), times })
+}
+
+fn worse(a: Comparison, b: Comparison) -> Comparison {
+    if a.worst_share > b.worst_share { a } else { b }
+}
+
+/// Records the layer, submits it and waits until it is done.
+fn call(context: &Context, bound: &Bound, clock: Option<&Clock>) -> Result<()> {
+    let mut encoder = context.device().create_command_encoder(&Default::default());
+    let timestamp_writes = clock.map(Clock::writes);
+    let descriptor = ComputePassDescriptor { label: Some("upconv bench"), timestamp_writes };
+    bound.encode(&mut encoder.begin_compute_pass(&descriptor));
+    if let Some(clock) = clock {
+        clock.resolve(&mut encoder);
+    }
+    context.queue().submit([encoder.finish()]);
+    context.device().poll(wgpu::PollType::wait_indefinitely())?;
+    Ok(())
+}
+
+/// Two timestamps, at the beginning and at the end of a pass.
+struct Clock {
+    queries: wgpu::QuerySet,
+    resolved: wgpu::Buffer,
+    readable: wgpu::Buffer,
+    /// Nanoseconds for each tick.
+    period: f64,
+}
+
+impl Clock {
+    const BYTES: u64 = 16;
+
+    /// `None` on a device without timestamps.
+    fn new(context: &Context) -> Option<Self> {
+        let device = context.device();
+        if !device.features().contains(wgpu::Features::TIMESTAMP_QUERY) {
+            return None;
+        }
+        let buffer = |label, usage| {
+            let descriptor =
+                wgpu::BufferDescriptor { label: Some(label), size: Self::BYTES, usage, mapped_at_creation: false };
+            device.create_buffer(&descriptor)
+        };
+        let (label, ty) = (Some("upconv timestamps"), wgpu::QueryType::Timestamp);
+        Some(Self {
+            queries: device.create_query_set(&wgpu::QuerySetDescriptor { label, ty, count: 2 }),
+            resolved: buffer("upconv ticks", wgpu::BufferUsages::QUERY_RESOLVE | wgpu::BufferUsages::COPY_SRC),
+            readable: buffer("upconv ticks to read", wgpu::BufferUsages::MAP_READ | wgpu::BufferUsages::COPY_DST),
+            period: context.queue().get_timestamp_period().into(),
+        })
+    }
+
+    fn writes(&self) -> ComputePassTimestampWrites<'_> {
+        ComputePassTimestampWrites {
+            query_set: &self.queries,
+            beginning_of_pass_write_index: Some(0),
+            end_of_pass_write_index: Some(1),
+        }
+    }
+
+    fn resolve(&self, encoder: &mut wgpu::CommandEncoder) {
+        encoder.resolve_query_set(&self.queries, 0..2, &self.resolved, 0);
+        encoder.copy_buffer_to_buffer(&self.resolved, 0, &self.readable, 0, Self::BYTES);
+    }
+
+    /// The time the device needed for the pass.
+    fn time(&self, context: &Context, bound: &Bound) -> Result<Duration> {
+        call(context, bound, Some(self))?;
+        // The wait below is for the mapping; whether it failed shows where the range is asked for.
+        self.readable.slice(..).map_async(wgpu::MapMode::Read, |_| {});
+        context.device().poll(wgpu::PollType::wait_indefinitely())?;
+        let ticks: Vec<u64> = {
+            let bytes = self.readable.slice(..).get_mapped_range()?;
+            bytes
+                .chunks_exact(8)
+                .map(|tick| tick.iter().rev().fold(0, |sum, &byte| sum << 8 | u64::from(byte)))
+                .collect()
+        };
+        self.readable.unmap();
+        match ticks[..] {
+            [begin, end] if begin <= end => Ok(Duration::from_secs_f64((end - begin) as f64 * self.period / 1e9)),
+            _ => bail!("the device's timestamps run backwards: {ticks:?}"),
+        }
+    }
+}
+
+/// The processor's name where the system tells it.
+fn processor() -> String {
+    let cpuinfo = std::fs::read_to_string("/proc/cpuinfo").unwrap_or_default();
+    let name = cpuinfo.lines().find_map(|line| line.strip_prefix("model name")?.split_once(": "));
+    name.map_or_else(|| format!("{} CPU", std::env::consts::ARCH), |(_, name)| name.to_string())
+}

@@ -1,0 +1,210 @@
+//! The weights as the register tile reads them, and which outputs are computed together.
+//!
+//! A *block* is one matrix product: its rows are the output channels of a tile, once for each phase that the block
+//! computes; its depth is the input channels times the taps of these phases. Where a group has enough output channels,
+//! each phase is a block of its own. Where it has few, phases share a block, so that an input once loaded is used
+//! often enough; a tap that one of its phases lacks has the weight 0 there.
+
+use super::finish::Row;
+use super::product::{most_rows, tiles};
+use super::simd::{Instructions, Level};
+use crate::op::ConvTranspose;
+use crate::phase::{AxisPhases, Phase};
+use std::ops::Range;
+
+/// Below this many rows, phases share a block.
+const ENOUGH_ROWS: usize = 6;
+
+/// Blocks whose rows of output interleave: their phases differ on the last axis only.
+#[derive(Clone, Debug)]
+pub(super) struct RowGroup {
+    /// The phases on the first two axes.
+    pub(super) outer: Vec<[Phase; 2]>,
+    pub(super) blocks: Vec<Block>,
+}
+
+/// One matrix product for each channel tile.
+#[derive(Clone, Debug)]
+pub(super) struct Block {
+    /// The phases on the last axis.
+    pub(super) inner: Vec<Phase>,
+    /// How far before `q` each tap reads, on each axis.
+    pub(super) offsets: Vec<[i64; 3]>,
+    number: usize,
+}
+
+/// The packed weights of an operation.
+#[derive(Clone, Debug)]
+pub(super) struct Packed {
+    pub(super) level: Level,
+    pub(super) instructions: Instructions,
+    pub(super) groups: Vec<RowGroup>,
+    /// The output channels of one group of the operation, cut into tiles.
+    pub(super) channel_tiles: Vec<Range<usize>>,
+    /// The least and greatest offset on each axis.
+    pub(super) reach: [(i64, i64); 3],
+    weights: Vec<f32>,
+    rows: Vec<Row>,
+    bias: Vec<f32>,
+    /// Whether a block has taps that one of its phases lacks: its inputs then meet the weight 0, which only finite
+    /// ones may.
+    pub(super) holes: bool,
+    /// Where each (group of the operation, channel tile, block) starts in `weights` and `rows`.
+    starts: Vec<(usize, usize)>,
+    blocks: usize,
+}
+
+impl Packed {
+    /// Packs a weight of the operation's weight layout; `bias` may be empty. Pads play no part in it.
+    ///
+    /// Phases share blocks where `share` and the numbers of rows want it.
+    pub(super) fn new(op: &ConvTranspose, weight: &[f32], bias: &[f32], level: Level, share: bool) -> Self {
+        let out_group = op.out_channels() / op.groups();
+        let tables = op.axes3().map(|axis| AxisPhases::new(&axis));
+        let groups = row_groups(&tables, if share { out_group } else { ENOUGH_ROWS });
+        let most = most_rows(level);
+        let share = groups.iter().any(|group| group.outer.len() > 1 || group.blocks.iter().any(|b| b.inner.len() > 1));
+        // Phases that share a block leave its rows to be cut, whatever their channels.
+        let channel_tiles: Vec<_> = if share { vec![0..out_group] } else { tiles(out_group, most).collect() };
+        let reach = tables.each_ref().map(|table| {
+            let offsets = || table.phases.iter().flat_map(|&phase| table.taps(phase)).map(|(_, offset)| offset);
+            (offsets().min().unwrap_or(0), offsets().max().unwrap_or(0))
+        });
+        let blocks = groups.iter().map(|group| group.blocks.len()).sum();
+        let mut packed = Self {
+            level,
+            instructions: level.instructions(),
+            groups: Vec::new(),
+            channel_tiles,
+            reach,
+            weights: Vec::new(),
+            rows: Vec::new(),
+            bias: bias.to_vec(),
+            holes: false,
+            starts: Vec::new(),
+            blocks,
+        };
+        for group in 0..op.groups() {
+            for tile in packed.channel_tiles.clone() {
+                let channels = group * out_group + tile.start..group * out_group + tile.end;
+                for row_group in &groups {
+                    for block in &row_group.blocks {
+                        packed.starts.push((packed.weights.len(), packed.rows.len()));
+                        packed.pack(op, &tables, weight, bias, row_group, block, channels.clone());
+                    }
+                }
+            }
+        }
+        packed.groups = groups;
+        packed
+    }
+
+    #[allow(clippy::too_many_arguments, reason = "the parts of one product")]
+    fn pack(
+        &mut self,
+        op: &ConvTranspose,
+        tables: &[AxisPhases; 3],
+        weight: &[f32],
+        bias: &[f32],
+        row_group: &RowGroup,
+        block: &Block,
+        channels: Range<usize>,
+    ) {
+        let (in_group, out_group) = (op.in_channels() / op.groups(), op.out_channels() / op.groups());
+        let strides = op.weight_layout().strides(op.in_channels(), out_group, &op.axes3().map(|axis| axis.kernel));
+        let first_input = channels.start / out_group * in_group;
+        let mut rows = Vec::new();
+        for &[z, y] in &row_group.outer {
+            for &x in &block.inner {
+                rows.extend(channels.clone().map(|co| ([z, y, x], co)));
+            }
+        }
+        self.rows.extend(rows.iter().map(|&(_, co)| {
+            let (alpha, beta) = op.activation().parameters(co);
+            Row { bias: bias.get(co).copied().unwrap_or(0.0), alpha, beta }
+        }));
+        // Where each tap of each row is within the kernel, if the row's phase has it.
+        let taps: Vec<Vec<Option<usize>>> = block
+            .offsets
+            .iter()
+            .map(|offsets| {
+                let tap = |(phases, co): &([Phase; 3], usize)| {
+                    let mut at = co % out_group * strides.output;
+                    for axis in 0..3 {
+                        let (tap, _) = tables[axis].taps(phases[axis]).find(|&(_, offset)| offset == offsets[axis])?;
+                        at += tap * strides.spatial[axis];
+                    }
+                    Some(at)
+                };
+                rows.iter().map(tap).collect()
+            })
+            .collect();
+        self.holes |= taps.iter().flatten().any(Option::is_none);
+        for tile in tiles(rows.len(), most_rows(self.level)) {
+            for ci in first_input..first_input + in_group {
+                for tap in &taps {
+                    let at = |tap: &Option<usize>| tap.map_or(0.0, |at| weight[ci * strides.input + at]);
+                    self.weights.extend(tap[tile.clone()].iter().map(at));
+                }
+            }
+        }
+    }
+
+    /// The bias of an output channel.
+    pub(super) fn bias(&self, channel: usize) -> f32 {
+        self.bias.get(channel).copied().unwrap_or(0.0)
+    }
+
+    /// The weights and rows of a block, for one channel tile of one group of the operation.
+    pub(super) fn block(&self, group: usize, tile: usize, block: &Block) -> (&[f32], &[Row]) {
+        let index = (group * self.channel_tiles.len() + tile) * self.blocks + block.number;
+        let (weights, rows) = self.starts[index];
+        let (weights_end, rows_end) =
+            self.starts.get(index + 1).copied().unwrap_or((self.weights.len(), self.rows.len()));
+        (&self.weights[weights..weights_end], &self.rows[rows..rows_end])
+    }
+}
+
+/// Which phases share a block: on the last axis first, then on those before it, while there are too few rows.
+fn row_groups(tables: &[AxisPhases; 3], channels: usize) -> Vec<RowGroup> {
+    let mut rows = channels;
+    let mut share = [false; 3];
+    for axis in [2, 1, 0] {
+        if rows < ENOUGH_ROWS && tables[axis].phases.len() > 1 {
+            share[axis] = true;
+            rows *= tables[axis].phases.len();
+        }
+    }
+    let sets = |axis: usize| -> Vec<Vec<Phase>> {
+        let phases = &tables[axis].phases;
+        if share[axis] { vec![phases.clone()] } else { phases.iter().map(|&phase| vec![phase]).collect() }
+    };
+    let mut groups = Vec::new();
+    let mut number = 0;
+    for zs in sets(0) {
+        for ys in sets(1) {
+            let outer = zs.iter().flat_map(|&z| ys.iter().map(move |&y| [z, y])).collect();
+            let mut blocks = Vec::new();
+            for inner in sets(2) {
+                let [oz, oy, ox] = [(0, &zs), (1, &ys), (2, &inner)].map(|(axis, set)| offsets(&tables[axis], set));
+                let offsets = oz
+                    .iter()
+                    .flat_map(|&z| oy.iter().map(move |&y| (z, y)))
+                    .flat_map(|(z, y)| ox.iter().map(move |&x| [z, y, x]))
+                    .collect();
+                blocks.push(Block { inner, offsets, number });
+                number += 1;
+            }
+            groups.push(RowGroup { outer, blocks });
+        }
+    }
+    groups
+}
+
+/// The offsets of all taps of these phases, each once, in order.
+fn offsets(table: &AxisPhases, phases: &[Phase]) -> Vec<i64> {
+    let mut offsets: Vec<i64> = phases.iter().flat_map(|&phase| table.taps(phase)).map(|(_, offset)| offset).collect();
+    offsets.sort_unstable();
+    offsets.dedup();
+    offsets
+}

@@ -1,0 +1,93 @@
+//! The one door to vector instructions: `pulp` keeps every operation behind it safe.
+
+use pulp::{Scalar, Simd, WithSimd};
+
+/// The vector instructions that a [`Layer`](super::Layer) is computed with.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[non_exhaustive]
+pub enum Level {
+    /// One element at a time; on every machine.
+    Scalar,
+    /// Eight elements: AVX2 with FMA, on x86-64.
+    Avx2,
+    /// Sixteen elements: AVX-512 (F, BW, CD, DQ, VL), on x86-64.
+    Avx512,
+    /// Four elements: NEON, on 64-bit ARM.
+    Neon,
+}
+
+impl Level {
+    /// All levels, the best of this machine last among those it has.
+    pub const ALL: [Level; 4] = [Level::Scalar, Level::Neon, Level::Avx2, Level::Avx512];
+
+    /// The best level of this machine.
+    pub fn best() -> Self {
+        Self::ALL.into_iter().rfind(|level| level.is_available()).unwrap_or(Level::Scalar)
+    }
+
+    /// Whether this machine has the instructions.
+    pub fn is_available(self) -> bool {
+        match self {
+            Level::Scalar => true,
+            #[cfg(target_arch = "x86_64")]
+            Level::Avx2 => pulp::x86::V3::try_new().is_some(),
+            #[cfg(target_arch = "x86_64")]
+            Level::Avx512 => pulp::x86::V4::try_new().is_some(),
+            #[cfg(target_arch = "aarch64")]
+            Level::Neon => pulp::aarch64::Neon::try_new().is_some(),
+            #[allow(unreachable_patterns, reason = "which levels remain depends on the target")]
+            _ => false,
+        }
+    }
+
+    /// The f32 elements of one vector.
+    pub(super) fn lanes(self) -> usize {
+        match self {
+            Level::Scalar => 1,
+            Level::Neon => 4,
+            Level::Avx2 => 8,
+            Level::Avx512 => 16,
+        }
+    }
+
+    /// The right to use these instructions; [`Scalar`]'s where the machine lacks them. Asking the processor takes
+    /// microseconds in a virtual machine, so that a layer asks once.
+    pub(super) fn instructions(self) -> Instructions {
+        match self {
+            #[cfg(target_arch = "x86_64")]
+            Level::Avx2 => pulp::x86::V3::try_new().map_or(Instructions::Scalar, Instructions::Avx2),
+            #[cfg(target_arch = "x86_64")]
+            Level::Avx512 => pulp::x86::V4::try_new().map_or(Instructions::Scalar, Instructions::Avx512),
+            #[cfg(target_arch = "aarch64")]
+            Level::Neon => pulp::aarch64::Neon::try_new().map_or(Instructions::Scalar, Instructions::Neon),
+            _ => Instructions::Scalar,
+        }
+    }
+}
+
+/// A [`Level`] that is known to be there.
+#[derive(Clone, Copy, Debug)]
+pub(super) enum Instructions {
+    Scalar,
+    #[cfg(target_arch = "x86_64")]
+    Avx2(pulp::x86::V3),
+    #[cfg(target_arch = "x86_64")]
+    Avx512(pulp::x86::V4),
+    #[cfg(target_arch = "aarch64")]
+    Neon(pulp::aarch64::Neon),
+}
+
+impl Instructions {
+    /// Does the work with these instructions.
+    pub(super) fn run<W: WithSimd>(self, work: W) -> W::Output {
+        match self {
+            Instructions::Scalar => Simd::vectorize(Scalar, work),
+            #[cfg(target_arch = "x86_64")]
+            Instructions::Avx2(simd) => Simd::vectorize(simd, work),
+            #[cfg(target_arch = "x86_64")]
+            Instructions::Avx512(simd) => Simd::vectorize(simd, work),
+            #[cfg(target_arch = "aarch64")]
+            Instructions::Neon(simd) => Simd::vectorize(simd, work),
+        }
+    }
+}
