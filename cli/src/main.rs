@@ -21,7 +21,11 @@ use std::process::ExitCode;
 
 /// Transposed convolution on the GPU: upscale pictures, run the operation on .npy files, verify every adapter.
 #[derive(Parser)]
-#[command(version, propagate_version = true, after_help = "Exit status: 0 done, 1 refused or failed, 2 wrong usage.")]
+#[command(
+    version,
+    propagate_version = true,
+    after_help = "Exit status: 0 done, 1 refused or failed, 2 wrong usage, 130 interrupted."
+)]
 struct Cli {
     #[command(subcommand)]
     command: Command,
@@ -46,6 +50,12 @@ enum Command {
 }
 
 fn main() -> ExitCode {
+    let interrupted = || {
+        atomic::remove_unfinished();
+        std::process::exit(130)
+    };
+    // Without the handler an interruption leaves temporary files behind, and nothing worse.
+    let _ = ctrlc::set_handler(interrupted);
     let result = match Cli::try_parse().unwrap_or_else(|error| refuse_usage(&error)).command {
         Command::Upscale(args) => upscale::run(&args),
         Command::ConvertNcnn(args) => convert_ncnn::run(&args),

@@ -29,7 +29,7 @@ fn bin() -> Vec<u8> {
             }
         }
     }
-    [0.0, -0.5, 0.25].map(|bias: f32| bytes.extend(bias.to_le_bytes()));
+    bytes.extend([0.0_f32, -0.5, 0.25].iter().flat_map(|bias| bias.to_le_bytes()));
     bytes.extend(0x0130_6B47_u32.to_le_bytes());
     for co in 0..3 {
         for ci in 0..3 {

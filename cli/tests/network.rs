@@ -297,3 +297,29 @@ fn folders_that_cannot_be_used_are_refused() {
     folder.save("in/04.png", RgbImage::new(1, 1));
     folder.refuse("upscale in out --scale 2 --format png", 1, &["in/04.jpg and in/04.png would both become 04.png"]);
 }
+
+/// The temporary file goes when the program is told to stop.
+#[cfg(unix)]
+#[test]
+fn an_interrupted_run_leaves_nothing() {
+    use std::process::Command;
+    let folder = Folder::with_astronaut();
+    let mut child = Command::new(env!("CARGO_BIN_EXE_upconv"))
+        .args(["upscale", "in.png", "out.png", "--model", "waifu2x-photo", "--device", "reference"])
+        .current_dir(folder.path("."))
+        .stderr(std::process::Stdio::null())
+        .spawn()
+        .unwrap();
+    let is_there = || folder.contents().keys().any(|name| name.ends_with(".part"));
+    for _ in 0..600 {
+        if is_there() {
+            break;
+        }
+        std::thread::sleep(std::time::Duration::from_millis(50));
+    }
+    assert!(is_there());
+    let killed = Command::new("kill").args(["-INT", &child.id().to_string()]).status().unwrap();
+    assert!(killed.success());
+    assert_eq!(child.wait().unwrap().code(), Some(130));
+    assert_eq!(folder.contents().into_keys().collect::<Vec<_>>(), ["in.png"]);
+}

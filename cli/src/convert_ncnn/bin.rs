@@ -92,7 +92,7 @@ mod tests {
     fn weights_are_read_in_their_order() {
         let mut bytes = Vec::new();
         bytes.extend(HALF.to_le_bytes());
-        [1.0, -2.0, 0.5].map(|x| bytes.extend(f16::from_f32(x).to_le_bytes()));
+        bytes.extend([1.0, -2.0, 0.5].map(f16::from_f32).iter().flat_map(|x| x.to_le_bytes()));
         bytes.extend([0, 0]);
         bytes.extend(7.0_f32.to_le_bytes());
         bytes.extend([0; 4]);
