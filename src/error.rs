@@ -90,6 +90,14 @@ pub enum Error {
     #[error("{what} buffer: {problem}")]
     Buffer { what: &'static str, problem: String },
 
+    /// A safetensors file is unsound.
+    #[error("safetensors: {problem}")]
+    Safetensors { problem: String },
+
+    /// A network's description is wrong, or its layers do not fit together.
+    #[error("network: {problem}")]
+    Network { problem: String },
+
     /// A texture given for a binding cannot be used.
     #[error("texture: {problem}")]
     Texture { problem: String },

@@ -4,6 +4,7 @@
 mod apply;
 mod atomic;
 mod bench;
+mod convert_ncnn;
 mod device;
 mod explain;
 mod info;
@@ -20,7 +21,11 @@ use std::process::ExitCode;
 
 /// Transposed convolution on the GPU: upscale pictures, run the operation on .npy files, verify every adapter.
 #[derive(Parser)]
-#[command(version, propagate_version = true, after_help = "Exit status: 0 done, 1 refused or failed, 2 wrong usage.")]
+#[command(
+    version,
+    propagate_version = true,
+    after_help = "Exit status: 0 done, 1 refused or failed, 2 wrong usage, 130 interrupted."
+)]
 struct Cli {
     #[command(subcommand)]
     command: Command,
@@ -28,8 +33,10 @@ struct Cli {
 
 #[derive(Subcommand)]
 enum Command {
-    /// Upscale a picture by a whole factor.
+    /// Upscale a picture, or every picture in a folder, by a whole factor.
     Upscale(upscale::Args),
+    /// Make a network for `upscale --model` from the two files of one for ncnn.
+    ConvertNcnn(convert_ncnn::Args),
     /// Run the operation on .npy files.
     Apply(apply::Args),
     /// Check every kernel against the reference, on every adapter here and on the CPU.
@@ -43,8 +50,15 @@ enum Command {
 }
 
 fn main() -> ExitCode {
+    let interrupted = || {
+        atomic::remove_unfinished();
+        std::process::exit(130)
+    };
+    // Without the handler an interruption leaves temporary files behind, and nothing worse.
+    let _ = ctrlc::set_handler(interrupted);
     let result = match Cli::try_parse().unwrap_or_else(|error| refuse_usage(&error)).command {
         Command::Upscale(args) => upscale::run(&args),
+        Command::ConvertNcnn(args) => convert_ncnn::run(&args),
         Command::Apply(args) => apply::run(&args),
         Command::Verify(args) => verify::run(&args),
         Command::Explain(args) => explain::run(&args),

@@ -7,7 +7,7 @@
 
 mod common;
 
-use common::{Folder, difference};
+use common::{Folder, difference, samples};
 use libtest_mimic::{Arguments, Failed, Trial};
 
 fn main() {
@@ -15,6 +15,8 @@ fn main() {
     let tests: &[(&str, fn())] = &[
         ("the_gpu_and_the_cpu_make_the_same_picture", the_gpu_and_the_cpu_make_the_same_picture),
         ("the_gpu_makes_the_same_picture_in_pieces", the_gpu_makes_the_same_picture_in_pieces),
+        ("a_network_makes_what_is_expected", a_network_makes_what_is_expected),
+        ("a_network_makes_the_same_picture_in_tiles", a_network_makes_the_same_picture_in_tiles),
     ];
     let mut arguments = Arguments::from_args();
     // A software device is busy with one test.
@@ -44,5 +46,29 @@ fn the_gpu_makes_the_same_picture_in_pieces() {
             "upscale in.png pieces.png --scale {scale} --method lanczos3 --device gpu --memory 2MiB"
         ));
         assert!(folder.open("whole.png") == folder.open("pieces.png"), "{scale}");
+    }
+}
+
+/// Against a picture made from an f64 evaluation elsewhere.
+fn a_network_makes_what_is_expected() {
+    let folder = Folder::new();
+    let data = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("../tests/data/network");
+    std::fs::copy(data.join("chelsea_67x45.png"), folder.path("in.png")).unwrap();
+    folder.succeed("upscale in.png out.png --model waifu2x-photo --device gpu");
+    let (made, expected) = (folder.open("out.png"), image::open(data.join("chelsea_67x45_photo_2x.png")).unwrap());
+    assert!(difference(&made, &expected, 0) <= 1);
+    // A value near the middle between two bytes may be rounded to either.
+    let differ = samples(&made).iter().zip(samples(&expected)).filter(|&(&a, b)| a != b).count();
+    assert!(differ <= 10, "{differ}");
+}
+
+fn a_network_makes_the_same_picture_in_tiles() {
+    let folder = Folder::new();
+    let astronaut = image::open(common::astronaut()).unwrap();
+    folder.save("in.png", astronaut.crop_imm(200, 100, 27, 21));
+    folder.succeed("upscale in.png whole.png --model waifu2x-photo --device gpu");
+    for tile in [8, 16] {
+        folder.succeed(&format!("upscale in.png tiles.png --model waifu2x-photo --device gpu --tile {tile}"));
+        assert!(folder.open("whole.png") == folder.open("tiles.png"), "{tile}");
     }
 }

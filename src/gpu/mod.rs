@@ -17,6 +17,7 @@
 //! ```
 
 mod adapter;
+mod chain;
 mod context;
 mod direct;
 mod gather;
@@ -27,6 +28,7 @@ mod texture;
 mod transfer;
 
 pub use adapter::{AdapterRequest, adapters};
+pub use chain::{BoundChain, Chain, Pending, PreparedChain};
 pub use context::Context;
 pub use layer::{Bound, Layer, Prepared};
 pub use texture::{BoundTexture, Encoding, TextureReader, TextureWriter};

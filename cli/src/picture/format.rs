@@ -28,6 +28,15 @@ impl Format {
         }
     }
 
+    /// The extension that a file of it is given.
+    pub(crate) fn extension(self) -> &'static str {
+        match self {
+            Self::Png => "png",
+            Self::Jpeg => "jpg",
+            Self::WebP => "webp",
+        }
+    }
+
     /// The most pixels in a width or a height.
     pub(crate) fn max_side(self) -> u32 {
         match self {

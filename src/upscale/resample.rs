@@ -1,4 +1,4 @@
-//! Upscaling pictures by whole factors, as transposed convolutions; and the initialiser of a learnable upsampler.
+//! Resampling filters as transposed convolutions; and the initialiser of a learnable upsampler.
 //!
 //! # The mathematics
 //! A resampling filter `f` makes the output pixel at position `p`, measured in input pixels, from the inputs around
@@ -38,7 +38,7 @@
 
 use crate::error::{Error, Result};
 use crate::op::ConvTranspose;
-use crate::tensor::{DType, Tensor};
+use crate::tensor::Tensor;
 use std::fmt;
 
 /// The largest factor of an [`Upsampler`].
@@ -173,30 +173,7 @@ impl Upsampler {
     /// # Errors
     /// [`Error::Shape`] for another number of axes or channels or for a picture without pixels.
     pub fn pad(&self, picture: &Tensor) -> Result<Tensor> {
-        let channels = self.op.in_channels();
-        let [batch, c, h, w] = match *picture.shape() {
-            [n, c, h, w] if c == channels && h > 0 && w > 0 => [n, c, h, w],
-            ref given => {
-                let expected = format!("[batch, {channels}, h, w] with h and w at least 1");
-                return Err(Error::Shape { what: "picture", given: given.to_vec(), expected });
-            }
-        };
-        let picture = picture.cast(DType::F32);
-        let data = picture.as_f32().unwrap_or_default();
-        let padded = |extent: usize| (0..extent + 2 * self.border).map(move |i| self.inside(i, extent));
-        let mut out = Vec::with_capacity(batch * c * (h + 2 * self.border) * (w + 2 * self.border));
-        for plane in data.chunks_exact(h * w) {
-            for y in padded(h) {
-                let row = &plane[y * w..][..w];
-                out.extend(padded(w).map(|x| row[x]));
-            }
-        }
-        Tensor::f32([batch, c, h + 2 * self.border, w + 2 * self.border], out)
-    }
-
-    /// The pixel that stands at a padded coordinate.
-    fn inside(&self, padded: usize, extent: usize) -> usize {
-        padded.saturating_sub(self.border).min(extent - 1)
+        super::replicate(picture, self.op.in_channels(), self.border)
     }
 }
 

@@ -1,0 +1,279 @@
+//! A network over a picture: cut into tiles of one shape, computed, and put together band by band.
+
+use super::model::{Precision, Trained};
+use super::planes::Sample;
+use anyhow::{Result, ensure};
+use rayon::prelude::*;
+use std::ops::Range;
+use upconv::Tensor;
+use upconv::upscale::Network;
+use upconv::upscale::network::CHANNELS;
+
+/// Tiles begin at multiples of this, and their sides are multiples of it: whatever blocks a kernel works in, a pixel has
+/// the same place in its block in each tile and in the whole picture.
+pub(super) const STEP: usize = 8;
+
+/// What a tile takes at most where no size is asked for.
+const LARGEST_TILE: u64 = 256 << 20;
+
+/// What the largest tensor between two layers takes at most: every device binds as much.
+const LARGEST_TENSOR: u64 = 128 << 20;
+
+/// How many times the input and the output of a tile are in memory: in two groups on their way to the device and back,
+/// there and here.
+const COPIES: u64 = 8;
+
+/// The most that the inputs and outputs of a group of tiles take.
+const GROUP: usize = 32 << 20;
+
+/// The tiles of a picture. All have the same shape; the last ones reach beyond the picture, whose outermost pixels are
+/// replicated there, and what they make of those is cut off.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Tiles {
+    pub(super) width: usize,
+    pub(super) height: usize,
+    pub(super) rows: usize,
+    pub(super) columns: usize,
+}
+
+impl Tiles {
+    /// Tiles of at most `asked` pixels a side, or the largest that `memory` bytes allow.
+    pub(super) fn new(
+        network: &Network,
+        width: usize,
+        height: usize,
+        asked: Option<usize>,
+        memory: u64,
+        precision: Precision,
+    ) -> Result<Self> {
+        let side = match asked {
+            Some(side) => side / STEP * STEP,
+            None => {
+                let fits = |side: usize| -> Result<bool> {
+                    let (tensor, all) = bytes(network, side, side, precision)?;
+                    Ok(tensor <= LARGEST_TENSOR && all <= memory.min(LARGEST_TILE))
+                };
+                let mut side = width.max(height).next_multiple_of(STEP).min(1 << 14);
+                while side > STEP && !fits(side)? {
+                    side -= STEP;
+                }
+                side
+            }
+        };
+        let even = |extent: usize| extent.div_ceil(extent.div_ceil(side)).next_multiple_of(STEP);
+        Ok(Self { width, height, rows: even(height), columns: even(width) })
+    }
+
+    /// What it takes to compute them.
+    pub(super) fn bytes(&self, network: &Network, precision: Precision) -> Result<u64> {
+        bytes(network, self.rows, self.columns, precision).map(|(_, all)| all)
+    }
+
+    /// The rows of the bands, those beyond the picture left out.
+    fn bands(self) -> impl Iterator<Item = Range<usize>> {
+        (0..self.height).step_by(self.rows).map(move |first| first..(first + self.rows).min(self.height))
+    }
+
+    /// The first columns of the tiles.
+    fn lefts(self) -> Vec<usize> {
+        (0..self.width).step_by(self.columns).collect()
+    }
+}
+
+/// What the largest tensor of a tile takes, and all that are in memory at a time.
+fn bytes(network: &Network, rows: usize, columns: usize, precision: Precision) -> Result<(u64, u64)> {
+    let size = match precision {
+        Precision::F32 => 4,
+        Precision::F16 => 2,
+    };
+    let shapes = network.shapes(rows, columns)?;
+    let elements: Vec<u64> = shapes.iter().map(|shape| shape.iter().product::<usize>() as u64).collect();
+    let [input, between @ .., output] = &elements[..] else { return Ok((0, 0)) };
+    let turn = |first: usize| between.iter().skip(first).step_by(2).max().copied().unwrap_or_default();
+    let largest = elements.iter().max().copied().unwrap_or_default();
+    Ok((largest * size, (turn(0) + turn(1)) * size + (input + output) * 4 * COPIES))
+}
+
+/// A picture as a network sees it: red, green and blue from 0 to 1.
+pub(super) struct Colours<'a, T> {
+    pub(super) samples: &'a [T],
+    /// Samples of a pixel: 1 or 2 of a grey one, whose value serves for all three; 3 or 4 of a coloured one.
+    pub(super) channels: usize,
+}
+
+impl<T: Sample> Colours<'_, T> {
+    fn is_grey(&self) -> bool {
+        self.channels < CHANNELS
+    }
+
+    /// The channels that a pass makes of it.
+    fn made(&self) -> usize {
+        if self.is_grey() { 1 } else { CHANNELS }
+    }
+
+    /// The planes of a tile with a border.
+    fn tile(&self, tiles: &Tiles, top: usize, left: usize, border: usize) -> Result<Tensor> {
+        let (height, width) = (tiles.rows + 2 * border, tiles.columns + 2 * border);
+        let inside =
+            |first: usize, offset: usize, extent: usize| (first + offset).saturating_sub(border).min(extent - 1);
+        let mut planes = vec![0.0; CHANNELS * height * width];
+        planes.par_chunks_exact_mut(width).enumerate().for_each(|(index, out)| {
+            let channel = if self.is_grey() { 0 } else { index / height };
+            let row = tiles.width * self.channels;
+            let row = &self.samples[inside(top, index % height, tiles.height) * row..][..row];
+            for (x, out) in out.iter_mut().enumerate() {
+                let value: f32 = row[inside(left, x, tiles.width) * self.channels + channel].into();
+                *out = value / T::FULL;
+            }
+        });
+        Ok(Tensor::f32([1, CHANNELS, height, width], planes)?)
+    }
+}
+
+/// Runs a network over a picture and gives its bands, in their order, to `emit`: interleaved samples, one of a grey
+/// pixel, three of a coloured one. `advance` hears how many pixels of the picture are done.
+pub(super) fn run<T: Sample, U: Sample>(
+    network: &Network,
+    trained: &Trained,
+    precision: Precision,
+    tiles: Tiles,
+    picture: &Colours<'_, T>,
+    advance: &(dyn Fn(u64) + Sync),
+    mut emit: impl FnMut(Vec<U>) -> Result<()>,
+) -> Result<()> {
+    let shapes = network.shapes(tiles.rows, tiles.columns)?;
+    let [Some(&[n, c, h, w]), Some(&[_, _, out_height, out_width])] =
+        [shapes.first(), shapes.last()].map(|shape| shape.and_then(|shape| shape.first_chunk::<4>()))
+    else {
+        return Ok(());
+    };
+    let mut prepared = trained.prepare([n, c, h, w], precision)?;
+    let most = GROUP / (4 * CHANNELS * (h * w + out_height * out_width));
+    let group = prepared.group(network.multiply_adds(tiles.rows, tiles.columns)?, most);
+
+    // What was given and has not come back, in order.
+    let places: Vec<(Range<usize>, usize)> =
+        tiles.bands().flat_map(|rows| tiles.lefts().into_iter().map(move |left| (rows.clone(), left))).collect();
+    let assembly = Assembly { network, tiles, out_height, out_width, channels: picture.made() };
+    let mut band = Vec::new();
+    let mut done = places.iter();
+    let mut accept = |outputs: Vec<Vec<f32>>| -> Result<()> {
+        for output in outputs {
+            let Some((rows, left)) = done.next() else { return Ok(()) };
+            if *left == 0 {
+                band = vec![U::default(); assembly.band_samples(rows)];
+            }
+            assembly.place(&output, rows, *left, &mut band)?;
+            let columns = tiles.columns.min(tiles.width - left);
+            advance((rows.len() * columns) as u64);
+            if left + tiles.columns >= tiles.width {
+                emit(std::mem::take(&mut band))?;
+            }
+        }
+        Ok(())
+    };
+    for group in places.chunks(group) {
+        let inputs = group.iter().map(|(rows, left)| picture.tile(&tiles, rows.start, *left, network.border()));
+        if let Some(outputs) = prepared.push(&inputs.collect::<Result<Vec<_>>>()?)? {
+            accept(outputs)?;
+        }
+    }
+    while let Some(outputs) = prepared.pop()? {
+        accept(outputs)?;
+    }
+    Ok(())
+}
+
+/// Where the output of a tile goes.
+struct Assembly<'a> {
+    network: &'a Network,
+    tiles: Tiles,
+    out_height: usize,
+    out_width: usize,
+    channels: usize,
+}
+
+impl Assembly<'_> {
+    fn row_samples(&self) -> usize {
+        self.tiles.width * self.network.scale() * self.channels
+    }
+
+    fn band_samples(&self, rows: &Range<usize>) -> usize {
+        rows.len() * self.network.scale() * self.row_samples()
+    }
+
+    /// Rounds the planes of a tile into its place in a band. Values are clamped as floats, before they are integers.
+    fn place<U: Sample>(&self, planes: &[f32], rows: &Range<usize>, left: usize, band: &mut [U]) -> Result<()> {
+        let (scale, crop, channels) = (self.network.scale(), self.network.crop(), self.channels);
+        let plane = self.out_height * self.out_width;
+        ensure!(planes.len() == CHANNELS * plane, "the network made {} values, not {}", planes.len(), CHANNELS * plane);
+        let columns = self.tiles.columns.min(self.tiles.width - left) * scale;
+        ensure!(band.len() == self.band_samples(rows), "a band of {} samples", band.len());
+        band.par_chunks_exact_mut(self.row_samples()).enumerate().for_each(|(y, row)| {
+            let out = &mut row[left * scale * channels..][..columns * channels];
+            let first = (crop + y) * self.out_width + crop;
+            for (x, pixel) in out.chunks_exact_mut(channels).enumerate() {
+                let at = |channel: usize| planes[channel * plane + first + x];
+                match pixel {
+                    [grey] => *grey = U::nearest((at(0) + at(1) + at(2)) / 3.0 * U::FULL),
+                    colours => {
+                        for (channel, colour) in colours.iter_mut().enumerate() {
+                            *colour = U::nearest(at(channel) * U::FULL);
+                        }
+                    }
+                }
+            }
+        });
+        Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use upconv::upscale::network::WAIFU2X_PHOTO;
+
+    fn network() -> Network {
+        Network::from_safetensors(WAIFU2X_PHOTO).unwrap()
+    }
+
+    fn tiles(width: usize, height: usize, asked: Option<usize>, memory: u64) -> Tiles {
+        Tiles::new(&network(), width, height, asked, memory, Precision::F32).unwrap()
+    }
+
+    #[test]
+    fn tiles_are_equal_and_whole_steps() {
+        let of = |tiles: Tiles| (tiles.rows, tiles.columns);
+        assert_eq!(of(tiles(200, 200, Some(64), 0)), (56, 56));
+        assert_eq!(of(tiles(200, 200, Some(100), 0)), (72, 72));
+        assert_eq!(of(tiles(200, 200, Some(200), 0)), (200, 200));
+        assert_eq!(of(tiles(67, 45, None, u64::MAX)), (48, 72));
+        assert_eq!(of(tiles(1, 1, None, 0)), (8, 8));
+        let large = tiles(8000, 6000, None, u64::MAX);
+        assert_eq!(of(large), (336, 336));
+        assert_eq!(large.bands().last(), Some(5712..6000));
+        assert_eq!(large.lefts().last(), Some(&7728));
+    }
+
+    #[test]
+    fn the_memory_of_tiles_is_bounded() {
+        for memory in [4 << 20, 32 << 20, 256 << 20, u64::MAX] {
+            for precision in [Precision::F32, Precision::F16] {
+                let tiles = Tiles::new(&network(), 8000, 6000, None, memory, precision).unwrap();
+                assert!(tiles.bytes(&network(), precision).unwrap() <= memory.min(LARGEST_TILE));
+            }
+        }
+    }
+
+    #[test]
+    fn what_is_below_0_is_black() {
+        let network = network();
+        let tiles = Tiles { width: 1, height: 1, rows: 8, columns: 8 };
+        let assembly = Assembly { network: &network, tiles, out_height: 16, out_width: 16, channels: 3 };
+        let mut planes = vec![-1.0; 3 * 256];
+        (planes[256], planes[512]) = (f32::NAN, 1.5);
+        let mut band = vec![7_u8; 12];
+        assembly.place(&planes, &(0..1), 0, &mut band).unwrap();
+        assert_eq!(band[..6], [0, 0, 255, 0, 0, 0]);
+    }
+}

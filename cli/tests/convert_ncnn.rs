@@ -1,0 +1,131 @@
+//! `upconv convert-ncnn`: a network made by hand, through the program and back to pixels; and what is refused.
+
+#![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
+
+mod common;
+
+use common::Folder;
+use half::f16;
+use image::{Rgb, RgbImage};
+
+/// A convolution that moves the picture one pixel to the left and rotates its colours, in f32, with a bias; then a
+/// transposed one, in f16, each of whose four phases rotates the colours again, by its number.
+const PARAM: &str = "7767517
+4 4
+Input            in     0 1 a 0=0 1=0 2=3
+Convolution      shift  1 1 a b 0=3 1=3 5=1 6=81 9=2 -23310=1,5.000000e-01
+Deconvolution    up     1 1 b c 0=3 1=2 3=2 5=0 6=36
+ReLU             last   1 1 c d 0=0.250000
+";
+
+fn bin() -> Vec<u8> {
+    let mut bytes = vec![0; 4];
+    for co in 0..3 {
+        for ci in 0..3 {
+            for tap in 0..9 {
+                // The middle row, its right tap: what stands to the right.
+                let value: f32 = if ci == (co + 1) % 3 && tap == 5 { 1.0 } else { 0.0 };
+                bytes.extend(value.to_le_bytes());
+            }
+        }
+    }
+    bytes.extend([0.0_f32, -0.5, 0.25].iter().flat_map(|bias| bias.to_le_bytes()));
+    bytes.extend(0x0130_6B47_u32.to_le_bytes());
+    for co in 0..3 {
+        for ci in 0..3 {
+            for phase in 0..4 {
+                let value = if ci == (co + phase) % 3 { 1.0 } else { 0.0 };
+                bytes.extend(f16::from_f32(value).to_le_bytes());
+            }
+        }
+    }
+    bytes
+}
+
+fn folder() -> Folder {
+    let folder = Folder::new();
+    folder.write("net.param", PARAM);
+    folder.write("net.bin", bin());
+    folder
+}
+
+#[test]
+fn a_network_made_by_hand_does_what_it_says() {
+    let folder = folder();
+    let run = folder.succeed("convert-ncnn net.param net.bin net.safetensors --note licence=none");
+    assert_eq!(run.stderr, "net.safetensors: 2 layers, 2x, a border of 1 pixels\n");
+    let file = std::fs::read(folder.path("net.safetensors")).unwrap();
+    assert!(file.windows(16).any(|text| text == b"\"licence\":\"none\""));
+
+    let picture = RgbImage::from_fn(7, 5, |x, y| Rgb([(x * 30) as u8, (y * 50) as u8, (200 - x * y) as u8]));
+    folder.save("in.png", picture.clone());
+    for device in ["cpu", "reference"] {
+        folder.succeed(&format!("upscale in.png out.png --model net.safetensors --device {device}"));
+        let made = folder.open("out.png").into_rgb8();
+        assert_eq!(made.dimensions(), (14, 10));
+        for (x, y, pixel) in made.enumerate_pixels() {
+            let from = picture.get_pixel((x / 2 + 1).min(6), y / 2);
+            let leaky = |value: f32, slope: f32| if value < 0.0 { value * slope } else { value };
+            let middle = [0, 1, 2].map(|co| leaky(f32::from(from[(co + 1) % 3]) / 255.0 + [0.0, -0.5, 0.25][co], 0.5));
+            let phase = (y % 2 * 2 + x % 2) as usize;
+            for co in 0..3 {
+                let value = leaky(middle[(co + phase) % 3], 0.25) * 255.0;
+                let expected = value.clamp(0.0, 255.0);
+                assert!((f32::from(pixel[co]) - expected).abs() <= 0.51, "{device} {x} {y} {co}: {pixel:?} {expected}");
+            }
+        }
+    }
+}
+
+#[test]
+fn what_cannot_be_converted_is_refused() {
+    let folder = folder();
+    let whole = bin();
+    folder.write("cut.bin", &whole[..whole.len() - 1]);
+    folder.write("more.bin", [&whole[..], &[0; 4]].concat());
+    let mut tagged = whole.clone();
+    tagged[..4].copy_from_slice(&0x000D_4B38_u32.to_le_bytes());
+    folder.write("int8.bin", tagged);
+    let mut nan = whole.clone();
+    nan[4..8].copy_from_slice(&f32::NAN.to_le_bytes());
+    folder.write("nan.bin", nan);
+    folder.write("no.param", [0xff, 0xfe, 0x00]);
+    for (bin, words) in [
+        (
+            "cut.bin",
+            &[
+                "net.param, cut.bin",
+                "layer \"up\" (Deconvolution)",
+                "takes 72 bytes from byte 344 on, but the file has 415",
+            ][..],
+        ),
+        ("more.bin", &["end at byte 416, but the file has 420"]),
+        ("int8.bin", &["layer \"shift\" (Convolution)", "tag at byte 0 is 0x000d4b38"]),
+        ("nan.bin", &["layer 0: weight[0] of 81 is NaN"]),
+        ("no.bin", &["no.bin"]),
+    ] {
+        folder.refuse(&format!("convert-ncnn net.param {bin} out.safetensors"), 1, words);
+    }
+    folder.refuse("convert-ncnn no.param net.bin out.safetensors", 1, &["no.param", "is not text"]);
+    folder.refuse("convert-ncnn net.bin net.param out.safetensors", 1, &["net.bin"]);
+    folder.refuse("convert-ncnn net.param net.bin net.bin/out.safetensors", 1, &["net.bin is not a folder"]);
+    for (from, to, words) in [
+        ("ReLU ", "Crop ", &["layer \"last\" (Crop)", "Crop layers are not converted"][..]),
+        ("1 1 b c", "1 1 a c", &["layer \"up\" (Deconvolution) reads [\"a\"]", "expected [\"b\"]"]),
+        ("1 1 b c", "1 2 b c e", &["and writes [\"c\", \"e\"]"]),
+        ("6=81", "6=80", &["has 80 weights, expected [3, 3, 3, 3]"]),
+        ("0=3 1=3", "0=4611686018427387904 1=3", &["layer \"shift\"", "weights, expected"]),
+        ("1=3 5=1", "1=3 3=2 5=1", &["stride of a convolution is 2"]),
+        ("3=2 5=0", "3=3 5=0", &["3 times the pixels"]),
+        ("3=2 5=0", "3=2 14=1 5=0", &["net.param", "border"]),
+        ("3=2 5=0", "3=2 4=1 15=0 5=0", &["expected the same"]),
+        ("3=2 5=0", "3=2 18=1 5=0", &["has parameter 18=1, which is not converted"]),
+        ("9=2 -23310=1,5.000000e-01", "9=2", &["has 0 activation parameters"]),
+        ("9=2 ", "9=9 ", &["has activation type 9"]),
+        ("1 1 b c 0=3", "1 1 b c 0=4", &["weights, expected [4, 3, 2, 2]"]),
+    ] {
+        assert!(PARAM.contains(from), "{from}");
+        folder.write("changed.param", PARAM.replacen(from, to, 1));
+        folder.refuse("convert-ncnn changed.param net.bin out.safetensors", 1, words);
+    }
+}

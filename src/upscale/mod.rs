@@ -1,0 +1,33 @@
+//! Pictures enlarged by whole factors, as transposed convolutions: by a resampling filter ([`Method`]) or by a trained
+//! network ([`Network`]).
+
+pub mod network;
+pub mod resample;
+
+pub use network::Network;
+pub use resample::{MAX_SCALE, Method, Upsampler, bilinear_kernel};
+
+use crate::error::{Error, Result};
+use crate::tensor::{DType, Tensor};
+
+/// Replicates the outermost pixels of a picture `[batch, channels, h, w]` `border` times to each side, as f32.
+fn replicate(picture: &Tensor, channels: usize, border: usize) -> Result<Tensor> {
+    let [batch, c, h, w] = match *picture.shape() {
+        [n, c, h, w] if c == channels && h > 0 && w > 0 => [n, c, h, w],
+        ref given => {
+            let expected = format!("[batch, {channels}, h, w] with h and w at least 1");
+            return Err(Error::Shape { what: "picture", given: given.to_vec(), expected });
+        }
+    };
+    let picture = picture.cast(DType::F32);
+    let data = picture.as_f32().unwrap_or_default();
+    let padded = |extent: usize| (0..extent + 2 * border).map(move |i| i.saturating_sub(border).min(extent - 1));
+    let mut out = Vec::with_capacity(batch * c * (h + 2 * border) * (w + 2 * border));
+    for plane in data.chunks_exact(h * w) {
+        for y in padded(h) {
+            let row = &plane[y * w..][..w];
+            out.extend(padded(w).map(|x| row[x]));
+        }
+    }
+    Tensor::f32([batch, c, h + 2 * border, w + 2 * border], out)
+}

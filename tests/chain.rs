@@ -1,0 +1,153 @@
+//! Chains of layers on a device, and the shipped network as one.
+//!
+//! Without a device every test fails. `UPCONV_SKIP_GPU_TESTS=1` is how a person asks for them to be skipped; they then
+//! show as ignored.
+
+#![allow(clippy::unwrap_used, clippy::panic, reason = "a test fails by panicking")]
+
+mod common;
+#[path = "common/device.rs"]
+mod device;
+#[path = "common/network.rs"]
+mod shipped;
+
+use common::{Values, tensor};
+use device::context;
+use fastrand::Rng;
+use shipped::{check, network, picture};
+use std::process::ExitCode;
+use upconv::gpu::{Chain, Context, Layer};
+use upconv::{Activation, ConvTranspose, DeviceProfile, Error, Storage, Tensor, wgpu};
+
+fn main() -> ExitCode {
+    device::run(&[
+        ("a_chain_is_its_layers_one_after_another", a_chain_is_its_layers_one_after_another),
+        ("runs_overlap_and_keep_their_order", runs_overlap_and_keep_their_order),
+        ("a_chain_is_recorded_into_the_callers_pass", a_chain_is_recorded_into_the_callers_pass),
+        ("chains_and_inputs_that_do_not_fit_are_refused", chains_and_inputs_that_do_not_fit_are_refused),
+        ("the_shipped_network_gives_what_is_expected", the_shipped_network_gives_what_is_expected),
+    ])
+}
+
+type Operations = Vec<(ConvTranspose, Tensor, Option<Tensor>)>;
+
+/// A chain of so many layers with few channels, each with its own kernel, from 3 channels to as many as chance has it.
+fn operations(rng: &mut Rng, layers: usize) -> Operations {
+    let mut channels = 3;
+    (0..layers)
+        .map(|_| {
+            let next = rng.usize(1..=9);
+            let op = ConvTranspose::builder()
+                .in_channels(channels)
+                .out_channels(next)
+                .kernel([rng.usize(2..=4), rng.usize(2..=4)])
+                .stride([rng.usize(1..=2), 1])
+                .padding([1, rng.usize(0..=1)])
+                .activation(Activation::LeakyRelu { alpha: 0.25 })
+                .build()
+                .unwrap();
+            channels = next;
+            let weight = tensor(rng, &op.weight_shape(), Values::Reals);
+            let bias = tensor(rng, &[next], Values::Reals);
+            (op, weight, Some(bias))
+        })
+        .collect()
+}
+
+fn one_after_another(context: &Context, operations: &Operations, input: &Tensor) -> Tensor {
+    operations.iter().fold(input.clone(), |x, (op, weight, bias)| {
+        Layer::new(context, op, weight, bias.as_ref()).unwrap().run(&x).unwrap()
+    })
+}
+
+fn a_chain_is_its_layers_one_after_another() {
+    let mut rng = Rng::with_seed(31);
+    // Limits that cut each layer into several dispatches, some with sums that are carried on.
+    let small =
+        DeviceProfile { max_binding: 4096, max_workgroups: 16, binding_alignment: 256, ..context().profile().clone() };
+    let limited = Context::with_profile(context().device().clone(), context().queue().clone(), small);
+    for context in [context(), &limited] {
+        for layers in 1..=5 {
+            let operations = operations(&mut rng, layers);
+            let input = tensor(&mut rng, &[1, 3, 9, 11], Values::Reals);
+            let prepared = Chain::new(context, &operations).unwrap().prepare(input.shape(), Storage::F32).unwrap();
+            let made = prepared.run(std::slice::from_ref(&input)).unwrap();
+            assert_eq!(made, [one_after_another(context, &operations, &input)], "{layers} layers");
+        }
+    }
+}
+
+fn runs_overlap_and_keep_their_order() {
+    let mut rng = Rng::with_seed(32);
+    let operations = operations(&mut rng, 4);
+    let inputs: Vec<Tensor> = (0..7).map(|_| tensor(&mut rng, &[1, 3, 5, 6], Values::Reals)).collect();
+    let expected: Vec<Tensor> = inputs.iter().map(|input| one_after_another(context(), &operations, input)).collect();
+    let prepared = Chain::new(context(), &operations).unwrap().prepare(&[1, 3, 5, 6], Storage::F32).unwrap();
+    assert_eq!(prepared.run(&inputs).unwrap(), expected);
+    // Two are under way while a third is dropped, and their buffers serve again.
+    let first = prepared.start(&inputs[..3]).unwrap();
+    let second = prepared.start(&inputs[3..6]).unwrap();
+    drop(prepared.start(&inputs[6..]).unwrap());
+    assert_eq!(second.wait().unwrap(), expected[3..6]);
+    assert_eq!(first.wait().unwrap(), expected[..3]);
+    assert_eq!(prepared.run(&inputs[4..7]).unwrap(), expected[4..7]);
+    std::thread::scope(|scope| {
+        for (input, expected) in inputs.iter().zip(&expected) {
+            let prepared = &prepared;
+            scope.spawn(move || {
+                assert_eq!(&prepared.run(std::slice::from_ref(input)).unwrap()[0], expected);
+            });
+        }
+    });
+}
+
+fn a_chain_is_recorded_into_the_callers_pass() {
+    let mut rng = Rng::with_seed(33);
+    let operations = operations(&mut rng, 3);
+    let input = tensor(&mut rng, &[1, 3, 6, 4], Values::Reals);
+    let prepared = Chain::new(context(), &operations).unwrap().prepare(input.shape(), Storage::F32).unwrap();
+    let x = context().upload(&input, Storage::F32).unwrap();
+    let y = context().device().create_buffer(&wgpu::BufferDescriptor {
+        label: None,
+        size: prepared.output_bytes(),
+        usage: wgpu::BufferUsages::STORAGE | wgpu::BufferUsages::COPY_SRC,
+        mapped_at_creation: false,
+    });
+    let bound = prepared.bind(x.slice(..), y.slice(..)).unwrap();
+    let mut encoder = context().device().create_command_encoder(&Default::default());
+    bound.encode(&mut encoder.begin_compute_pass(&Default::default()));
+    context().queue().submit([encoder.finish()]);
+    let expected = one_after_another(context(), &operations, &input);
+    assert_eq!(context().download(&y, expected.shape(), Storage::F32).unwrap(), expected);
+}
+
+fn chains_and_inputs_that_do_not_fit_are_refused() {
+    let mut rng = Rng::with_seed(34);
+    assert!(matches!(Chain::new(context(), &[]), Err(Error::OutOfRange { given: 0, .. })));
+    let mut swapped = operations(&mut rng, 2);
+    while swapped[1].0.out_channels() == 3 {
+        swapped = operations(&mut rng, 2);
+    }
+    swapped.reverse();
+    assert!(matches!(Chain::new(context(), &swapped), Err(Error::Shape { .. })));
+    let prepared =
+        Chain::new(context(), &operations(&mut rng, 2)).unwrap().prepare(&[1, 3, 5, 6], Storage::F32).unwrap();
+    let other = tensor(&mut rng, &[1, 3, 6, 5], Values::Reals);
+    let refusal = prepared.run(&[other]).unwrap_err().to_string();
+    assert_eq!(refusal, "input has shape [1, 3, 6, 5], expected [1, 3, 5, 6], for which the chain was prepared");
+    assert!(matches!(prepared.run(&[]), Err(Error::OutOfRange { .. })));
+}
+
+fn the_shipped_network_gives_what_is_expected() {
+    let network = network();
+    let input = network.pad(&picture("chelsea_67x45.png")).unwrap();
+    let chain = network.on_gpu(context()).unwrap();
+    let run = |storage: Storage| {
+        let prepared = chain.prepare(input.shape(), storage).unwrap();
+        network.trim(&prepared.run(std::slice::from_ref(&input)).unwrap()[0]).unwrap()
+    };
+    check(&run(Storage::F32), 1e-5);
+    if context().profile().f16 {
+        check(&run(Storage::F16), 2e-3);
+    }
+}
