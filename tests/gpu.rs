@@ -13,7 +13,7 @@ use libtest_mimic::{Arguments, Failed, Trial};
 use std::sync::OnceLock;
 use upconv::gpu::{AdapterRequest, Context, Layer, Prepared};
 use upconv::reference::{self, Comparison};
-use upconv::{ConvTranspose, DType, Data, DeviceProfile, Error, Kernel, Storage, Tensor, wgpu};
+use upconv::{ConvTranspose, DType, Data, DeviceClass, DeviceProfile, Error, Kernel, Storage, Tensor, wgpu};
 
 fn main() {
     let skip = std::env::var_os("UPCONV_SKIP_GPU_TESTS").is_some_and(|value| value == "1");
@@ -62,21 +62,26 @@ fn limited(profile: DeviceProfile) -> Context {
 /// Runs a layer with every kernel that accepts it, each into an output full of NaN, which an element that is not
 /// written would keep.
 fn run_poisoned(context: &Context, case: &Case) -> Vec<(Kernel, Tensor)> {
+    run_with(context, case, &Kernel::ALL)
+}
+
+/// As [`run_poisoned`], with those of the kernels that accept the case.
+fn run_with(context: &Context, case: &Case, kernels: &[Kernel]) -> Vec<(Kernel, Tensor)> {
     let Case { op, input, weight, bias } = case;
     let layer = Layer::new(context, op, weight, bias.as_ref()).unwrap();
     let run = |prepared: Prepared| (prepared.plan().kernel, run_prepared(context, &prepared, input));
-    every_kernel(&layer, input.shape()).into_iter().map(run).collect()
+    prepare_each(&layer, input.shape(), kernels).into_iter().map(run).collect()
 }
 
-/// The layer prepared with every kernel that accepts it; `gather` always does.
-fn every_kernel(layer: &Layer, input_shape: &[usize]) -> Vec<Prepared> {
-    let prepare = |kernel| match layer.prepare_with(input_shape, Storage::F32, kernel) {
+/// The layer prepared with those of the kernels that accept it, within the limits of its device; `gather` always does.
+fn prepare_each(layer: &Layer, input_shape: &[usize], kernels: &[Kernel]) -> Vec<Prepared> {
+    let prepare = |&kernel| match layer.prepare_with(input_shape, Storage::F32, kernel) {
         Ok(prepared) => Some(prepared),
         Err(Error::Kernel { .. }) if kernel != Kernel::Gather => None,
         Err(Error::Limit { .. }) => None,
         Err(error) => panic!("{kernel}: {error}"),
     };
-    Kernel::ALL.into_iter().filter_map(prepare).collect()
+    kernels.iter().filter_map(prepare).collect()
 }
 
 fn run_prepared(context: &Context, prepared: &Prepared, input: &Tensor) -> Tensor {
@@ -108,24 +113,33 @@ fn the_examples_of_the_book() {
 fn integers_are_exact_in_a_random_sweep() {
     let mut rng = Rng::with_seed(14);
     let mut runs = [0; Kernel::ALL.len()];
+    // Compilers take long for large tiles: most cases get the small ones of an unknown device.
+    let small_tiles = limited(DeviceProfile { class: DeviceClass::Unknown, ..context().profile().clone() });
     for number in 0..600 {
         let case = random_case(&mut rng, Values::Integers, no_activation);
-        for (kernel, got) in run_poisoned(context(), &case) {
+        let got = match number % 24 {
+            0 => run_poisoned(context(), &case),
+            6 | 12 | 18 => run_poisoned(&small_tiles, &case),
+            _ => run_with(context(), &case, &[Kernel::Gather]),
+        };
+        for (kernel, got) in got {
             let comparison = compare(&case, &got);
             assert_eq!(comparison.inexact, 0, "case {number}, {kernel}: {comparison:?}, {case:?}");
             runs[kernel as usize] += 1;
         }
     }
     assert_eq!(runs[Kernel::Gather as usize], 600);
-    assert!(runs.iter().all(|&runs| runs > 300), "{runs:?} of 600 cases were run by each kernel");
+    assert!(runs.iter().all(|&runs| runs >= 80), "{runs:?} of 600 cases were run by each kernel");
 }
 
 fn reals_are_within_their_bound_in_a_random_sweep() {
     let mut rng = Rng::with_seed(15);
     let mut worst: f64 = 0.0;
+    let small_tiles = limited(DeviceProfile { class: DeviceClass::Unknown, ..context().profile().clone() });
     for number in 0..200 {
         let case = random_case(&mut rng, Values::Reals, no_activation);
-        for (kernel, got) in run_poisoned(context(), &case) {
+        let kernels = if number % 8 == 0 { &Kernel::ALL[..] } else { &[Kernel::Gather] };
+        for (kernel, got) in run_with(&small_tiles, &case, kernels) {
             let comparison = compare(&case, &got);
             assert!(comparison.passed(), "case {number}, {kernel}: {comparison:?}, {case:?}");
             worst = worst.max(comparison.worst_share);
@@ -136,7 +150,7 @@ fn reals_are_within_their_bound_in_a_random_sweep() {
 
 fn two_runs_give_the_same_bits() {
     let mut rng = Rng::with_seed(16);
-    for _ in 0..20 {
+    for _ in 0..6 {
         let case = random_case(&mut rng, Values::Reals, no_activation);
         let bits = || -> Vec<Vec<u32>> {
             let bits = |tensor: &Tensor| tensor.to_f32().iter().map(|v| v.to_bits()).collect();
@@ -149,14 +163,17 @@ fn two_runs_give_the_same_bits() {
 fn bands_give_the_same_bits() {
     let mut rng = Rng::with_seed(17);
     let (mut banded, mut in_parts) = ([0; Kernel::ALL.len()], [0; Kernel::ALL.len()]);
-    for _ in 0..120 {
+    let class = DeviceClass::Unknown;
+    let large = limited(DeviceProfile { class, ..context().profile().clone() });
+    for number in 0..120 {
         let case = random_case(&mut rng, Values::Reals, no_activation);
-        let whole = run_poisoned(context(), &case);
+        let kernels = if number % 6 == 0 { &Kernel::ALL[..] } else { &[Kernel::Gather] };
+        let whole = run_with(&large, &case, kernels);
         for max_binding in [1 << 11, 1 << 12, 1 << 13] {
-            let profile = DeviceProfile { max_binding, max_multiply_adds: 3000, ..context().profile().clone() };
+            let profile = DeviceProfile { max_binding, max_multiply_adds: 3000, class, ..context().profile().clone() };
             let small = limited(profile);
             let layer = Layer::new(&small, &case.op, &case.weight, case.bias.as_ref()).unwrap();
-            for prepared in every_kernel(&layer, case.input.shape()) {
+            for prepared in prepare_each(&layer, case.input.shape(), kernels) {
                 let kernel = prepared.plan().kernel;
                 banded[kernel as usize] += usize::from(prepared.plan().dispatches.len() > 1);
                 in_parts[kernel as usize] += usize::from(prepared.plan().scratch > 0);
@@ -166,7 +183,7 @@ fn bands_give_the_same_bits() {
             }
         }
     }
-    assert!(banded.iter().all(|&banded| banded > 50), "{banded:?} were banded");
+    assert!(banded.iter().all(|&banded| banded > 10), "{banded:?} were banded");
     assert!(in_parts.iter().all(|&in_parts| in_parts > 0), "{in_parts:?}: no input channels were cut");
 }
 

@@ -21,6 +21,7 @@ mod context;
 mod direct;
 mod gather;
 mod layer;
+mod params;
 mod shader;
 mod transfer;
 
