@@ -16,7 +16,8 @@ struct Params {
     group_out_channels: u32,
     taps: u32,                // of one input and one output channel
     source_record: u32,
-    padding: vec2<u32>,
+    padding_1: u32,
+    padding_2: u32,
 }
 
 @group(0) @binding(0) var<uniform> params: Params;

@@ -22,6 +22,7 @@ mod context;
 mod direct;
 mod gather;
 mod layer;
+mod params;
 mod shader;
 mod slice;
 mod texture;

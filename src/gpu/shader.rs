@@ -22,7 +22,7 @@ pub(crate) enum Variant {
     /// dispatches share the input channels of an output.
     Gather { storage: Storage, activation: u32, in_parts: bool },
     /// `direct.wgsl` for a tile.
-    Direct { tile: Tile, packing: Packing, storage: Storage, activation: u32, in_parts: bool },
+    Direct { tile: Box<Tile>, packing: Packing, storage: Storage, activation: u32, in_parts: bool },
     /// `pack.wgsl`
     Pack,
 }
@@ -35,14 +35,8 @@ impl Variant {
             None => Variant::Gather { storage, activation, in_parts },
             Some(tile) => {
                 // What differs only between layers of other sizes must not make another variant.
-                let packing = Packing::new(op);
-                Variant::Direct {
-                    tile,
-                    packing: Packing { vectors: 0, record: 0, ..packing },
-                    storage,
-                    activation,
-                    in_parts,
-                }
+                let packing = Packing { vectors: 0, record: 0, ..Packing::new(op) };
+                Variant::Direct { tile: Box::new(tile), packing, storage, activation, in_parts }
             }
         }
     }
@@ -118,29 +112,100 @@ pub(crate) fn compile(device: &Device, variant: &Variant) -> ComputePipeline {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::DeviceProfile;
-    use crate::plan::{Kernel, plan_with};
+    use crate::plan::{Kernel, plan, plan_with};
+    use crate::{DeviceClass, DeviceProfile};
 
     /// Parses and validates a kernel, as wgpu would.
-    fn validate(variant: &Variant) -> naga::Module {
-        let source = variant.source();
-        let module = naga::front::wgsl::parse_str(&source)
-            .unwrap_or_else(|error| panic!("{variant:?}: {}\n{source}", error.emit_to_string(&source)));
+    fn validate(source: &str) -> naga::Module {
+        let module = naga::front::wgsl::parse_str(source)
+            .unwrap_or_else(|error| panic!("{}\n{source}", error.emit_to_string(source)));
         let mut validator =
             naga::valid::Validator::new(naga::valid::ValidationFlags::all(), naga::valid::Capabilities::SHADER_FLOAT16);
-        validator.validate(&module).unwrap_or_else(|error| panic!("{variant:?}: {}", error.emit_to_string(&source)));
+        validator.validate(&module).unwrap_or_else(|error| panic!("{}\n{source}", error.emit_to_string(source)));
         module
     }
 
+    fn of(name: &str) -> ConvTranspose {
+        let op = ConvTranspose::builder;
+        let description = match name {
+            "deep" => op().in_channels(512).out_channels(256).kernel([4, 4]).stride([2, 2]).padding([1, 1]),
+            "u-net" => op().in_channels(128).out_channels(64).kernel([2, 2]).stride([2, 2]),
+            "fsrcnn" => op().in_channels(56).kernel([9, 9]).stride([2, 2]).padding([4, 4]).output_padding([1, 1]),
+            "fcn" => op().in_channels(21).out_channels(21).kernel([64, 64]).stride([32, 32]).padding([16, 16]),
+            "picture" => op().in_channels(256).out_channels(3).kernel([4, 4]).stride([2, 2]).padding([3, 3]),
+            "sound" => op().in_channels(512).out_channels(256).kernel([16]).stride([8]).padding([4]),
+            "depthwise" => {
+                op().in_channels(64).out_channels(64).groups(64).kernel([4, 4]).stride([2, 2]).padding([1, 1])
+            }
+            "volume" => op().in_channels(32).out_channels(16).kernel([4; 3]).stride([2; 3]).padding([1; 3]),
+            _ => op().in_channels(64).out_channels(64).kernel([3, 3]).padding([1, 1]).activation(Activation::Gelu),
+        };
+        description.build().unwrap()
+    }
+
+    /// What is compared: for each class of devices, the operations of the field with both storages, whole and in parts.
     #[test]
-    fn variants_validate() {
-        let op = ConvTranspose::builder().in_channels(8).out_channels(8).kernel([4, 4]).stride([2, 2]).padding([1, 1]);
-        let op = op.build().unwrap();
-        let geometry = op.at(&[1, 8, 16, 16]).unwrap();
-        for kernel in Kernel::ALL {
-            let plan = plan_with(&op, &geometry, Storage::F32, &DeviceProfile::default(), kernel).unwrap();
-            validate(&Variant::of(&op, &plan));
+    fn every_variant_of_the_fields_operations_validates() {
+        let shapes: [(&str, &[usize]); 9] = [
+            ("deep", &[16, 512, 4, 4]),
+            ("u-net", &[1, 128, 128, 128]),
+            ("fsrcnn", &[1, 56, 256, 256]),
+            ("fcn", &[1, 21, 10, 15]),
+            ("picture", &[1, 256, 128, 128]),
+            ("sound", &[1, 512, 200]),
+            ("depthwise", &[1, 64, 128, 128]),
+            ("volume", &[1, 32, 16, 16, 16]),
+            ("stride 1", &[1, 64, 64, 64]),
+        ];
+        for class in [DeviceClass::Software, DeviceClass::Desktop, DeviceClass::Mobile] {
+            for (name, shape) in shapes {
+                for storage in [Storage::F32, Storage::F16] {
+                    for kernel in Kernel::ALL {
+                        let profile = DeviceProfile { class, f16: true, ..DeviceProfile::default() };
+                        let op = of(name);
+                        let mut plan = plan_with(&op, &op.at(shape).unwrap(), storage, &profile, kernel).unwrap();
+                        validate(&Variant::of(&op, &plan).source());
+                        plan.scratch = 4;
+                        validate(&Variant::of(&op, &plan).source());
+                    }
+                }
+            }
         }
-        validate(&Variant::Pack);
+        validate(&Variant::Pack.source());
+    }
+
+    /// The canonical text is the kernel of a 4x4 layer of stride 2 on a device of which nothing is known.
+    #[test]
+    fn the_canonical_text_of_direct_is_what_the_generator_writes() {
+        let op = of("deep");
+        let plan = plan(&op, &op.at(&[16, 512, 32, 32]).unwrap(), Storage::F32, &DeviceProfile::default()).unwrap();
+        let Variant::Direct { tile, packing, .. } = Variant::of(&op, &plan) else { panic!("not direct: {plan:?}") };
+        let text = direct::canonical(&tile, &packing);
+        validate(&text);
+        let path = concat!(env!("CARGO_MANIFEST_DIR"), "/shaders/direct.wgsl");
+        if std::env::var_os("UPCONV_WRITE_SHADERS").is_some() {
+            std::fs::write(path, &text).unwrap();
+        }
+        let committed = std::fs::read_to_string(path).unwrap();
+        assert!(text == committed, "shaders/direct.wgsl is out of date: run this test with UPCONV_WRITE_SHADERS=1");
+    }
+
+    /// The fields of a WGSL struct as (name, offset), and its size.
+    fn layout(module: &naga::Module, name: &str) -> (Vec<(String, u32)>, u32) {
+        let (_, found) = module.types.iter().find(|(_, kind)| kind.name.as_deref() == Some(name)).unwrap();
+        let naga::TypeInner::Struct { members, span } = &found.inner else { panic!("{name} is no struct") };
+        (members.iter().map(|member| (member.name.clone().unwrap(), member.offset)).collect(), *span)
+    }
+
+    #[test]
+    fn parameters_have_the_same_layout_in_rust_and_in_wgsl() {
+        use crate::gpu::{direct, gather};
+        let (gather_module, pack_module) = (validate(GATHER), validate(PACK));
+        let direct_module = validate(include_str!("../../shaders/direct.wgsl"));
+        assert_eq!(gather::GpuAxis::layout(), layout(&gather_module, "Axis"));
+        assert_eq!(gather::Params::layout(), layout(&gather_module, "Params"));
+        assert_eq!(direct::GpuAxis::layout(), layout(&direct_module, "Axis"));
+        assert_eq!(direct::Params::layout(), layout(&direct_module, "Params"));
+        assert_eq!(direct::PackParams::layout(), layout(&pack_module, "Params"));
     }
 }

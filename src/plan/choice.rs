@@ -107,7 +107,7 @@ pub(super) fn direct(op: &ConvTranspose, geometry: &Geometry, profile: &DevicePr
     }
     let options = [0, 1, 2].map(|a| axis_options(&op.axes3()[a], geometry.output[a], CELLS[a]));
     let mut best: Option<(f64, Tile)> = None;
-    for &vectors in VECTORS.iter().filter(|&vectors| packing.vectors % vectors == 0) {
+    for &vectors in VECTORS.iter().filter(|vectors| packing.vectors.is_multiple_of(**vectors)) {
         for &z in &options[0] {
             for &y in &options[1] {
                 for &x in &options[2] {

@@ -40,7 +40,7 @@ impl Default for DeviceProfile {
 /// Kinds of devices that want different tiles.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum DeviceClass {
-    /// A GPU in software: lavapipe, SwiftShader, llvmpipe, WARP.
+    /// A GPU in software: lavapipe, `SwiftShader`, llvmpipe, WARP.
     Software,
     /// A GPU with 128 registers or more for each invocation at a good occupancy: AMD, NVIDIA, Intel's.
     Desktop,

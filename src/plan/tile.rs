@@ -34,7 +34,10 @@ impl TileAxis {
     pub fn new(axis: &Axis, cells: usize, phases: usize) -> Option<Self> {
         let Axis { kernel, stride, dilation, pad_begin, .. } = *axis;
         let shift = pad_begin.rem_euclid(stride as i64) as usize;
-        let alike = dilation == 1 && kernel % stride == 0 && stride % phases == 0 && shift % phases == 0;
+        let alike = dilation == 1
+            && kernel.is_multiple_of(stride)
+            && stride.is_multiple_of(phases)
+            && shift.is_multiple_of(phases);
         (phases == stride || alike).then_some(Self { kernel, stride, dilation, shift, cells, phases })
     }
 

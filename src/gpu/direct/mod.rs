@@ -2,55 +2,57 @@
 
 mod wgsl;
 
+#[cfg(test)]
+pub(crate) use wgsl::canonical;
 pub(crate) use wgsl::generate;
 
+use super::params::shader_struct;
 use crate::op::{ConvTranspose, Geometry};
 use crate::plan::bands::{blocks, blocks_per_group, tiles};
 use crate::plan::tile::{Packing, Tile};
 use crate::plan::{Dispatch, Record, Storage};
-use bytemuck::{Pod, Zeroable};
 
-/// `Axis` of `direct.wgsl`, field by field.
-#[repr(C)]
-#[derive(Clone, Copy, Debug, Default, Pod, Zeroable)]
-pub(crate) struct GpuAxis {
-    first_cell: i32,
-    tiles: i32,
-    origin: i32,
-    input_extent: i32,
-    input_stride: i32,
-    output_stride: i32,
-    output_begin: i32,
-    output_extent: i32,
+shader_struct! {
+    /// `Axis` of `direct.wgsl`, field by field.
+    GpuAxis {
+        first_cell: i32,
+        tiles: i32,
+        origin: i32,
+        input_extent: i32,
+        input_stride: i32,
+        output_stride: i32,
+        output_begin: i32,
+        output_extent: i32,
+    }
 }
 
-/// `Params` of `direct.wgsl`, field by field.
-#[repr(C)]
-#[derive(Clone, Copy, Debug, Default, Pod, Zeroable)]
-pub(crate) struct Params {
-    axes: [GpuAxis; 3],
-    invocations: i32,
-    batch_begin: i32,
-    channel_begin: i32,
-    channel_extent: i32,
-    first_block: i32,
-    blocks_per_group: i32,
-    group_in_channels: i32,
-    group_out_channels: i32,
-    input_channel_begin: i32,
-    input_channel_end: i32,
-    input_batch_stride: i32,
-    input_channel_stride: i32,
-    output_batch_stride: i32,
-    output_channel_stride: i32,
-    record_stride: i32,
-    input_window: i32,
-    weight_window: i32,
-    output_window: i32,
-    first_part: i32,
-    last_part: i32,
-    beta: f32,
-    padding: i32,
+shader_struct! {
+    /// `Params` of `direct.wgsl`, field by field.
+    Params {
+        axes: [GpuAxis; 3],
+        invocations: i32,
+        batch_begin: i32,
+        channel_begin: i32,
+        channel_extent: i32,
+        first_block: i32,
+        blocks_per_group: i32,
+        group_in_channels: i32,
+        group_out_channels: i32,
+        input_channel_begin: i32,
+        input_channel_end: i32,
+        input_batch_stride: i32,
+        input_channel_stride: i32,
+        output_batch_stride: i32,
+        output_channel_stride: i32,
+        record_stride: i32,
+        input_window: i32,
+        weight_window: i32,
+        output_window: i32,
+        first_part: i32,
+        last_part: i32,
+        beta: f32,
+        padding: i32,
+    }
 }
 
 impl Params {
@@ -107,21 +109,22 @@ impl Params {
     }
 }
 
-/// `Params` of `pack.wgsl`, field by field.
-#[repr(C)]
-#[derive(Clone, Copy, Debug, Default, Pod, Zeroable)]
-pub(crate) struct PackParams {
-    elements: u32,
-    width: u32,
-    lanes: u32,
-    vectors: u32,
-    channel: u32,
-    record: u32,
-    group_in_channels: u32,
-    group_out_channels: u32,
-    taps: u32,
-    source_record: u32,
-    padding: [u32; 2],
+shader_struct! {
+    /// `Params` of `pack.wgsl`, field by field.
+    PackParams {
+        elements: u32,
+        width: u32,
+        lanes: u32,
+        vectors: u32,
+        channel: u32,
+        record: u32,
+        group_in_channels: u32,
+        group_out_channels: u32,
+        taps: u32,
+        source_record: u32,
+        padding_1: u32,
+        padding_2: u32,
+    }
 }
 
 impl PackParams {
@@ -138,7 +141,8 @@ impl PackParams {
             group_out_channels: (op.out_channels() / op.groups()) as u32,
             taps: source.channel as u32,
             source_record: source.stride as u32,
-            padding: [0; 2],
+            padding_1: 0,
+            padding_2: 0,
         }
     }
 

@@ -16,6 +16,12 @@ pub(crate) fn generate(tile: &Tile, packing: &Packing, in_parts: bool) -> String
     text
 }
 
+/// A complete file: the kernel with a header that explains it, for people to read.
+#[cfg(test)]
+pub(crate) fn canonical(tile: &Tile, packing: &Packing) -> String {
+    format!("{}\n{}", include_str!("canonical.wgsl"), generate(tile, packing, false))
+}
+
 struct Generator<'a> {
     tile: &'a Tile,
     packing: &'a Packing,
