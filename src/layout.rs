@@ -1,7 +1,5 @@
 //! The orders in which the axes of inputs, outputs and weights may stand.
 
-use crate::op::Strides;
-
 /// The order of the axes of input and output. Both have the same.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
 pub enum Layout {
@@ -10,6 +8,17 @@ pub enum Layout {
     ChannelsFirst,
     /// `nwc`, `nhwc`, `ndhwc`: TensorFlow, JAX, WebNN on request.
     ChannelsLast,
+}
+
+/// Distances, in elements, between neighbours of a tensor along each of its axes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub struct Strides {
+    /// Between two items of the batch.
+    pub batch: usize,
+    /// Between two channels.
+    pub channel: usize,
+    /// Between neighbours along (d, h, w).
+    pub spatial: [usize; 3],
 }
 
 impl Layout {

@@ -2,7 +2,7 @@
 
 use crate::activation::Activation;
 use crate::error::{Error, Result};
-use crate::layout::{Layout, WeightLayout};
+use crate::layout::{Layout, Strides, WeightLayout};
 use crate::tensor::element_count;
 
 /// One spatial axis of the operation.
@@ -317,17 +317,6 @@ pub struct Geometry {
     pub output: [usize; 3],
     /// The order of the axes of input and output.
     pub layout: Layout,
-}
-
-/// Distances, in elements, between neighbours of a tensor along each of its axes.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub struct Strides {
-    /// Between two items of the batch.
-    pub batch: usize,
-    /// Between two channels.
-    pub channel: usize,
-    /// Between neighbours along (d, h, w).
-    pub spatial: [usize; 3],
 }
 
 impl Geometry {

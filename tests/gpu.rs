@@ -13,10 +13,12 @@ use common::{Case, Values, d2l_examples, no_activation, random_case, tensor};
 use device::context;
 use fastrand::Rng;
 use std::process::ExitCode;
+use upconv::convention::AutoPad;
 use upconv::gpu::{AdapterRequest, Context, Layer, Prepared};
 use upconv::reference::{self, Comparison};
 use upconv::{
-    Activation, ConvTranspose, DType, Data, DeviceClass, DeviceProfile, Error, Kernel, Storage, Tensor, wgpu,
+    Activation, ConvTranspose, Convention, DType, Data, DeviceClass, DeviceProfile, Error, Kernel, Storage, Tensor,
+    wgpu,
 };
 
 fn main() -> ExitCode {
@@ -32,6 +34,7 @@ fn main() -> ExitCode {
         ("a_tap_outside_the_input_is_not_multiplied", a_tap_outside_the_input_is_not_multiplied),
         ("an_empty_batch_gives_an_empty_output", an_empty_batch_gives_an_empty_output),
         ("layers_are_recorded_into_the_callers_pass", layers_are_recorded_into_the_callers_pass),
+        ("a_convention_is_resolved_without_packing_again", a_convention_is_resolved_without_packing_again),
         ("more_than_65535_workgroups_are_folded", more_than_65535_workgroups_are_folded),
         ("unfit_buffers_are_refused", unfit_buffers_are_refused),
         ("an_unknown_adapter_is_refused_with_those_here", an_unknown_adapter_is_refused_with_those_here),
@@ -319,6 +322,25 @@ fn layers_are_recorded_into_the_callers_pass() {
 
     let once = reference::run(&op, &input, &weight, None).unwrap();
     assert_eq!(got, reference::run(&op, &once, &weight, None).unwrap());
+}
+
+fn a_convention_is_resolved_without_packing_again() {
+    let mut rng = Rng::with_seed(22);
+    let op = ConvTranspose::builder().in_channels(2).kernel([3]).stride([2]).build().unwrap();
+    let (input, weight) =
+        (tensor(&mut rng, &[1, 2, 5], Values::Integers), tensor(&mut rng, &[2, 1, 3], Values::Integers));
+    let layer = Layer::new(context(), &op, &weight, None).unwrap();
+    for convention in [
+        Convention::Onnx { auto_pad: AutoPad::SameUpper, output_shape: None },
+        Convention::Onnx { auto_pad: AutoPad::SameLower, output_shape: None },
+        Convention::OutputSize(vec![12]),
+        Convention::Explicit,
+    ] {
+        let prepared = layer.prepare_to(&convention, input.shape(), Storage::F32).unwrap();
+        let resolved = convention.resolve(&op, input.shape()).unwrap();
+        let expected = reference::run(&resolved, &input, &weight, None).unwrap();
+        assert_eq!(run_prepared(context(), &prepared, &input), expected, "{convention:?}");
+    }
 }
 
 fn more_than_65535_workgroups_are_folded() {

@@ -17,8 +17,8 @@
 //! | `bias` | whether there must be one | as given |
 //!
 //! `auto_pad` and the layouts may be in capitals, as ONNX writes them, and a number may be `NaN` or `Infinity`, as Python
-//! writes them. `activation` has the `type` none, relu, relu6, leaky_relu (`alpha`), prelu (`slopes`), clip (`alpha` to
-//! `beta`), sigmoid, tanh, hard_swish (`alpha`, `beta`), mish or gelu. `op` and `dims` are checked where they are given.
+//! writes them. `activation` has the `type` `none`, `relu`, `relu6`, `leaky_relu` (`alpha`), `prelu` (`slopes`), `clip` (`alpha` to
+//! `beta`), `sigmoid`, `tanh`, `hard_swish` (`alpha`, `beta`), `mish` or `gelu`. `op` and `dims` are checked where they are given.
 //! Other keys are ignored, but for those that look like one of these.
 
 use anyhow::{Context, Result, anyhow, bail, ensure};

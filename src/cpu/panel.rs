@@ -1,6 +1,7 @@
 //! Panels: the part of an input that a product reads, with zeros where it reaches beyond the input.
 
-use crate::op::{Geometry, Strides};
+use crate::layout::Strides;
+use crate::op::Geometry;
 use std::ops::Range;
 
 /// The part of the input that belongs to one item of the batch and one group.

@@ -1,7 +1,7 @@
 //! Which adapters there are, and which one is meant.
 
 use crate::error::{Error, Result};
-use wgpu::{Adapter, Backends, DeviceType, Instance, InstanceDescriptor};
+use wgpu::{Adapter, AdapterInfo, Backends, DeviceType, Instance, InstanceDescriptor};
 
 /// Which adapter is wanted. The default takes the best one, software devices included.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -48,13 +48,13 @@ impl AdapterRequest {
     /// [`Error::NoAdapter`] with the names of those that are here.
     pub(crate) async fn find(&self) -> Result<Adapter> {
         let first = adapters(false).await;
-        let mut seen: Vec<String> = first.iter().map(describe).collect();
+        let mut seen: Vec<String> = first.iter().map(|adapter| describe(&adapter.get_info())).collect();
         if let Some(adapter) = first.into_iter().find(|adapter| self.accepts(adapter)) {
             return Ok(adapter);
         }
         if self.name.is_some() && Backends::from_env().is_none() {
             let all = adapters(true).await;
-            seen = all.iter().map(describe).collect();
+            seen = all.iter().map(|adapter| describe(&adapter.get_info())).collect();
             if let Some(adapter) = all.into_iter().find(|adapter| self.accepts(adapter)) {
                 return Ok(adapter);
             }
@@ -66,7 +66,7 @@ impl AdapterRequest {
         if self.hardware_only && adapter.get_info().device_type == DeviceType::Cpu {
             return false;
         }
-        let description = describe(adapter).to_lowercase();
+        let description = describe(&adapter.get_info()).to_lowercase();
         self.name.as_ref().is_none_or(|name| description.contains(&name.to_lowercase()))
     }
 
@@ -78,7 +78,7 @@ impl AdapterRequest {
 }
 
 /// An adapter in one line: its name, backend, kind and driver.
-pub(crate) fn describe(adapter: &Adapter) -> String {
-    let info = adapter.get_info();
-    format!("{} ({}, {:?}, {} {})", info.name, info.backend, info.device_type, info.driver, info.driver_info)
+pub(crate) fn describe(info: &AdapterInfo) -> String {
+    let driver = format!("{} {}", info.driver, info.driver_info);
+    format!("{} ({}, {:?}, {})", info.name, info.backend, info.device_type, driver.trim())
 }

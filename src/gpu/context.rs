@@ -83,7 +83,7 @@ impl Context {
         };
         match adapter.request_device(&descriptor).await {
             Ok((device, queue)) => Ok(Self::new(device, queue)),
-            Err(source) => Err(Error::NoDevice { adapter: describe(adapter), source }),
+            Err(source) => Err(Error::NoDevice { adapter: describe(&adapter.get_info()), source }),
         }
     }
 
@@ -122,8 +122,7 @@ impl Context {
 
     /// The adapter in one line: its name, backend, kind and driver.
     pub fn adapter_name(&self) -> String {
-        let info = self.inner.device.adapter_info();
-        format!("{} ({}, {:?}, {} {})", info.name, info.backend, info.device_type, info.driver, info.driver_info)
+        describe(&self.inner.device.adapter_info())
     }
 
     /// How many pipelines have been compiled so far.

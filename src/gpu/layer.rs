@@ -4,7 +4,9 @@ use super::context::Context;
 use super::direct::{self, PackParams};
 use super::gather::{self, pack};
 use super::shader::Variant;
+use super::slice;
 use super::transfer::{Download, storage_for};
+use crate::convention::Convention;
 use crate::error::{Error, Result};
 use crate::op::{ConvTranspose, Geometry};
 use crate::plan::{Dispatch, Kernel, Plan, Storage, Window, plan, plan_with};
@@ -37,6 +39,8 @@ struct Inner {
 #[derive(Clone, Debug)]
 pub struct Prepared {
     layer: Layer,
+    /// The layer's, but for its padding.
+    op: ConvTranspose,
     geometry: Geometry,
     plan: Plan,
     pipeline: ComputePipeline,
@@ -81,14 +85,16 @@ impl Layer {
     /// # Errors
     /// What [`ConvTranspose::at`] and [`plan`] refuse, [`Error::Device`].
     pub fn prepare(&self, input_shape: &[usize], storage: Storage) -> Result<Prepared> {
-        let Inner { context, op, finite, .. } = &*self.inner;
-        let geometry = op.at(input_shape)?;
-        let plan = if *finite {
-            plan(op, &geometry, storage, context.profile())?
-        } else {
-            plan_with(op, &geometry, storage, context.profile(), Kernel::Gather)?
-        };
-        self.compile(geometry, plan)
+        self.prepare_op(self.inner.op.clone(), input_shape, storage, None)
+    }
+
+    /// As [`prepare`](Self::prepare), with the padding and output padding that a convention means at this shape. The
+    /// weights are packed for any of them.
+    ///
+    /// # Errors
+    /// As [`prepare`](Self::prepare), and what [`Convention::resolve`] refuses.
+    pub fn prepare_to(&self, convention: &Convention, input_shape: &[usize], storage: Storage) -> Result<Prepared> {
+        self.prepare_op(convention.resolve(&self.inner.op, input_shape)?, input_shape, storage, None)
     }
 
     /// As [`prepare`](Self::prepare), with a kernel of the caller's choice.
@@ -96,24 +102,33 @@ impl Layer {
     /// # Errors
     /// As [`prepare`](Self::prepare), and [`Error::Kernel`] saying why the kernel cannot run this layer.
     pub fn prepare_with(&self, input_shape: &[usize], storage: Storage, kernel: Kernel) -> Result<Prepared> {
-        let Inner { context, op, finite, .. } = &*self.inner;
-        if kernel != Kernel::Gather && !finite {
-            let reason = "a weight is NaN or infinite, and taps outside the input are multiplied by 0".to_string();
-            return Err(Error::Kernel { kernel, reason });
-        }
-        let geometry = op.at(input_shape)?;
-        let plan = plan_with(op, &geometry, storage, context.profile(), kernel)?;
-        self.compile(geometry, plan)
+        self.prepare_op(self.inner.op.clone(), input_shape, storage, Some(kernel))
     }
 
-    fn compile(&self, geometry: Geometry, plan: Plan) -> Result<Prepared> {
-        let Inner { context, op, .. } = &*self.inner;
-        let pipeline = context.pipeline(&Variant::of(op, &plan))?;
+    fn prepare_op(
+        &self,
+        op: ConvTranspose,
+        input_shape: &[usize],
+        storage: Storage,
+        kernel: Option<Kernel>,
+    ) -> Result<Prepared> {
+        let Inner { context, finite, weights, .. } = &*self.inner;
+        let geometry = op.at(input_shape)?;
+        let plan = match kernel {
+            Some(kernel) if kernel != Kernel::Gather && !finite => {
+                let reason = "a weight is NaN or infinite, and taps outside the input are multiplied by 0".to_string();
+                return Err(Error::Kernel { kernel, reason });
+            }
+            Some(kernel) => plan_with(&op, &geometry, storage, context.profile(), kernel)?,
+            None if *finite => plan(&op, &geometry, storage, context.profile())?,
+            None => plan_with(&op, &geometry, storage, context.profile(), Kernel::Gather)?,
+        };
+        let pipeline = context.pipeline(&Variant::of(&op, &plan))?;
         let weights = match plan.kernel {
-            Kernel::Gather => self.inner.weights.clone(),
+            Kernel::Gather => weights.clone(),
             Kernel::Direct => self.direct_weights()?,
         };
-        Ok(Prepared { layer: self.clone(), geometry, plan, pipeline, weights })
+        Ok(Prepared { layer: self.clone(), op, geometry, plan, pipeline, weights })
     }
 
     /// The weights in the order of `direct`.
@@ -219,8 +234,8 @@ impl Prepared {
     /// [`Error::Buffer`] saying which of this does not hold, [`Error::Device`].
     pub fn bind(&self, input: BufferSlice<'_>, output: BufferSlice<'_>) -> Result<Bound> {
         let context = &self.layer.inner.context;
-        self.check("input", &input, self.input_bytes())?;
-        self.check("output", &output, self.output_bytes())?;
+        slice::check(context, "input", &input, self.input_bytes())?;
+        slice::check(context, "output", &output, self.output_bytes())?;
         if input.buffer() == output.buffer() {
             let problem = "is the input's buffer too; wgpu tracks each buffer as a whole, so it must be another".into();
             return Err(Error::Buffer { what: "output", problem });
@@ -272,27 +287,13 @@ impl Prepared {
 
     /// The kernel's parameters for a dispatch.
     fn params(&self, dispatch: &Dispatch) -> Vec<u8> {
-        let (op, geometry) = (&self.layer.inner.op, &self.geometry);
+        let (op, geometry) = (&self.op, &self.geometry);
         match &self.plan.tile {
             None => bytemuck::bytes_of(&gather::Params::new(op, geometry, &self.plan, dispatch)).to_vec(),
             Some(tile) => {
                 bytemuck::bytes_of(&direct::Params::new(op, geometry, self.plan.storage, tile, dispatch)).to_vec()
             }
         }
-    }
-
-    fn check(&self, what: &'static str, slice: &BufferSlice<'_>, needed: u64) -> Result<()> {
-        let problem = if slice.size() < needed {
-            format!("{} bytes given, but {needed} needed", slice.size())
-        } else if slice.offset() % self.layer.inner.context.profile().binding_alignment != 0 {
-            let alignment = self.layer.inner.context.profile().binding_alignment;
-            format!("offset {} is no multiple of the device's alignment {alignment}", slice.offset())
-        } else if !slice.buffer().usage().contains(BufferUsages::STORAGE) {
-            format!("usage {:?} lacks STORAGE", slice.buffer().usage())
-        } else {
-            return Ok(());
-        };
-        Err(Error::Buffer { what, problem })
     }
 }
 

@@ -67,11 +67,16 @@ impl Variant {
 
 /// The header that replaces a kernel's own: the type of the stored elements, and the activation.
 fn header(storage: Storage, activation: u32) -> String {
-    let elem = match storage {
+    let elem = elem(storage);
+    format!("{elem}\nconst ACTIVATION: u32 = {activation}u;\n{}", body(ACTIVATION))
+}
+
+/// The header's type of stored elements.
+pub(super) fn elem(storage: Storage) -> &'static str {
+    match storage {
         Storage::F32 => "alias Elem = f32;",
         Storage::F16 => "enable f16;\nalias Elem = f16;",
-    };
-    format!("{elem}\nconst ACTIVATION: u32 = {activation}u;\n{}", body(ACTIVATION))
+    }
 }
 
 fn activation_number(activation: &Activation) -> u32 {

@@ -7,7 +7,7 @@
 //! [`Encoding::Srgb`] where the texture is later viewed as sRGB.
 
 use super::context::Context;
-use super::shader::body;
+use super::shader::{body, elem};
 use crate::error::{Error, Result};
 use crate::plan::Storage;
 use wgpu::{
@@ -132,8 +132,7 @@ impl TextureWriter {
             format,
             view_dimension: TextureViewDimension::D2,
         };
-        let elem = elem(storage);
-        let source = format!("{elem}\nalias Picture = texture_storage_2d<{name}, write>;\n{}", body(TO));
+        let source = format!("{}\nalias Picture = texture_storage_2d<{name}, write>;\n{}", elem(storage), body(TO));
         let (pipeline, layout) = compile(context, "to_texture", source, [planes(true), texture])?;
         Ok(Self { context: context.clone(), pipeline, layout, channels, encoding, storage })
     }
@@ -169,14 +168,6 @@ fn buffer<'a>(slice: &BufferSlice<'a>) -> BindingResource<'a> {
         offset: slice.offset(),
         size: BufferSize::new(slice.size()),
     })
-}
-
-/// The header's element type.
-fn elem(storage: Storage) -> &'static str {
-    match storage {
-        Storage::F32 => "alias Elem = f32;",
-        Storage::F16 => "enable f16;\nalias Elem = f16;",
-    }
 }
 
 fn compile(
