@@ -64,8 +64,8 @@
 //!
 //! # Semantics
 //!
-//! - A tap outside the input is skipped, never multiplied: a NaN or an infinity reaches the outputs its window covers,
-//!   and no others. Outputs that no tap reaches hold exactly the bias.
+//! - A tap outside the input contributes nothing, whatever its weight: a NaN or an infinity reaches the outputs its
+//!   window covers, and no others. Outputs that no tap reaches hold exactly the bias.
 //! - The output has the input's element type. f16 is summed in f32; bf16 is converted to f32; f64 is for the CPU
 //!   backend and the reference.
 //! - A batch of 0 gives an empty output. A spatial extent or a channel count of 0, and an output size below 1, are
