@@ -1,7 +1,7 @@
 //! Times the CPU backend on ten workloads, each verified against the reference first.
 //!
 //! `cargo bench --bench cpu -- [--threads N] [--seconds S] [--json FILE] [--level scalar|avx2|avx512|neon] [--unchecked]
-//! [NAME...]`
+//! [NAME...]`, the names being the first words of those in the table
 //!
 //! A figure is the median of single runs of a warm layer: input and output are f32 tensors of the host, the output is
 //! allocated anew by each run. GFLOP/s are the effective ones, two for each input element, tap and output channel of
@@ -12,7 +12,7 @@
 use std::fmt::Write as _;
 use std::time::{Duration, Instant};
 use upconv::cpu::{Layer, Level};
-use upconv::{ConvTranspose, Tensor, phase, reference};
+use upconv::{Activation, ConvTranspose, Tensor, phase, reference};
 
 struct Workload {
     name: &'static str,
@@ -46,6 +46,18 @@ const WORKLOADS: [Workload; 10] = [
     Workload { groups: 64, ..workload("W8 depthwise", &[1, 64, 128, 128], 64, [4, 2, 1]) },
     workload("W9 3D", &[1, 32, 16, 16, 16], 16, [4, 2, 1]),
     workload("W10 stride 1", &[1, 64, 64, 64], 64, [3, 1, 1]),
+];
+
+/// The seven layers of the waifu2x network `upconv_7` at 256 × 256 with its border, all but the last with a leaky `ReLU`:
+/// run where they are named. A convolution without padding is a transposed one of stride 1 with padding 2.
+const NETWORK: [Workload; 7] = [
+    workload("N1", &[1, 3, 270, 270], 16, [3, 1, 2]),
+    workload("N2", &[1, 16, 268, 268], 32, [3, 1, 2]),
+    workload("N3", &[1, 32, 266, 266], 64, [3, 1, 2]),
+    workload("N4", &[1, 64, 264, 264], 128, [3, 1, 2]),
+    workload("N5", &[1, 128, 262, 262], 128, [3, 1, 2]),
+    workload("N6", &[1, 128, 260, 260], 256, [3, 1, 2]),
+    workload("N7", &[1, 256, 258, 258], 3, [4, 2, 3]),
 ];
 
 /// Numbers between −1 and 1 that `peers/cpu.py` makes too: the upper bits of a multiplicative hash of the index.
@@ -96,10 +108,13 @@ fn main() {
         "", "first ms", "median ms", "GFLOP/s", "scratch KiB", "of bound"
     );
     let mut report = String::new();
-    for workload in &WORKLOADS {
-        if !names.is_empty() && !names.iter().any(|name| workload.name.split(' ').any(|word| word == name)) {
-            continue;
-        }
+    let named = |workload: &&Workload| names.iter().any(|name| workload.name.split(' ').next() == Some(name));
+    let network = NETWORK.iter().filter(named);
+    for workload in WORKLOADS.iter().filter(|workload| names.is_empty() || named(workload)).chain(network) {
+        let activation = match workload.name {
+            name if name.starts_with('N') && name != "N7" => Activation::LeakyRelu { alpha: 0.1 },
+            _ => Activation::None,
+        };
         let rank = workload.input.len() - 2;
         let op = ConvTranspose::builder()
             .in_channels(workload.input[1])
@@ -109,6 +124,7 @@ fn main() {
             .stride(vec![workload.stride; rank])
             .padding(vec![workload.padding; rank])
             .output_padding(vec![workload.output_padding; rank])
+            .activation(activation)
             .build()
             .unwrap();
         let geometry = op.at(workload.input).unwrap();

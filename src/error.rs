@@ -82,6 +82,10 @@ pub enum Error {
     #[error("{what}: {needed} needed, but the device's limit {limit_name} is {limit}")]
     Limit { what: String, needed: u64, limit: u64, limit_name: &'static str },
 
+    /// The kernel that was asked for cannot run the operation.
+    #[error("kernel {kernel} cannot run this: {reason}")]
+    Kernel { kernel: crate::plan::Kernel, reason: String },
+
     /// A buffer given for a binding cannot be used.
     #[error("{what} buffer: {problem}")]
     Buffer { what: &'static str, problem: String },

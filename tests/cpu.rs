@@ -65,6 +65,55 @@ fn integers_are_exact_in_a_random_sweep() {
     }
 }
 
+/// A random case at another input: another batch, and another extent of the last axis.
+fn random_case_at(rng: &mut Rng, values: Values, batch: usize, width: usize) -> Case {
+    loop {
+        let case = random_case(rng, values, no_activation);
+        let rank = case.op.rank();
+        let mut shape = case.input.shape()[case.input.shape().len() - rank - 1..].to_vec();
+        shape[if case.op.layout() == Layout::ChannelsFirst { rank } else { rank - 1 }] = width;
+        shape.insert(0, batch);
+        if case.op.at(&shape).is_ok() {
+            return Case { input: tensor(rng, &shape, values), ..case };
+        }
+    }
+}
+
+#[test]
+fn integers_are_exact_in_wide_inputs_and_in_batches() {
+    let mut rng = Rng::with_seed(26);
+    for number in 0..300 {
+        // Rows longer and shorter than vectors, by themselves and in batches that fill vectors.
+        let (batch, width) =
+            if number % 2 == 0 { (1, rng.usize(8..=80)) } else { (rng.usize(6..=35), rng.usize(1..=6)) };
+        let case = random_case_at(&mut rng, Values::Integers, batch, width);
+        for level in levels() {
+            let comparison = compare(&case, &run_with(&case, level));
+            assert_eq!(comparison.inexact, 0, "case {number}, {level:?}: {comparison:?}, {case:?}");
+        }
+    }
+}
+
+#[test]
+fn inputs_that_are_infinite_or_nan_show_where_they_reach() {
+    let mut rng = Rng::with_seed(27);
+    for number in 0..300 {
+        let (batch, width) =
+            if number % 2 == 0 { (1, rng.usize(1..=60)) } else { (rng.usize(6..=20), rng.usize(1..=6)) };
+        let mut case = random_case_at(&mut rng, Values::Integers, batch, width);
+        let mut x = case.input.to_f32();
+        for special in [f32::NAN, f32::INFINITY, f32::NEG_INFINITY] {
+            let at = rng.usize(0..x.len());
+            x[at] = special;
+        }
+        case.input = Tensor::f32(case.input.shape(), x).unwrap();
+        for level in levels() {
+            let comparison = compare(&case, &run_with(&case, level));
+            assert_eq!(comparison.inexact, 0, "case {number}, {level:?}: {comparison:?}, {case:?}");
+        }
+    }
+}
+
 #[test]
 fn every_type_is_within_its_bound_with_every_activation() {
     let mut rng = Rng::with_seed(22);
@@ -82,6 +131,40 @@ fn every_type_is_within_its_bound_with_every_activation() {
             }
         }
         assert!(worst > 0.0 || dtype == DType::F64, "reals are rounded somewhere, or nothing was compared");
+    }
+}
+
+#[test]
+fn an_output_is_used_again() {
+    let mut rng = Rng::with_seed(28);
+    let mut output = vec![f32::NAN; 100_000];
+    let memory = output.as_ptr();
+    for _ in 0..60 {
+        let case = random_case(&mut rng, Values::Integers, no_activation);
+        let layer = Layer::new(&case.op, &case.weight, case.bias.as_ref()).unwrap();
+        let geometry = layer.run_into(case.input.shape(), &case.input.to_f32(), &mut output).unwrap();
+        assert_eq!(geometry.output_shape(), case.op.at(case.input.shape()).unwrap().output_shape());
+        assert_eq!(layer.run(&case.input).unwrap().to_f32(), output, "{case:?}");
+        assert_eq!(output.as_ptr(), memory, "nothing was allocated");
+        assert!(
+            layer.run_into(case.input.shape(), &[0.0; 1], &mut Vec::new()).is_err() || case.input.to_f32().len() == 1
+        );
+    }
+}
+
+#[test]
+fn working_memory_is_smaller_than_input_and_output() {
+    let op = ConvTranspose::builder().in_channels(64).out_channels(32).kernel([4, 4]).stride([2, 2]).padding([1, 1]);
+    let op = op.build().unwrap();
+    let mut rng = Rng::with_seed(29);
+    let layer = Layer::new(&op, &tensor(&mut rng, &[64, 32, 4, 4], Values::Reals), None).unwrap();
+    let pool = rayon::ThreadPoolBuilder::new().num_threads(2).build().unwrap();
+    for side in [16, 40, 100, 30] {
+        let input = tensor(&mut rng, &[1, 64, side, side], Values::Reals);
+        let output = pool.install(|| layer.run(&input)).unwrap();
+        let both = 4 * (input.to_f32().len() + output.to_f32().len());
+        assert!(layer.scratch_bytes() <= 2 * (1 << 20), "{} bytes at {side}", layer.scratch_bytes());
+        assert!(side < 40 || layer.scratch_bytes() <= both, "{} of {both} bytes at {side}", layer.scratch_bytes());
     }
 }
 

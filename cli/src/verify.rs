@@ -5,7 +5,7 @@ use anyhow::{Result, ensure};
 use serde::Serialize;
 use upconv::gpu::{self, Context};
 use upconv::reference::{self, Comparison, Expected};
-use upconv::{Activation, ConvTranspose, Layout, Storage, Tensor, WeightLayout, cpu};
+use upconv::{Activation, ConvTranspose, Error, Kernel, Layout, Storage, Tensor, WeightLayout, cpu};
 
 /// The options of `verify`.
 #[derive(clap::Args)]
@@ -49,19 +49,20 @@ pub(crate) fn run(args: &Args) -> Result<()> {
             println!("{}", device.name());
         }
         for case in &cases {
-            let row = device.check(case)?;
-            if !args.json {
-                let verdict = if row.passed { "ok" } else { "WRONG" };
-                println!(
-                    "  {:<28} {:<8} {:>9} outputs   worst error {:>9.2e} = {:>5.1} % of its bound   {verdict}",
-                    row.case,
-                    row.kernel,
-                    row.outputs,
-                    row.worst_error,
-                    row.worst_share * 100.0
-                );
+            for row in device.check(case)? {
+                if !args.json {
+                    let verdict = if row.passed { "ok" } else { "WRONG" };
+                    println!(
+                        "  {:<28} {:<8} {:>9} outputs   worst error {:>9.2e} = {:>5.1} % of its bound   {verdict}",
+                        row.case,
+                        row.kernel,
+                        row.outputs,
+                        row.worst_error,
+                        row.worst_share * 100.0
+                    );
+                }
+                rows.push(row);
             }
-            rows.push(row);
         }
     }
     let failed = rows.iter().filter(|row| !row.passed).count();
@@ -101,15 +102,16 @@ impl Device {
         }
     }
 
-    fn check(&self, case: &Case) -> Result<Row> {
-        let (kernel, comparison) = match self {
+    /// One row for each kernel that accepts the case.
+    fn check(&self, case: &Case) -> Result<Vec<Row>> {
+        let results = match self {
             Device::Gpu(context) => case.on_gpu(context)?,
             Device::Cpu => {
                 let got = cpu::Layer::new(&case.op, &case.weight, Some(&case.bias))?.run(&case.input)?;
-                ("cpu".to_string(), case.expected.compare(&got)?)
+                vec![("cpu".to_string(), case.expected.compare(&got)?)]
             }
         };
-        Ok(Row {
+        let row = |(kernel, comparison): (String, Comparison)| Row {
             device: self.name(),
             case: case.name,
             kernel,
@@ -117,24 +119,33 @@ impl Device {
             worst_share: comparison.worst_share,
             worst_error: comparison.worst_error,
             passed: comparison.passed(),
-        })
+        };
+        Ok(results.into_iter().map(row).collect())
     }
 }
 
 impl Case {
-    /// Runs into an output full of NaN, which an element that is not written would keep.
-    fn on_gpu(&self, context: &Context) -> Result<(String, Comparison)> {
+    /// Runs every kernel that accepts the case into an output full of NaN, which an element that is not written would
+    /// keep.
+    fn on_gpu(&self, context: &Context) -> Result<Vec<(String, Comparison)>> {
         let layer = gpu::Layer::new(context, &self.op, &self.weight, Some(&self.bias))?;
-        let prepared = layer.prepare(self.input.shape(), Storage::F32)?;
-        let shape = prepared.geometry().output_shape();
-        let poison = Tensor::f32(shape.clone(), vec![f32::NAN; prepared.geometry().output_len()])?;
         let x = context.upload(&self.input, Storage::F32)?;
-        let y = context.upload(&poison, Storage::F32)?;
-        let mut encoder = context.device().create_command_encoder(&Default::default());
-        prepared.encode(&mut encoder, x.slice(..), y.slice(..))?;
-        context.queue().submit([encoder.finish()]);
-        let got = context.download(&y, &shape, Storage::F32)?;
-        Ok((prepared.plan().kernel.to_string(), self.expected.compare(&got)?))
+        let mut results = Vec::new();
+        for kernel in Kernel::ALL {
+            let prepared = match layer.prepare_with(self.input.shape(), Storage::F32, kernel) {
+                Err(Error::Kernel { .. }) => continue,
+                prepared => prepared?,
+            };
+            let shape = prepared.geometry().output_shape();
+            let poison = Tensor::f32(shape.clone(), vec![f32::NAN; prepared.geometry().output_len()])?;
+            let y = context.upload(&poison, Storage::F32)?;
+            let mut encoder = context.device().create_command_encoder(&Default::default());
+            prepared.encode(&mut encoder, x.slice(..), y.slice(..))?;
+            context.queue().submit([encoder.finish()]);
+            let got = context.download(&y, &shape, Storage::F32)?;
+            results.push((kernel.to_string(), self.expected.compare(&got)?));
+        }
+        Ok(results)
     }
 }
 

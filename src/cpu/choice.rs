@@ -20,7 +20,9 @@ const MULTIPLY_ADDS: f64 = 2.0;
 const COPY: f64 = 0.15;
 /// Reading a weight from beyond the second-level cache.
 const FETCH: f64 = 0.4;
-/// Starting a task, and each row of each phase in it.
+/// Laying one row of sums into the output, whatever its length.
+const ROW: f64 = 20.0;
+/// Starting a task.
 const TASK: f64 = 8000.0;
 
 /// What is decided.
@@ -53,6 +55,8 @@ pub(super) enum Panel {
     /// For each channel and tap of a block, the inputs of all its positions side by side: for rows so short that
     /// vectors along them would be mostly empty.
     Gathered,
+    /// The whole input, a vector along the batch: for such rows where the batch fills vectors.
+    Batched,
 }
 
 /// All `q` with an output on this axis: output `s·q + r − b` for some residue `r`.
@@ -113,6 +117,12 @@ struct Candidate {
 /// What the cost of a candidate depends on.
 struct Costs {
     total: [usize; 3],
+    /// The longest row of positions, where it is not cut.
+    row: usize,
+    /// Tiles of output channels in a group.
+    tiles: usize,
+    /// Output channels of a group times phases.
+    rows: usize,
     span: [usize; 3],
     lanes: usize,
     in_group: usize,
@@ -134,10 +144,15 @@ impl Costs {
         }
         let [depth, height, width] = lengths;
         let lines = (depth * height) as f64;
-        let vectors = lines * width.div_ceil(self.lanes) as f64;
+        let row = if width == self.total[2] { self.row } else { width };
+        let vectors = lines * row.div_ceil(self.lanes) as f64;
+        // The largest part's share of the tiles.
+        let share = self.tiles.div_ceil(parts) as f64 / self.tiles as f64;
         let products = self.work as f64 * vectors / MULTIPLY_ADDS;
         let fetch = if self.weights * 4 > 256 << 10 { self.work as f64 * FETCH } else { 0.0 };
-        let cycles = self.in_group as f64 * ((products + fetch) / parts as f64 + COPY * boxed as f64) + TASK;
+        let copy = COPY * boxed as f64;
+        let rows = ROW * lines * self.rows as f64;
+        let cycles = self.in_group as f64 * ((products + fetch) * share + copy) + rows * share + TASK;
         let cuts: usize = (0..3).map(|axis| self.total[axis].div_ceil(lengths[axis])).product();
         let tasks = cuts * parts * self.others;
         // Threads seldom keep step: the last task is waited for by all, the more so the larger it is.
@@ -188,14 +203,24 @@ pub(super) fn choose(op: &ConvTranspose, geometry: &Geometry, packed: Option<&Pa
     let tiles = &packed.channel_tiles;
     let first = geometry.layout == Layout::ChannelsFirst;
     let gathered = lanes > 1 && width < 2 * lanes && 3 * width.next_multiple_of(lanes) > 4 * width;
+    let vectors = geometry.batch.div_ceil(lanes);
+    let whole = in_group * geometry.input.iter().product::<usize>() * lanes;
+    let batched = gathered && 4 * geometry.batch >= 3 * vectors * lanes && whole <= PANEL;
     let (panel, items, lengths, parts) = if gathered {
-        let items = geometry.batch.div_ceil(4 * threads).max(4).min(geometry.batch);
+        let items = if batched {
+            lanes * vectors.div_ceil(threads).min(PANEL / whole)
+        } else {
+            geometry.batch.div_ceil(4 * threads).max(4)
+        };
         let tasks = geometry.batch.div_ceil(items);
-        let parts = if tasks < threads && first { (2 * threads).div_ceil(tasks).min(tiles.len()) } else { 1 };
-        (Panel::Gathered, items, total, parts)
+        let parts = if tasks < threads && first { threads.div_ceil(tasks).min(tiles.len()) } else { 1 };
+        (if batched { Panel::Batched } else { Panel::Gathered }, items, total, parts)
     } else {
         let costs = Costs {
             total,
+            row: width,
+            tiles: tiles.len(),
+            rows: out_group * packed.phases(),
             span: packed.reach.map(|(least, most)| (most - least) as usize),
             lanes,
             in_group,
@@ -213,7 +238,7 @@ pub(super) fn choose(op: &ConvTranspose, geometry: &Geometry, packed: Option<&Pa
     let bands: [Vec<Range<i64>>; 3] =
         std::array::from_fn(|axis| bands(all[axis].clone(), lengths[axis], if axis == 2 { lanes } else { 1 }));
     let channels = if !first {
-        vec![0..op.out_channels()]
+        product::tiles(op.out_channels(), op.out_channels()).collect()
     } else if op.groups() > 1 {
         let work = in_group * out_group * kernel * lengths.iter().product::<usize>();
         let together = (SMALLEST_TASK / work.max(1)).clamp(1, op.groups());
@@ -223,4 +248,75 @@ pub(super) fn choose(op: &ConvTranspose, geometry: &Geometry, packed: Option<&Pa
         parts.map(|part| tiles[part.start].start..tiles[part.end - 1].end).collect()
     };
     Choice::Products(Cut { panel, items, channels, bands })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::simd::Level;
+    use super::*;
+
+    fn op(in_channels: usize, out_channels: usize, [kernel, stride, padding]: [usize; 3]) -> ConvTranspose {
+        let op = ConvTranspose::builder().in_channels(in_channels).out_channels(out_channels);
+        op.kernel([kernel; 2]).stride([stride; 2]).padding([padding; 2]).build().unwrap()
+    }
+
+    fn chosen(op: &ConvTranspose, input: &[usize], threads: usize) -> Choice {
+        let weight = vec![1.0; op.weight_shape().iter().product()];
+        let packed = Packed::new(op, &weight, &[], Level::Avx512, true);
+        choose(op, &op.at(input).unwrap(), Some(&packed), threads)
+    }
+
+    #[test]
+    fn the_panel_goes_by_the_length_of_rows() {
+        let panel = |input: &[usize]| match chosen(&op(64, 32, [4, 2, 1]), input, 2) {
+            Choice::Products(cut) => cut.panel,
+            Choice::Gather => panic!("gather"),
+        };
+        assert_eq!(panel(&[1, 64, 40, 40]), Panel::Box);
+        assert_eq!(panel(&[2, 64, 16, 16]), Panel::Box, "a row of one phase fills a vector");
+        assert_eq!(panel(&[1, 64, 4, 4]), Panel::Gathered);
+        assert_eq!(panel(&[16, 64, 4, 4]), Panel::Batched);
+    }
+
+    #[test]
+    fn what_products_do_not_serve_is_gathered_row_by_row() {
+        let large_stride = op(2, 2, [2, 1000, 0]);
+        assert_eq!(chosen(&large_stride, &[1, 2, 4, 4], 2), Choice::Gather);
+        let op = op(2, 2, [3, 2, 0]);
+        assert_eq!(choose(&op, &op.at(&[1, 2, 4, 4]).unwrap(), None, 2), Choice::Gather);
+    }
+
+    #[test]
+    fn a_cut_covers_the_output_once_and_its_panels_fit() {
+        for (op, input) in [
+            (op(128, 64, [2, 2, 0]), [1, 128, 128, 128]),
+            (op(56, 1, [9, 2, 4]), [1, 56, 256, 256]),
+            (op(256, 3, [4, 2, 3]), [1, 256, 128, 128]),
+            (op(21, 21, [64, 32, 16]), [1, 21, 10, 15]),
+            (op(3, 3, [5, 3, 7]), [2, 3, 1000, 37]),
+            (op(512, 512, [3, 1, 1]), [1, 512, 7, 2000]),
+        ] {
+            for threads in [1, 2, 64] {
+                let Choice::Products(cut) = chosen(&op, &input, threads) else { panic!("gather") };
+                let geometry = op.at(&input).unwrap();
+                for axis in 0..3 {
+                    let mut end = 0;
+                    for q in &cut.bands[axis] {
+                        let outputs = outputs_of(&op.axes3()[axis], q, geometry.output[axis]);
+                        assert_eq!(outputs.start, end, "{op:?}");
+                        assert!(outputs.end > end, "{op:?}");
+                        end = outputs.end;
+                    }
+                    assert_eq!(end as usize, geometry.output[axis], "{op:?}");
+                }
+                assert_eq!(cut.channels.iter().map(Range::len).sum::<usize>(), op.out_channels());
+                let longest = |axis: usize| cut.bands[axis].iter().map(length).max().unwrap();
+                let reach = op.axes()[0].kernel.div_ceil(op.axes()[0].stride) - 1;
+                let size = input[1] * (longest(1) + reach) * (longest(2) + reach);
+                assert!(size <= PANEL, "{size} elements: {op:?}, {cut:?}");
+                let tasks = cut.channels.len() * cut.bands.iter().map(Vec::len).product::<usize>() * input[0];
+                assert!(tasks >= threads.min(8), "{tasks} tasks for {threads} threads");
+            }
+        }
+    }
 }

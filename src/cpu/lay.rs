@@ -46,10 +46,8 @@ pub(super) struct Laying<'a, 'y> {
     pub(super) lines: &'a [Line],
     /// Output channels.
     pub(super) channels: Range<usize>,
-    pub(super) sums: &'a mut [f32],
+    pub(super) sums: &'a [f32],
     pub(super) pitch: usize,
-    /// Whether the activation is still to be applied.
-    pub(super) activate: bool,
     pub(super) parts: &'a mut Parts<'y>,
 }
 
@@ -90,7 +88,7 @@ impl WithSimd for Laying<'_, '_> {
     #[inline(always)]
     fn with_simd<S: Simd>(self, _: S) -> usize {
         let runs = self.runs();
-        let Laying { op, shape, row_group, lines, channels, sums, pitch, activate, parts, .. } = self;
+        let Laying { op, shape, row_group, lines, channels, sums, pitch, parts, .. } = self;
         let step = parts.step * op.axes3()[2].stride;
         let mut written = 0;
         let inside = |axis: usize, q: i64, residue: usize| {
@@ -109,13 +107,6 @@ impl WithSimd for Laying<'_, '_> {
                         let from = (run.row + outer_index * run.rows_of_phase + channel) * pitch;
                         from + index * run.advance + run.from
                     };
-                    if activate {
-                        for run in &runs {
-                            for value in &mut sums[at(run)..][..run.count] {
-                                *value = op.activation().apply(co, (*value).into()) as f32;
-                            }
-                        }
-                    }
                     match &runs[..] {
                         [a, b] if pairs => {
                             alternate(&sums[at(a)..][..a.count], &sums[at(b)..][..b.count], &mut row[a.to..]);

@@ -2,13 +2,15 @@
 
 use super::choice::{Choice, choose};
 use super::gather;
-use super::output::written;
+use super::output;
 use super::packed::Packed;
 use super::products::{self, Pool};
 use super::simd::Level;
-use crate::error::Result;
+use crate::error::{Error, Result};
 use crate::op::{ConvTranspose, Geometry};
 use crate::tensor::{DType, Data, Tensor};
+use half::f16;
+use half::slice::HalfFloatSliceExt;
 use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 
 /// A transposed convolution with its weights packed for the CPU. Cheap to clone; usable from many threads.
@@ -100,6 +102,11 @@ impl Layer {
     pub fn run(&self, input: &Tensor) -> Result<Tensor> {
         let Inner { op, single, double, .. } = &*self.inner;
         let geometry = op.at(input.shape())?;
+        let run = |x: &[f32]| {
+            let mut y = Vec::new();
+            self.run_single(&geometry, x, &mut y);
+            y
+        };
         let data = match input.data() {
             Data::F64(x) => {
                 let double = double.get_or_init(|| single.map(f64::from));
@@ -107,26 +114,48 @@ impl Layer {
                 gather::run(op, &geometry, double, x, &mut y);
                 Data::F64(y)
             }
-            Data::F32(x) => Data::F32(self.run_single(&geometry, x)),
-            Data::F16(_) | Data::Bf16(_) => Data::F32(self.run_single(&geometry, &input.to_f32())),
+            Data::F32(x) => Data::F32(run(x)),
+            Data::Bf16(_) => Data::F32(run(&input.to_f32())),
+            Data::F16(x) => {
+                let mut wide = vec![0.0; x.len()];
+                x.convert_to_f32_slice(&mut wide);
+                let wide = run(&wide);
+                let mut y = vec![f16::ZERO; wide.len()];
+                y.convert_from_f32_slice(&wide);
+                Data::F16(y)
+            }
         };
-        let output = Tensor::new(geometry.output_shape(), data)?;
-        Ok(if input.dtype() == DType::F16 { output.cast(DType::F16) } else { output })
+        Tensor::new(geometry.output_shape(), data)
     }
 
-    fn run_single(&self, geometry: &Geometry, x: &[f32]) -> Vec<f32> {
+    /// As [`Layer::run`] for f32 without tensors: `output` becomes the result, in the memory it already has if that
+    /// suffices. Says the sizes.
+    ///
+    /// # Errors
+    /// An input shape that [`ConvTranspose::at`] refuses, [`Error::DataLength`] where the input does not fill it.
+    pub fn run_into(&self, input_shape: &[usize], input: &[f32], output: &mut Vec<f32>) -> Result<Geometry> {
+        let geometry = self.inner.op.at(input_shape)?;
+        if input.len() != geometry.input_len() {
+            let shape = input_shape.to_vec();
+            return Err(Error::DataLength { shape, expected: geometry.input_len(), given: input.len() });
+        }
+        self.run_single(&geometry, input, output);
+        Ok(geometry)
+    }
+
+    fn run_single(&self, geometry: &Geometry, x: &[f32], y: &mut Vec<f32>) {
         let Inner { op, packed, plain, pool, single, .. } = &*self.inner;
         let choice = self.choice(geometry);
         if let (Choice::Products(cut), Some(packed)) = (&*choice, packed) {
             let packings = [packed, plain.as_ref().unwrap_or(packed)];
             let fill = |y: &mut [_]| products::run(op, geometry, packings, cut, pool, x, y);
-            if let Some(y) = written(geometry.output_len(), fill) {
-                return y;
+            if output::write(y, geometry.output_len(), fill) {
+                return;
             }
         }
-        let mut y = vec![0.0; geometry.output_len()];
-        gather::run(op, geometry, single, x, &mut y);
-        y
+        y.clear();
+        y.resize(geometry.output_len(), 0.0);
+        gather::run(op, geometry, single, x, y);
     }
 
     /// What is chosen, found again if the last run had the same sizes and threads.

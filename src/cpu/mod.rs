@@ -15,12 +15,21 @@
 //! ```
 //!
 //! Each output element is summed in an order that the operation alone fixes, so that every run gives the same bits,
-//! whatever the number of threads.
+//! whatever the number of threads. They differ between [levels](Level) of vector instructions.
+//!
+//! How it works: by the [phase table](crate::phase) each phase is a convolution of stride 1, computed as a matrix
+//! product. `choice` decides how, and how the work is cut into tasks; a task fills a panel with its part of the input
+//! (`boxed`, `gathered` or `batched`), `product` multiplies it with the `packed` weights in registers, `finish` applies
+//! the activation, and `lay` puts the phases side by side into the output. What that does not serve is left to
+//! `gather`: f64, weights that are infinite or NaN (the zeros around an input must not meet them), and huge strides.
 
+mod batched;
+mod boxed;
 mod choice;
 mod element;
 mod finish;
 mod gather;
+mod gathered;
 mod lay;
 mod layer;
 mod output;
@@ -29,6 +38,7 @@ mod panel;
 mod product;
 mod products;
 mod simd;
+mod smooth;
 mod task;
 
 pub use layer::Layer;

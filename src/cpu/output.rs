@@ -4,17 +4,19 @@
 
 use std::mem::MaybeUninit;
 
-/// The vector of `len` elements that `fill` writes; `None` where `fill` does not say that it wrote as many.
+/// Makes `values` the `len` elements that `fill` writes, in the memory it already has if that suffices; empty, and
+/// `false`, where `fill` does not say that it wrote as many.
 ///
 /// What `fill` is given is split between tasks into disjoint parts, of which they write each element once and count it.
-pub(super) fn written(len: usize, fill: impl FnOnce(&mut [MaybeUninit<f32>]) -> usize) -> Option<Vec<f32>> {
-    let mut values = Vec::with_capacity(len);
+pub(super) fn write(values: &mut Vec<f32>, len: usize, fill: impl FnOnce(&mut [MaybeUninit<f32>]) -> usize) -> bool {
+    values.clear();
+    values.reserve_exact(len);
     let count = fill(&mut values.spare_capacity_mut()[..len]);
     debug_assert_eq!(count, len, "outputs written, of all");
     if count != len {
-        return None;
+        return false;
     }
     // SAFETY: the capacity is at least `len`, and `fill` has initialised as many different elements.
     unsafe { values.set_len(len) };
-    Some(values)
+    true
 }

@@ -41,6 +41,8 @@ pub(super) struct Packed {
     pub(super) groups: Vec<RowGroup>,
     /// The output channels of one group of the operation, cut into tiles.
     pub(super) channel_tiles: Vec<Range<usize>>,
+    /// The phases of each axis.
+    pub(super) tables: [AxisPhases; 3],
     /// The least and greatest offset on each axis.
     pub(super) reach: [(i64, i64); 3],
     weights: Vec<f32>,
@@ -65,7 +67,7 @@ impl Packed {
         let most = most_rows(level);
         let share = groups.iter().any(|group| group.outer.len() > 1 || group.blocks.iter().any(|b| b.inner.len() > 1));
         // Phases that share a block leave its rows to be cut, whatever their channels.
-        let channel_tiles: Vec<_> = if share { vec![0..out_group] } else { tiles(out_group, most).collect() };
+        let channel_tiles = tiles(out_group, if share { out_group } else { most }).collect();
         let reach = tables.each_ref().map(|table| {
             let offsets = || table.phases.iter().flat_map(|&phase| table.taps(phase)).map(|(_, offset)| offset);
             (offsets().min().unwrap_or(0), offsets().max().unwrap_or(0))
@@ -76,6 +78,7 @@ impl Packed {
             instructions: level.instructions(),
             groups: Vec::new(),
             channel_tiles,
+            tables,
             reach,
             weights: Vec::new(),
             rows: Vec::new(),
@@ -90,7 +93,7 @@ impl Packed {
                 for row_group in &groups {
                     for block in &row_group.blocks {
                         packed.starts.push((packed.weights.len(), packed.rows.len()));
-                        packed.pack(op, &tables, weight, bias, row_group, block, channels.clone());
+                        packed.pack(op, weight, bias, row_group, block, channels.clone());
                     }
                 }
             }
@@ -103,7 +106,6 @@ impl Packed {
     fn pack(
         &mut self,
         op: &ConvTranspose,
-        tables: &[AxisPhases; 3],
         weight: &[f32],
         bias: &[f32],
         row_group: &RowGroup,
@@ -131,7 +133,8 @@ impl Packed {
                 let tap = |(phases, co): &([Phase; 3], usize)| {
                     let mut at = co % out_group * strides.output;
                     for axis in 0..3 {
-                        let (tap, _) = tables[axis].taps(phases[axis]).find(|&(_, offset)| offset == offsets[axis])?;
+                        let (tap, _) =
+                            self.tables[axis].taps(phases[axis]).find(|&(_, offset)| offset == offsets[axis])?;
                         at += tap * strides.spatial[axis];
                     }
                     Some(at)
@@ -148,6 +151,12 @@ impl Packed {
                 }
             }
         }
+    }
+
+    /// How many phases have taps.
+    pub(super) fn phases(&self) -> usize {
+        let phases = |group: &RowGroup| group.outer.len() * group.blocks.iter().map(|b| b.inner.len()).sum::<usize>();
+        self.groups.iter().map(phases).sum()
     }
 
     /// The bias of an output channel.

@@ -58,14 +58,44 @@ impl<'a> Source<'a> {
         resize(panel, channels * depth * height * width);
         let lines = (0..depth as i64).flat_map(|z| (0..height as i64).map(move |y| [from[0] + z, from[1] + y]));
         let lines: Vec<_> = lines.map(|line| self.inside(line, from[2], width)).collect();
-        for (channel, rows) in panel.chunks_exact_mut(depth * height * width).take(channels).enumerate() {
+        let size = depth * height * width;
+        if self.strides.channel == 1 && self.strides.spatial[2] > 1 {
+            // Channels last: a few channels at a time, so that each line of the input's memory is read once.
+            for (first, block) in (0..channels).step_by(16).zip(panel[..channels * size].chunks_mut(16 * size)) {
+                self.copy_channels(first, &lines, width, size, block);
+            }
+            return;
+        }
+        for (channel, rows) in panel.chunks_exact_mut(size).take(channels).enumerate() {
             for ((inside, at), row) in lines.iter().zip(rows.chunks_exact_mut(width)) {
                 self.copy_row(channel, (inside, *at), row);
             }
         }
     }
 
-    /// Writes, for each channel and tap, the inputs at one row of `q` into `panel[channel][tap][at ..]`.
+    /// Fills `block` with `[channel][line][x]` of some neighbouring channels, each of `size` elements.
+    fn copy_channels(
+        &self,
+        first: usize,
+        lines: &[(Range<usize>, usize)],
+        width: usize,
+        size: usize,
+        block: &mut [f32],
+    ) {
+        block.fill(0.0);
+        for (line, (inside, at)) in lines.iter().enumerate() {
+            for (place, x) in inside.clone().enumerate() {
+                let pixel = &self.x[at + place * self.strides.spatial[2] + first..];
+                let to = block[line * width + x..].iter_mut().step_by(size);
+                for (to, &from) in to.zip(pixel) {
+                    *to = from;
+                }
+            }
+        }
+    }
+
+    /// Writes, for each channel and tap, the inputs at one row of `q` into `panel[channel][tap]`, rows
+    /// that are `pitch` apart.
     pub(super) fn gather_row(
         &self,
         channels: usize,
@@ -74,13 +104,12 @@ impl<'a> Source<'a> {
         q: &Range<i64>,
         panel: &mut [f32],
         pitch: usize,
-        at: usize,
     ) {
         let length = super::choice::length(q);
         for (tap, offset) in offsets.iter().enumerate() {
             let (inside, from) = self.inside([z - offset[0], y - offset[1]], q.start - offset[2], length);
             for channel in 0..channels {
-                let row = &mut panel[(channel * offsets.len() + tap) * pitch + at..][..length];
+                let row = &mut panel[(channel * offsets.len() + tap) * pitch..][..length];
                 self.copy_row(channel, (&inside, from), row);
             }
         }

@@ -4,7 +4,10 @@
 //! tile in registers. Each loaded vector serves all rows, each loaded weight all vectors, so that multiply-adds, not
 //! loads, are what limits it.
 
-use super::finish::{Finish, Row};
+#![allow(unsafe_code, reason = "bounds tests would take a fifth of the inner loop; `Product::check` makes them once")]
+
+use super::finish::{Row, finish};
+use crate::activation::Activation;
 use pulp::{Simd, WithSimd};
 use std::ops::Range;
 
@@ -22,18 +25,34 @@ pub(super) fn tiles(rows: usize, most: usize) -> impl Iterator<Item = Range<usiz
     (0..count).map(move |i| rows * i / count..rows * (i + 1) / count)
 }
 
+/// A tap of a product.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Tap {
+    /// Its place among those packed.
+    pub(super) index: usize,
+    /// Its distance in the panel from a vector's start; wraps around, so that it may be negative.
+    pub(super) shift: usize,
+}
+
+/// All taps, by their distances.
+pub(super) fn all_taps(shifts: impl Iterator<Item = usize>) -> Vec<Tap> {
+    shifts.enumerate().map(|(index, shift)| Tap { index, shift }).collect()
+}
+
 /// All rows of a block times all vectors of a panel.
 pub(super) struct Product<'a> {
     /// For each tile of [`tiles`], `[channel][tap][row]`.
     pub(super) weights: &'a [f32],
     pub(super) rows: &'a [Row],
     pub(super) most_rows: usize,
-    pub(super) finish: Finish,
+    pub(super) activation: &'a Activation,
     pub(super) panel: &'a [f32],
     pub(super) channels: usize,
     pub(super) channel_stride: usize,
-    /// Distances in the panel from a vector's start.
-    pub(super) taps: &'a [usize],
+    /// How many taps the weights have for each channel.
+    pub(super) taps_packed: usize,
+    /// Those to be used.
+    pub(super) taps: &'a [Tap],
     /// Where each vector starts in the panel's first channel.
     pub(super) starts: &'a [usize],
     /// The result: vector `v` of row `r` at `r · pitch + v · lanes`.
@@ -41,12 +60,31 @@ pub(super) struct Product<'a> {
     pub(super) pitch: usize,
 }
 
+impl Product<'_> {
+    /// Tests once what the inner loop relies on: every vector that a start and a tap point to lies within each
+    /// channel's rest of the panel, and there is a weight for every channel and tap of each row.
+    fn check(&self, lanes: usize) {
+        let signed = |x: usize| x as isize;
+        let shifts = || self.taps.iter().map(|tap| signed(tap.shift));
+        let starts = || self.starts.iter().map(|&start| signed(start));
+        if let (Some(first), Some(last)) = (starts().min().zip(shifts().min()), starts().max().zip(shifts().max())) {
+            let end =
+                (last.0 + last.1 + signed(lanes)) as usize + self.channels.saturating_sub(1) * self.channel_stride;
+            assert!(first.0 + first.1 >= 0 && end <= self.panel.len(), "a product reads outside its panel");
+        }
+        assert!(self.taps.iter().all(|tap| tap.index < self.taps_packed), "a product has more taps than weights");
+        let weights = self.channels * self.taps_packed * self.rows.len();
+        assert!(self.weights.len() >= weights, "a product has too few weights");
+    }
+}
+
 impl WithSimd for Product<'_> {
     type Output = ();
 
     #[inline(always)]
     fn with_simd<S: Simd>(mut self, simd: S) {
-        let depth = self.channels * self.taps.len();
+        self.check(S::F32_LANES);
+        let depth = self.channels * self.taps_packed;
         for rows in tiles(self.rows.len(), self.most_rows) {
             let weights = &self.weights[depth * rows.start..depth * rows.end];
             let first = rows.start;
@@ -59,7 +97,7 @@ impl WithSimd for Product<'_> {
                     4 => strip::<S, 4, 4>(simd, &mut self, weights, first),
                     5 => strip::<S, 5, 3>(simd, &mut self, weights, first),
                     6 => strip::<S, 6, 3>(simd, &mut self, weights, first),
-                    7 => strip::<S, 7, 2>(simd, &mut self, weights, first),
+                    7 => strip::<S, 7, 3>(simd, &mut self, weights, first),
                     _ => strip::<S, 8, 2>(simd, &mut self, weights, first),
                 }
             } else {
@@ -74,7 +112,7 @@ impl WithSimd for Product<'_> {
             }
             let columns = self.starts.len() * S::F32_LANES;
             for row in rows {
-                self.finish.apply(simd, &self.rows[row], &mut self.sums[row * self.pitch..][..columns]);
+                finish(self.activation, &self.rows[row], &mut self.sums[row * self.pitch..][..columns]);
             }
         }
     }
@@ -111,34 +149,34 @@ fn tile<S: Simd, const M: usize, const V: usize>(
     let starts: [usize; V] = std::array::from_fn(|v| p.starts[vector + v]);
     let rows = &p.rows[first..first + M];
     let mut sums: [[S::f32s; V]; M] = std::array::from_fn(|m| [simd.splat_f32s(rows[m].bias); V]);
-    let mut weights = weights.as_chunks::<M>().0.iter();
+    let x = starts.map(|start| p.panel.as_ptr().wrapping_add(start));
+    let weights = weights.as_ptr().cast::<[f32; M]>();
     for channel in 0..p.channels {
-        let panel = &p.panel[channel * p.channel_stride..];
-        for &tap in p.taps {
-            let Some(w) = weights.next() else { break };
-            let x: [S::f32s; V] = std::array::from_fn(|v| load(simd, &panel[starts[v] + tap..]));
-            for m in 0..M {
-                let w = simd.splat_f32s(w[m]);
-                for v in 0..V {
-                    sums[m][v] = multiply_add(simd, w, x[v], sums[m][v]);
+        for tap in p.taps {
+            // SAFETY: `check` has seen that there are `channels · taps_packed` times as many weights as rows in the
+            // block, of which this tile's `M` have their share, and that `tap.index` is below `taps_packed`.
+            let w = unsafe { &*weights.add(channel * p.taps_packed + tap.index) };
+            let at = (channel * p.channel_stride).wrapping_add(tap.shift);
+            // SAFETY: `check` has seen that a vector at each start, shifted by each tap, lies within the panel in the
+            // first and in the last channel, and so in all. Any bits are a vector of f32.
+            let x: [S::f32s; V] = x.map(|x| unsafe { x.wrapping_add(at).cast::<S::f32s>().read_unaligned() });
+            for (sums, &w) in sums.iter_mut().zip(w) {
+                let w = simd.splat_f32s(w);
+                for (sum, &x) in sums.iter_mut().zip(&x) {
+                    *sum = multiply_add(simd, w, x, *sum);
                 }
             }
         }
     }
-    for m in 0..M {
-        for v in 0..V {
-            store(simd, &mut p.sums[(first + m) * p.pitch + (vector + v) * S::F32_LANES..], sums[m][v]);
+    for (m, sums) in sums.iter().enumerate() {
+        for (v, &sum) in sums.iter().enumerate() {
+            store(simd, &mut p.sums[(first + m) * p.pitch + (vector + v) * S::F32_LANES..], sum);
         }
     }
 }
 
 #[inline(always)]
-pub(super) fn load<S: Simd>(_: S, x: &[f32]) -> S::f32s {
-    S::as_simd_f32s(&x[..S::F32_LANES]).0[0]
-}
-
-#[inline(always)]
-pub(super) fn store<S: Simd>(_: S, y: &mut [f32], value: S::f32s) {
+fn store<S: Simd>(_: S, y: &mut [f32], value: S::f32s) {
     S::as_mut_simd_f32s(&mut y[..S::F32_LANES]).0[0] = value;
 }
 

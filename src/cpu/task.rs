@@ -132,6 +132,7 @@ fn deal<'a>(
 impl Parts<'_> {
     /// A row of the output, from its first element of this task on; `channel`, `z` and `y` count from the task's
     /// first. Its elements are [`step`](Self::step) apart.
+    #[inline(always)]
     pub(super) fn row(&mut self, item: usize, channel: usize, z: usize, y: usize) -> &mut [MaybeUninit<f32>] {
         let (plane, inside) = if self.channel_in_slice { (0, channel) } else { (channel, 0) };
         let slice = (item * self.channels + plane) * self.depth + z;

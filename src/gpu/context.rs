@@ -3,7 +3,7 @@
 use super::adapter::{AdapterRequest, describe};
 use super::shader::{self, Variant};
 use crate::error::{Error, Result};
-use crate::plan::DeviceProfile;
+use crate::plan::{DeviceClass, DeviceProfile};
 use std::collections::HashMap;
 use std::fmt;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -19,7 +19,7 @@ struct Inner {
     device: Device,
     queue: Queue,
     profile: DeviceProfile,
-    pipelines: Mutex<HashMap<Variant, ComputePipeline>>,
+    pipelines: Arc<Mutex<HashMap<Variant, ComputePipeline>>>,
 }
 
 impl fmt::Debug for Context {
@@ -35,13 +35,15 @@ impl Context {
     /// Uses the caller's device. Its limits and features are respected; WebGPU's default limits suffice, and no
     /// feature is needed.
     pub fn new(device: Device, queue: Queue) -> Self {
-        let limits = device.limits();
+        let (limits, info) = (device.limits(), device.adapter_info());
         let profile = DeviceProfile {
             max_binding: limits.max_storage_buffer_binding_size,
             max_buffer: limits.max_buffer_size,
             max_workgroups: limits.max_compute_workgroups_per_dimension,
             binding_alignment: limits.min_storage_buffer_offset_alignment.into(),
             f16: device.features().contains(Features::SHADER_F16),
+            max_invocations: limits.max_compute_invocations_per_workgroup.min(limits.max_compute_workgroup_size_x),
+            class: DeviceClass::of(&info.name, &format!("{} {}", info.driver, info.driver_info)),
             ..DeviceProfile::default()
         };
         Self::with_profile(device, queue, profile)
@@ -50,7 +52,14 @@ impl Context {
     /// As [`Context::new`], with limits of the caller's choice: lower ones cut the work into more dispatches, with
     /// the same bits as result. Higher ones than the device's are the caller's mistake, and wgpu's to report.
     pub fn with_profile(device: Device, queue: Queue, profile: DeviceProfile) -> Self {
-        Self { inner: Arc::new(Inner { device, queue, profile, pipelines: Mutex::default() }) }
+        Self { inner: Arc::new(Inner { device, queue, profile, pipelines: Arc::default() }) }
+    }
+
+    /// The same device under another profile; what is compiled is shared.
+    pub fn limited(&self, profile: DeviceProfile) -> Self {
+        let Inner { device, queue, pipelines, .. } = &*self.inner;
+        let (device, queue, pipelines) = (device.clone(), queue.clone(), pipelines.clone());
+        Self { inner: Arc::new(Inner { device, queue, profile, pipelines }) }
     }
 
     /// Makes a device on the best adapter that answers the request, with the adapter's own limits.

@@ -1,60 +1,60 @@
 //! What `shaders/gather.wgsl` reads: its parameters and its packed weights.
 
+use super::params::shader_struct;
 use crate::activation::Activation;
 use crate::error::Result;
 use crate::op::{Axis, ConvTranspose, Geometry};
 use crate::phase::gcd;
 use crate::plan::{Dispatch, Plan, Record};
 use crate::tensor::Tensor;
-use bytemuck::{Pod, Zeroable};
 
-/// `Axis` of `gather.wgsl`, field by field.
-#[repr(C)]
-#[derive(Clone, Copy, Debug, Default, Pod, Zeroable)]
-pub(crate) struct GpuAxis {
-    stride: i32,
-    dilation: i32,
-    gcd: i32,
-    inverse: i32,
-    kernel: i32,
-    pad_begin: i32,
-    input_extent: i32,
-    input_stride: i32,
-    weight_stride: i32,
-    output_stride: i32,
-    output_begin: i32,
-    output_extent: i32,
+shader_struct! {
+    /// `Axis` of `gather.wgsl`, field by field.
+    GpuAxis {
+        stride: i32,
+        dilation: i32,
+        gcd: i32,
+        inverse: i32,
+        kernel: i32,
+        pad_begin: i32,
+        input_extent: i32,
+        input_stride: i32,
+        weight_stride: i32,
+        output_stride: i32,
+        output_begin: i32,
+        output_extent: i32,
+    }
 }
 
-/// `Params` of `gather.wgsl`, field by field.
-#[repr(C)]
-#[derive(Clone, Copy, Debug, Default, Pod, Zeroable)]
-pub(crate) struct Params {
-    axes: [GpuAxis; 3],
-    batch_begin: i32,
-    batch_extent: i32,
-    channel_begin: i32,
-    channel_extent: i32,
-    group_in_channels: i32,
-    group_out_channels: i32,
-    input_channel_begin: i32,
-    input_channel_end: i32,
-    input_batch_stride: i32,
-    input_channel_stride: i32,
-    output_batch_stride: i32,
-    output_channel_stride: i32,
-    record_stride: i32,
-    weight_channel_stride: i32,
-    input_window: i32,
-    weight_window: i32,
-    output_window: i32,
-    first_part: i32,
-    last_part: i32,
-    alpha: f32,
-    beta: f32,
-    alpha_in_record: i32,
-    channels_fastest: i32,
-    padding: i32,
+shader_struct! {
+    /// `Params` of `gather.wgsl`, field by field.
+    Params {
+        axes: [GpuAxis; 3],
+        batch_begin: i32,
+        batch_extent: i32,
+        channel_begin: i32,
+        channel_extent: i32,
+        group_in_channels: i32,
+        group_out_channels: i32,
+        input_channel_begin: i32,
+        input_channel_end: i32,
+        input_batch_stride: i32,
+        input_channel_stride: i32,
+        output_batch_stride: i32,
+        output_channel_stride: i32,
+        record_stride: i32,
+        weight_channel_stride: i32,
+        input_window: i32,
+        weight_window: i32,
+        output_window: i32,
+        first_part: i32,
+        last_part: i32,
+        alpha: f32,
+        beta: f32,
+        alpha_in_record: i32,
+        channels_fastest: i32,
+        padding: i32,
+    }
 }
 
 impl Params {

@@ -1,14 +1,15 @@
 //! An operation with its weights on a device: packed once, prepared for a shape, bound to buffers, recorded.
 
 use super::context::Context;
-use super::gather::{Params, pack};
+use super::direct::{self, PackParams};
+use super::gather::{self, pack};
 use super::shader::Variant;
 use super::transfer::{Download, storage_for};
 use crate::error::{Error, Result};
 use crate::op::{ConvTranspose, Geometry};
-use crate::plan::{Plan, Storage, Window, plan};
+use crate::plan::{Dispatch, Kernel, Plan, Storage, Window, plan, plan_with};
 use crate::tensor::{DType, Tensor};
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 use wgpu::{
     BindGroup, BindGroupDescriptor, BindGroupEntry, BindingResource, Buffer, BufferBinding, BufferSize, BufferSlice,
     BufferUsages, CommandEncoder, ComputePass, ComputePassDescriptor, ComputePipeline,
@@ -24,7 +25,12 @@ pub struct Layer {
 struct Inner {
     context: Context,
     op: ConvTranspose,
+    /// In the order of `gather`.
     weights: Buffer,
+    /// In the order of `direct`, packed when it is first used.
+    direct_weights: OnceLock<Buffer>,
+    /// Whether no weight is NaN or infinite. `direct` multiplies weights by 0 where `gather` skips them.
+    finite: bool,
 }
 
 /// A layer planned for one input shape.
@@ -34,13 +40,14 @@ pub struct Prepared {
     geometry: Geometry,
     plan: Plan,
     pipeline: ComputePipeline,
+    weights: Buffer,
 }
 
 /// A prepared layer with the caller's buffers.
 #[derive(Clone, Debug)]
 pub struct Bound {
     pipeline: ComputePipeline,
-    dispatches: Vec<(BindGroup, [u32; 2])>,
+    dispatches: Vec<(BindGroup, [u32; 3])>,
 }
 
 impl Layer {
@@ -54,7 +61,9 @@ impl Layer {
     pub fn new(context: &Context, op: &ConvTranspose, weight: &Tensor, bias: Option<&Tensor>) -> Result<Self> {
         let packed = pack(op, weight, bias)?;
         let weights = context.upload_bytes("upconv weights", bytemuck::cast_slice(&packed))?;
-        Ok(Self { inner: Arc::new(Inner { context: context.clone(), op: op.clone(), weights }) })
+        let finite = packed.iter().all(|weight| weight.is_finite());
+        let (context, op, direct_weights) = (context.clone(), op.clone(), OnceLock::new());
+        Ok(Self { inner: Arc::new(Inner { context, op, weights, direct_weights, finite }) })
     }
 
     /// The operation.
@@ -72,11 +81,73 @@ impl Layer {
     /// # Errors
     /// What [`ConvTranspose::at`] and [`plan`] refuse, [`Error::Device`].
     pub fn prepare(&self, input_shape: &[usize], storage: Storage) -> Result<Prepared> {
-        let Inner { context, op, .. } = &*self.inner;
+        let Inner { context, op, finite, .. } = &*self.inner;
         let geometry = op.at(input_shape)?;
-        let plan = plan(op, &geometry, storage, context.profile())?;
-        let pipeline = context.pipeline(&Variant::gather(storage, op.activation(), plan.scratch > 0))?;
-        Ok(Prepared { layer: self.clone(), geometry, plan, pipeline })
+        let plan = if *finite {
+            plan(op, &geometry, storage, context.profile())?
+        } else {
+            plan_with(op, &geometry, storage, context.profile(), Kernel::Gather)?
+        };
+        self.compile(geometry, plan)
+    }
+
+    /// As [`prepare`](Self::prepare), with a kernel of the caller's choice.
+    ///
+    /// # Errors
+    /// As [`prepare`](Self::prepare), and [`Error::Kernel`] saying why the kernel cannot run this layer.
+    pub fn prepare_with(&self, input_shape: &[usize], storage: Storage, kernel: Kernel) -> Result<Prepared> {
+        let Inner { context, op, finite, .. } = &*self.inner;
+        if kernel != Kernel::Gather && !finite {
+            let reason = "a weight is NaN or infinite, and taps outside the input are multiplied by 0".to_string();
+            return Err(Error::Kernel { kernel, reason });
+        }
+        let geometry = op.at(input_shape)?;
+        let plan = plan_with(op, &geometry, storage, context.profile(), kernel)?;
+        self.compile(geometry, plan)
+    }
+
+    fn compile(&self, geometry: Geometry, plan: Plan) -> Result<Prepared> {
+        let Inner { context, op, .. } = &*self.inner;
+        let pipeline = context.pipeline(&Variant::of(op, &plan))?;
+        let weights = match plan.kernel {
+            Kernel::Gather => self.inner.weights.clone(),
+            Kernel::Direct => self.direct_weights()?,
+        };
+        Ok(Prepared { layer: self.clone(), geometry, plan, pipeline, weights })
+    }
+
+    /// The weights in the order of `direct`.
+    fn direct_weights(&self) -> Result<Buffer> {
+        let Inner { context, op, weights, direct_weights, .. } = &*self.inner;
+        if let Some(packed) = direct_weights.get() {
+            return Ok(packed.clone());
+        }
+        let params = PackParams::new(op);
+        let packed = context.buffer("upconv packed weights", direct::packed_bytes(op), BufferUsages::STORAGE)?;
+        let uniform = context.uniform(bytemuck::bytes_of(&params))?;
+        let pipeline = context.pipeline(&Variant::Pack)?;
+        context.checked("packing weights", || {
+            let whole = |buffer: &Buffer| Window { offset: 0, size: buffer.size() };
+            let entries = [
+                entry(0, &uniform, whole(&uniform)),
+                entry(1, weights, whole(weights)),
+                entry(2, &packed, whole(&packed)),
+            ];
+            let layout = pipeline.get_bind_group_layout(0);
+            let descriptor = BindGroupDescriptor { label: Some("upconv packing"), layout: &layout, entries: &entries };
+            let bind_group = context.device().create_bind_group(&descriptor);
+            let mut encoder = context.device().create_command_encoder(&Default::default());
+            {
+                let mut pass = encoder.begin_compute_pass(&Default::default());
+                pass.set_pipeline(&pipeline);
+                pass.set_bind_group(0, &bind_group, &[]);
+                let [x, y] = params.workgroups(context.profile().max_workgroups);
+                pass.dispatch_workgroups(x, y, 1);
+            }
+            context.queue().submit([encoder.finish()]);
+        })?;
+        // Two threads may both have packed them; either will do.
+        Ok(direct_weights.get_or_init(|| packed).clone())
     }
 
     /// Uploads the input, computes, and reads the output back.
@@ -147,38 +218,33 @@ impl Prepared {
     /// # Errors
     /// [`Error::Buffer`] saying which of this does not hold, [`Error::Device`].
     pub fn bind(&self, input: BufferSlice<'_>, output: BufferSlice<'_>) -> Result<Bound> {
-        let Inner { context, op, weights } = &*self.layer.inner;
+        let context = &self.layer.inner.context;
         self.check("input", &input, self.input_bytes())?;
         self.check("output", &output, self.output_bytes())?;
         if input.buffer() == output.buffer() {
             let problem = "is the input's buffer too; wgpu tracks each buffer as a whole, so it must be another".into();
             return Err(Error::Buffer { what: "output", problem });
         }
-        let params: Vec<Params> =
-            self.plan.dispatches.iter().map(|dispatch| Params::new(op, &self.geometry, &self.plan, dispatch)).collect();
-        let slot = (size_of::<Params>() as u64)
-            .next_multiple_of(context.device().limits().min_uniform_buffer_offset_alignment.into());
-        let mut uniforms = vec![0; slot as usize * params.len()];
-        for (slot, params) in uniforms.chunks_mut(slot as usize).zip(&params) {
-            slot[..size_of::<Params>()].copy_from_slice(bytemuck::bytes_of(params));
+        let alignment = context.device().limits().min_uniform_buffer_offset_alignment as usize;
+        let params: Vec<Vec<u8>> = self.plan.dispatches.iter().map(|dispatch| self.params(dispatch)).collect();
+        let params_size = params.first().map_or(0, Vec::len);
+        let slot = params_size.next_multiple_of(alignment);
+        let mut uniforms = vec![0; slot * params.len()];
+        for (slot, params) in uniforms.chunks_mut(slot.max(1)).zip(&params) {
+            slot[..params_size].copy_from_slice(params);
         }
-        let uniform = context.buffer(
-            "upconv parameters",
-            uniforms.len() as u64,
-            BufferUsages::UNIFORM | BufferUsages::COPY_DST,
-        )?;
-        context.write(&uniform, &uniforms)?;
+        let uniform = context.uniform(&uniforms)?;
         let scratch = match self.plan.scratch {
             0 => None,
             size => Some(context.buffer("upconv sums", size, BufferUsages::STORAGE)?),
         };
         let layout = self.pipeline.get_bind_group_layout(0);
         let dispatches = context.checked("binding buffers", || {
-            let bind = |(index, dispatch): (usize, &crate::plan::Dispatch)| {
+            let bind = |(index, dispatch): (usize, &Dispatch)| {
                 let mut entries = vec![
-                    entry(0, &uniform, Window { offset: index as u64 * slot, size: size_of::<Params>() as u64 }),
+                    entry(0, &uniform, Window { offset: (index * slot) as u64, size: params_size as u64 }),
                     entry(1, input.buffer(), shifted(dispatch.input, &input)),
-                    entry(2, weights, dispatch.weights),
+                    entry(2, &self.weights, dispatch.weights),
                     entry(3, output.buffer(), shifted(dispatch.output, &output)),
                 ];
                 if let Some(scratch) = &scratch {
@@ -204,6 +270,17 @@ impl Prepared {
         Ok(())
     }
 
+    /// The kernel's parameters for a dispatch.
+    fn params(&self, dispatch: &Dispatch) -> Vec<u8> {
+        let (op, geometry) = (&self.layer.inner.op, &self.geometry);
+        match &self.plan.tile {
+            None => bytemuck::bytes_of(&gather::Params::new(op, geometry, &self.plan, dispatch)).to_vec(),
+            Some(tile) => {
+                bytemuck::bytes_of(&direct::Params::new(op, geometry, self.plan.storage, tile, dispatch)).to_vec()
+            }
+        }
+    }
+
     fn check(&self, what: &'static str, slice: &BufferSlice<'_>, needed: u64) -> Result<()> {
         let problem = if slice.size() < needed {
             format!("{} bytes given, but {needed} needed", slice.size())
@@ -223,9 +300,9 @@ impl Bound {
     /// Records the dispatches. Nothing is submitted, copied or read back.
     pub fn encode(&self, pass: &mut ComputePass<'_>) {
         pass.set_pipeline(&self.pipeline);
-        for (bind_group, [x, y]) in &self.dispatches {
+        for (bind_group, [x, y, z]) in &self.dispatches {
             pass.set_bind_group(0, bind_group, &[]);
-            pass.dispatch_workgroups(*x, *y, 1);
+            pass.dispatch_workgroups(*x, *y, *z);
         }
     }
 }

@@ -19,8 +19,10 @@
 mod adapter;
 mod chain;
 mod context;
+mod direct;
 mod gather;
 mod layer;
+mod params;
 mod shader;
 mod slice;
 mod texture;

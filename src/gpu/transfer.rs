@@ -46,6 +46,14 @@ impl Context {
         })
     }
 
+    /// A buffer of parameters.
+    pub(super) fn uniform(&self, bytes: &[u8]) -> Result<Buffer> {
+        let usage = BufferUsages::UNIFORM | BufferUsages::COPY_DST;
+        let buffer = self.buffer("upconv parameters", bytes.len() as u64, usage)?;
+        self.write(&buffer, bytes)?;
+        Ok(buffer)
+    }
+
     /// A buffer of at least `size` bytes: a multiple of 4, and never empty, which no binding may be.
     pub(super) fn buffer(&self, label: &'static str, size: u64, usage: BufferUsages) -> Result<Buffer> {
         let size = size.next_multiple_of(4).max(4);

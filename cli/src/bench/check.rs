@@ -17,7 +17,11 @@ pub(crate) struct Check {
     /// The output channels that are checked.
     channels: Vec<usize>,
     out_channels: usize,
-    channel_axis: usize,
+    /// The columns of the input, the first ones, whose outputs are checked, and those there are.
+    columns: (usize, usize),
+    /// The columns of the output that no other column of the input reaches.
+    out_columns: usize,
+    layout: Layout,
     /// The time the reference took for the part.
     pub(crate) reference: Duration,
 }
@@ -26,48 +30,71 @@ impl Check {
     /// Runs the reference on a case of so many multiply-adds.
     ///
     /// Beyond the budget it takes the first items of the batch, then some output channels, the first and the last
-    /// among them (all of them where there are groups).
+    /// among them (all of them where there are groups), then the first columns.
     pub(crate) fn new(case: &Case, multiply_adds: u128) -> Result<Self> {
-        let (op, shape) = (&case.op, case.input.shape());
-        let per_item = multiply_adds / shape[0].max(1) as u128;
-        let items = at_most(shape[0], per_item);
+        let (op, layout) = (&case.op, case.op.layout());
+        let geometry = op.at(case.input.shape())?;
+        let [_, _, width] = geometry.input;
+        let per_item = multiply_adds / geometry.batch.max(1) as u128;
+        let items = at_most(geometry.batch, per_item);
         let per_channel = items as u128 * per_item / op.out_channels() as u128;
         let count = if op.groups() > 1 { op.out_channels() } else { at_most(op.out_channels(), per_channel) };
         let channels = spread(op.out_channels(), count);
+        let wide = at_most(width, count as u128 * per_channel / width as u128);
+
+        let axes = op.axes();
+        let mut pads: Vec<(i64, i64)> = axes.iter().map(|axis| (axis.pad_begin, axis.pad_end)).collect();
+        let mut output_padding: Vec<usize> = axes.iter().map(|axis| axis.output_padding).collect();
+        if let [.., axis] = axes
+            && wide < width
+        {
+            // The output ends before the first column that the next column of the input would reach.
+            let last = axes.len() - 1;
+            pads[last].1 = (axis.dilation * (axis.kernel - 1) + 1) as i64 - axis.stride as i64;
+            output_padding[last] = 0;
+        }
         let part = ConvTranspose::builder()
             .in_channels(op.in_channels())
             .out_channels(count)
             .groups(op.groups())
-            .kernel(op.axes().iter().map(|axis| axis.kernel))
-            .stride(op.axes().iter().map(|axis| axis.stride))
-            .padding(op.axes().iter().map(|axis| (axis.pad_begin, axis.pad_end)))
-            .output_padding(op.axes().iter().map(|axis| axis.output_padding))
-            .layout(op.layout())
+            .kernel(axes.iter().map(|axis| axis.kernel))
+            .stride(axes.iter().map(|axis| axis.stride))
+            .dilation(axes.iter().map(|axis| axis.dilation))
+            .padding(pads)
+            .output_padding(output_padding)
+            .layout(layout)
             .build()?;
-        let input = pick(&case.input, 0, &spread(items, items))?;
+        let items_of = pick(&case.input, 0, &spread(items, items))?;
+        let input = pick(&items_of, column_axis(layout, &items_of), &spread(wide, wide))?;
         let weight = if count < op.out_channels() { pick(&case.weight, 1, &channels)? } else { case.weight.clone() };
         let bias = pick(&case.bias, 0, &channels)?;
         let start = Instant::now();
         let expected = reference::conv_transpose(&part, &input, &weight, Some(&bias))?;
         Ok(Self {
             reference: start.elapsed(),
+            out_columns: part.at(input.shape())?.output[2],
             expected,
-            batch: (items, shape[0]),
+            batch: (items, geometry.batch),
             channels,
             out_channels: op.out_channels(),
-            channel_axis: if op.layout() == Layout::ChannelsFirst { 1 } else { shape.len() - 1 },
+            columns: (wide, width),
+            layout,
         })
     }
 
     /// Compares an output, or the part of it that is checked.
     pub(crate) fn compare(&self, output: &Tensor) -> Result<Comparison> {
         let items = pick(output, 0, &spread(self.batch.0, self.batch.0))?;
-        Ok(self.expected.compare(&pick(&items, self.channel_axis, &self.channels)?)?)
+        let channel_axis = if self.layout == Layout::ChannelsFirst { 1 } else { items.shape().len() - 1 };
+        let channels = pick(&items, channel_axis, &self.channels)?;
+        let columns = spread(self.out_columns, self.out_columns);
+        Ok(self.expected.compare(&pick(&channels, column_axis(self.layout, &channels), &columns)?)?)
     }
 
     /// The share of the multiply-adds that the reference did.
     pub(crate) fn share(&self) -> f64 {
-        self.batch.0 as f64 / self.batch.1 as f64 * self.channels.len() as f64 / self.out_channels as f64
+        let share = |(part, all): (usize, usize)| part as f64 / all as f64;
+        share(self.batch) * share((self.channels.len(), self.out_channels)) * share(self.columns)
     }
 
     /// What is checked, in words; nothing where it is everything.
@@ -79,8 +106,16 @@ impl Check {
         if self.channels.len() < self.out_channels {
             parts.push(format!("{} of {} output channels", self.channels.len(), self.out_channels));
         }
+        if self.columns.0 < self.columns.1 {
+            parts.push(format!("what {} of {} columns of the input determine", self.columns.0, self.columns.1));
+        }
         (!parts.is_empty()).then(|| parts.join(", "))
     }
+}
+
+/// The last spatial axis.
+fn column_axis(layout: Layout, tensor: &Tensor) -> usize {
+    tensor.shape().len() - if layout == Layout::ChannelsFirst { 1 } else { 2 }
 }
 
 /// How many of `count` pieces of so many multiply-adds fit the budget; at least 1.
@@ -133,14 +168,15 @@ mod tests {
         assert_eq!(spread(5, 1), [0]);
     }
 
-    /// A case that does not fit the budget, by its number of multiply-adds.
-    fn partial(layout: Layout, shape: [usize; 4]) -> (Case, Check) {
+    /// A case with so many output channels, checked as if it were of so many multiply-adds.
+    fn partial(layout: Layout, shape: [usize; 4], out_channels: usize, multiply_adds: u128) -> (Case, Check) {
         let op = ConvTranspose::builder()
             .in_channels(3)
-            .out_channels(6)
+            .out_channels(out_channels)
             .kernel([4, 3])
             .stride([2, 2])
             .padding([1, 1])
+            .output_padding([1, 1])
             .layout(layout)
             .build()
             .unwrap();
@@ -148,21 +184,34 @@ mod tests {
             let data: Vec<f32> = (0..shape.iter().product()).map(|i: usize| (i * i % 23) as f32 - 11.0).collect();
             Tensor::f32(shape, data).unwrap()
         };
-        let case = Case { input: numbers(&shape), weight: numbers(&op.weight_shape()), bias: numbers(&[6]), op };
-        let check = Check::new(&case, 4 * BUDGET).unwrap();
+        let (weight, bias) = (numbers(&op.weight_shape()), numbers(&[out_channels]));
+        let case = Case { input: numbers(&shape), weight, bias, op };
+        let check = Check::new(&case, multiply_adds).unwrap();
         (case, check)
     }
 
     #[test]
     fn a_part_of_the_output_is_compared_with_the_whole_operation() {
-        for (layout, shape) in [(Layout::ChannelsFirst, [2, 3, 5, 7]), (Layout::ChannelsLast, [2, 5, 7, 3])] {
-            let (case, check) = partial(layout, shape);
-            assert_eq!(check.part().unwrap(), "the first 1 of 2 items of the batch, 3 of 6 output channels");
-            assert_eq!(check.share(), 0.25);
-            let right = reference::run(&case.op, &case.input, &case.weight, Some(&case.bias)).unwrap();
-            assert!(check.compare(&right).unwrap().passed());
-            let wrong: Vec<f32> = right.to_f32().into_iter().map(|value| value + 1.0).collect();
-            assert!(!check.compare(&Tensor::f32(right.shape(), wrong).unwrap()).unwrap().passed());
+        let channels = "the first 1 of 2 items of the batch, 3 of 6 output channels";
+        let columns = "the first 1 of 2 items of the batch, what 3 of 7 columns of the input determine";
+        for (out_channels, multiply_adds, part) in [(6, 4 * BUDGET, channels), (1, 4 * BUDGET, columns)] {
+            for (layout, shape) in [(Layout::ChannelsFirst, [2, 3, 5, 7]), (Layout::ChannelsLast, [2, 5, 7, 3])] {
+                let (case, check) = partial(layout, shape, out_channels, multiply_adds);
+                assert_eq!(check.part().unwrap(), part);
+                let right = reference::run(&case.op, &case.input, &case.weight, Some(&case.bias)).unwrap();
+                let comparison = check.compare(&right).unwrap();
+                assert!(comparison.passed(), "{comparison:?}");
+                let wrong: Vec<f32> = right.to_f32().into_iter().map(|value| value + 1.0).collect();
+                assert!(!check.compare(&Tensor::f32(right.shape(), wrong).unwrap()).unwrap().passed());
+            }
         }
+    }
+
+    #[test]
+    fn what_fits_the_budget_is_checked_whole() {
+        let (case, check) = partial(Layout::ChannelsFirst, [2, 3, 5, 7], 6, BUDGET);
+        assert_eq!((check.part(), check.share()), (None, 1.0));
+        let right = reference::run(&case.op, &case.input, &case.weight, Some(&case.bias)).unwrap();
+        assert_eq!(check.expected.shape(), right.shape());
     }
 }

@@ -161,7 +161,7 @@ fn print(workload: &Workload, rows: &[Option<Row>]) -> Result<()> {
         println!("{}", row.line(best));
     }
     if let Some(part) = shown().find_map(|row| row.verified_part.as_ref().filter(|part| *part != "all")) {
-        println!("    checked: {part}");
+        println!("    checked, and computed by the reference: {part}");
     }
     if rows.iter().any(Option::is_none) {
         println!("    f16 tensors run on GPUs with SHADER_F16 alone");

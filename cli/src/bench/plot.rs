@@ -172,3 +172,32 @@ impl Scale {
 fn escape(text: &str) -> String {
     text.replace('&', "&amp;").replace('<', "&lt;").replace('>', "&gt;").replace('"', "&quot;")
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::bench::subject::Subject;
+    use crate::bench::workloads;
+
+    fn row(gflops: Option<f64>) -> Row {
+        let workload = &workloads::select(&["W10".into()]).unwrap()[0];
+        Row { gflops, ..Row::new(workload, &Subject::Reference) }
+    }
+
+    #[test]
+    fn a_bar_is_as_long_as_its_logarithm_between_whole_decades() {
+        let scale = Scale::new([3.0, 30.0].into_iter());
+        assert_eq!((scale.low, scale.high), (0, 2));
+        assert_eq!((scale.x(1.0), scale.x(10.0), scale.x(100.0)), (LEFT, (LEFT + RIGHT) / 2.0, RIGHT));
+        let scale = Scale::new(std::iter::once(10.0));
+        assert_eq!((scale.low, scale.high), (1, 2));
+        assert_eq!(Scale::new(std::iter::empty()).high, 1);
+    }
+
+    #[test]
+    fn a_failed_row_is_drawn_as_such() {
+        let drawn = svg(&[row(Some(2.0)), Row { device: "gpu", adapter: "A & <B>".into(), ..row(None) }]);
+        assert!(drawn.contains(">gpu failed</text>") && drawn.contains(">2.00</text>"), "{drawn}");
+        assert!(drawn.contains("A &amp; &lt;B&gt;"), "{drawn}");
+    }
+}

@@ -24,7 +24,7 @@ pub(crate) struct Row {
     pub(crate) dtype: String,
     /// The largest error as a share of its bound; null for the reference.
     pub(crate) verified_share: Option<f64>,
-    /// What was checked: `all`, or a stated part; null for the reference.
+    /// What was checked, or what the reference computed: `all`, or a stated part.
     pub(crate) verified_part: Option<String>,
     /// Runs of the prepared call.
     pub(crate) runs: Option<usize>,
@@ -94,9 +94,9 @@ impl Row {
     /// Fills in what was measured.
     pub(crate) fn fill(&mut self, measured: Measured, cost: Cost, part: Option<String>) {
         self.kernel = Some(measured.kernel);
+        self.verified_part = Some(part.unwrap_or_else(|| "all".into()));
         if let Some(comparison) = measured.comparison {
             self.verified_share = Some(comparison.worst_share);
-            self.verified_part = Some(part.unwrap_or_else(|| "all".into()));
             if !comparison.passed() {
                 self.error = Some(format!(
                     "{} elements are beyond their bound, the worst by {:.3e}",
@@ -174,6 +174,20 @@ pub(crate) fn figure(value: f64) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::bench::workloads;
+    use upconv::reference::Comparison;
+
+    #[test]
+    fn a_wrong_output_fails_the_row_and_leaves_it_without_times() {
+        let workload = &workloads::select(&["W10".into()]).unwrap()[0];
+        let comparison =
+            Some(Comparison { worst_share: 7.5, worst_error: 0.25, worst_index: 0, beyond: 3, inexact: 9 });
+        let mut row = Row::new(workload, &Subject::Cpu);
+        row.fill(Measured { kernel: "cpu".into(), comparison, times: None }, Cost { multiply_adds: 1, bytes: 1 }, None);
+        assert_eq!(row.error.as_deref(), Some("3 elements are beyond their bound, the worst by 2.500e-1"));
+        assert_eq!((row.verified_share, row.median_ms, row.gflops), (Some(7.5), None, None));
+        assert!(row.line(1.0).contains("FAILED: 3 elements"), "{}", row.line(1.0));
+    }
 
     #[test]
     fn figures_have_three_digits() {

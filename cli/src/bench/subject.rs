@@ -53,7 +53,7 @@ impl Subject {
 
     /// What the backend runs on.
     pub(crate) fn adapter(&self) -> String {
-        let threads = std::thread::available_parallelism().map_or(1, usize::from);
+        let threads = rayon::current_num_threads();
         match self {
             Subject::Gpu { adapter, .. } => adapter.clone(),
             Subject::Cpu => format!("{}, {threads} thread{}", processor(), if threads == 1 { "" } else { "s" }),
@@ -119,13 +119,14 @@ fn on_cpu(case: &Case, check: &Check, budget: Budget) -> Result<Measured> {
         let output = layer.run(&case.input)?;
         Ok((layer, output))
     })?;
+    let kernel = format!("{:?}", layer.level()).to_lowercase();
     let comparison = check.compare(&first)?;
     let mut times = None;
     if comparison.passed() {
         let call = budget.sample(|| Ok(timed(|| Ok(layer.run(&case.input)?))?.1))?;
         times = Some(Times { first_call, end_to_end: call.clone(), call, kernel: None });
     }
-    Ok(Measured { kernel: "cpu".into(), comparison: Some(comparison), times })
+    Ok(Measured { kernel, comparison: Some(comparison), times })
 }
 
 fn worse(a: Comparison, b: Comparison) -> Comparison {

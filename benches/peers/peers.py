@@ -1,0 +1,493 @@
+#!/usr/bin/env python3
+"""Times other engines on the layers of `upconv bench` and prints how upconv compares with them.
+
+    peers.py table --upconv PROGRAM [--burn PROGRAM] [...]   everything that is installed, as a table of ratios
+    peers.py one ENGINE WORKLOAD [...]                       one measurement, as JSON
+
+The layers come from workloads.json of the command, the numbers from the same generator. Every output is compared with
+an f64 evaluation by numpy before anything is timed; one that differs by more than 1e-4 of the largest value is marked.
+Each measurement is a process of its own, and those of a workload follow each other, so that a machine's ups and downs
+touch all of them. All engines on the CPU get the same number of threads. Needs numpy; torch, onnxruntime and openvino
+(with onnx) and ncnn are used where they are installed.
+"""
+
+import argparse
+import json
+import math
+import os
+import subprocess
+import sys
+import tempfile
+import time
+from pathlib import Path
+
+# OpenMP threads that spin while they wait would take the processor from the next measurement.
+os.environ.setdefault("OMP_WAIT_POLICY", "passive")
+
+import numpy as np
+
+WORKLOADS = Path(__file__).resolve().parents[2] / "cli/src/bench/workloads.json"
+TOLERANCE = 1e-4
+
+
+class Layer:
+    """A workload with its numbers: float32, channels first, weight [C_in, C_out / groups, k...]."""
+
+    def __init__(self, entry):
+        self.name, self.title = entry["name"], entry["title"]
+        self.kernel, self.stride, self.padding = entry["kernel"], entry["stride"], entry["padding"]
+        self.output_padding = entry.get("output_padding", [0] * len(self.kernel))
+        self.groups = entry.get("groups", 1)
+        self.shape, self.out_channels = entry["input"], entry["out_channels"]
+        self.same_for_all = not entry.get("channels_last") and not entry.get("f16")
+        self.only_by_name = entry.get("only_by_name", False)
+
+    @property
+    def rank(self):
+        return len(self.kernel)
+
+    @property
+    def weight_shape(self):
+        return [self.shape[1], self.out_channels // self.groups, *self.kernel]
+
+    @property
+    def flops(self):
+        return 2 * math.prod(self.shape) * math.prod(self.weight_shape[1:])
+
+    def tensors(self):
+        return numbers(1, self.shape), numbers(2, self.weight_shape), numbers(3, [self.out_channels])
+
+
+def layers():
+    return [Layer(entry) for entry in json.loads(WORKLOADS.read_text())]
+
+
+def numbers(seed, shape):
+    """As `element` of workloads.rs: the upper 24 bits of SplitMix64, spread evenly over [-1, 1)."""
+    with np.errstate(over="ignore"):
+        z = np.uint64(seed) + np.arange(1, math.prod(shape) + 1, dtype=np.uint64) * np.uint64(0x9E3779B97F4A7C15)
+        z = (z ^ (z >> np.uint64(30))) * np.uint64(0xBF58476D1CE4E5B9)
+        z = (z ^ (z >> np.uint64(27))) * np.uint64(0x94D049BB133111EB)
+    bits = ((z ^ (z >> np.uint64(31))) >> np.uint64(40)).astype(np.float32)
+    return (bits / np.float32(1 << 23) - np.float32(1)).reshape(shape)
+
+
+def expected(layer, x, weight, bias):
+    """The definition in f64: each tap's product lands on every stride-th output."""
+    batch, channels, *spatial = x.shape
+    groups, share = layer.groups, layer.out_channels // layer.groups
+    inputs = x.astype(np.float64).reshape(batch, groups, channels // groups, -1)
+    taps = weight.astype(np.float64).reshape(groups, channels // groups, share, *layer.kernel)
+    full = [
+        (extent - 1) * stride + kernel + more
+        for extent, stride, kernel, more in zip(spatial, layer.stride, layer.kernel, layer.output_padding)
+    ]
+    y = np.zeros([batch, layer.out_channels, *full])
+    for tap in np.ndindex(*layer.kernel):
+        product = taps[(..., *tap)].transpose(0, 2, 1) @ inputs
+        lands = [slice(t, t + (n - 1) * s + 1, s) for t, n, s in zip(tap, spatial, layer.stride)]
+        y[(slice(None), slice(None), *lands)] += product.reshape(batch, layer.out_channels, *spatial)
+    cropped = [slice(p, extent - p) for p, extent in zip(layer.padding, full)]
+    y = y[(slice(None), slice(None), *cropped)]
+    return y + bias.astype(np.float64).reshape(1, -1, *[1] * layer.rank)
+
+
+class Unsupported(Exception):
+    """An engine cannot run a layer, or is not installed."""
+
+
+class Torch:
+    """PyTorch on the CPU, in inference mode."""
+
+    def __init__(self, layer, x, weight, bias, threads):
+        import torch
+
+        torch.set_num_threads(threads)
+        torch.set_grad_enabled(False)
+        self.version = torch.__version__
+        call = getattr(torch.nn.functional, f"conv_transpose{layer.rank}d")
+        x, weight, bias = (torch.from_numpy(array) for array in (x, weight, bias))
+        self.call = lambda: call(x, weight, bias, layer.stride, layer.padding, layer.output_padding, layer.groups)
+
+    def output(self):
+        return self.call().numpy()
+
+
+class OnnxRuntime:
+    """ONNX Runtime's CPU provider; the weights are constants of the model."""
+
+    def __init__(self, layer, x, weight, bias, threads):
+        import onnxruntime
+
+        self.version = onnxruntime.__version__
+        options = onnxruntime.SessionOptions()
+        options.intra_op_num_threads = threads
+        options.add_session_config_entry("session.intra_op.allow_spinning", "0")
+        model = onnx_model(layer, x, weight, bias)
+        session = onnxruntime.InferenceSession(model, options, ["CPUExecutionProvider"])
+        self.call = lambda: session.run(None, {"x": x})
+
+    def output(self):
+        return self.call()[0]
+
+
+class OpenVino:
+    """OpenVINO on the CPU, in float32; the weights are constants of the model."""
+
+    def __init__(self, layer, x, weight, bias, threads):
+        import openvino
+
+        self.version = openvino.__version__.split("-")[0]
+        core = openvino.Core()
+        options = {"INFERENCE_NUM_THREADS": threads, "INFERENCE_PRECISION_HINT": "f32"}
+        model = core.read_model(onnx_model(layer, x, weight, bias), b"")
+        self.request = core.compile_model(model, "CPU", options).create_infer_request()
+        tensor = openvino.Tensor(x)
+        self.call = lambda: self.request.infer({0: tensor})
+
+    def output(self):
+        self.call()
+        return self.request.get_output_tensor(0).data
+
+
+def onnx_model(layer, x, weight, bias):
+    """The layer as an ONNX model, weights and bias its constants."""
+    import onnx
+    from onnx import TensorProto, helper, numpy_helper
+
+    node = helper.make_node(
+        "ConvTranspose",
+        ["x", "w", "b"],
+        ["y"],
+        strides=layer.stride,
+        pads=layer.padding * 2,
+        output_padding=layer.output_padding,
+        group=layer.groups,
+    )
+    graph = helper.make_graph(
+        [node],
+        "layer",
+        [helper.make_tensor_value_info("x", TensorProto.FLOAT, list(x.shape))],
+        [helper.make_tensor_value_info("y", TensorProto.FLOAT, [None] * x.ndim)],
+        [numpy_helper.from_array(weight, "w"), numpy_helper.from_array(bias, "b")],
+    )
+    model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)], ir_version=9)
+    onnx.checker.check_model(model)
+    return model.SerializeToString()
+
+
+class Ncnn:
+    """ncnn on the CPU. It has no batch: the items are one call each."""
+
+    vulkan = False
+    types = {1: "Deconvolution1D", 2: "Deconvolution", 3: "Deconvolution3D"}
+    # The numbers by which a layer's parameters are known, axis by axis, the last axis first.
+    kernel, dilation, stride = (1, 11, 21), (2, 12, 22), (3, 13, 23)
+    pad_begin, pad_end, output_padding = (4, 14, 24), (15, 16, 17), (18, 19, 20)
+
+    def __init__(self, layer, x, weight, bias, threads):
+        import ncnn
+
+        self.ncnn, self.version = ncnn, ncnn.__version__
+        if self.vulkan and layer.rank != 2:
+            raise Unsupported("its Vulkan layers are 2-D only")
+        if self.vulkan and ncnn.get_gpu_count() == 0:
+            raise Unsupported("it finds no Vulkan device")
+        self.net = ncnn.Net()
+        options = self.net.opt
+        options.num_threads = threads
+        options.use_vulkan_compute = self.vulkan
+        for narrow in ("fp16_packed", "fp16_storage", "fp16_arithmetic", "bf16_storage"):
+            setattr(options, f"use_{narrow}", False)
+        with tempfile.TemporaryDirectory() as folder:
+            param, data = f"{folder}/layer.param", f"{folder}/layer.bin"
+            Path(param).write_text(self.text(layer))
+            share, inputs = layer.out_channels // layer.groups, layer.shape[1] // layer.groups
+            grouped = weight.reshape(layer.groups, inputs, share, -1).transpose(0, 2, 1, 3)
+            # A tag of 0 says float32.
+            Path(data).write_bytes(b"\0\0\0\0" + grouped.tobytes() + bias.tobytes())
+            if self.net.load_param(param) or self.net.load_model(data):
+                raise Unsupported("it refuses the layer")
+        if not any(loaded.type.startswith("Deconvolution") for loaded in self.net.layers()):
+            raise Unsupported("it has no such layer")
+        self.items = [ncnn.Mat(item).clone() for item in x]
+
+    def text(self, layer):
+        kind = self.types[layer.rank]
+        grouped = ""
+        if layer.groups > 1:
+            kind = kind.replace("Deconvolution", "DeconvolutionDepthWise")
+            grouped = f" 7={layer.groups}"
+        parameters = f"0={layer.out_channels} 5=1 6={math.prod(layer.weight_shape)}{grouped}"
+        for numbers, values in (
+            (self.kernel, layer.kernel),
+            (self.dilation, [1] * layer.rank),
+            (self.stride, layer.stride),
+            (self.pad_begin, layer.padding),
+            (self.pad_end, layer.padding),
+            (self.output_padding, layer.output_padding),
+        ):
+            parameters += "".join(f" {number}={value}" for number, value in zip(numbers, reversed(values)))
+        # On the GPU, x is what the input was copied to, and the crop spares the timed call the readback.
+        corner = " ".join(["1=0", "2=0", "0=0", "3=1", "4=1", f"5={layer.out_channels}"])
+        lines = [
+            "Input input 0 1 in",
+            "ReLU resident 1 1 in x 0=1.0",
+            f"{kind} layer 1 1 x out {parameters}",
+            "Split both 1 2 out y z",
+            f"Crop corner 1 1 z corner {corner}",
+        ]
+        if not self.vulkan:
+            lines = ["Input input 0 1 x", f"{kind} layer 1 1 x y {parameters}"]
+        blobs = 6 if self.vulkan else 2
+        return f"7767517\n{len(lines)} {blobs}\n" + "\n".join(lines) + "\n"
+
+    def extract(self, item, blob, light=True):
+        extractor = self.net.create_extractor()
+        extractor.set_light_mode(light)
+        extractor.input("x" if not self.vulkan else "in", item)
+        code, mat = extractor.extract(blob)
+        if code:
+            raise Unsupported(f"it fails with {code}")
+        return extractor, mat
+
+    def call(self):
+        for item in self.items:
+            self.extract(item, "y")
+
+    def output(self):
+        return np.stack([np.array(self.extract(item, "y")[1]) for item in self.items])
+
+
+class NcnnVulkan(Ncnn):
+    """ncnn on Vulkan, input and output on the device: the input is copied before, and one corner is read back."""
+
+    vulkan = True
+
+    def timed(self):
+        seconds = 0.0
+        for item in self.items:
+            extractor, _ = self.extract(item, "x", light=False)
+            start = time.perf_counter()
+            code, _ = extractor.extract("corner")
+            seconds += time.perf_counter() - start
+            if code:
+                raise Unsupported(f"it fails with {code}")
+        return seconds
+
+
+ENGINES = {
+    "ncnn-vulkan": NcnnVulkan,
+    "torch": Torch,
+    "onnxruntime": OnnxRuntime,
+    "openvino": OpenVino,
+    "ncnn-cpu": Ncnn,
+}
+
+
+def one(engine, layer, seconds, threads):
+    """One measurement, as an object of `upconv bench --json` with the engine's name."""
+    x, weight, bias = layer.tensors()
+    row = {"workload": layer.name, "engine": engine, "device": "gpu" if engine == "ncnn-vulkan" else "cpu"}
+    try:
+        if not layer.same_for_all:
+            raise Unsupported("it is not run with this layout or type")
+        start = time.perf_counter()
+        ready = ENGINES[engine](layer, x, weight, bias, threads)
+        output = ready.output()
+        row["first_call_ms"] = (time.perf_counter() - start) * 1e3
+    except (Unsupported, ImportError) as reason:
+        return row | {"error": str(reason), "median_ms": None}
+    right = expected(layer, x, weight, bias)
+    if output.shape != right.shape:
+        return row | {"error": f"shape {output.shape} instead of {right.shape}", "median_ms": None}
+    error = float(np.abs(output - right).max() / np.abs(right).max())
+
+    def clock():
+        start = time.perf_counter()
+        ready.call()
+        return time.perf_counter() - start
+
+    clock = getattr(ready, "timed", clock)
+    clock()
+    times, begin = [], time.perf_counter()
+    while len(times) < 3 or time.perf_counter() - begin < seconds:
+        times.append(clock())
+    median = float(np.median(times))
+    return row | {
+        "version": ready.version,
+        "threads": threads,
+        "relative_error": error,
+        "error": None if error <= TOLERANCE else f"differs by {error:.1e} of the largest value",
+        "runs": len(times),
+        "median_ms": median * 1e3,
+        "min_ms": min(times) * 1e3,
+        "gflops": layer.flops / median / 1e9,
+    }
+
+
+def rows_of(command, threads):
+    """The rows that a program prints; none, with a word on why, where it prints no JSON."""
+    environment = os.environ | {"RAYON_NUM_THREADS": str(threads), "OMP_NUM_THREADS": str(threads)}
+    # ncnn and autotuning talk on standard error; it is shown where something went wrong.
+    done = subprocess.run(command, capture_output=True, env=environment, text=True)
+    try:
+        rows = json.loads(done.stdout)
+    except json.JSONDecodeError:
+        print(done.stderr, f"{command} ended with {done.returncode} and printed no JSON", sep="", file=sys.stderr)
+        return []
+    return rows if isinstance(rows, list) else [rows]
+
+
+def ours(program, layer, seconds, threads):
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder) / "rows.json"
+        command = [program, "bench", "--workloads", layer.name, "--device", "gpu,cpu", "--json", str(path)]
+        environment = os.environ | {"RAYON_NUM_THREADS": str(threads)}
+        subprocess.run(
+            [*command, "--seconds", str(seconds)], stdout=subprocess.DEVNULL, env=environment, check=False
+        )
+        rows = json.loads(path.read_text()) if path.exists() else []
+    return [row | {"engine": f"upconv-{row['device']}"} for row in rows]
+
+
+def measure(options, layer):
+    """All rows of a layer, of the round whose median was the shortest."""
+    best = {}
+    for _ in range(options.rounds):
+        rows = ours(options.upconv, layer, options.seconds, options.threads)
+        if options.burn:
+            pair = rows_of([options.burn, layer.name, "--seconds", str(options.seconds)], options.threads)
+            names = {"upconv": "upconv-beside-burn", "burn": "burn"}
+            rows += [row | {"engine": names[row["engine"]]} for row in pair]
+        for engine in options.engines:
+            command = [sys.executable, __file__, "one", engine, layer.name, "--seconds", str(options.seconds)]
+            rows += rows_of([*command, "--threads", str(options.threads)], options.threads)
+        for row in rows:
+            row["median_ms"] = row.get("median_ms")
+            kept = best.get(row["engine"])
+            if kept is None or (row["median_ms"] or math.inf) < (kept["median_ms"] or math.inf):
+                best[row["engine"]] = row
+    return best
+
+
+# Each peer with the row of ours that it is compared with.
+PAIRS = {
+    "burn": "upconv-beside-burn",
+    "ncnn-vulkan": "upconv-gpu",
+    "torch": "upconv-cpu",
+    "onnxruntime": "upconv-cpu",
+    "openvino": "upconv-cpu",
+    "ncnn-cpu": "upconv-cpu",
+}
+
+
+def table(options):
+    chosen = [layer for layer in layers() if layer.same_for_all]
+    if options.workloads:
+        names = options.workloads.upper().split(",")
+        unknown = set(names) - {layer.name.upper() for layer in chosen}
+        if unknown:
+            sys.exit(f"no such workload: {', '.join(sorted(unknown))}; known: {', '.join(l.name for l in chosen)}")
+        chosen = [layer for layer in chosen if layer.name.upper() in names]
+    else:
+        chosen = [layer for layer in chosen if layer.name.startswith("W")]
+    peers = (["burn"] if options.burn else []) + options.engines
+    print("Milliseconds of a warm call, tensors on the device, and how many times as long as upconv's it takes.")
+    print("burn and ncnn-vulkan are compared with upconv on the GPU, burn in one process and on one wgpu device;")
+    print(f"the others with its CPU backend, all on {options.threads} threads.")
+    print("! marks an output that is wrong, - what is not supported.\n")
+    print(f"{'':<21}{'upconv gpu':>12}{'upconv cpu':>12}" + "".join(f"{peer:>18}" for peer in peers))
+    ratios, everything = {peer: [] for peer in peers}, []
+    for layer in chosen:
+        rows = measure(options, layer)
+        everything += rows.values()
+        line = f"{layer.name:<5}{layer.title:<16}"
+        for engine in ("upconv-gpu", "upconv-cpu"):
+            line += f"{shown(rows.get(engine)):>12}"
+        for peer in peers:
+            row, own = rows.get(peer), rows.get(PAIRS[peer])
+            cell = shown(row)
+            if row and own and row["median_ms"] and own["median_ms"]:
+                ratio = row["median_ms"] / own["median_ms"]
+                cell += f"{factor(ratio):>9}"
+                if not row["error"] and not own["error"]:
+                    ratios[peer].append(ratio)
+            line += f"{cell:>18}"
+        print(line, flush=True)
+    line = f"{'geometric mean':<45}"
+    for peer in peers:
+        values = ratios[peer]
+        mean = math.exp(sum(map(math.log, values)) / len(values)) if values else None
+        line += f"{f'{factor(mean)} of {len(values)}' if mean else '-':>18}"
+    print(line)
+    for row in everything:
+        if row.get("error"):
+            print(f"{row['workload']}, {row['engine']}: {row['error']}")
+    if options.json:
+        Path(options.json).write_text(json.dumps(everything, indent=2) + "\n")
+
+
+def shown(row):
+    if not row or not row["median_ms"]:
+        return "!" if row and row["engine"].startswith("upconv") else "-"
+    value = row["median_ms"]
+    text = f"{value:.{0 if value >= 99.95 else 1 if value >= 9.995 else 2}f}"
+    return text + ("!" if row["error"] else "")
+
+
+def factor(ratio):
+    return f"{ratio:.2f}x" if ratio >= 0.995 else f"{ratio:.2g}x"
+
+
+def installed():
+    """The engines whose packages are here."""
+    from importlib.util import find_spec
+
+    needs = {
+        "ncnn-vulkan": ["ncnn"],
+        "torch": ["torch"],
+        "onnxruntime": ["onnxruntime", "onnx"],
+        "openvino": ["openvino", "onnx"],
+        "ncnn-cpu": ["ncnn"],
+    }
+    return [engine for engine in ENGINES if all(find_spec(package) for package in needs[engine])]
+
+
+def main():
+    parser = argparse.ArgumentParser(description=__doc__.split("\n\n")[0])
+    commands = parser.add_subparsers(dest="command", required=True)
+    threads = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
+    for name in ("table", "one"):
+        command = commands.add_parser(name)
+        command.add_argument("--seconds", type=float, default=2.0, help="for each measurement")
+        command.add_argument("--threads", type=int, default=threads)
+        if name == "one":
+            command.add_argument("engine", choices=ENGINES)
+            command.add_argument("workload")
+            continue
+        command.add_argument("--upconv", required=True, help="the program")
+        command.add_argument("--burn", help="the program of this folder")
+        command.add_argument("--workloads", help="W1,W3,...; all of the table by default")
+        command.add_argument("--engines", type=lambda text: text.split(","), help=", ".join(ENGINES))
+        command.add_argument("--rounds", type=int, default=1, help="the round with the shortest median counts")
+        command.add_argument("--json", help="write all rows to a file")
+    options = parser.parse_args()
+    if options.command == "one":
+        layer = next((layer for layer in layers() if layer.name.upper() == options.workload.upper()), None)
+        if layer is None:
+            sys.exit(f"no such workload: {options.workload}")
+        print(json.dumps(one(options.engine, layer, options.seconds, options.threads)))
+        return
+    options.engines = installed() if options.engines is None else options.engines
+    for engine in options.engines:
+        if engine not in ENGINES:
+            sys.exit(f"no such engine: {engine}; known: {', '.join(ENGINES)}")
+    missing = [engine for engine in ENGINES if engine not in installed()]
+    if missing:
+        print(f"not installed: {', '.join(missing)}", file=sys.stderr)
+    table(options)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,65 @@
+struct Axis {
+    first_cell: i32,      // of the dispatch
+    tiles: i32,           // how many invocations lie side by side
+    origin: i32,          // the input that cell 0 reads at offset 0
+    input_extent: i32,
+    input_stride: i32,    // distances in elements between neighbours along this axis
+    output_stride: i32,
+    output_begin: i32,    // the part of the output that this dispatch computes
+    output_extent: i32,
+}
+
+struct Params {
+    axes: array<Axis, 3>,         // d, h, w
+    invocations: i32,             // for one block of channels and one part of the phases
+    batch_begin: i32,
+    channel_begin: i32,           // output channels
+    channel_extent: i32,
+    first_block: i32,             // a block is the output channels of one invocation
+    blocks_per_group: i32,
+    group_in_channels: i32,       // channels of one group
+    group_out_channels: i32,
+    input_channel_begin: i32,     // the part of a group's input channels that this dispatch adds up
+    input_channel_end: i32,
+    input_batch_stride: i32,
+    input_channel_stride: i32,
+    output_batch_stride: i32,
+    output_channel_stride: i32,
+    record_stride: i32,           // from one vector's record in `weights` to the next
+    input_window: i32,            // the bound window of each buffer begins at this element of the tensor
+    weight_window: i32,
+    output_window: i32,
+    first_part: i32,              // whether this dispatch adds the first input channels, and so begins with the bias
+    last_part: i32,               // whether it adds the last ones, and so finishes the outputs
+    beta: f32,                    // parameter of the activation; the other one is in the record
+    padding: i32,
+}
+
+@group(0) @binding(0) var<uniform> params: Params;
+@group(0) @binding(1) var<storage, read> input: array<Elem>;
+// For each vector of output channels a record: its biases, its taps [group_in_channels][d][h][w], its alphas.
+@group(0) @binding(2) var<storage, read> weights: array<vec4<f32>>;
+@group(0) @binding(3) var<storage, read_write> output: array<Elem>;
+
+fn inside(at: i32, extent: i32) -> bool {
+    return u32(at) < u32(extent);
+}
+
+// The distance of an input coordinate from the first, kept inside the input.
+fn offset(at: i32, axis: i32) -> i32 {
+    return clamp(at, 0, params.axes[axis].input_extent - 1) * params.axes[axis].input_stride;
+}
+
+// An input, 0 outside. The weights are finite where this kernel is used, so that it adds nothing.
+fn load(at: i32, has: bool) -> f32 {
+    return select(0.0, f32(input[at]), has);
+}
+
+// Which channels of a vector lie inside the group and the dispatch's part of the output.
+fn kept_channels(in_group: i32, channel: i32) -> vec4<bool> {
+    let lanes = vec4(0, 1, 2, 3);
+    let from_begin = vec4(channel - params.channel_begin) + lanes;
+    return (vec4(in_group) + lanes < vec4(params.group_out_channels))
+        & (from_begin >= vec4(0)) & (from_begin < vec4(params.channel_extent));
+}
+

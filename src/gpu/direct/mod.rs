@@ -1,0 +1,161 @@
+//! What the kernel `direct` reads: its parameters, and its weights, packed from those of `gather`.
+
+mod wgsl;
+
+#[cfg(test)]
+pub(crate) use wgsl::canonical;
+pub(crate) use wgsl::generate;
+
+use super::params::shader_struct;
+use crate::op::{ConvTranspose, Geometry};
+use crate::plan::bands::{blocks, blocks_per_group, tiles};
+use crate::plan::tile::{Packing, Tile};
+use crate::plan::{Dispatch, Record, Storage};
+
+shader_struct! {
+    /// `Axis` of `direct.wgsl`, field by field.
+    GpuAxis {
+        first_cell: i32,
+        tiles: i32,
+        origin: i32,
+        input_extent: i32,
+        input_stride: i32,
+        output_stride: i32,
+        output_begin: i32,
+        output_extent: i32,
+    }
+}
+
+shader_struct! {
+    /// `Params` of `direct.wgsl`, field by field.
+    Params {
+        axes: [GpuAxis; 3],
+        invocations: i32,
+        batch_begin: i32,
+        channel_begin: i32,
+        channel_extent: i32,
+        first_block: i32,
+        blocks_per_group: i32,
+        group_in_channels: i32,
+        group_out_channels: i32,
+        input_channel_begin: i32,
+        input_channel_end: i32,
+        input_batch_stride: i32,
+        input_channel_stride: i32,
+        output_batch_stride: i32,
+        output_channel_stride: i32,
+        record_stride: i32,
+        input_window: i32,
+        weight_window: i32,
+        output_window: i32,
+        first_part: i32,
+        last_part: i32,
+        beta: f32,
+        padding: i32,
+    }
+}
+
+impl Params {
+    /// The parameters of one dispatch. As in `gather`, distances are taken modulo 2³²: sums of them are what counts.
+    pub(crate) fn new(
+        op: &ConvTranspose,
+        geometry: &Geometry,
+        storage: Storage,
+        tile: &Tile,
+        dispatch: &Dispatch,
+    ) -> Self {
+        let (xs, ys) = (geometry.input_strides(), geometry.output_strides());
+        let band = &dispatch.band;
+        let group_in_channels = op.in_channels() / op.groups();
+        let axes = [0, 1, 2].map(|a| {
+            let axis = &op.axes3()[a];
+            let (first_cell, tiles) = tiles(tile, &band.output[a], a);
+            GpuAxis {
+                first_cell: first_cell as i32,
+                tiles: tiles as i32,
+                origin: axis.pad_begin.div_euclid(axis.stride as i64) as i32,
+                input_extent: geometry.input[a] as i32,
+                input_stride: xs.spatial[a] as i32,
+                output_stride: ys.spatial[a] as i32,
+                output_begin: band.output[a].start as i32,
+                output_extent: band.output[a].len() as i32,
+            }
+        });
+        Self {
+            axes,
+            invocations: axes.iter().map(|axis| axis.tiles).product::<i32>() * band.batch.len() as i32,
+            batch_begin: band.batch.start as i32,
+            channel_begin: band.out_channels.start as i32,
+            channel_extent: band.out_channels.len() as i32,
+            first_block: blocks(op, tile, &band.out_channels).start as i32,
+            blocks_per_group: blocks_per_group(op, tile) as i32,
+            group_in_channels: group_in_channels as i32,
+            group_out_channels: (op.out_channels() / op.groups()) as i32,
+            input_channel_begin: band.group_in_channels.start as i32,
+            input_channel_end: band.group_in_channels.end as i32,
+            input_batch_stride: xs.batch as i32,
+            input_channel_stride: xs.channel as i32,
+            output_batch_stride: ys.batch as i32,
+            output_channel_stride: ys.channel as i32,
+            record_stride: Packing::new(op).record as i32,
+            input_window: (dispatch.input.offset / storage.size()) as i32,
+            weight_window: (dispatch.weights.offset / 16) as i32,
+            output_window: (dispatch.output.offset / storage.size()) as i32,
+            first_part: (band.group_in_channels.start == 0).into(),
+            last_part: (band.group_in_channels.end == group_in_channels).into(),
+            beta: op.activation().parameters(0).1,
+            padding: 0,
+        }
+    }
+}
+
+shader_struct! {
+    /// `Params` of `pack.wgsl`, field by field.
+    PackParams {
+        elements: u32,
+        width: u32,
+        lanes: u32,
+        vectors: u32,
+        channel: u32,
+        record: u32,
+        group_in_channels: u32,
+        group_out_channels: u32,
+        taps: u32,
+        source_record: u32,
+        padding_1: u32,
+        padding_2: u32,
+    }
+}
+
+impl PackParams {
+    pub(crate) fn new(op: &ConvTranspose) -> Self {
+        let (packing, source) = (Packing::new(op), Record::new(op));
+        Self {
+            elements: (packed_bytes(op) / 4) as u32,
+            width: packing.width as u32,
+            lanes: crate::plan::tile::lanes(packing.width) as u32,
+            vectors: packing.vectors as u32,
+            channel: packing.channel as u32 * 4,
+            record: packing.record as u32 * 4,
+            group_in_channels: (op.in_channels() / op.groups()) as u32,
+            group_out_channels: (op.out_channels() / op.groups()) as u32,
+            taps: source.channel as u32,
+            source_record: source.stride as u32,
+            padding_1: 0,
+            padding_2: 0,
+        }
+    }
+
+    /// The workgroups along x and y.
+    pub(crate) fn workgroups(&self, most: u32) -> [u32; 2] {
+        let groups = self.elements.div_ceil(64);
+        let x = groups.min(most);
+        [x, groups.div_ceil(x)]
+    }
+}
+
+/// The size of an operation's packed weights.
+pub(crate) fn packed_bytes(op: &ConvTranspose) -> u64 {
+    let packing = Packing::new(op);
+    (op.groups() * packing.vectors * packing.record) as u64 * 16
+}

@@ -1,0 +1,374 @@
+//! The generator of `direct`: a pure function from a tile to WGSL, because what it writes out has no loop but the one
+//! over input channels. Its text for one tile is `shaders/direct.wgsl`, the place to read what the kernel does.
+
+use crate::plan::tile::{Packing, Tile, TileAxis, lanes};
+use std::fmt::{self, Write};
+
+/// The part that is the same for every tile.
+const HEAD: &str = include_str!("head.wgsl");
+
+/// The kernel's text behind the header of `Elem` and `activate`; `in_parts` is whether several dispatches share the
+/// input channels of an output.
+pub(crate) fn generate(tile: &Tile, packing: &Packing, in_parts: bool) -> String {
+    let mut text = String::new();
+    // Writing to a String does not fail.
+    let _ = Generator { tile, packing, in_parts, out: &mut text }.kernel();
+    text
+}
+
+/// A complete file: the kernel with a header that explains it, for people to read.
+#[cfg(test)]
+pub(crate) fn canonical(tile: &Tile, packing: &Packing) -> String {
+    format!("{}\n{}", include_str!("canonical.wgsl"), generate(tile, packing, false))
+}
+
+struct Generator<'a> {
+    tile: &'a Tile,
+    packing: &'a Packing,
+    in_parts: bool,
+    out: &'a mut String,
+}
+
+const LETTERS: [&str; 3] = ["z", "y", "x"];
+
+/// A sum that the invocation keeps: the vector of output channels at one output.
+struct Sum {
+    vector: usize,
+    /// Cell and output of the cell, for each axis.
+    at: [(usize, usize); 3],
+}
+
+impl Generator<'_> {
+    fn kernel(&mut self) -> fmt::Result {
+        let width = self.tile.width;
+        let sum = if width == 1 { "f32".to_string() } else { format!("vec{width}<f32>") };
+        writeln!(self.out, "// Output channels of one vector.\nalias Sum = {sum};\n")?;
+        writeln!(self.out, "{HEAD}")?;
+        self.store()?;
+        if self.in_parts {
+            writeln!(self.out, "// Sums that a later dispatch continues.")?;
+            writeln!(self.out, "@group(0) @binding(4) var<storage, read_write> partial: array<Sum>;\n")?;
+        }
+        let workgroup = self.tile.workgroup;
+        writeln!(self.out, "@compute @workgroup_size({workgroup})")?;
+        writeln!(self.out, "fn direct(")?;
+        writeln!(self.out, "    @builtin(workgroup_id) group: vec3<u32>,")?;
+        writeln!(self.out, "    @builtin(num_workgroups) groups: vec3<u32>,")?;
+        writeln!(self.out, "    @builtin(local_invocation_index) lane: u32,")?;
+        writeln!(self.out, ") {{")?;
+        self.place()?;
+        self.inputs()?;
+        self.begin()?;
+        self.accumulate()?;
+        self.finish()?;
+        writeln!(self.out, "}}")
+    }
+
+    /// The axes in use, with their letters, the fastest first.
+    fn axes(&self) -> Vec<(usize, &'static str, TileAxis)> {
+        (3 - self.tile.rank..3).rev().map(|a| (a, LETTERS[a], self.tile.axes[a])).collect()
+    }
+
+    /// Every sum, in the order of their names.
+    fn sums(&self) -> Vec<Sum> {
+        let places = self.tile.axes.map(|axis| {
+            (0..axis.cells).flat_map(|cell| (0..axis.phases).map(move |slot| (cell, slot))).collect::<Vec<_>>()
+        });
+        let mut sums = Vec::new();
+        for vector in 0..self.tile.vectors {
+            for &z in &places[0] {
+                for &y in &places[1] {
+                    sums.extend(places[2].iter().map(|&x| Sum { vector, at: [z, y, x] }));
+                }
+            }
+        }
+        sums
+    }
+
+    /// Which cells, phases and channels.
+    fn place(&mut self) -> fmt::Result {
+        let Tile { workgroup, vectors, .. } = *self.tile;
+        writeln!(self.out, "    let invocation = i32(group.x * {workgroup}u + lane);")?;
+        writeln!(self.out, "    if invocation >= params.invocations {{\n        return;\n    }}")?;
+        writeln!(self.out, "    var rest = invocation;")?;
+        for (a, letter, axis) in self.axes() {
+            let cells = axis.cells;
+            writeln!(
+                self.out,
+                "    let {letter} = params.axes[{a}].first_cell + rest % params.axes[{a}].tiles * {cells};"
+            )?;
+            writeln!(self.out, "    rest /= params.axes[{a}].tiles;")?;
+        }
+        writeln!(self.out, "    let n = params.batch_begin + rest;")?;
+        let channels = self.tile.channels();
+        writeln!(self.out, "    // The channels are the same for the whole workgroup, and so are its weights.")?;
+        writeln!(self.out, "    let block = params.first_block + i32(group.y);")?;
+        writeln!(self.out, "    let channel_group = block / params.blocks_per_group;")?;
+        writeln!(self.out, "    let first_channel = block % params.blocks_per_group * {channels};")?;
+        for vector in 0..vectors {
+            writeln!(
+                self.out,
+                "    let record{vector} = (block * {vectors} + {vector}) * params.record_stride - params.weight_window;"
+            )?;
+        }
+        if self.tile.phase_parts() > 1 {
+            self.phases()?;
+        }
+        Ok(())
+    }
+
+    /// Which part of the phases.
+    fn phases(&mut self) -> fmt::Result {
+        writeln!(
+            self.out,
+            "    // The first phase of this part, its first tap, and whether it begins in the next cell."
+        )?;
+        writeln!(self.out, "    var part = i32(group.z);")?;
+        for (_, letter, axis) in self.axes() {
+            let TileAxis { stride, shift, phases, .. } = axis;
+            let parts = axis.phase_parts();
+            writeln!(self.out, "    let phase_{letter} = part % {parts} * {phases};")?;
+            writeln!(self.out, "    part /= {parts};")?;
+            // Where the phases of this axis are not parted, its taps are numbered from 0 and the shift is in them.
+            let (tap, carry) = if parts == 1 {
+                ("0".into(), "0".into())
+            } else {
+                (format!("(phase_{letter} + {shift}) % {stride}"), format!("(phase_{letter} + {shift}) / {stride}"))
+            };
+            writeln!(self.out, "    let tap_{letter} = {tap};")?;
+            writeln!(self.out, "    let carry_{letter} = {carry};")?;
+        }
+        Ok(())
+    }
+
+    /// Which inputs: their distances along each axis, kept inside, and whether they were.
+    fn inputs(&mut self) -> fmt::Result {
+        let carried = self.tile.phase_parts() > 1;
+        for (a, letter, axis) in self.axes() {
+            let carry = if carried { format!(" + carry_{letter}") } else { String::new() };
+            writeln!(self.out, "    let first_{letter} = {letter} + params.axes[{a}].origin{carry};")?;
+            for (number, offset) in axis.reads().into_iter().enumerate() {
+                let at = format!("first_{letter} + {offset}").replace("+ -", "- ");
+                writeln!(self.out, "    let has_{letter}{number} = inside({at}, params.axes[{a}].input_extent);")?;
+                writeln!(self.out, "    let {letter}{number} = offset({at}, {a});")?;
+            }
+        }
+        let first = "channel_group * params.group_in_channels + params.input_channel_begin";
+        writeln!(
+            self.out,
+            "    var at = n * params.input_batch_stride + ({first}) * params.input_channel_stride - params.input_window;"
+        )?;
+        let (channel, kernel) = (self.packing.channel, self.tile.axes.map(|axis| axis.kernel));
+        let mut tap = String::new();
+        if carried {
+            for (a, letter, _) in self.axes() {
+                let distance = kernel[a + 1..].iter().product::<usize>();
+                write!(tap, " + tap_{letter} * {distance}")?;
+            }
+        }
+        for vector in 0..self.tile.vectors {
+            writeln!(
+                self.out,
+                "    var w{vector} = record{vector} + 1 + params.input_channel_begin * {channel}{tap};"
+            )?;
+        }
+        Ok(())
+    }
+
+    fn begin(&mut self) -> fmt::Result {
+        for vector in 0..self.tile.vectors {
+            let bias = format!("weights[record{vector}]{}", self.swizzle(0));
+            writeln!(self.out, "    let bias{vector} = {bias};")?;
+        }
+        let sums = self.sums();
+        for (number, sum) in sums.iter().enumerate() {
+            writeln!(self.out, "    var s{number} = bias{};", sum.vector)?;
+        }
+        if self.in_parts {
+            let workgroup = self.tile.workgroup;
+            writeln!(self.out, "    let slots = i32(groups.x * groups.y * groups.z * {workgroup}u);")?;
+            writeln!(
+                self.out,
+                "    let slot = i32(((group.z * groups.y + group.y) * groups.x + group.x) * {workgroup}u + lane);"
+            )?;
+            writeln!(self.out, "    if params.first_part == 0 {{")?;
+            for number in 0..sums.len() {
+                writeln!(self.out, "        s{number} = partial[{number} * slots + slot];")?;
+            }
+            writeln!(self.out, "    }}")?;
+        }
+        Ok(())
+    }
+
+    /// The loop over input channels.
+    fn accumulate(&mut self) -> fmt::Result {
+        writeln!(self.out, "    for (var ci = params.input_channel_begin; ci < params.input_channel_end; ci++) {{")?;
+        let reads = self.tile.axes.map(|axis| axis.reads());
+        let used = 3 - self.tile.rank..3;
+        for z in 0..reads[0].len() {
+            for y in 0..reads[1].len() {
+                for x in 0..reads[2].len() {
+                    let numbers = [z, y, x];
+                    let terms = |prefix: &str, separator: &str| {
+                        used.clone()
+                            .map(|a| format!("{prefix}{}{}", LETTERS[a], numbers[a]))
+                            .collect::<Vec<_>>()
+                            .join(separator)
+                    };
+                    let (at, has) = (terms("", " + "), terms("has_", " && "));
+                    writeln!(self.out, "        let i{z}_{y}_{x} = load(at + {at}, {has});")?;
+                }
+            }
+        }
+        self.multiply(&reads)?;
+        writeln!(self.out, "        at += params.input_channel_stride;")?;
+        for vector in 0..self.tile.vectors {
+            writeln!(self.out, "        w{vector} += {};", self.packing.channel)?;
+        }
+        writeln!(self.out, "    }}")
+    }
+
+    /// The multiply-adds of one input channel, tap by tap: a weight is read once and multiplies the inputs of all cells.
+    fn multiply(&mut self, reads: &[Vec<i64>; 3]) -> fmt::Result {
+        // (tap, offset, output of the cell) of each axis, by tap.
+        let taps = self.tile.axes.map(|axis| {
+            let mut taps: Vec<(usize, i64, usize)> = (0..axis.phases)
+                .flat_map(|slot| axis.taps(slot).into_iter().map(move |(tap, offset)| (tap, offset, slot)))
+                .collect();
+            taps.sort_unstable();
+            taps
+        });
+        let sums = self.sums();
+        let numbers = |wanted: &dyn Fn(&Sum) -> bool| -> Vec<usize> {
+            sums.iter().enumerate().filter(|(_, sum)| wanted(sum)).map(|(number, _)| number).collect()
+        };
+        let [_, kh, kw] = self.tile.axes.map(|axis| axis.kernel);
+        let taps_of_vec4 = 4 / lanes(self.tile.width);
+        for &(kz, oz, sz) in &taps[0] {
+            for &(ky, oy, sy) in &taps[1] {
+                for &(kx, ox, sx) in &taps[2] {
+                    let tap = (kz * kh + ky) * kw + kx;
+                    for vector in 0..self.tile.vectors {
+                        let index = tap / taps_of_vec4;
+                        if tap % taps_of_vec4 == 0 || (taps_of_vec4 > 1 && self.first_use(&taps, tap, taps_of_vec4)) {
+                            writeln!(self.out, "        let w{vector}_{index} = weights[w{vector} + {index}];")?;
+                        }
+                        let weight = format!("w{vector}_{index}{}", self.swizzle(tap % taps_of_vec4));
+                        let mine = numbers(&|sum| sum.vector == vector && [sz, sy, sx] == sum.at.map(|(_, slot)| slot));
+                        for number in mine {
+                            let cells = sums[number].at.map(|(cell, _)| cell as i64);
+                            let read = |a: usize, offset: i64| {
+                                reads[a].iter().position(|&read| read == cells[a] + offset).unwrap_or_default()
+                            };
+                            let input = format!("i{}_{}_{}", read(0, oz), read(1, oy), read(2, ox));
+                            writeln!(self.out, "        s{number} = fma(Sum({input}), {weight}, s{number});")?;
+                        }
+                    }
+                }
+            }
+        }
+        Ok(())
+    }
+
+    /// Whether `tap` is the first in its vec4 that is used; taps are visited in order.
+    fn first_use(&self, taps: &[Vec<(usize, i64, usize)>; 3], tap: usize, taps_of_vec4: usize) -> bool {
+        let [_, kh, kw] = self.tile.axes.map(|axis| axis.kernel);
+        let used = |tap: usize| {
+            let has = |a: usize, k: usize| taps[a].iter().any(|&(tap, _, _)| tap == k);
+            has(0, tap / (kh * kw)) && has(1, tap / kw % kh) && has(2, tap % kw)
+        };
+        !(tap / taps_of_vec4 * taps_of_vec4..tap).any(used)
+    }
+
+    /// The part of a vec4 of weights that belongs to its tap number `number`.
+    fn swizzle(&self, number: usize) -> &'static str {
+        match (self.tile.width, number) {
+            (1, 0) => ".x",
+            (1, 1) => ".y",
+            (1, 2) => ".z",
+            (1, _) => ".w",
+            (2, 0) => ".xy",
+            (2, _) => ".zw",
+            (3, _) => ".xyz",
+            _ => "",
+        }
+    }
+
+    /// Bias, activation and storing of what lies inside the dispatch's part of the output.
+    fn finish(&mut self) -> fmt::Result {
+        let sums = self.sums();
+        if self.in_parts {
+            writeln!(self.out, "    if params.last_part == 0 {{")?;
+            for number in 0..sums.len() {
+                writeln!(self.out, "        partial[{number} * slots + slot] = s{number};")?;
+            }
+            writeln!(self.out, "        return;\n    }}")?;
+        }
+        let parted = self.tile.phase_parts() > 1;
+        for (a, letter, axis) in self.axes() {
+            let phase = if parted { format!(" + phase_{letter}") } else { String::new() };
+            for cell in 0..axis.cells {
+                for slot in 0..axis.phases {
+                    let o = cell * axis.stride + slot;
+                    writeln!(
+                        self.out,
+                        "    let o{letter}{cell}_{slot} = {letter} * {}{phase} + {o} - params.axes[{a}].output_begin;",
+                        axis.stride
+                    )?;
+                }
+            }
+        }
+        let width = self.tile.width;
+        let first = "channel_group * params.group_out_channels + first_channel";
+        for vector in 0..self.tile.vectors {
+            writeln!(self.out, "    let channel{vector} = first_channel + {};", vector * width)?;
+            writeln!(
+                self.out,
+                "    let out{vector} = n * params.output_batch_stride + ({first} + {}) * params.output_channel_stride - params.output_window;",
+                vector * width
+            )?;
+            writeln!(
+                self.out,
+                "    let alpha{vector} = weights[record{vector} + params.record_stride - 1]{};",
+                self.swizzle(0)
+            )?;
+            writeln!(self.out, "    let kept{vector} = kept_channels(channel{vector}, {first} + {});", vector * width)?;
+        }
+        for (number, sum) in sums.iter().enumerate() {
+            let vector = sum.vector;
+            let used = 3 - self.tile.rank..3;
+            let name = |a: usize| format!("o{}{}_{}", LETTERS[a], sum.at[a].0, sum.at[a].1);
+            let inside = used
+                .clone()
+                .map(|a| format!("inside({}, params.axes[{a}].output_extent)", name(a)))
+                .collect::<Vec<_>>()
+                .join(" && ");
+            let at = used
+                .map(|a| format!("({} + params.axes[{a}].output_begin) * params.axes[{a}].output_stride", name(a)))
+                .collect::<Vec<_>>()
+                .join(" + ");
+            writeln!(self.out, "    if {inside} {{")?;
+            writeln!(self.out, "        store(out{vector} + {at}, s{number}, alpha{vector}, kept{vector});")?;
+            writeln!(self.out, "    }}")?;
+        }
+        Ok(())
+    }
+
+    /// The functions that depend on the width.
+    fn store(&mut self) -> fmt::Result {
+        let width = self.tile.width;
+        writeln!(self.out, "// Finishes the channels of a vector that lie inside the dispatch's part of the output.")?;
+        writeln!(self.out, "fn store(at: i32, sum: Sum, alpha: Sum, kept: vec4<bool>) {{")?;
+        for lane in 0..width {
+            let component = if width == 1 { "" } else { [".x", ".y", ".z", ".w"][lane] };
+            let kept = ["x", "y", "z", "w"][lane];
+            writeln!(self.out, "    if kept.{kept} {{")?;
+            writeln!(
+                self.out,
+                "        output[at + {lane} * params.output_channel_stride] = Elem(activate(sum{component}, alpha{component}, params.beta));"
+            )?;
+            writeln!(self.out, "    }}")?;
+        }
+        writeln!(self.out, "}}\n")
+    }
+}

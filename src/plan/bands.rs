@@ -1,0 +1,360 @@
+//! The work cut into dispatches that respect the device's limits.
+
+use super::tile::{Packing, Tile};
+use super::{Band, DeviceProfile, Dispatch, Record, Storage, Window};
+use crate::error::{Error, Result};
+use crate::op::{ConvTranspose, Geometry};
+use crate::phase::AxisPhases;
+use std::ops::Range;
+
+/// The number of invocations in a workgroup of `gather`.
+pub(crate) const GATHER_WORKGROUP: u64 = 64;
+
+/// The largest number of elements one dispatch writes: indices in the shaders are `i32`.
+const MAX_ELEMENTS: u64 = 1 << 30;
+
+/// The largest number of dispatches: what needs more is refused, not queued for hours.
+const MAX_DISPATCHES: usize = 1 << 16;
+
+impl Band {
+    /// The output elements it computes.
+    pub(crate) fn elements(&self) -> u64 {
+        let spatial: usize = self.output.iter().map(ExactSizeIterator::len).product();
+        (self.batch.len() * self.out_channels.len() * spatial) as u64
+    }
+
+    /// The dimensions of the output box, outermost first.
+    fn dimensions(&mut self) -> [&mut Range<usize>; 5] {
+        let [z, y, x] = &mut self.output;
+        [&mut self.batch, z, y, x, &mut self.out_channels]
+    }
+
+    /// Both halves along a dimension; `None` where it has only one element.
+    fn halves(&self, dimension: usize) -> Option<[Band; 2]> {
+        let (mut low, mut high) = (self.clone(), self.clone());
+        let (l, h) = (&mut *low.dimensions()[dimension], &mut *high.dimensions()[dimension]);
+        if l.len() < 2 {
+            return None;
+        }
+        let middle = l.start + l.len() / 2;
+        (l.end, h.start) = (middle, middle);
+        Some([low, high])
+    }
+}
+
+/// A range of elements of a tensor, `None` if nothing of it is touched.
+type Span = Option<(u64, u64)>;
+
+/// Cuts the operation into dispatches that respect the device's limits.
+pub(super) struct Bander<'a> {
+    op: &'a ConvTranspose,
+    geometry: &'a Geometry,
+    storage: Storage,
+    profile: &'a DeviceProfile,
+    /// The share of an invocation of `direct`; `None` for `gather`.
+    tile: Option<Tile>,
+    record: Record,
+    /// The most taps that reach one output element, for one input channel.
+    taps: u64,
+}
+
+impl<'a> Bander<'a> {
+    pub(super) fn new(
+        op: &'a ConvTranspose,
+        geometry: &'a Geometry,
+        storage: Storage,
+        profile: &'a DeviceProfile,
+        tile: Option<Tile>,
+    ) -> Self {
+        let taps = op
+            .axes3()
+            .iter()
+            .map(|axis| AxisPhases::new(axis).phases.iter().map(|phase| phase.taps as u64).max().unwrap_or(0))
+            .product();
+        Self { op, geometry, storage, profile, tile, record: Record::new(op), taps }
+    }
+
+    /// The fewest dispatches that suffice, and into how many parts the input channels are cut for it.
+    pub(super) fn dispatches(&self) -> Result<(Vec<Dispatch>, usize)> {
+        if self.least_dispatches() > MAX_DISPATCHES as u64 {
+            return Err(self.too_many());
+        }
+        let channels = self.op.in_channels() / self.op.groups();
+        let mut best: Option<(Vec<Dispatch>, usize)> = None;
+        let mut refusal = None;
+        let mut parts = 1;
+        loop {
+            match self.cut(channels.div_ceil(parts)) {
+                Ok(dispatches) => {
+                    if best.as_ref().is_none_or(|(fewest, _)| dispatches.len() < fewest.len()) {
+                        best = Some((dispatches, parts));
+                    }
+                    // More parts only help where the input is what does not fit.
+                    if best.as_ref().is_some_and(|(fewest, _)| fewest.len() <= 2 * parts) {
+                        break;
+                    }
+                }
+                Err(error) => refusal = Some(error),
+            }
+            if parts >= channels {
+                break;
+            }
+            parts = (parts * 2).min(channels);
+        }
+        match (best, refusal) {
+            (Some(best), _) => Ok(best),
+            (None, Some(error)) => Err(error),
+            (None, None) => Ok((Vec::new(), 1)),
+        }
+    }
+
+    /// Halves the output until each band fits, with at most `chunk` input channels of a group at a time.
+    fn cut(&self, chunk: usize) -> Result<Vec<Dispatch>> {
+        let channels = self.op.in_channels() / self.op.groups();
+        let whole = Band {
+            batch: 0..self.geometry.batch,
+            out_channels: 0..self.op.out_channels(),
+            output: self.geometry.output.map(|extent| 0..extent),
+            group_in_channels: 0..chunk,
+        };
+        let count = channels.div_ceil(chunk);
+        let parts = |band: &Band| {
+            let band = band.clone();
+            (0..channels)
+                .step_by(chunk)
+                .map(move |first| Band { group_in_channels: first..(first + chunk).min(channels), ..band.clone() })
+        };
+        let excess = |band: &Band| parts(band).map(|part| self.excess(&part)).fold(0.0, f64::max);
+        let mut dispatches = Vec::new();
+        let mut pending = vec![whole];
+        while let Some(band) = pending.pop() {
+            if dispatches.len() + (pending.len() + 1) * count > MAX_DISPATCHES {
+                return Err(self.too_many());
+            }
+            if excess(&band) == 0.0 {
+                dispatches.extend(parts(&band).map(|part| self.dispatch(part)));
+                continue;
+            }
+            let (_, [low, high]) = (0..5)
+                .filter_map(|dimension| {
+                    let halves = band.halves(dimension)?;
+                    Some((excess(&halves[0]).max(excess(&halves[1])), halves))
+                })
+                .min_by(|(a, _), (b, _)| a.total_cmp(b))
+                .ok_or_else(|| self.refusal(&band))?;
+            pending.push(high);
+            pending.push(low);
+        }
+        Ok(dispatches)
+    }
+
+    /// The refusal of what would take too many dispatches, whichever limit makes them small.
+    fn too_many(&self) -> Error {
+        Error::Limit {
+            what: format!("{:?} -> {:?}, in dispatches", self.geometry.input_shape(), self.geometry.output_shape()),
+            needed: self.least_dispatches().max(MAX_DISPATCHES as u64 + 1),
+            limit: MAX_DISPATCHES as u64,
+            limit_name: "max_dispatches",
+        }
+    }
+
+    /// The dispatches that the multiply-adds alone make necessary.
+    fn least_dispatches(&self) -> u64 {
+        let channels = (self.op.in_channels() / self.op.groups()) as u64;
+        let multiply_adds = (self.geometry.output_len() as u64).saturating_mul(channels).saturating_mul(self.taps);
+        multiply_adds.div_ceil(self.profile.max_multiply_adds.max(1))
+    }
+
+    /// By how many halvings a band is too large; 0 where it fits.
+    fn excess(&self, band: &Band) -> f64 {
+        self.demands(band).iter().map(|&(_, needed, limit)| (needed as f64 / limit as f64).log2().max(0.0)).sum()
+    }
+
+    /// What a band needs and what the device offers of it.
+    fn demands(&self, band: &Band) -> Vec<(&'static str, u64, u64)> {
+        let binding = self.profile.max_binding.min(MAX_ELEMENTS * self.storage.size()) & !3;
+        let window = |span: Span, size: u64| self.window(span, size).size;
+        let elements = band.elements();
+        let multiply_adds = elements.saturating_mul(band.group_in_channels.len() as u64).saturating_mul(self.taps);
+        let mut demands = vec![
+            ("max_storage_buffer_binding_size", window(self.input_span(band), self.storage.size()), binding),
+            ("max_storage_buffer_binding_size", self.weights(band).size, binding),
+            ("max_storage_buffer_binding_size", window(self.output_span(band), self.storage.size()), binding),
+            ("max_multiply_adds", multiply_adds, self.profile.max_multiply_adds),
+        ];
+        if band.group_in_channels.len() < self.op.in_channels() / self.op.groups() {
+            demands.push(("max_storage_buffer_binding_size", self.scratch(band), binding));
+        }
+        let groups = u64::from(self.profile.max_workgroups);
+        match &self.tile {
+            None => demands.push((
+                "max_compute_workgroups_per_dimension",
+                elements,
+                groups.pow(2).saturating_mul(GATHER_WORKGROUP).min(MAX_ELEMENTS),
+            )),
+            Some(tile) => {
+                let workgroups = self.tiled_workgroups(band, tile);
+                demands.extend(workgroups.map(|count| ("max_compute_workgroups_per_dimension", count, groups)));
+            }
+        }
+        demands
+    }
+
+    /// The bytes of the sums that a band leaves to the next part of the input channels.
+    pub(super) fn scratch(&self, band: &Band) -> u64 {
+        match &self.tile {
+            None => band.elements() * 4,
+            Some(tile) => {
+                // A vec3 takes the room of a vec4.
+                let sums = (tile.sums() / tile.width * tile.width.next_power_of_two()) as u64;
+                self.tiled_workgroups(band, tile).iter().product::<u64>() * u64::from(tile.workgroup) * sums * 4
+            }
+        }
+    }
+
+    /// Workgroups of `direct`: of tiles side by side, of blocks of channels, of parts of the phases.
+    fn tiled_workgroups(&self, band: &Band, tile: &Tile) -> [u64; 3] {
+        let tiles: usize = [0, 1, 2].iter().map(|&a| tiles(tile, &band.output[a], a).1).product();
+        let blocks = blocks(self.op, tile, &band.out_channels);
+        let invocations = (band.batch.len() * tiles) as u64;
+        [invocations.div_ceil(tile.workgroup.into()), blocks.len() as u64, tile.phase_parts() as u64]
+    }
+
+    fn refusal(&self, band: &Band) -> Error {
+        let worst = self
+            .demands(band)
+            .into_iter()
+            .max_by(|a, b| (a.1 as f64 / a.2 as f64).total_cmp(&(b.1 as f64 / b.2 as f64)))
+            .unwrap_or_default();
+        Error::Limit {
+            what: format!("{:?} -> {:?}", self.geometry.input_shape(), self.geometry.output_shape()),
+            needed: worst.1,
+            limit: worst.2,
+            limit_name: worst.0,
+        }
+    }
+
+    fn dispatch(&self, band: Band) -> Dispatch {
+        let workgroups = match &self.tile {
+            None => {
+                let groups = band.elements().div_ceil(GATHER_WORKGROUP);
+                let x = groups.min(u64::from(self.profile.max_workgroups));
+                [x, groups.div_ceil(x), 1]
+            }
+            Some(tile) => self.tiled_workgroups(&band, tile),
+        };
+        let window = |span: Span| self.window(span, self.storage.size());
+        Dispatch {
+            input: window(self.input_span(&band)),
+            weights: self.weights(&band),
+            output: window(self.output_span(&band)),
+            workgroups: workgroups.map(|count| count as u32),
+            band,
+        }
+    }
+
+    /// What a band sees of the weights.
+    fn weights(&self, band: &Band) -> Window {
+        match &self.tile {
+            None => self.window(self.weight_span(band), 4),
+            Some(tile) => {
+                let blocks = blocks(self.op, tile, &band.out_channels);
+                let record = Packing::new(self.op).record;
+                let at = |block: usize| (block * tile.vectors * record) as u64;
+                self.window(Some((at(blocks.start), at(blocks.end))), 16)
+            }
+        }
+    }
+
+    /// The aligned window around a span of elements of `size` bytes.
+    fn window(&self, span: Span, size: u64) -> Window {
+        let (first, end) = span.unwrap_or((0, 1));
+        let offset = first * size / self.profile.binding_alignment * self.profile.binding_alignment;
+        Window { offset, size: (end * size).next_multiple_of(4) - offset }
+    }
+
+    /// The groups whose channels a band computes.
+    fn groups(&self, band: &Band) -> Range<usize> {
+        let per_group = self.op.out_channels() / self.op.groups();
+        band.out_channels.start / per_group..(band.out_channels.end - 1) / per_group + 1
+    }
+
+    fn input_span(&self, band: &Band) -> Span {
+        let strides = self.geometry.input_strides();
+        let per_group = self.op.in_channels() / self.op.groups();
+        let groups = self.groups(band);
+        let mut dimensions = vec![
+            (band.batch.clone(), strides.batch),
+            (
+                groups.start * per_group + band.group_in_channels.start
+                    ..(groups.end - 1) * per_group + band.group_in_channels.end,
+                strides.channel,
+            ),
+        ];
+        for (axis, output) in band.output.iter().enumerate() {
+            let a = &self.op.axes3()[axis];
+            let stride = a.stride as i64;
+            let reach = (a.kernel as i64 - 1) * a.dilation as i64;
+            let first = (output.start as i64 + a.pad_begin - reach).div_euclid(stride).max(0);
+            let last =
+                (output.end as i64 - 1 + a.pad_begin).div_euclid(stride).min(self.geometry.input[axis] as i64 - 1);
+            if first > last {
+                return None;
+            }
+            dimensions.push((first as usize..last as usize + 1, strides.spatial[axis]));
+        }
+        span(&dimensions)
+    }
+
+    fn output_span(&self, band: &Band) -> Span {
+        let strides = self.geometry.output_strides();
+        let [z, y, x] = &band.output;
+        span(&[
+            (band.batch.clone(), strides.batch),
+            (band.out_channels.clone(), strides.channel),
+            (z.clone(), strides.spatial[0]),
+            (y.clone(), strides.spatial[1]),
+            (x.clone(), strides.spatial[2]),
+        ])
+    }
+
+    /// Of each record the taps of the band's input channels, with the bias before the first and the slope after the
+    /// last of them.
+    fn weight_span(&self, band: &Band) -> Span {
+        let (first, last) = (band.out_channels.start as u64, band.out_channels.end as u64 - 1);
+        let stride = self.record.stride as u64;
+        let taps = |channel: usize| 1 + (channel * self.record.channel) as u64;
+        let begin = if band.group_in_channels.start == 0 { 0 } else { taps(band.group_in_channels.start) };
+        let end = taps(band.group_in_channels.end);
+        let end = if end + 1 == stride { stride } else { end };
+        Some((first * stride + begin, last * stride + end))
+    }
+}
+
+/// The elements from the first to the last of a box in a strided tensor.
+fn span(dimensions: &[(Range<usize>, usize)]) -> Span {
+    let at = |pick: fn(&Range<usize>) -> usize| -> u64 {
+        dimensions.iter().map(|(range, stride)| (pick(range) * stride) as u64).sum()
+    };
+    Some((at(|range| range.start), at(|range| range.end - 1) + 1))
+}
+
+/// The first cell of an output range, and how many tiles cover it.
+pub(crate) fn tiles(tile: &Tile, output: &Range<usize>, axis: usize) -> (usize, usize) {
+    let axis = &tile.axes[axis];
+    let (first, last) = (output.start / axis.stride, (output.end - 1) / axis.stride);
+    (first, (last - first + 1).div_ceil(axis.cells))
+}
+
+/// The blocks of output channels, counted through all groups, that a range of channels touches.
+pub(crate) fn blocks(op: &ConvTranspose, tile: &Tile, channels: &Range<usize>) -> Range<usize> {
+    let per_group = op.out_channels() / op.groups();
+    let block =
+        |channel: usize| channel / per_group * blocks_per_group(op, tile) + channel % per_group / tile.channels();
+    block(channels.start)..block(channels.end - 1) + 1
+}
+
+/// The blocks of output channels of one group.
+pub(crate) fn blocks_per_group(op: &ConvTranspose, tile: &Tile) -> usize {
+    Packing::new(op).vectors / tile.vectors
+}

@@ -1,0 +1,180 @@
+//! Which kernel, and which tile: the one with the least estimated cost.
+//!
+//! The estimate counts what an invocation does for one input channel: it reads inputs, reads weights and multiplies.
+//! A larger tile reads less for each multiply-add, until its sums no longer fit the registers, until it computes more
+//! beyond the output's edge than it saves, or until too few invocations are left to occupy the device.
+
+use super::tile::{Packing, Tile, TileAxis, lanes};
+use super::{DeviceClass, DeviceProfile};
+use crate::op::{Axis, ConvTranspose, Geometry};
+use crate::phase::useful_multiply_adds;
+
+/// What was chosen, and why.
+pub(super) struct Choice {
+    /// The tile of `direct`; `None` for `gather`.
+    pub(super) tile: Option<Tile>,
+    pub(super) reason: String,
+}
+
+impl Choice {
+    pub(super) fn gather(reason: &str) -> Self {
+        let reason = format!("one invocation for one output element; {reason}");
+        Self { tile: None, reason }
+    }
+}
+
+/// What a class of devices can do. Costs are in multiply-adds of one lane.
+struct Traits {
+    /// The most numbers that an invocation's sums and inputs may take.
+    registers: usize,
+    /// Reading one input element.
+    read: f64,
+    /// Reading four weights, at an address that is the same for the workgroup.
+    weights: f64,
+    /// Writing one output element.
+    write: f64,
+    /// The invocations that occupy the device.
+    invocations: f64,
+    /// Invocations of a workgroup.
+    workgroup: u32,
+}
+
+impl DeviceClass {
+    fn traits(self) -> Traits {
+        match self {
+            // Measured on lavapipe 22.3: 95 G multiply-adds/s, 2.3 G reads/s, 1.3 G reads/s of a vec4. Spilling a sum
+            // costs less there than reading an input again.
+            DeviceClass::Software => {
+                Traits { registers: 360, read: 41.0, weights: 76.0, write: 41.0, invocations: 64.0, workgroup: 16 }
+            }
+            // By the compilers' statistics: no spills, and 8 waves on AMD.
+            DeviceClass::Desktop => {
+                Traits { registers: 96, read: 6.0, weights: 4.0, write: 12.0, invocations: 32768.0, workgroup: 64 }
+            }
+            DeviceClass::Mobile | DeviceClass::Unknown => {
+                Traits { registers: 64, read: 6.0, weights: 6.0, write: 12.0, invocations: 8192.0, workgroup: 64 }
+            }
+        }
+    }
+}
+
+/// The sizes a tile may have, in cells along (d, h, w), and in vectors of channels: few, so that few kernels exist.
+const CELLS: [&[usize]; 3] = [&[1, 2, 4], &[1, 2, 4], &[1, 2, 4, 8, 16]];
+const VECTORS: [usize; 4] = [1, 2, 3, 4];
+
+/// The parts into which the phases of an axis may be cut, in phases.
+const PHASES: [usize; 4] = [1, 2, 4, 8];
+
+/// The most multiply-adds written out: beyond it compilers take seconds.
+const MAX_WRITTEN_OUT: usize = 5200;
+
+/// The most workgroups along z, which WebGPU guarantees: parts of the phases cannot be spread over dispatches.
+const MAX_PARTS: usize = 65_535;
+
+/// With fewer useful multiply-adds, `gather` is done before a kernel of the operation's own is compiled: 10 to 500 ms.
+const LEAST_MULTIPLY_ADDS: u128 = 1 << 22;
+
+/// The kernel with the least estimated cost.
+pub(super) fn choose(op: &ConvTranspose, geometry: &Geometry, profile: &DeviceProfile) -> Choice {
+    let useful = useful_multiply_adds(op.axes3(), geometry, op.groups());
+    if useful < LEAST_MULTIPLY_ADDS {
+        return Choice::gather(&format!(
+            "below {LEAST_MULTIPLY_ADDS} multiply-adds it is done before another kernel is compiled"
+        ));
+    }
+    match direct(op, geometry, profile) {
+        Err(reason) => Choice::gather(&format!("`direct` cannot: {reason}")),
+        Ok(tile) => {
+            let traits = profile.class.traits();
+            let (direct, gather) = (cost(&traits, op, geometry, &tile), gather_cost(&traits, op, geometry));
+            let ratio = gather / direct;
+            if ratio < 1.0 {
+                return Choice::gather(&format!("`direct` is estimated at {:.1} times its cost", 1.0 / ratio));
+            }
+            let reason = format!("a tile in registers; `gather` is estimated at {ratio:.1} times its cost");
+            Choice { tile: Some(tile), reason }
+        }
+    }
+}
+
+/// The tile of `direct` with the least estimated cost, or why there is none.
+pub(super) fn direct(op: &ConvTranspose, geometry: &Geometry, profile: &DeviceProfile) -> Result<Tile, String> {
+    let traits = profile.class.traits();
+    let packing = Packing::new(op);
+    let weights = (op.groups() * packing.vectors * packing.record) as u64 * 16;
+    if weights > profile.max_binding {
+        return Err(format!("its weights take {weights} bytes, which exceed a binding of {}", profile.max_binding));
+    }
+    let options = [0, 1, 2].map(|a| axis_options(&op.axes3()[a], geometry.output[a], CELLS[a]));
+    let mut best: Option<(f64, Tile)> = None;
+    for &vectors in VECTORS.iter().filter(|vectors| packing.vectors.is_multiple_of(**vectors)) {
+        for &z in &options[0] {
+            for &y in &options[1] {
+                for &x in &options[2] {
+                    let workgroup = traits.workgroup.min(profile.max_invocations);
+                    let axes = [z, y, x].map(|(axis, _)| axis);
+                    let tile = Tile { rank: op.rank(), axes, width: packing.width, vectors, workgroup };
+                    let reads: usize = [z, y, x].iter().map(|(_, reads)| reads).product();
+                    let parted = tile.phase_parts() > 1;
+                    if tile.multiply_adds() > MAX_WRITTEN_OUT
+                        || tile.sums() + reads.max(4) > traits.registers
+                        || parted && lanes(packing.width) < 4
+                        || tile.phase_parts() > MAX_PARTS
+                    {
+                        continue;
+                    }
+                    let cost = cost_with(&traits, op, geometry, &tile, reads);
+                    if best.is_none_or(|(least, _)| cost < least) {
+                        best = Some((cost, tile));
+                    }
+                }
+            }
+        }
+    }
+    best.map(|(_, tile)| tile).ok_or_else(|| {
+        let phases: Vec<String> = op.axes().iter().map(|axis| axis.stride.to_string()).collect();
+        let kernel: Vec<String> = op.axes().iter().map(|axis| axis.kernel.to_string()).collect();
+        format!("{} taps for {} phases are too many to write out", kernel.join("x"), phases.join("x"))
+    })
+}
+
+/// What an invocation may compute along one axis, with the number of inputs it reads for it.
+fn axis_options(axis: &Axis, output: usize, cells: &[usize]) -> Vec<(TileAxis, usize)> {
+    // Beyond these neither the sums nor the written-out taps of a cell could fit; and the table would be long.
+    let whole = (axis.stride <= 64 && axis.kernel <= 256).then_some(axis.stride);
+    let phases = whole.into_iter().chain(PHASES.into_iter().filter(|&phases| phases < axis.stride));
+    let extent = output.div_ceil(axis.stride);
+    phases
+        .flat_map(|phases| {
+            cells.iter().filter_map(move |&cells| TileAxis::new(axis, cells, phases)).filter(|tile| {
+                // A tile of twice the output's extent computes half of its sums for nothing.
+                (tile.cells == 1 || tile.cells < 2 * extent) && tile.tap_count() <= 256
+            })
+        })
+        .map(|tile| (tile, tile.reads().len()))
+        .collect()
+}
+
+fn cost(traits: &Traits, op: &ConvTranspose, geometry: &Geometry, tile: &Tile) -> f64 {
+    cost_with(traits, op, geometry, tile, tile.reads())
+}
+
+fn cost_with(traits: &Traits, op: &ConvTranspose, geometry: &Geometry, tile: &Tile, reads: usize) -> f64 {
+    let tiles: usize =
+        (0..3).map(|a| geometry.output[a].div_ceil(tile.axes[a].stride).div_ceil(tile.axes[a].cells)).product();
+    let blocks = Packing::new(op).vectors / tile.vectors * op.groups();
+    let invocations = (geometry.batch * tiles * blocks * tile.phase_parts()) as f64;
+    let channels = (op.in_channels() / op.groups()) as f64;
+    let weights = (tile.taps() * tile.vectors * lanes(tile.width)).div_ceil(4) as f64;
+    let channel = reads as f64 * traits.read + weights * traits.weights + tile.multiply_adds() as f64;
+    let one = channels * channel + tile.sums() as f64 * traits.write;
+    invocations.max(traits.invocations) * one
+}
+
+/// The same estimate for `gather`, which reads an input and a weight for each multiply-add.
+fn gather_cost(traits: &Traits, op: &ConvTranspose, geometry: &Geometry) -> f64 {
+    let useful = useful_multiply_adds(op.axes3(), geometry, op.groups()) as f64;
+    let outputs = geometry.output_len() as f64;
+    let occupied = (traits.invocations / outputs.max(1.0)).max(1.0);
+    occupied * (useful * (2.0 * traits.read + 1.0) + outputs * traits.write)
+}

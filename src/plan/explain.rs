@@ -1,0 +1,79 @@
+//! The plan in words.
+
+use super::Plan;
+use crate::op::{ConvTranspose, Geometry};
+use crate::phase::{AxisPhases, effective_multiply_adds, useful_multiply_adds};
+use std::fmt;
+
+/// What the plan says of itself beyond its dispatches.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct Explanation {
+    input: Vec<usize>,
+    output: Vec<usize>,
+    phases: Vec<(usize, usize)>,
+    useful: u128,
+    effective: u128,
+    parts: usize,
+    reason: String,
+}
+
+impl Explanation {
+    pub(super) fn new(op: &ConvTranspose, geometry: &Geometry, parts: usize, reason: String) -> Self {
+        Self {
+            input: geometry.input_shape(),
+            output: geometry.output_shape(),
+            phases: op.axes().iter().map(|axis| (AxisPhases::new(axis).phases.len(), axis.stride)).collect(),
+            useful: useful_multiply_adds(op.axes3(), geometry, op.groups()),
+            effective: effective_multiply_adds(op.axes3(), geometry, op.groups()),
+            parts,
+            reason,
+        }
+    }
+}
+
+impl Plan {
+    /// The multiply-adds that reach the output.
+    pub fn useful_multiply_adds(&self) -> u128 {
+        self.explanation.useful
+    }
+
+    /// The multiply-adds of the operation's definition: every input element times every tap and output channel.
+    pub fn effective_multiply_adds(&self) -> u128 {
+        self.explanation.effective
+    }
+
+    /// For each axis the number of phases that taps reach, and the number of all.
+    pub fn phases(&self) -> &[(usize, usize)] {
+        &self.explanation.phases
+    }
+
+    /// The plan in words, one fact a line.
+    pub fn explain(&self) -> impl fmt::Display + '_ {
+        ExplainDisplay(self)
+    }
+}
+
+struct ExplainDisplay<'a>(&'a Plan);
+
+impl fmt::Display for ExplainDisplay<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let plan = self.0;
+        let Explanation { input, output, phases, useful, effective, parts, reason } = &plan.explanation;
+        let shares: Vec<String> = phases.iter().map(|(reached, all)| format!("{reached} of {all}")).collect();
+        writeln!(f, "shapes         {input:?} -> {output:?}")?;
+        writeln!(f, "kernel         {}: {reason}", plan.kernel)?;
+        match &plan.tile {
+            Some(tile) => writeln!(f, "invocation     {tile}, {} sums in registers", tile.sums())?,
+            None => writeln!(f, "invocation     one output element")?,
+        }
+        writeln!(f, "phases         {} (those that taps reach, for each axis)", shares.join(" x "))?;
+        let share = if *effective == 0 { 100.0 } else { *useful as f64 / *effective as f64 * 100.0 };
+        writeln!(f, "multiply-adds  {useful} useful of {effective} ({share:.1} %, the rest is cropped)")?;
+        writeln!(f, "dispatches     {}, input channels in {parts} part{}", plan.dispatches.len(), plural(*parts))?;
+        write!(f, "memory         {} bytes of scratch, none of the workgroup's", plan.scratch)
+    }
+}
+
+fn plural(count: usize) -> &'static str {
+    if count == 1 { "" } else { "s" }
+}

@@ -1,0 +1,401 @@
+//! The choice of a kernel and of its dispatches: a pure function of the operation, its shapes and the device.
+//!
+//! Nothing here touches a device, so that every choice and every refusal can be tested without one.
+
+pub(crate) mod bands;
+mod choice;
+mod device;
+mod explain;
+pub mod tile;
+
+pub use device::{DeviceClass, DeviceProfile};
+
+use crate::error::{Error, Result};
+use crate::op::{ConvTranspose, Geometry};
+use bands::Bander;
+use choice::Choice;
+use explain::Explanation;
+use std::fmt;
+use std::ops::Range;
+use tile::Tile;
+
+/// How the elements of input and output are stored in a device's buffers. Sums are f32 in both cases.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+pub enum Storage {
+    /// binary32
+    #[default]
+    F32,
+    /// binary16
+    F16,
+}
+
+impl Storage {
+    /// The size of one element in bytes.
+    pub fn size(self) -> u64 {
+        match self {
+            Storage::F32 => 4,
+            Storage::F16 => 2,
+        }
+    }
+}
+
+/// The kernels there are.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Kernel {
+    /// `shaders/gather.wgsl`: one invocation for one output element; any operation.
+    Gather,
+    /// `shaders/direct.wgsl`: one invocation for a tile of outputs and channels, its sums in registers, everything but
+    /// the loop over input channels written out.
+    Direct,
+}
+
+impl Kernel {
+    /// All of them, the simplest first.
+    pub const ALL: [Kernel; 2] = [Kernel::Gather, Kernel::Direct];
+}
+
+impl fmt::Display for Kernel {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Kernel::Gather => "gather",
+            Kernel::Direct => "direct",
+        })
+    }
+}
+
+/// A part of the operation: a box of the output, and the share of the input channels that is added up for it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Band {
+    /// Items of the batch.
+    pub batch: Range<usize>,
+    /// Output channels.
+    pub out_channels: Range<usize>,
+    /// Output coordinates (d, h, w).
+    pub output: [Range<usize>; 3],
+    /// Input channels of each group.
+    pub group_in_channels: Range<usize>,
+}
+
+/// The part of a buffer that one dispatch sees.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Window {
+    /// Where it begins, in bytes; a multiple of the device's alignment.
+    pub offset: u64,
+    /// Its size in bytes; a multiple of 4, at least 4.
+    pub size: u64,
+}
+
+/// One dispatch of the kernel.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Dispatch {
+    /// What it computes.
+    pub band: Band,
+    /// What it sees of the input.
+    pub input: Window,
+    /// What it sees of the packed weights.
+    pub weights: Window,
+    /// What it sees of the output.
+    pub output: Window,
+    /// The workgroups along x, y and z.
+    pub workgroups: [u32; 3],
+}
+
+/// Everything that is decided before a device is touched.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Plan {
+    /// The kernel.
+    pub kernel: Kernel,
+    /// What one invocation of `direct` computes; `None` for other kernels.
+    pub tile: Option<Tile>,
+    /// How the elements are stored.
+    pub storage: Storage,
+    /// The dispatches, to be run in this order.
+    pub dispatches: Vec<Dispatch>,
+    /// Bytes of scratch memory for the sums that a later dispatch continues; 0 where there are none.
+    pub scratch: u64,
+    explanation: Explanation,
+}
+
+/// The distances inside the packed weights: for each output channel a record of its bias, its taps
+/// `[group_in_channels][d][h][w]`, and its slope.
+pub(crate) struct Record {
+    /// Elements of one record.
+    pub(crate) stride: usize,
+    /// Elements from one input channel to the next: the number of taps.
+    pub(crate) channel: usize,
+    /// Elements from one tap to the next along (d, h, w).
+    pub(crate) spatial: [usize; 3],
+}
+
+impl Record {
+    pub(crate) fn new(op: &ConvTranspose) -> Self {
+        let [kd, kh, kw] = op.axes3().map(|axis| axis.kernel);
+        let channel = kd * kh * kw;
+        Self { stride: 2 + op.in_channels() / op.groups() * channel, channel, spatial: [kh * kw, kw, 1] }
+    }
+}
+
+/// Plans `op` at the shapes of `geometry` on a device, with the kernel that promises to be the fastest.
+///
+/// # Errors
+/// [`Error::Limit`] where a single element needs more than the device offers, [`Error::OutOfRange`] where a coordinate
+/// exceeds the 32 bits of a shader's integers, [`Error::DType`] for f16 storage on a device without it.
+pub fn plan(op: &ConvTranspose, geometry: &Geometry, storage: Storage, profile: &DeviceProfile) -> Result<Plan> {
+    check(op, geometry, storage, profile)?;
+    let choice = choice::choose(op, geometry, profile);
+    match cut(op, geometry, storage, profile, choice) {
+        // A tile may need more of a binding than a single element.
+        Err(Error::Limit { .. }) => {
+            cut(op, geometry, storage, profile, Choice::gather("one tile needs more than the device's limits"))
+        }
+        result => result,
+    }
+}
+
+/// Plans with a kernel of the caller's choice.
+///
+/// # Errors
+/// As [`plan`], and [`Error::Kernel`] where the kernel cannot run the operation.
+pub fn plan_with(
+    op: &ConvTranspose,
+    geometry: &Geometry,
+    storage: Storage,
+    profile: &DeviceProfile,
+    kernel: Kernel,
+) -> Result<Plan> {
+    check(op, geometry, storage, profile)?;
+    let choice = match kernel {
+        Kernel::Gather => Choice::gather("it was asked for"),
+        Kernel::Direct => choice::direct(op, geometry, profile)
+            .map(|tile| Choice { tile: Some(tile), reason: "it was asked for".into() })
+            .map_err(|reason| Error::Kernel { kernel, reason })?,
+    };
+    cut(op, geometry, storage, profile, choice)
+}
+
+fn check(op: &ConvTranspose, geometry: &Geometry, storage: Storage, profile: &DeviceProfile) -> Result<()> {
+    if storage == Storage::F16 && !profile.f16 {
+        return Err(Error::DType {
+            what: "storage",
+            given: crate::DType::F16,
+            expected: "float32: the device lacks SHADER_F16",
+        });
+    }
+    check_coordinates(op, geometry)
+}
+
+/// Cuts the work of the chosen kernel into dispatches.
+fn cut(
+    op: &ConvTranspose,
+    geometry: &Geometry,
+    storage: Storage,
+    profile: &DeviceProfile,
+    choice: Choice,
+) -> Result<Plan> {
+    let Choice { tile, reason } = choice;
+    let bander = Bander::new(op, geometry, storage, profile, tile);
+    let (dispatches, parts) = if geometry.output_len() == 0 { (Vec::new(), 1) } else { bander.dispatches()? };
+    let scratch = if parts == 1 { 0 } else { dispatches.iter().map(|d| bander.scratch(&d.band)).max().unwrap_or(0) };
+    let kernel = if tile.is_some() { Kernel::Direct } else { Kernel::Gather };
+    let explanation = Explanation::new(op, geometry, parts, reason);
+    Ok(Plan { kernel, tile, storage, dispatches, scratch, explanation })
+}
+
+/// Refuses what does not fit the shaders' `i32` coordinates.
+fn check_coordinates(op: &ConvTranspose, geometry: &Geometry) -> Result<()> {
+    let limit = i64::from(i32::MAX) / 2;
+    for (index, axis) in op.axes3().iter().enumerate() {
+        let (input, output) = (geometry.input[index] as i64, geometry.output[index] as i64);
+        let reach = (axis.kernel as i64 - 1) * axis.dilation as i64;
+        let stride = axis.stride as i64;
+        for value in
+            [input, output, reach, stride, axis.dilation as i64, axis.pad_begin.abs(), output + axis.pad_begin.abs()]
+        {
+            if value > limit {
+                return Err(Error::OutOfRange {
+                    what: format!("a coordinate on axis {} of 3 on the GPU", index + 1),
+                    given: value.into(),
+                    expected: format!("at most {limit}"),
+                });
+            }
+        }
+        // The shader multiplies two residues of stride/gcd in u32.
+        let steps = axis.stride / crate::phase::gcd(axis.stride, axis.dilation);
+        if axis.dilation % axis.stride != 1 % axis.stride && steps > 1 << 16 {
+            return Err(Error::OutOfRange {
+                what: format!("stride / gcd(stride, dilation) on axis {} of 3 on the GPU", index + 1),
+                given: steps as i128,
+                expected: format!("at most {} with a dilation", 1 << 16),
+            });
+        }
+    }
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::bands::GATHER_WORKGROUP;
+    use super::*;
+    use crate::Layout;
+
+    fn upsample(layout: Layout) -> ConvTranspose {
+        ConvTranspose::builder()
+            .in_channels(3)
+            .out_channels(3)
+            .groups(3)
+            .kernel([4, 4])
+            .stride([2, 2])
+            .padding([1, 1])
+            .layout(layout)
+            .build()
+            .unwrap()
+    }
+
+    fn planned(op: &ConvTranspose, shape: &[usize], profile: &DeviceProfile) -> Result<Plan> {
+        plan_with(op, &op.at(shape).unwrap(), Storage::F32, profile, Kernel::Gather)
+    }
+
+    /// Every output element is written once, by bands within the limits, each finishing its sums.
+    fn check_bands(op: &ConvTranspose, shape: &[usize], profile: &DeviceProfile) -> Plan {
+        let plan = planned(op, shape, profile).unwrap();
+        let geometry = op.at(shape).unwrap();
+        let (strides, channels) = (geometry.output_strides(), op.in_channels() / op.groups());
+        let mut written = vec![0; geometry.output_len()];
+        for dispatch in &plan.dispatches {
+            for window in [dispatch.input, dispatch.weights, dispatch.output] {
+                assert!(window.size <= profile.max_binding && window.size % 4 == 0, "{window:?}");
+                assert_eq!(window.offset % profile.binding_alignment, 0);
+            }
+            let [x, y, _] = dispatch.workgroups;
+            assert!(x <= profile.max_workgroups && y <= profile.max_workgroups);
+            assert!(u64::from(x) * u64::from(y) * GATHER_WORKGROUP >= dispatch.band.elements());
+            let Band { batch, out_channels, output: [z, y, x], group_in_channels } = &dispatch.band;
+            for n in batch.clone() {
+                for co in out_channels.clone() {
+                    for (z, y) in z.clone().flat_map(|z| y.clone().map(move |y| (z, y))) {
+                        for x in x.clone() {
+                            let at = n * strides.batch
+                                + co * strides.channel
+                                + z * strides.spatial[0]
+                                + y * strides.spatial[1]
+                                + x * strides.spatial[2];
+                            let byte = at as u64 * 4;
+                            assert!(byte >= dispatch.output.offset);
+                            assert!(byte + 4 <= dispatch.output.offset + dispatch.output.size);
+                            assert_eq!(written[at], group_in_channels.start, "parts follow each other");
+                            written[at] = group_in_channels.end;
+                        }
+                    }
+                }
+            }
+        }
+        assert!(written.iter().all(|&channels_added| channels_added == channels));
+        plan
+    }
+
+    fn small(max_binding: u64) -> DeviceProfile {
+        DeviceProfile { max_binding, ..DeviceProfile::default() }
+    }
+
+    #[test]
+    fn what_fits_is_one_dispatch() {
+        let plan = check_bands(&upsample(Layout::ChannelsFirst), &[2, 3, 5, 7], &DeviceProfile::default());
+        assert_eq!(plan.dispatches.len(), 1);
+        assert_eq!((plan.scratch, plan.phases()), (0, &[(2, 2), (2, 2)][..]));
+    }
+
+    #[test]
+    fn bands_cover_the_output_once_within_the_limits() {
+        for layout in [Layout::ChannelsFirst, Layout::ChannelsLast] {
+            for binding in [768, 1024, 4096] {
+                let shape = if layout == Layout::ChannelsFirst { [2, 3, 13, 17] } else { [2, 13, 17, 3] };
+                let plan = check_bands(&upsample(layout), &shape, &small(binding));
+                assert!(plan.dispatches.len() > 1);
+            }
+        }
+        let wide = ConvTranspose::builder().in_channels(1).out_channels(2).kernel([3]).stride([2]).build().unwrap();
+        check_bands(&wide, &[1, 1, 1000], &small(768));
+    }
+
+    #[test]
+    fn input_channels_are_cut_where_their_planes_do_not_fit() {
+        let op = ConvTranspose::builder().in_channels(16).out_channels(2).kernel([3, 3]).build().unwrap();
+        let plan = check_bands(&op, &[1, 16, 8, 8], &small(1024));
+        assert!(plan.dispatches.iter().any(|d| d.band.group_in_channels.start > 0));
+        assert!(plan.scratch > 0);
+    }
+
+    #[test]
+    fn work_is_cut_by_multiply_adds_and_by_workgroups() {
+        let op = upsample(Layout::ChannelsFirst);
+        let lazy = DeviceProfile { max_multiply_adds: 1000, ..DeviceProfile::default() };
+        let plan = check_bands(&op, &[1, 3, 20, 20], &lazy);
+        assert!(plan.dispatches.iter().all(|d| d.band.elements() * 4 <= 1000));
+        let few = DeviceProfile { max_workgroups: 2, ..DeviceProfile::default() };
+        let plan = check_bands(&op, &[1, 3, 20, 20], &few);
+        assert!(plan.dispatches.len() > 1 && plan.dispatches.iter().any(|d| d.workgroups == [2, 2, 1]));
+    }
+
+    #[test]
+    fn halving_regards_all_parts_of_the_input_channels() {
+        // Only the later parts were too large, so that every way of halving looked alike: 4096 dispatches.
+        let op = ConvTranspose::builder().in_channels(64).out_channels(8).kernel([1, 1]).build().unwrap();
+        let plan = check_bands(&op, &[1, 64, 8, 8], &small(1024));
+        assert!(plan.dispatches.len() <= 128, "{} dispatches", plan.dispatches.len());
+    }
+
+    #[test]
+    fn what_takes_too_many_dispatches_is_refused_at_once() {
+        let op = ConvTranspose::builder().in_channels(1_000_000).out_channels(1000).kernel([3, 3]).build().unwrap();
+        let error = planned(&op, &[1, 1_000_000, 100_000, 1000], &DeviceProfile::default()).unwrap_err();
+        assert!(error.to_string().contains("the device's limit max_dispatches is 65536"), "{error}");
+    }
+
+    #[test]
+    fn more_than_65535_workgroups_are_folded() {
+        let op = upsample(Layout::ChannelsFirst);
+        let plan = planned(&op, &[1, 3, 1000, 1000], &DeviceProfile::default()).unwrap();
+        assert_eq!(plan.dispatches.len(), 1);
+        let [x, y, _] = plan.dispatches[0].workgroups;
+        assert_eq!(x, 65_535);
+        assert!(u64::from(x) * u64::from(y) * GATHER_WORKGROUP >= 12_000_000);
+    }
+
+    #[test]
+    fn what_cannot_be_cut_further_is_refused_with_its_numbers() {
+        let op = ConvTranspose::builder().kernel([100]).build().unwrap();
+        let error = planned(&op, &[1, 1, 4], &small(256)).unwrap_err();
+        assert_eq!(
+            error.to_string(),
+            "[1, 1, 4] -> [1, 1, 103]: 408 needed, but the device's limit max_storage_buffer_binding_size is 256"
+        );
+        let far = ConvTranspose::builder().kernel([3]).dilation([1 << 30]).padding([1 << 30]).build().unwrap();
+        assert!(matches!(planned(&far, &[1, 1, 4], &DeviceProfile::default()), Err(Error::OutOfRange { .. })));
+        let steps = ConvTranspose::builder().kernel([3]).stride([100_003]).dilation([7]).build().unwrap();
+        assert!(matches!(planned(&steps, &[1, 1, 4], &DeviceProfile::default()), Err(Error::OutOfRange { .. })));
+        let f16 = plan(&op, &op.at(&[1, 1, 4]).unwrap(), Storage::F16, &DeviceProfile::default());
+        assert!(matches!(f16, Err(Error::DType { .. })));
+    }
+
+    #[test]
+    fn an_empty_batch_needs_no_dispatch() {
+        let op = upsample(Layout::ChannelsFirst);
+        assert!(planned(&op, &[0, 3, 4, 4], &DeviceProfile::default()).unwrap().dispatches.is_empty());
+    }
+
+    #[test]
+    fn the_plan_explains_itself() {
+        let op = upsample(Layout::ChannelsFirst);
+        let plan = planned(&op, &[1, 3, 4, 4], &DeviceProfile::default()).unwrap();
+        assert_eq!(
+            plan.explain().to_string(),
+            "shapes         [1, 3, 4, 4] -> [1, 3, 8, 8]\n\
+             kernel         gather: one invocation for one output element; it was asked for\n\
+             invocation     one output element\n\
+             phases         2 of 2 x 2 of 2 (those that taps reach, for each axis)\n\
+             multiply-adds  588 useful of 768 (76.6 %, the rest is cropped)\n\
+             dispatches     1, input channels in 1 part\n\
+             memory         0 bytes of scratch, none of the workgroup's"
+        );
+    }
+}

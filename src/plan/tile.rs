@@ -1,0 +1,235 @@
+//! What one invocation of `direct` computes.
+//!
+//! Along an axis of stride `s` the outputs `c·s, c·s + 1, … c·s + s − 1` are *cell* `c`: one output of each phase. An
+//! invocation computes some neighbouring cells on each axis, all phases of them or a part, for a few output channels.
+//! Which taps and inputs these need depends on neither the cell nor the channel, so that they can be written out.
+
+use crate::op::{Axis, ConvTranspose};
+use crate::phase::AxisPhases;
+use std::collections::BTreeSet;
+use std::fmt;
+
+/// The share of one invocation along one axis.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub struct TileAxis {
+    /// The number of taps.
+    pub kernel: usize,
+    /// The number of phases, empty ones included.
+    pub stride: usize,
+    /// The distance between taps on the output.
+    pub dilation: usize,
+    /// `pad_begin mod stride`: the phase of output 0.
+    pub shift: usize,
+    /// How many neighbouring cells an invocation computes.
+    pub cells: usize,
+    /// How many outputs of a cell it computes: all `stride` of them, or a part that divides it.
+    pub phases: usize,
+}
+
+impl TileAxis {
+    /// The share of `cells` cells and `phases` of their phases; `None` where the phases cannot be parted so.
+    ///
+    /// A part of the phases is possible where all parts look alike: without dilation, with as many taps for each phase,
+    /// and with no part that begins in one cell and ends in the next.
+    pub fn new(axis: &Axis, cells: usize, phases: usize) -> Option<Self> {
+        let Axis { kernel, stride, dilation, pad_begin, .. } = *axis;
+        let shift = pad_begin.rem_euclid(stride as i64) as usize;
+        let alike = dilation == 1
+            && kernel.is_multiple_of(stride)
+            && stride.is_multiple_of(phases)
+            && shift.is_multiple_of(phases);
+        (phases == stride || alike).then_some(Self { kernel, stride, dilation, shift, cells, phases })
+    }
+
+    /// Into how many parts the phases are cut.
+    pub fn phase_parts(&self) -> usize {
+        self.stride / self.phases
+    }
+
+    /// The taps that reach output `slot` of a cell, as `(tap, offset)`, which reads input `cell + offset`, both counted
+    /// from those of the part's first phase.
+    pub fn taps(&self, slot: usize) -> Vec<(usize, i64)> {
+        if self.phases < self.stride {
+            return (0..self.kernel / self.stride).map(|t| (slot + t * self.stride, -(t as i64))).collect();
+        }
+        let axis = Axis { kernel: self.kernel, stride: self.stride, dilation: self.dilation, ..Axis::UNIT };
+        let table = AxisPhases::new(&axis);
+        match table.at((self.shift + slot) as i64) {
+            Some((phase, q)) => table.taps(phase).map(|(tap, offset)| (tap, q - offset)).collect(),
+            None => Vec::new(),
+        }
+    }
+
+    /// The inputs that an invocation reads, counted from that of its first cell at offset 0, in order.
+    pub fn reads(&self) -> Vec<i64> {
+        let cells = 0..self.cells as i64;
+        let offsets = (0..self.phases).flat_map(|slot| self.taps(slot)).map(|(_, offset)| offset);
+        let reads: BTreeSet<i64> = offsets.flat_map(|offset| cells.clone().map(move |cell| cell + offset)).collect();
+        reads.into_iter().collect()
+    }
+
+    /// Taps of one invocation: of all its phases, for one cell.
+    pub fn tap_count(&self) -> usize {
+        if self.phases < self.stride { self.kernel / self.stride * self.phases } else { self.kernel }
+    }
+}
+
+/// The share of one invocation of `direct`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub struct Tile {
+    /// The number of the operation's axes; the last ones of `axes` are in use.
+    pub rank: usize,
+    /// Along (d, h, w).
+    pub axes: [TileAxis; 3],
+    /// Output channels of a vector: the lesser of 4 and those of a group.
+    pub width: usize,
+    /// Vectors of output channels.
+    pub vectors: usize,
+    /// Invocations of a workgroup.
+    pub workgroup: u32,
+}
+
+impl Tile {
+    /// Output channels of an invocation.
+    pub fn channels(&self) -> usize {
+        self.width * self.vectors
+    }
+
+    /// The sums an invocation keeps in registers, as numbers.
+    pub fn sums(&self) -> usize {
+        self.channels() * self.axes.iter().map(|axis| axis.cells * axis.phases).product::<usize>()
+    }
+
+    /// The input elements an invocation reads for one input channel.
+    pub fn reads(&self) -> usize {
+        self.axes.iter().map(|axis| axis.reads().len()).product()
+    }
+
+    /// The taps an invocation reads for one input and one output channel.
+    pub fn taps(&self) -> usize {
+        self.axes.iter().map(TileAxis::tap_count).product()
+    }
+
+    /// The multiply-adds of an invocation for one input channel.
+    pub fn multiply_adds(&self) -> usize {
+        self.taps() * self.cells() * self.channels()
+    }
+
+    /// The cells of an invocation.
+    pub fn cells(&self) -> usize {
+        self.axes.iter().map(|axis| axis.cells).product()
+    }
+
+    /// Into how many parts the phases of all axes are cut.
+    pub fn phase_parts(&self) -> usize {
+        self.axes.iter().map(TileAxis::phase_parts).product()
+    }
+}
+
+impl fmt::Display for Tile {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let axes = &self.axes[3 - self.rank..];
+        let join = |value: fn(&TileAxis) -> usize| {
+            axes.iter().map(|axis| value(axis).to_string()).collect::<Vec<_>>().join("x")
+        };
+        write!(
+            f,
+            "{} cells of {} outputs, {} channels",
+            join(|axis| axis.cells),
+            join(|axis| axis.phases),
+            self.channels()
+        )
+    }
+}
+
+/// The order of the weights that `direct` reads: for each vector of output channels a record of its biases, its taps
+/// `[group_in_channels][d][h][w][channel of the vector]` and its slopes, in units of vec4.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub struct Packing {
+    /// Output channels of a vector: 1 to 4.
+    pub width: usize,
+    /// Vectors of one group.
+    pub vectors: usize,
+    /// vec4s of one input channel's taps.
+    pub channel: usize,
+    /// vec4s of one record.
+    pub record: usize,
+}
+
+impl Packing {
+    /// The packing of an operation.
+    pub fn new(op: &ConvTranspose) -> Self {
+        let group_out_channels = op.out_channels() / op.groups();
+        let width = group_out_channels.min(4);
+        let taps: usize = op.axes3().iter().map(|axis| axis.kernel).product();
+        let channel = taps.div_ceil(4 / lanes(width));
+        let record = 2 + op.in_channels() / op.groups() * channel;
+        Self { width, vectors: group_out_channels.div_ceil(width), channel, record }
+    }
+}
+
+/// The lanes of a vec4 that one tap's vector of `width` channels takes: 1, 2 or 4, so that none straddles two vec4s.
+pub fn lanes(width: usize) -> usize {
+    width.next_power_of_two()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_tile_reads_what_the_definition_says() {
+        for stride in 1..=6 {
+            for (dilation, kernel) in [(1, 1), (1, 4), (1, 6), (2, 3), (3, 5), (4, 2)] {
+                for pad_begin in -7..=7 {
+                    for phases in 1..=stride {
+                        let axis = Axis { kernel, stride, dilation, pad_begin, ..Axis::UNIT };
+                        if let Some(tile) = TileAxis::new(&axis, 2, phases) {
+                            check(&axis, &tile);
+                        }
+                    }
+                }
+            }
+        }
+    }
+
+    /// Every (tap, input) that lands on an output, by trying all, against the tile's.
+    fn check(axis: &Axis, tile: &TileAxis) {
+        let stride = axis.stride as i64;
+        let origin = axis.pad_begin.div_euclid(stride);
+        for cell in 0..3_i64 {
+            for part in 0..tile.phase_parts() {
+                let first = part * tile.phases + tile.shift;
+                let (first_tap, carry) =
+                    if tile.phase_parts() == 1 { (0, 0) } else { (first % axis.stride, (first / axis.stride) as i64) };
+                for slot in 0..tile.phases {
+                    let o = cell * stride + (part * tile.phases + slot) as i64;
+                    let mut got: Vec<(usize, i64)> = tile
+                        .taps(slot)
+                        .into_iter()
+                        .map(|(tap, offset)| (first_tap + tap, cell + origin + carry + offset))
+                        .collect();
+                    got.sort_unstable();
+                    let mut expected = Vec::new();
+                    for k in 0..axis.kernel {
+                        let reach = o + axis.pad_begin - (k * axis.dilation) as i64;
+                        if reach.rem_euclid(stride) == 0 {
+                            expected.push((k, reach.div_euclid(stride)));
+                        }
+                    }
+                    assert_eq!(got, expected, "{axis:?}, {tile:?}, output {o}");
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn phases_are_parted_only_where_the_parts_look_alike() {
+        let axis = |kernel, stride, dilation, pad_begin| Axis { kernel, stride, dilation, pad_begin, ..Axis::UNIT };
+        assert!(TileAxis::new(&axis(64, 32, 1, 16), 1, 4).is_some());
+        assert!(TileAxis::new(&axis(64, 32, 1, 2), 1, 4).is_none(), "a part would straddle two cells");
+        assert!(TileAxis::new(&axis(63, 32, 1, 16), 1, 4).is_none(), "the last phase has a tap less");
+        assert!(TileAxis::new(&axis(64, 32, 3, 16), 1, 4).is_none());
+        assert!(TileAxis::new(&axis(63, 32, 3, 5), 1, 32).is_some());
+    }
+}
