@@ -16,6 +16,9 @@ fn activate(y: f32, alpha: f32, beta: f32) -> f32 { return y; }
 // Output channels of one vector.
 alias Sum = vec4<f32>;
 
+alias Input = vec4<Elem>;
+alias Output = vec4<Elem>;
+
 struct Axis {
     first_cell: i32,      // of the dispatch
     tiles: i32,           // how many invocations lie side by side
@@ -31,8 +34,6 @@ struct Params {
     axes: array<Axis, 3>,         // d, h, w
     invocations: i32,             // for one block of channels and one part of the phases
     batch_begin: i32,
-    channel_begin: i32,           // output channels
-    channel_extent: i32,
     first_block: i32,             // a block is the output channels of one invocation
     blocks_per_group: i32,
     group_in_channels: i32,       // channels of one group
@@ -54,10 +55,10 @@ struct Params {
 }
 
 @group(0) @binding(0) var<uniform> params: Params;
-@group(0) @binding(1) var<storage, read> input: array<Elem>;
+@group(0) @binding(1) var<storage, read> input: array<Input>;
 // For each vector of output channels a record: its biases, its taps [group_in_channels][d][h][w], its alphas.
 @group(0) @binding(2) var<storage, read> weights: array<vec4<f32>>;
-@group(0) @binding(3) var<storage, read_write> output: array<Elem>;
+@group(0) @binding(3) var<storage, read_write> output: array<Output>;
 
 fn inside(at: i32, extent: i32) -> bool {
     return u32(at) < u32(extent);
@@ -68,34 +69,19 @@ fn offset(at: i32, axis: i32) -> i32 {
     return clamp(at, 0, params.axes[axis].input_extent - 1) * params.axes[axis].input_stride;
 }
 
-// An input, 0 outside. The weights are finite where this kernel is used, so that it adds nothing.
-fn load(at: i32, has: bool) -> f32 {
-    return select(0.0, f32(input[at]), has);
+
+// Inputs, 0 outside. The weights are finite where this kernel is used, so that it adds nothing.
+fn load(at: i32, has: bool) -> vec4<f32> {
+    return select(vec4(0.0), vec4<f32>(input[u32(at) / 4u]), has);
 }
 
-// Which channels of a vector lie inside the group and the dispatch's part of the output.
-fn kept_channels(in_group: i32, channel: i32) -> vec4<bool> {
-    let lanes = vec4(0, 1, 2, 3);
-    let from_begin = vec4(channel - params.channel_begin) + lanes;
-    return (vec4(in_group) + lanes < vec4(params.group_out_channels))
-        & (from_begin >= vec4(0)) & (from_begin < vec4(params.channel_extent));
-}
-
-
-// Finishes the channels of a vector that lie inside the dispatch's part of the output.
-fn store(at: i32, sum: Sum, alpha: Sum, kept: vec4<bool>) {
-    if kept.x {
-        output[at + 0 * params.output_channel_stride] = Elem(activate(sum.x, alpha.x, params.beta));
-    }
-    if kept.y {
-        output[at + 1 * params.output_channel_stride] = Elem(activate(sum.y, alpha.y, params.beta));
-    }
-    if kept.z {
-        output[at + 2 * params.output_channel_stride] = Elem(activate(sum.z, alpha.z, params.beta));
-    }
-    if kept.w {
-        output[at + 3 * params.output_channel_stride] = Elem(activate(sum.w, alpha.w, params.beta));
-    }
+fn store(at: i32, s0: f32, s1: f32, s2: f32, s3: f32, alpha: f32) {
+    output[u32(at) / 4u] = Output(
+        Elem(activate(s0, alpha, params.beta)),
+        Elem(activate(s1, alpha, params.beta)),
+        Elem(activate(s2, alpha, params.beta)),
+        Elem(activate(s3, alpha, params.beta)),
+    );
 }
 
 @compute @workgroup_size(64)
@@ -109,54 +95,49 @@ fn direct(
         return;
     }
     var rest = invocation;
-    let x = params.axes[2].first_cell + rest % params.axes[2].tiles * 2;
+    let x = params.axes[2].first_cell + rest % params.axes[2].tiles * 4;
     rest /= params.axes[2].tiles;
-    let y = params.axes[1].first_cell + rest % params.axes[1].tiles * 2;
+    let y = params.axes[1].first_cell + rest % params.axes[1].tiles * 1;
     rest /= params.axes[1].tiles;
     let n = params.batch_begin + rest;
     // The channels are the same for the whole workgroup, and so are its weights.
     let block = params.first_block + i32(group.y);
     let channel_group = block / params.blocks_per_group;
-    let first_channel = block % params.blocks_per_group * 8;
-    let record0 = (block * 2 + 0) * params.record_stride - params.weight_window;
-    let record1 = (block * 2 + 1) * params.record_stride - params.weight_window;
+    let first_channel = block % params.blocks_per_group * 4;
+    let record0 = (block * 1 + 0) * params.record_stride - params.weight_window;
     // The first phase of this part, its first tap, and whether it begins in the next cell.
     var part = i32(group.z);
-    let phase_x = part % 2 * 1;
-    part /= 2;
-    let tap_x = (phase_x + 1) % 2;
-    let carry_x = (phase_x + 1) / 2;
+    let phase_x = part % 1 * 2;
+    part /= 1;
+    let tap_x = 0;
+    let carry_x = 0;
     let phase_y = part % 2 * 1;
     part /= 2;
     let tap_y = (phase_y + 1) % 2;
     let carry_y = (phase_y + 1) / 2;
     let first_x = x + params.axes[2].origin + carry_x;
-    let has_x0 = inside(first_x - 1, params.axes[2].input_extent);
-    let x0 = offset(first_x - 1, 2);
+    let has_x0 = inside(first_x - 4, params.axes[2].input_extent);
+    let x0 = clamp(first_x - 4, 0, params.axes[2].input_extent - 4);
     let has_x1 = inside(first_x + 0, params.axes[2].input_extent);
-    let x1 = offset(first_x + 0, 2);
-    let has_x2 = inside(first_x + 1, params.axes[2].input_extent);
-    let x2 = offset(first_x + 1, 2);
+    let x1 = clamp(first_x + 0, 0, params.axes[2].input_extent - 4);
+    let has_x2 = inside(first_x + 4, params.axes[2].input_extent);
+    let x2 = clamp(first_x + 4, 0, params.axes[2].input_extent - 4);
     let first_y = y + params.axes[1].origin + carry_y;
     let has_y0 = inside(first_y - 1, params.axes[1].input_extent);
     let y0 = offset(first_y - 1, 1);
     let has_y1 = inside(first_y + 0, params.axes[1].input_extent);
     let y1 = offset(first_y + 0, 1);
-    let has_y2 = inside(first_y + 1, params.axes[1].input_extent);
-    let y2 = offset(first_y + 1, 1);
     var at = n * params.input_batch_stride + (channel_group * params.group_in_channels + params.input_channel_begin) * params.input_channel_stride - params.input_window;
     var w0 = record0 + 1 + params.input_channel_begin * 16 + tap_x * 1 + tap_y * 4;
-    var w1 = record1 + 1 + params.input_channel_begin * 16 + tap_x * 1 + tap_y * 4;
     let bias0 = weights[record0];
-    let bias1 = weights[record1];
     var s0 = bias0;
     var s1 = bias0;
     var s2 = bias0;
     var s3 = bias0;
-    var s4 = bias1;
-    var s5 = bias1;
-    var s6 = bias1;
-    var s7 = bias1;
+    var s4 = bias0;
+    var s5 = bias0;
+    var s6 = bias0;
+    var s7 = bias0;
     for (var ci = params.input_channel_begin; ci < params.input_channel_end; ci++) {
         let i0_0_0 = load(at + y0 + x0, has_y0 && has_x0);
         let i0_0_1 = load(at + y0 + x1, has_y0 && has_x1);
@@ -164,87 +145,75 @@ fn direct(
         let i0_1_0 = load(at + y1 + x0, has_y1 && has_x0);
         let i0_1_1 = load(at + y1 + x1, has_y1 && has_x1);
         let i0_1_2 = load(at + y1 + x2, has_y1 && has_x2);
-        let i0_2_0 = load(at + y2 + x0, has_y2 && has_x0);
-        let i0_2_1 = load(at + y2 + x1, has_y2 && has_x1);
-        let i0_2_2 = load(at + y2 + x2, has_y2 && has_x2);
         let w0_0 = weights[w0 + 0];
-        s0 = fma(Sum(i0_1_1), w0_0, s0);
-        s1 = fma(Sum(i0_1_2), w0_0, s1);
-        s2 = fma(Sum(i0_2_1), w0_0, s2);
-        s3 = fma(Sum(i0_2_2), w0_0, s3);
-        let w1_0 = weights[w1 + 0];
-        s4 = fma(Sum(i0_1_1), w1_0, s4);
-        s5 = fma(Sum(i0_1_2), w1_0, s5);
-        s6 = fma(Sum(i0_2_1), w1_0, s6);
-        s7 = fma(Sum(i0_2_2), w1_0, s7);
+        s1 = fma(Sum(i0_1_1.y), w0_0, s1);
+        s3 = fma(Sum(i0_1_1.z), w0_0, s3);
+        s5 = fma(Sum(i0_1_1.w), w0_0, s5);
+        s7 = fma(Sum(i0_1_2.x), w0_0, s7);
+        let w0_1 = weights[w0 + 1];
+        s0 = fma(Sum(i0_1_1.x), w0_1, s0);
+        s2 = fma(Sum(i0_1_1.y), w0_1, s2);
+        s4 = fma(Sum(i0_1_1.z), w0_1, s4);
+        s6 = fma(Sum(i0_1_1.w), w0_1, s6);
         let w0_2 = weights[w0 + 2];
-        s0 = fma(Sum(i0_1_0), w0_2, s0);
-        s1 = fma(Sum(i0_1_1), w0_2, s1);
-        s2 = fma(Sum(i0_2_0), w0_2, s2);
-        s3 = fma(Sum(i0_2_1), w0_2, s3);
-        let w1_2 = weights[w1 + 2];
-        s4 = fma(Sum(i0_1_0), w1_2, s4);
-        s5 = fma(Sum(i0_1_1), w1_2, s5);
-        s6 = fma(Sum(i0_2_0), w1_2, s6);
-        s7 = fma(Sum(i0_2_1), w1_2, s7);
+        s1 = fma(Sum(i0_1_1.x), w0_2, s1);
+        s3 = fma(Sum(i0_1_1.y), w0_2, s3);
+        s5 = fma(Sum(i0_1_1.z), w0_2, s5);
+        s7 = fma(Sum(i0_1_1.w), w0_2, s7);
+        let w0_3 = weights[w0 + 3];
+        s0 = fma(Sum(i0_1_0.w), w0_3, s0);
+        s2 = fma(Sum(i0_1_1.x), w0_3, s2);
+        s4 = fma(Sum(i0_1_1.y), w0_3, s4);
+        s6 = fma(Sum(i0_1_1.z), w0_3, s6);
         let w0_8 = weights[w0 + 8];
-        s0 = fma(Sum(i0_0_1), w0_8, s0);
-        s1 = fma(Sum(i0_0_2), w0_8, s1);
-        s2 = fma(Sum(i0_1_1), w0_8, s2);
-        s3 = fma(Sum(i0_1_2), w0_8, s3);
-        let w1_8 = weights[w1 + 8];
-        s4 = fma(Sum(i0_0_1), w1_8, s4);
-        s5 = fma(Sum(i0_0_2), w1_8, s5);
-        s6 = fma(Sum(i0_1_1), w1_8, s6);
-        s7 = fma(Sum(i0_1_2), w1_8, s7);
+        s1 = fma(Sum(i0_0_1.y), w0_8, s1);
+        s3 = fma(Sum(i0_0_1.z), w0_8, s3);
+        s5 = fma(Sum(i0_0_1.w), w0_8, s5);
+        s7 = fma(Sum(i0_0_2.x), w0_8, s7);
+        let w0_9 = weights[w0 + 9];
+        s0 = fma(Sum(i0_0_1.x), w0_9, s0);
+        s2 = fma(Sum(i0_0_1.y), w0_9, s2);
+        s4 = fma(Sum(i0_0_1.z), w0_9, s4);
+        s6 = fma(Sum(i0_0_1.w), w0_9, s6);
         let w0_10 = weights[w0 + 10];
-        s0 = fma(Sum(i0_0_0), w0_10, s0);
-        s1 = fma(Sum(i0_0_1), w0_10, s1);
-        s2 = fma(Sum(i0_1_0), w0_10, s2);
-        s3 = fma(Sum(i0_1_1), w0_10, s3);
-        let w1_10 = weights[w1 + 10];
-        s4 = fma(Sum(i0_0_0), w1_10, s4);
-        s5 = fma(Sum(i0_0_1), w1_10, s5);
-        s6 = fma(Sum(i0_1_0), w1_10, s6);
-        s7 = fma(Sum(i0_1_1), w1_10, s7);
+        s1 = fma(Sum(i0_0_1.x), w0_10, s1);
+        s3 = fma(Sum(i0_0_1.y), w0_10, s3);
+        s5 = fma(Sum(i0_0_1.z), w0_10, s5);
+        s7 = fma(Sum(i0_0_1.w), w0_10, s7);
+        let w0_11 = weights[w0 + 11];
+        s0 = fma(Sum(i0_0_0.w), w0_11, s0);
+        s2 = fma(Sum(i0_0_1.x), w0_11, s2);
+        s4 = fma(Sum(i0_0_1.y), w0_11, s4);
+        s6 = fma(Sum(i0_0_1.z), w0_11, s6);
         at += params.input_channel_stride;
         w0 += 16;
-        w1 += 16;
     }
     let ox0_0 = x * 2 + phase_x + 0 - params.axes[2].output_begin;
+    let ox0_1 = x * 2 + phase_x + 1 - params.axes[2].output_begin;
     let ox1_0 = x * 2 + phase_x + 2 - params.axes[2].output_begin;
+    let ox1_1 = x * 2 + phase_x + 3 - params.axes[2].output_begin;
+    let ox2_0 = x * 2 + phase_x + 4 - params.axes[2].output_begin;
+    let ox2_1 = x * 2 + phase_x + 5 - params.axes[2].output_begin;
+    let ox3_0 = x * 2 + phase_x + 6 - params.axes[2].output_begin;
+    let ox3_1 = x * 2 + phase_x + 7 - params.axes[2].output_begin;
     let oy0_0 = y * 2 + phase_y + 0 - params.axes[1].output_begin;
-    let oy1_0 = y * 2 + phase_y + 2 - params.axes[1].output_begin;
-    let channel0 = first_channel + 0;
     let out0 = n * params.output_batch_stride + (channel_group * params.group_out_channels + first_channel + 0) * params.output_channel_stride - params.output_window;
     let alpha0 = weights[record0 + params.record_stride - 1];
-    let kept0 = kept_channels(channel0, channel_group * params.group_out_channels + first_channel + 0);
-    let channel1 = first_channel + 4;
-    let out1 = n * params.output_batch_stride + (channel_group * params.group_out_channels + first_channel + 4) * params.output_channel_stride - params.output_window;
-    let alpha1 = weights[record1 + params.record_stride - 1];
-    let kept1 = kept_channels(channel1, channel_group * params.group_out_channels + first_channel + 4);
-    if inside(oy0_0, params.axes[1].output_extent) && inside(ox0_0, params.axes[2].output_extent) {
-        store(out0 + (oy0_0 + params.axes[1].output_begin) * params.axes[1].output_stride + (ox0_0 + params.axes[2].output_begin) * params.axes[2].output_stride, s0, alpha0, kept0);
-    }
-    if inside(oy0_0, params.axes[1].output_extent) && inside(ox1_0, params.axes[2].output_extent) {
-        store(out0 + (oy0_0 + params.axes[1].output_begin) * params.axes[1].output_stride + (ox1_0 + params.axes[2].output_begin) * params.axes[2].output_stride, s1, alpha0, kept0);
-    }
-    if inside(oy1_0, params.axes[1].output_extent) && inside(ox0_0, params.axes[2].output_extent) {
-        store(out0 + (oy1_0 + params.axes[1].output_begin) * params.axes[1].output_stride + (ox0_0 + params.axes[2].output_begin) * params.axes[2].output_stride, s2, alpha0, kept0);
-    }
-    if inside(oy1_0, params.axes[1].output_extent) && inside(ox1_0, params.axes[2].output_extent) {
-        store(out0 + (oy1_0 + params.axes[1].output_begin) * params.axes[1].output_stride + (ox1_0 + params.axes[2].output_begin) * params.axes[2].output_stride, s3, alpha0, kept0);
-    }
-    if inside(oy0_0, params.axes[1].output_extent) && inside(ox0_0, params.axes[2].output_extent) {
-        store(out1 + (oy0_0 + params.axes[1].output_begin) * params.axes[1].output_stride + (ox0_0 + params.axes[2].output_begin) * params.axes[2].output_stride, s4, alpha1, kept1);
-    }
-    if inside(oy0_0, params.axes[1].output_extent) && inside(ox1_0, params.axes[2].output_extent) {
-        store(out1 + (oy0_0 + params.axes[1].output_begin) * params.axes[1].output_stride + (ox1_0 + params.axes[2].output_begin) * params.axes[2].output_stride, s5, alpha1, kept1);
-    }
-    if inside(oy1_0, params.axes[1].output_extent) && inside(ox0_0, params.axes[2].output_extent) {
-        store(out1 + (oy1_0 + params.axes[1].output_begin) * params.axes[1].output_stride + (ox0_0 + params.axes[2].output_begin) * params.axes[2].output_stride, s6, alpha1, kept1);
-    }
-    if inside(oy1_0, params.axes[1].output_extent) && inside(ox1_0, params.axes[2].output_extent) {
-        store(out1 + (oy1_0 + params.axes[1].output_begin) * params.axes[1].output_stride + (ox1_0 + params.axes[2].output_begin) * params.axes[2].output_stride, s7, alpha1, kept1);
+    if inside(oy0_0, params.axes[1].output_extent) {
+        let row = out0 + (oy0_0 + params.axes[1].output_begin) * params.axes[1].output_stride;
+        if inside(ox0_0, params.axes[2].output_extent) {
+            let at = row + (ox0_0 + params.axes[2].output_begin) * params.axes[2].output_stride;
+            store(at + 0 * params.output_channel_stride, s0.x, s1.x, s2.x, s3.x, alpha0.x);
+            store(at + 1 * params.output_channel_stride, s0.y, s1.y, s2.y, s3.y, alpha0.y);
+            store(at + 2 * params.output_channel_stride, s0.z, s1.z, s2.z, s3.z, alpha0.z);
+            store(at + 3 * params.output_channel_stride, s0.w, s1.w, s2.w, s3.w, alpha0.w);
+        }
+        if inside(ox2_0, params.axes[2].output_extent) {
+            let at = row + (ox2_0 + params.axes[2].output_begin) * params.axes[2].output_stride;
+            store(at + 0 * params.output_channel_stride, s4.x, s5.x, s6.x, s7.x, alpha0.x);
+            store(at + 1 * params.output_channel_stride, s4.y, s5.y, s6.y, s7.y, alpha0.y);
+            store(at + 2 * params.output_channel_stride, s4.z, s5.z, s6.z, s7.z, alpha0.z);
+            store(at + 3 * params.output_channel_stride, s4.w, s5.w, s6.w, s7.w, alpha0.w);
+        }
     }
 }

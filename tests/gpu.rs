@@ -28,6 +28,7 @@ fn main() -> ExitCode {
         ("reals_are_within_their_bound_in_a_random_sweep", reals_are_within_their_bound_in_a_random_sweep),
         ("every_type_and_activation_in_a_random_sweep", every_type_and_activation_in_a_random_sweep),
         ("activations_pass_nan_on_and_keep_infinities", activations_pass_nan_on_and_keep_infinities),
+        ("tiles_of_every_kind_are_exact", tiles_of_every_kind_are_exact),
         ("two_runs_give_the_same_bits", two_runs_give_the_same_bits),
         ("bands_give_the_same_bits", bands_give_the_same_bits),
         ("the_holes_of_a_large_stride_hold_the_bias", the_holes_of_a_large_stride_hold_the_bias),
@@ -204,6 +205,58 @@ fn activations_pass_nan_on_and_keep_infinities() {
             assert!(compare(&case, &got).passed(), "{kernel}: {name}: {got:?}");
         }
     }
+}
+
+/// Rows of whole quads with every lead, few and ragged channels, parted phases, groups; whole and in bands.
+fn tiles_of_every_kind_are_exact() {
+    let mut rng = Rng::with_seed(20);
+    let (mut input_quads, mut output_quads, mut ragged, mut parted, mut banded, mut in_parts) = (0, 0, 0, 0, 0, 0);
+    let op = ConvTranspose::builder;
+    let cases = [
+        (op().in_channels(3).out_channels(8).kernel([4, 4]).stride([2, 2]).padding([1, 1]), vec![2, 3, 6, 16]),
+        (op().in_channels(2).out_channels(3).kernel([4, 4]).stride([2, 2]).padding([3, 3]), vec![1, 2, 5, 12]),
+        (op().in_channels(3).out_channels(6).kernel([3, 3]).padding([2, 2]), vec![1, 3, 4, 20]),
+        (op().in_channels(2).out_channels(10).groups(2).kernel([2, 2]).stride([2, 2]), vec![1, 2, 4, 16]),
+        (op().in_channels(4).out_channels(4).groups(4).kernel([9]).stride([2]).padding([(5, 4)]), vec![1, 4, 32]),
+        (op().in_channels(3).out_channels(4).kernel([5]).padding([(-3, 8)]), vec![2, 3, 24]),
+        (op().in_channels(2).out_channels(21).kernel([16, 16]).stride([8, 8]).padding([4, 4]), vec![1, 2, 3, 8]),
+        (op().in_channels(2).out_channels(5).kernel([4, 4, 4]).stride([2, 2, 2]).padding([1, 1, 1]), vec![2, 3, 4, 8]),
+        (op().in_channels(2).out_channels(4).kernel([3]).dilation([3]).padding([2]), vec![2, 40]),
+    ];
+    for (builder, shape) in cases {
+        let op = builder.build().unwrap();
+        let input = tensor(&mut rng, &shape, Values::Integers);
+        let weight = tensor(&mut rng, &op.weight_shape(), Values::Integers);
+        let bias = Some(tensor(&mut rng, &[op.out_channels()], Values::Integers));
+        let case = Case { op, input, weight, bias };
+        let (small_tiles, large_tiles) = (DeviceClass::Unknown, DeviceClass::Software);
+        for (class, max_multiply_adds) in [(small_tiles, u64::MAX), (large_tiles, u64::MAX), (large_tiles, 500)] {
+            let max_binding = if max_multiply_adds == 500 { 1 << 14 } else { context().profile().max_binding };
+            let small = context().limited(DeviceProfile {
+                class,
+                max_multiply_adds,
+                max_binding,
+                ..context().profile().clone()
+            });
+            let layer = Layer::new(&small, &case.op, &case.weight, case.bias.as_ref()).unwrap();
+            let prepared = match layer.prepare_with(case.input.shape(), Storage::F32, Kernel::Direct) {
+                Err(Error::Kernel { reason, .. }) if reason.contains("exceed a binding") => continue,
+                prepared => prepared.unwrap(),
+            };
+            let plan = prepared.plan();
+            let tile = plan.tile.unwrap();
+            input_quads += usize::from(tile.input_quads.is_some());
+            output_quads += usize::from(tile.output_quads);
+            ragged += usize::from(tile.ragged);
+            parted += usize::from(tile.phase_parts() > 1);
+            banded += usize::from(plan.dispatches.len() > 1);
+            in_parts += usize::from(plan.scratch > 0);
+            let comparison = compare(&case, &run_prepared(&small, &prepared, &case.input));
+            assert_eq!(comparison.inexact, 0, "{comparison:?}, {case:?}, {}", plan.explain());
+        }
+    }
+    let seen = [input_quads, output_quads, ragged, parted, banded, in_parts];
+    assert!(seen.iter().all(|&seen| seen > 0), "{seen:?}");
 }
 
 fn two_runs_give_the_same_bits() {

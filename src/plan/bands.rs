@@ -29,14 +29,14 @@ impl Band {
         [&mut self.batch, z, y, x, &mut self.out_channels]
     }
 
-    /// Both halves along a dimension; `None` where it has only one element.
-    fn halves(&self, dimension: usize) -> Option<[Band; 2]> {
+    /// Both halves along a dimension, cut at a multiple of `unit`; `None` where there is none inside.
+    fn halves(&self, dimension: usize, unit: usize) -> Option<[Band; 2]> {
         let (mut low, mut high) = (self.clone(), self.clone());
         let (l, h) = (&mut *low.dimensions()[dimension], &mut *high.dimensions()[dimension]);
-        if l.len() < 2 {
+        let middle = ((l.start + l.len() / 2) / unit * unit).max((l.start + 1).next_multiple_of(unit));
+        if middle >= l.end {
             return None;
         }
-        let middle = l.start + l.len() / 2;
         (l.end, h.start) = (middle, middle);
         Some([low, high])
     }
@@ -137,7 +137,7 @@ impl<'a> Bander<'a> {
             }
             let (_, [low, high]) = (0..5)
                 .filter_map(|dimension| {
-                    let halves = band.halves(dimension)?;
+                    let halves = band.halves(dimension, self.unit(dimension))?;
                     Some((excess(&halves[0]).max(excess(&halves[1])), halves))
                 })
                 .min_by(|(a, _), (b, _)| a.total_cmp(b))
@@ -165,6 +165,17 @@ impl<'a> Bander<'a> {
         multiply_adds.div_ceil(self.profile.max_multiply_adds.max(1))
     }
 
+    /// What cuts along a dimension must be multiples of: whole quads, whole blocks of channels.
+    fn unit(&self, dimension: usize) -> usize {
+        match (&self.tile, dimension) {
+            (Some(tile), 3) if tile.output_quads => 4,
+            // A group's last block may have fewer channels than the others.
+            (Some(tile), 4) if tile.ragged && self.op.groups() > 1 => self.op.out_channels() / self.op.groups(),
+            (Some(tile), 4) => tile.channels(),
+            _ => 1,
+        }
+    }
+
     /// By how many halvings a band is too large; 0 where it fits.
     fn excess(&self, band: &Band) -> f64 {
         self.demands(band).iter().map(|&(_, needed, limit)| (needed as f64 / limit as f64).log2().max(0.0)).sum()
@@ -177,7 +188,7 @@ impl<'a> Bander<'a> {
         let elements = band.elements();
         let multiply_adds = elements.saturating_mul(band.group_in_channels.len() as u64).saturating_mul(self.taps);
         let mut demands = vec![
-            ("max_storage_buffer_binding_size", window(self.input_span(band), self.storage.size()), binding),
+            ("max_storage_buffer_binding_size", self.input(band).size, binding),
             ("max_storage_buffer_binding_size", self.weights(band).size, binding),
             ("max_storage_buffer_binding_size", window(self.output_span(band), self.storage.size()), binding),
             ("max_multiply_adds", multiply_adds, self.profile.max_multiply_adds),
@@ -243,14 +254,21 @@ impl<'a> Bander<'a> {
             }
             Some(tile) => self.tiled_workgroups(&band, tile),
         };
-        let window = |span: Span| self.window(span, self.storage.size());
         Dispatch {
-            input: window(self.input_span(&band)),
+            input: self.input(&band),
             weights: self.weights(&band),
-            output: window(self.output_span(&band)),
+            output: self.window(self.output_span(&band), self.storage.size()),
             workgroups: workgroups.map(|count| count as u32),
             band,
         }
+    }
+
+    /// What a band sees of the input: whole quads, where it is read in quads.
+    fn input(&self, band: &Band) -> Window {
+        let Window { offset, size } = self.window(self.input_span(band), self.storage.size());
+        let quads = self.tile.is_some_and(|tile| tile.input_quads.is_some());
+        let unit = if quads { 4 * self.storage.size() } else { 4 };
+        Window { offset, size: size.next_multiple_of(unit) }
     }
 
     /// What a band sees of the weights.
@@ -342,7 +360,9 @@ fn span(dimensions: &[(Range<usize>, usize)]) -> Span {
 /// The first cell of an output range, and how many tiles cover it.
 pub(crate) fn tiles(tile: &Tile, output: &Range<usize>, axis: usize) -> (usize, usize) {
     let axis = &tile.axes[axis];
-    let (first, last) = (output.start / axis.stride, (output.end - 1) / axis.stride);
+    // Tiles lie on a grid, so that quads of inputs and outputs stay aligned wherever a band begins.
+    let first = output.start / axis.stride / axis.cells * axis.cells;
+    let last = (output.end - 1) / axis.stride;
     (first, (last - first + 1).div_ceil(axis.cells))
 }
 

@@ -27,12 +27,10 @@ impl Choice {
 struct Traits {
     /// The most numbers that an invocation's sums and inputs may take.
     registers: usize,
-    /// Reading one input element.
+    /// Reading or writing one element.
     read: f64,
-    /// Reading four weights, at an address that is the same for the workgroup.
-    weights: f64,
-    /// Writing one output element.
-    write: f64,
+    /// Reading or writing four neighbouring ones at once.
+    quad: f64,
     /// The invocations that occupy the device.
     invocations: f64,
     /// Invocations of a workgroup.
@@ -42,17 +40,15 @@ struct Traits {
 impl DeviceClass {
     fn traits(self) -> Traits {
         match self {
-            // Measured on lavapipe 22.3: 95 G multiply-adds/s, 2.3 G reads/s, 1.3 G reads/s of a vec4. Spilling a sum
-            // costs less there than reading an input again.
+            // Measured on lavapipe 22.3: 95 G multiply-adds/s, 2.3 G reads/s, 1.3 to 2 G reads/s of a quad. Spilling a
+            // sum costs less there than reading an input again.
             DeviceClass::Software => {
-                Traits { registers: 360, read: 41.0, weights: 76.0, write: 41.0, invocations: 64.0, workgroup: 16 }
+                Traits { registers: 360, read: 41.0, quad: 50.0, invocations: 64.0, workgroup: 16 }
             }
             // By the compilers' statistics: no spills, and 8 waves on AMD.
-            DeviceClass::Desktop => {
-                Traits { registers: 96, read: 6.0, weights: 4.0, write: 12.0, invocations: 32768.0, workgroup: 64 }
-            }
+            DeviceClass::Desktop => Traits { registers: 96, read: 6.0, quad: 4.0, invocations: 32768.0, workgroup: 64 },
             DeviceClass::Mobile | DeviceClass::Unknown => {
-                Traits { registers: 64, read: 6.0, weights: 6.0, write: 12.0, invocations: 8192.0, workgroup: 64 }
+                Traits { registers: 64, read: 6.0, quad: 6.0, invocations: 8192.0, workgroup: 64 }
             }
         }
     }
@@ -84,10 +80,8 @@ pub(super) fn choose(op: &ConvTranspose, geometry: &Geometry, profile: &DevicePr
     }
     match direct(op, geometry, profile) {
         Err(reason) => Choice::gather(&format!("`direct` cannot: {reason}")),
-        Ok(tile) => {
-            let traits = profile.class.traits();
-            let (direct, gather) = (cost(&traits, op, geometry, &tile), gather_cost(&traits, op, geometry));
-            let ratio = gather / direct;
+        Ok((direct, tile)) => {
+            let ratio = gather_cost(&profile.class.traits(), op, geometry) / direct;
             if ratio < 1.0 {
                 return Choice::gather(&format!("`direct` is estimated at {:.1} times its cost", 1.0 / ratio));
             }
@@ -97,8 +91,8 @@ pub(super) fn choose(op: &ConvTranspose, geometry: &Geometry, profile: &DevicePr
     }
 }
 
-/// The tile of `direct` with the least estimated cost, or why there is none.
-pub(super) fn direct(op: &ConvTranspose, geometry: &Geometry, profile: &DeviceProfile) -> Result<Tile, String> {
+/// The tile of `direct` with the least estimated cost, behind that cost, or why there is none.
+pub(super) fn direct(op: &ConvTranspose, geometry: &Geometry, profile: &DeviceProfile) -> Result<(f64, Tile), String> {
     let traits = profile.class.traits();
     let packing = Packing::new(op);
     let weights = (op.groups() * packing.vectors * packing.record) as u64 * 16;
@@ -108,22 +102,30 @@ pub(super) fn direct(op: &ConvTranspose, geometry: &Geometry, profile: &DevicePr
     let options = [0, 1, 2].map(|a| axis_options(&op.axes3()[a], geometry.output[a], CELLS[a]));
     let mut best: Option<(f64, Tile)> = None;
     for &vectors in VECTORS.iter().filter(|vectors| packing.vectors.is_multiple_of(**vectors)) {
-        for &z in &options[0] {
-            for &y in &options[1] {
-                for &x in &options[2] {
-                    let workgroup = traits.workgroup.min(profile.max_invocations);
-                    let axes = [z, y, x].map(|(axis, _)| axis);
-                    let tile = Tile { rank: op.rank(), axes, width: packing.width, vectors, workgroup };
-                    let reads: usize = [z, y, x].iter().map(|(_, reads)| reads).product();
+        for z in &options[0] {
+            for y in &options[1] {
+                for x in &options[2] {
+                    let tile = Tile {
+                        rank: op.rank(),
+                        axes: [z.axis, y.axis, x.axis],
+                        width: packing.width,
+                        vectors,
+                        workgroup: traits.workgroup.min(profile.max_invocations),
+                        ragged: !(op.out_channels() / op.groups()).is_multiple_of(packing.width),
+                        input_quads: None,
+                        output_quads: false,
+                    };
+                    let reads = [z, y, x].map(|option| option.reads);
                     let parted = tile.phase_parts() > 1;
                     if tile.multiply_adds() > MAX_WRITTEN_OUT
-                        || tile.sums() + reads.max(4) > traits.registers
+                        || tile.sums() + reads.iter().product::<usize>().max(4) > traits.registers
                         || parted && lanes(packing.width) < 4
                         || tile.phase_parts() > MAX_PARTS
                     {
                         continue;
                     }
-                    let cost = cost_with(&traits, op, geometry, &tile, reads);
+                    let (tile, reading) = with_quads(&traits, op, geometry, profile, tile, reads);
+                    let cost = cost(&traits, op, geometry, &tile, reading);
                     if best.is_none_or(|(least, _)| cost < least) {
                         best = Some((cost, tile));
                     }
@@ -131,15 +133,51 @@ pub(super) fn direct(op: &ConvTranspose, geometry: &Geometry, profile: &DevicePr
             }
         }
     }
-    best.map(|(_, tile)| tile).ok_or_else(|| {
+    best.ok_or_else(|| {
         let phases: Vec<String> = op.axes().iter().map(|axis| axis.stride.to_string()).collect();
         let kernel: Vec<String> = op.axes().iter().map(|axis| axis.kernel.to_string()).collect();
         format!("{} taps for {} phases are too many to write out", kernel.join("x"), phases.join("x"))
     })
 }
 
-/// What an invocation may compute along one axis, with the number of inputs it reads for it.
-fn axis_options(axis: &Axis, output: usize, cells: &[usize]) -> Vec<(TileAxis, usize)> {
+/// Reads and writes four elements at a time where rows are whole quads and the tile fits them; with the cost of
+/// reading for one input channel.
+fn with_quads(
+    traits: &Traits,
+    op: &ConvTranspose,
+    geometry: &Geometry,
+    profile: &DeviceProfile,
+    tile: Tile,
+    reads: [usize; 3],
+) -> (Tile, f64) {
+    let x = tile.axes[2];
+    let aligned = profile.binding_alignment.is_multiple_of(16);
+    let one_by_one = reads.iter().product::<usize>() as f64 * traits.read;
+    let output_quads = aligned
+        && geometry.output_strides().spatial[2] == 1
+        && geometry.output[2].is_multiple_of(4)
+        && (x.phases.is_multiple_of(4) || x.phases == x.stride && (x.cells * x.stride).is_multiple_of(4));
+    let tile = Tile { output_quads, ..tile };
+    let rows = geometry.input_strides().spatial[2] == 1 && geometry.input[2].is_multiple_of(4);
+    if aligned && rows && x.cells.is_multiple_of(4) && x.phase_parts() == 1 {
+        let axis = &op.axes3()[2];
+        let lead = axis.pad_begin.div_euclid(axis.stride as i64).rem_euclid(4) as usize;
+        let in_quads = (reads[0] * reads[1] * Tile::quads(&x, lead).len()) as f64 * traits.quad;
+        if in_quads < one_by_one {
+            return (Tile { input_quads: Some(lead), ..tile }, in_quads);
+        }
+    }
+    (tile, one_by_one)
+}
+
+/// What an invocation may compute along one axis, and the number of inputs it reads for it.
+struct AxisOption {
+    axis: TileAxis,
+    reads: usize,
+}
+
+/// The sensible ones.
+fn axis_options(axis: &Axis, output: usize, cells: &[usize]) -> Vec<AxisOption> {
     // Beyond these neither the sums nor the written-out taps of a cell could fit; and the table would be long.
     let whole = (axis.stride <= 64 && axis.kernel <= 256).then_some(axis.stride);
     let phases = whole.into_iter().chain(PHASES.into_iter().filter(|&phases| phases < axis.stride));
@@ -151,24 +189,21 @@ fn axis_options(axis: &Axis, output: usize, cells: &[usize]) -> Vec<(TileAxis, u
                 (tile.cells == 1 || tile.cells < 2 * extent) && tile.tap_count() <= 256
             })
         })
-        .map(|tile| (tile, tile.reads().len()))
+        .map(|axis| AxisOption { axis, reads: axis.reads().len() })
         .collect()
 }
 
-fn cost(traits: &Traits, op: &ConvTranspose, geometry: &Geometry, tile: &Tile) -> f64 {
-    cost_with(traits, op, geometry, tile, tile.reads())
-}
-
-fn cost_with(traits: &Traits, op: &ConvTranspose, geometry: &Geometry, tile: &Tile, reads: usize) -> f64 {
+/// The estimate, where reading the inputs of one channel costs `reading`.
+fn cost(traits: &Traits, op: &ConvTranspose, geometry: &Geometry, tile: &Tile, reading: f64) -> f64 {
     let tiles: usize =
         (0..3).map(|a| geometry.output[a].div_ceil(tile.axes[a].stride).div_ceil(tile.axes[a].cells)).product();
     let blocks = Packing::new(op).vectors / tile.vectors * op.groups();
     let invocations = (geometry.batch * tiles * blocks * tile.phase_parts()) as f64;
     let channels = (op.in_channels() / op.groups()) as f64;
     let weights = (tile.taps() * tile.vectors * lanes(tile.width)).div_ceil(4) as f64;
-    let channel = reads as f64 * traits.read + weights * traits.weights + tile.multiply_adds() as f64;
-    let one = channels * channel + tile.sums() as f64 * traits.write;
-    invocations.max(traits.invocations) * one
+    let channel = reading + weights * traits.quad + tile.multiply_adds() as f64;
+    let writing = if tile.output_quads { traits.quad / 4.0 } else { traits.read };
+    invocations.max(traits.invocations) * (channels * channel + tile.sums() as f64 * writing)
 }
 
 /// The same estimate for `gather`, which reads an input and a weight for each multiply-add.
@@ -176,5 +211,5 @@ fn gather_cost(traits: &Traits, op: &ConvTranspose, geometry: &Geometry) -> f64 
     let useful = useful_multiply_adds(op.axes3(), geometry, op.groups()) as f64;
     let outputs = geometry.output_len() as f64;
     let occupied = (traits.invocations / outputs.max(1.0)).max(1.0);
-    occupied * (useful * (2.0 * traits.read + 1.0) + outputs * traits.write)
+    occupied * (useful * (2.0 * traits.read + 1.0) + outputs * traits.read)
 }

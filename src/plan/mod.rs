@@ -167,7 +167,7 @@ pub fn plan_with(
     let choice = match kernel {
         Kernel::Gather => Choice::gather("it was asked for"),
         Kernel::Direct => choice::direct(op, geometry, profile)
-            .map(|tile| Choice { tile: Some(tile), reason: "it was asked for".into() })
+            .map(|(_, tile)| Choice { tile: Some(tile), reason: "it was asked for".into() })
             .map_err(|reason| Error::Kernel { kernel, reason })?,
     };
     cut(op, geometry, storage, profile, choice)

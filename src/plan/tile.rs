@@ -87,6 +87,13 @@ pub struct Tile {
     pub vectors: usize,
     /// Invocations of a workgroup.
     pub workgroup: u32,
+    /// Whether the last vector of a group has channels beyond the group's.
+    pub ragged: bool,
+    /// Whether inputs are read four at a time along w, and then by how many elements (0 to 3) cell 0 begins after
+    /// such a quad.
+    pub input_quads: Option<usize>,
+    /// Whether outputs are written four at a time along w.
+    pub output_quads: bool,
 }
 
 impl Tile {
@@ -100,9 +107,11 @@ impl Tile {
         self.channels() * self.axes.iter().map(|axis| axis.cells * axis.phases).product::<usize>()
     }
 
-    /// The input elements an invocation reads for one input channel.
-    pub fn reads(&self) -> usize {
-        self.axes.iter().map(|axis| axis.reads().len()).product()
+    /// The quads along w that hold what the invocation reads, counted from that of its first cell, where inputs are
+    /// read four at a time and cell 0 begins `lead` elements into a quad.
+    pub fn quads(axis: &TileAxis, lead: usize) -> Vec<i64> {
+        let quads: BTreeSet<i64> = axis.reads().iter().map(|read| (read + lead as i64).div_euclid(4)).collect();
+        quads.into_iter().collect()
     }
 
     /// The taps an invocation reads for one input and one output channel.

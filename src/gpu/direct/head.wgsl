@@ -13,8 +13,6 @@ struct Params {
     axes: array<Axis, 3>,         // d, h, w
     invocations: i32,             // for one block of channels and one part of the phases
     batch_begin: i32,
-    channel_begin: i32,           // output channels
-    channel_extent: i32,
     first_block: i32,             // a block is the output channels of one invocation
     blocks_per_group: i32,
     group_in_channels: i32,       // channels of one group
@@ -36,10 +34,10 @@ struct Params {
 }
 
 @group(0) @binding(0) var<uniform> params: Params;
-@group(0) @binding(1) var<storage, read> input: array<Elem>;
+@group(0) @binding(1) var<storage, read> input: array<Input>;
 // For each vector of output channels a record: its biases, its taps [group_in_channels][d][h][w], its alphas.
 @group(0) @binding(2) var<storage, read> weights: array<vec4<f32>>;
-@group(0) @binding(3) var<storage, read_write> output: array<Elem>;
+@group(0) @binding(3) var<storage, read_write> output: array<Output>;
 
 fn inside(at: i32, extent: i32) -> bool {
     return u32(at) < u32(extent);
@@ -48,18 +46,5 @@ fn inside(at: i32, extent: i32) -> bool {
 // The distance of an input coordinate from the first, kept inside the input.
 fn offset(at: i32, axis: i32) -> i32 {
     return clamp(at, 0, params.axes[axis].input_extent - 1) * params.axes[axis].input_stride;
-}
-
-// An input, 0 outside. The weights are finite where this kernel is used, so that it adds nothing.
-fn load(at: i32, has: bool) -> f32 {
-    return select(0.0, f32(input[at]), has);
-}
-
-// Which channels of a vector lie inside the group and the dispatch's part of the output.
-fn kept_channels(in_group: i32, channel: i32) -> vec4<bool> {
-    let lanes = vec4(0, 1, 2, 3);
-    let from_begin = vec4(channel - params.channel_begin) + lanes;
-    return (vec4(in_group) + lanes < vec4(params.group_out_channels))
-        & (from_begin >= vec4(0)) & (from_begin < vec4(params.channel_extent));
 }
 

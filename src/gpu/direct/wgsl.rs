@@ -30,6 +30,7 @@ struct Generator<'a> {
 }
 
 const LETTERS: [&str; 3] = ["z", "y", "x"];
+const COMPONENTS: [&str; 4] = [".x", ".y", ".z", ".w"];
 
 /// A sum that the invocation keeps: the vector of output channels at one output.
 struct Sum {
@@ -43,7 +44,11 @@ impl Generator<'_> {
         let width = self.tile.width;
         let sum = if width == 1 { "f32".to_string() } else { format!("vec{width}<f32>") };
         writeln!(self.out, "// Output channels of one vector.\nalias Sum = {sum};\n")?;
+        let stored = |quads: bool| if quads { "vec4<Elem>" } else { "Elem" };
+        writeln!(self.out, "alias Input = {};", stored(self.tile.input_quads.is_some()))?;
+        writeln!(self.out, "alias Output = {};\n", stored(self.tile.output_quads))?;
         writeln!(self.out, "{HEAD}")?;
+        self.load()?;
         self.store()?;
         if self.in_parts {
             writeln!(self.out, "// Sums that a later dispatch continues.")?;
@@ -147,6 +152,14 @@ impl Generator<'_> {
         for (a, letter, axis) in self.axes() {
             let carry = if carried { format!(" + carry_{letter}") } else { String::new() };
             writeln!(self.out, "    let first_{letter} = {letter} + params.axes[{a}].origin{carry};")?;
+            if let (2, Some(lead)) = (a, self.tile.input_quads) {
+                for (number, quad) in Tile::quads(&axis, lead).into_iter().enumerate() {
+                    let at = format!("first_x + {}", quad * 4 - lead as i64).replace("+ -", "- ");
+                    writeln!(self.out, "    let has_x{number} = inside({at}, params.axes[2].input_extent);")?;
+                    writeln!(self.out, "    let x{number} = clamp({at}, 0, params.axes[2].input_extent - 4);")?;
+                }
+                continue;
+            }
             for (number, offset) in axis.reads().into_iter().enumerate() {
                 let at = format!("first_{letter} + {offset}").replace("+ -", "- ");
                 writeln!(self.out, "    let has_{letter}{number} = inside({at}, params.axes[{a}].input_extent);")?;
@@ -204,10 +217,11 @@ impl Generator<'_> {
     fn accumulate(&mut self) -> fmt::Result {
         writeln!(self.out, "    for (var ci = params.input_channel_begin; ci < params.input_channel_end; ci++) {{")?;
         let reads = self.tile.axes.map(|axis| axis.reads());
+        let columns = self.tile.input_quads.map_or(reads[2].len(), |lead| Tile::quads(&self.tile.axes[2], lead).len());
         let used = 3 - self.tile.rank..3;
         for z in 0..reads[0].len() {
             for y in 0..reads[1].len() {
-                for x in 0..reads[2].len() {
+                for x in 0..columns {
                     let numbers = [z, y, x];
                     let terms = |prefix: &str, separator: &str| {
                         used.clone()
@@ -260,7 +274,8 @@ impl Generator<'_> {
                             let read = |a: usize, offset: i64| {
                                 reads[a].iter().position(|&read| read == cells[a] + offset).unwrap_or_default()
                             };
-                            let input = format!("i{}_{}_{}", read(0, oz), read(1, oy), read(2, ox));
+                            let (column, component) = self.column(&reads[2], cells[2] + ox);
+                            let input = format!("i{}_{}_{column}{component}", read(0, oz), read(1, oy));
                             writeln!(self.out, "        s{number} = fma(Sum({input}), {weight}, s{number});")?;
                         }
                     }
@@ -268,6 +283,19 @@ impl Generator<'_> {
             }
         }
         Ok(())
+    }
+
+    /// Where the input at offset `read` along w is: the number of the load, and the component where that is a quad.
+    fn column(&self, reads: &[i64], read: i64) -> (usize, &'static str) {
+        let position = |loads: &[i64], load: i64| loads.iter().position(|&at| at == load).unwrap_or_default();
+        match self.tile.input_quads {
+            None => (position(reads, read), ""),
+            Some(lead) => {
+                let at = read + lead as i64;
+                let quads = Tile::quads(&self.tile.axes[2], lead);
+                (position(&quads, at.div_euclid(4)), COMPONENTS[at.rem_euclid(4) as usize])
+            }
+        }
     }
 
     /// Whether `tap` is the first in its vec4 that is used; taps are visited in order.
@@ -321,7 +349,6 @@ impl Generator<'_> {
         let width = self.tile.width;
         let first = "channel_group * params.group_out_channels + first_channel";
         for vector in 0..self.tile.vectors {
-            writeln!(self.out, "    let channel{vector} = first_channel + {};", vector * width)?;
             writeln!(
                 self.out,
                 "    let out{vector} = n * params.output_batch_stride + ({first} + {}) * params.output_channel_stride - params.output_window;",
@@ -332,43 +359,97 @@ impl Generator<'_> {
                 "    let alpha{vector} = weights[record{vector} + params.record_stride - 1]{};",
                 self.swizzle(0)
             )?;
-            writeln!(self.out, "    let kept{vector} = kept_channels(channel{vector}, {first} + {});", vector * width)?;
+            if self.tile.ragged {
+                writeln!(
+                    self.out,
+                    "    let kept{vector} = params.group_out_channels - first_channel - {};",
+                    vector * width
+                )?;
+            }
         }
-        for (number, sum) in sums.iter().enumerate() {
-            let vector = sum.vector;
-            let used = 3 - self.tile.rank..3;
-            let name = |a: usize| format!("o{}{}_{}", LETTERS[a], sum.at[a].0, sum.at[a].1);
-            let inside = used
+        self.stores(&sums)
+    }
+
+    /// The stores, with one test for each row of outputs and one for each output of a row.
+    fn stores(&mut self, sums: &[Sum]) -> fmt::Result {
+        let coordinate = |sum: &Sum, a: usize| format!("o{}{}_{}", LETTERS[a], sum.at[a].0, sum.at[a].1);
+        let rows = 3 - self.tile.rank..2;
+        let row_length = self.tile.axes[2].cells * self.tile.axes[2].phases;
+        for (row, sums) in sums.chunks(row_length).enumerate() {
+            let vector = sums[0].vector;
+            let inside: Vec<String> = rows
                 .clone()
-                .map(|a| format!("inside({}, params.axes[{a}].output_extent)", name(a)))
-                .collect::<Vec<_>>()
-                .join(" && ");
-            let at = used
-                .map(|a| format!("({} + params.axes[{a}].output_begin) * params.axes[{a}].output_stride", name(a)))
-                .collect::<Vec<_>>()
-                .join(" + ");
-            writeln!(self.out, "    if {inside} {{")?;
-            writeln!(self.out, "        store(out{vector} + {at}, s{number}, alpha{vector}, kept{vector});")?;
+                .map(|a| format!("inside({}, params.axes[{a}].output_extent)", coordinate(&sums[0], a)))
+                .collect();
+            let at: Vec<String> = rows
+                .clone()
+                .map(|a| {
+                    format!(
+                        " + ({0} + params.axes[{a}].output_begin) * params.axes[{a}].output_stride",
+                        coordinate(&sums[0], a)
+                    )
+                })
+                .collect();
+            let condition = if inside.is_empty() { "true".into() } else { inside.join(" && ") };
+            writeln!(self.out, "    if {condition} {{")?;
+            writeln!(self.out, "        let row = out{vector}{};", at.concat())?;
+            let size = if self.tile.output_quads { 4 } else { 1 };
+            for (quad, sums) in sums.chunks(size).enumerate() {
+                let x = coordinate(&sums[0], 2);
+                writeln!(self.out, "        if inside({x}, params.axes[2].output_extent) {{")?;
+                writeln!(
+                    self.out,
+                    "            let at = row + ({x} + params.axes[2].output_begin) * params.axes[2].output_stride;"
+                )?;
+                for (lane, component) in COMPONENTS.into_iter().enumerate().take(self.tile.width) {
+                    let component = if self.tile.width == 1 { "" } else { component };
+                    let names: Vec<String> = (0..sums.len())
+                        .map(|number| format!("s{}{component}", row * row_length + quad * size + number))
+                        .collect();
+                    let kept = if self.tile.ragged { format!("if kept{vector} > {lane} {{ ") } else { String::new() };
+                    let close = if self.tile.ragged { " }" } else { "" };
+                    writeln!(
+                        self.out,
+                        "            {kept}store(at + {lane} * params.output_channel_stride, {}, alpha{vector}{component});{close}",
+                        names.join(", ")
+                    )?;
+                }
+                writeln!(self.out, "        }}")?;
+            }
             writeln!(self.out, "    }}")?;
         }
         Ok(())
     }
 
-    /// The functions that depend on the width.
-    fn store(&mut self) -> fmt::Result {
-        let width = self.tile.width;
-        writeln!(self.out, "// Finishes the channels of a vector that lie inside the dispatch's part of the output.")?;
-        writeln!(self.out, "fn store(at: i32, sum: Sum, alpha: Sum, kept: vec4<bool>) {{")?;
-        for lane in 0..width {
-            let component = if width == 1 { "" } else { [".x", ".y", ".z", ".w"][lane] };
-            let kept = ["x", "y", "z", "w"][lane];
-            writeln!(self.out, "    if kept.{kept} {{")?;
-            writeln!(
-                self.out,
-                "        output[at + {lane} * params.output_channel_stride] = Elem(activate(sum{component}, alpha{component}, params.beta));"
-            )?;
-            writeln!(self.out, "    }}")?;
+    /// Reading an input or a quad of them.
+    fn load(&mut self) -> fmt::Result {
+        writeln!(
+            self.out,
+            "// Inputs, 0 outside. The weights are finite where this kernel is used, so that it adds nothing."
+        )?;
+        if self.tile.input_quads.is_some() {
+            writeln!(self.out, "fn load(at: i32, has: bool) -> vec4<f32> {{")?;
+            writeln!(self.out, "    return select(vec4(0.0), vec4<f32>(input[u32(at) / 4u]), has);\n}}\n")
+        } else {
+            writeln!(self.out, "fn load(at: i32, has: bool) -> f32 {{")?;
+            writeln!(self.out, "    return select(0.0, f32(input[at]), has);\n}}\n")
         }
-        writeln!(self.out, "}}\n")
+    }
+
+    /// Finishing an output or a quad of them.
+    fn store(&mut self) -> fmt::Result {
+        if self.tile.output_quads {
+            writeln!(self.out, "fn store(at: i32, s0: f32, s1: f32, s2: f32, s3: f32, alpha: f32) {{")?;
+            let finished: Vec<String> =
+                (0..4).map(|number| format!("Elem(activate(s{number}, alpha, params.beta))")).collect();
+            writeln!(self.out, "    output[u32(at) / 4u] = Output(")?;
+            for value in finished {
+                writeln!(self.out, "        {value},")?;
+            }
+            writeln!(self.out, "    );\n}}\n")
+        } else {
+            writeln!(self.out, "fn store(at: i32, sum: f32, alpha: f32) {{")?;
+            writeln!(self.out, "    output[at] = Elem(activate(sum, alpha, params.beta));\n}}\n")
+        }
     }
 }
