@@ -1,7 +1,7 @@
 //! Trained networks, on the CPU and the reference: against an f64 evaluation made elsewhere, against convolution as it
 //! is defined, and files that are refused.
 
-#![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
+#![allow(clippy::unwrap_used, clippy::panic, reason = "a test fails by panicking")]
 
 mod common;
 #[path = "common/network.rs"]
