@@ -1,6 +1,6 @@
 //! `upconv convert-ncnn`: a network made by hand, through the program and back to pixels; and what is refused.
 
-#![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
+#![allow(clippy::unwrap_used, clippy::panic, reason = "a test fails by panicking")]
 
 mod common;
 

@@ -1,7 +1,7 @@
 //! `upconv upscale --model`, run as a program on the CPU: against pictures made from an f64 evaluation elsewhere, in
 //! tiles, of all kinds; and what is refused.
 
-#![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
+#![allow(clippy::unwrap_used, clippy::panic, reason = "a test fails by panicking")]
 
 mod common;
 
