@@ -152,6 +152,11 @@ impl Tensor {
         }
     }
 
+    /// [`cast`](Self::cast), without a copy where the type is the same.
+    pub fn into_dtype(self, dtype: DType) -> Self {
+        if dtype == self.dtype() { self } else { self.cast(dtype) }
+    }
+
     /// This tensor with its elements converted to `dtype`, rounding to nearest.
     pub fn cast(&self, dtype: DType) -> Self {
         if dtype == self.dtype() {

@@ -26,6 +26,7 @@ fn main() -> ExitCode {
         ("repeated_runs_leave_memory_flat", repeated_runs_leave_memory_flat),
         ("many_threads_share_one_device", many_threads_share_one_device),
         ("a_destroyed_device_is_an_error_and_a_new_one_works", a_destroyed_device_is_an_error_and_a_new_one_works),
+        ("a_device_with_low_limits_suffices", a_device_with_low_limits_suffices),
         ("dropped_futures_leave_nothing_behind", dropped_futures_leave_nothing_behind),
         ("things_may_be_dropped_in_any_order", things_may_be_dropped_in_any_order),
     ])
@@ -328,6 +329,42 @@ fn a_destroyed_device_is_an_error_and_a_new_one_works() {
     assert!(matches!(error, Error::DeviceLost { .. }), "{error:?}");
     let (layer, case) = small_layer(&fresh_context());
     layer.run(&case.input).unwrap();
+}
+
+fn a_device_with_low_limits_suffices() {
+    let adapters = pollster::block_on(upconv::gpu::adapters(false));
+    let adapter = adapters.first().unwrap();
+    let limits = wgpu::Limits {
+        max_storage_buffer_binding_size: 16 << 20,
+        max_compute_invocations_per_workgroup: 64,
+        max_compute_workgroup_size_x: 64,
+        max_storage_buffers_per_shader_stage: 4,
+        ..adapter.limits()
+    };
+    let descriptor = wgpu::DeviceDescriptor { required_limits: limits, ..Default::default() };
+    let (device, queue) = pollster::block_on(adapter.request_device(&descriptor)).unwrap();
+    let low = Context::new(device, queue);
+    // 32 MiB of input, in bands; and a few small ones with every kernel, their input channels in parts too.
+    let op = ConvTranspose::builder().in_channels(8).out_channels(1).kernel([1]).build().unwrap();
+    let input = Tensor::f32([1, 8, 1 << 20], vec![1.0; 8 << 20]).unwrap();
+    let layer = Layer::new(&low, &op, &Tensor::f32([8, 1, 1], [1.0; 8]).unwrap(), None).unwrap();
+    let prepared = layer.prepare(input.shape(), Storage::F32).unwrap();
+    assert!(prepared.plan().dispatches.len() > 1);
+    assert!(layer.run(&input).unwrap().to_f32().iter().all(|&v| v == 8.0));
+    let mut rng = Rng::with_seed(4);
+    for _ in 0..20 {
+        let Case { op, input, weight, bias } = random_case(&mut rng, Values::Integers, no_activation);
+        let layer = Layer::new(&low, &op, &weight, bias.as_ref()).unwrap();
+        let expected = reference::run(&op, &input, &weight, bias.as_ref()).unwrap();
+        for kernel in upconv::Kernel::ALL {
+            let Ok(prepared) = layer.prepare_with(input.shape(), Storage::F32, kernel) else { continue };
+            let x = low.upload(&input, Storage::F32).unwrap();
+            let y = buffer(&low, prepared.output_bytes());
+            let bound = prepared.bind(x.slice(..), y.slice(..)).unwrap();
+            submit(&low, |pass| bound.encode(pass));
+            assert_eq!(low.download(&y, expected.shape(), Storage::F32).unwrap(), expected, "{kernel}: {op:?}");
+        }
+    }
 }
 
 fn dropped_futures_leave_nothing_behind() {

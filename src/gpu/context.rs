@@ -2,11 +2,12 @@
 
 use super::adapter::{AdapterRequest, describe};
 use super::shader::{self, Variant};
+use super::staging::Pool;
 use crate::error::{Error, Result};
 use crate::plan::{DeviceClass, DeviceProfile};
-use std::collections::HashMap;
 use std::fmt;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use wgpu::{Adapter, ComputePipeline, Device, DeviceDescriptor, ErrorFilter, Features, Queue};
 
 /// A device and its queue, the caller's own or one made here. Cheap to clone; clones share their pipelines.
@@ -19,8 +20,20 @@ struct Inner {
     device: Device,
     queue: Queue,
     profile: DeviceProfile,
-    pipelines: Arc<Mutex<HashMap<Variant, ComputePipeline>>>,
+    shared: Arc<Shared>,
 }
+
+/// What contexts of the same device share.
+#[derive(Default)]
+struct Shared {
+    /// The longest unused one first.
+    pipelines: Mutex<Vec<(Variant, ComputePipeline)>>,
+    compiled: AtomicUsize,
+    staging: Mutex<Pool>,
+}
+
+/// At most this many pipelines are kept; `direct` has one for each operation and tile.
+const MAX_PIPELINES: usize = 256;
 
 impl fmt::Debug for Context {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -52,14 +65,14 @@ impl Context {
     /// As [`Context::new`], with limits of the caller's choice: lower ones cut the work into more dispatches, with
     /// the same bits as result. Higher ones than the device's are the caller's mistake, and wgpu's to report.
     pub fn with_profile(device: Device, queue: Queue, profile: DeviceProfile) -> Self {
-        Self { inner: Arc::new(Inner { device, queue, profile, pipelines: Arc::default() }) }
+        Self { inner: Arc::new(Inner { device, queue, profile, shared: Arc::default() }) }
     }
 
     /// The same device under another profile; what is compiled is shared.
     pub fn limited(&self, profile: DeviceProfile) -> Self {
-        let Inner { device, queue, pipelines, .. } = &*self.inner;
-        let (device, queue, pipelines) = (device.clone(), queue.clone(), pipelines.clone());
-        Self { inner: Arc::new(Inner { device, queue, profile, pipelines }) }
+        let Inner { device, queue, shared, .. } = &*self.inner;
+        let (device, queue, shared) = (device.clone(), queue.clone(), shared.clone());
+        Self { inner: Arc::new(Inner { device, queue, profile, shared }) }
     }
 
     /// Makes a device on the best adapter that answers the request, with the adapter's own limits.
@@ -127,18 +140,30 @@ impl Context {
 
     /// How many pipelines have been compiled so far.
     pub fn pipeline_count(&self) -> usize {
-        self.inner.pipelines.lock().unwrap_or_else(PoisonError::into_inner).len()
+        self.inner.shared.compiled.load(Ordering::Relaxed)
     }
 
-    /// The pipeline of a variant, compiled at its first use.
+    /// The pipeline of a variant, compiled at its first use, and again where many others have been used since.
     pub(super) fn pipeline(&self, variant: &Variant) -> Result<ComputePipeline> {
-        let mut pipelines = self.inner.pipelines.lock().unwrap_or_else(PoisonError::into_inner);
-        if let Some(pipeline) = pipelines.get(variant) {
-            return Ok(pipeline.clone());
+        let Shared { pipelines, compiled, .. } = &*self.inner.shared;
+        let mut pipelines = lock(pipelines);
+        let pipeline = match pipelines.iter().position(|(other, _)| other == variant) {
+            Some(index) => pipelines.remove(index).1,
+            None => {
+                compiled.fetch_add(1, Ordering::Relaxed);
+                self.checked("compiling a kernel", || shader::compile(self.device(), variant))?
+            }
+        };
+        pipelines.push((variant.clone(), pipeline.clone()));
+        if pipelines.len() > MAX_PIPELINES {
+            pipelines.remove(0);
         }
-        let pipeline = self.checked("compiling a kernel", || shader::compile(self.device(), variant))?;
-        pipelines.insert(variant.clone(), pipeline.clone());
         Ok(pipeline)
+    }
+
+    /// The buffers for reading back.
+    pub(super) fn staging(&self) -> MutexGuard<'_, Pool> {
+        lock(&self.inner.shared.staging)
     }
 
     /// Runs wgpu calls and turns what the device reports of them into our error.
@@ -181,6 +206,11 @@ impl Context {
         });
         probe.get_mapped_range_mut(..).is_err()
     }
+}
+
+/// What a mutex holds stays whole whoever panicked.
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 #[cfg(target_family = "wasm")]

@@ -176,7 +176,7 @@ impl Layer {
     #[cfg(not(target_family = "wasm"))]
     pub fn run(&self, input: &Tensor) -> Result<Tensor> {
         let (download, dtype) = self.start(input)?;
-        Ok(download.wait(&self.inner.context)?.cast(dtype))
+        Ok(download.wait()?.into_dtype(dtype))
     }
 
     /// [`Layer::run`] as a future. The device must be polled meanwhile, as for every `map_async` of wgpu; a browser
@@ -186,7 +186,7 @@ impl Layer {
     /// As [`Layer::run`].
     pub async fn run_async(&self, input: &Tensor) -> Result<Tensor> {
         let (download, dtype) = self.start(input)?;
-        Ok(download.finish().await?.cast(dtype))
+        Ok(download.finish().await?.into_dtype(dtype))
     }
 
     fn start(&self, input: &Tensor) -> Result<(Download, DType)> {

@@ -25,6 +25,7 @@ mod layer;
 mod params;
 mod shader;
 mod slice;
+mod staging;
 mod texture;
 mod transfer;
 

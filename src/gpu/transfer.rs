@@ -84,7 +84,7 @@ impl Context {
     #[cfg(not(target_family = "wasm"))]
     pub fn download(&self, buffer: &Buffer, shape: &[usize], storage: Storage) -> Result<Tensor> {
         let download = self.start_download(buffer, shape, storage)?;
-        download.wait(self)
+        download.wait()
     }
 
     pub(super) fn start_download(&self, buffer: &Buffer, shape: &[usize], storage: Storage) -> Result<Download> {
@@ -98,7 +98,10 @@ impl Context {
             let problem = format!("usage {:?} lacks COPY_SRC", buffer.usage());
             return Err(Error::Buffer { what: "downloaded", problem });
         }
-        let staging = self.buffer("upconv staging", size, BufferUsages::MAP_READ | BufferUsages::COPY_DST)?;
+        let staging = match self.staging().take(size.max(4)) {
+            Some(buffer) => buffer,
+            None => self.buffer("upconv staging", size, BufferUsages::MAP_READ | BufferUsages::COPY_DST)?,
+        };
         let (sender, receiver) = oneshot_channel();
         self.checked("reading a buffer", || {
             let mut encoder = self.device().create_command_encoder(&Default::default());
@@ -111,7 +114,7 @@ impl Context {
                 let _ = sender.send(result);
             });
         })?;
-        Ok(Download { staging, receiver, shape: shape.to_vec(), elements, storage })
+        Ok(Download { context: self.clone(), staging, receiver, shape: shape.to_vec(), elements, storage })
     }
 }
 
@@ -119,6 +122,7 @@ type MapResult = std::result::Result<(), wgpu::BufferAsyncError>;
 
 /// A readback on its way.
 pub(super) struct Download {
+    context: Context,
     staging: Buffer,
     receiver: futures_intrusive::channel::shared::OneshotReceiver<MapResult>,
     shape: Vec<usize>,
@@ -129,8 +133,8 @@ pub(super) struct Download {
 impl Download {
     /// Waits for the device, then finishes.
     #[cfg(not(target_family = "wasm"))]
-    pub(super) fn wait(self, context: &Context) -> Result<Tensor> {
-        context.device().poll(wgpu::PollType::wait_indefinitely()).map_err(|error| lost(&error))?;
+    pub(super) fn wait(self) -> Result<Tensor> {
+        self.context.device().poll(wgpu::PollType::wait_indefinitely()).map_err(|error| lost(&error))?;
         super::block_on(self.finish())
     }
 
@@ -148,6 +152,7 @@ impl Download {
         };
         drop(bytes);
         self.staging.unmap();
+        self.context.staging().put(self.staging);
         Tensor::new(self.shape, data)
     }
 }
