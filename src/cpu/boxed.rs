@@ -39,7 +39,8 @@ impl Work<'_> {
         if packed.holes && !packed.instructions.run(Finite(&panel[..in_group * channel_stride])) {
             return None;
         }
-        let shift = |[z, y, x]: [i64; 3]| ((z as usize * extents[1]) + y as usize) * extents[2] + x as usize;
+        // A line may begin before the box, where no tap of its block does: below 0, and back within it with each tap.
+        let shift = |[z, y, x]: [i64; 3]| ((z * extents[1] as i64 + y) * extents[2] as i64 + x) as usize;
         let taps = |block: &Block| {
             let back = |offset: &[i64; 3]| shift(std::array::from_fn(|axis| reach[axis].1 - offset[axis]));
             all_taps(block.offsets.iter().map(back))
@@ -67,7 +68,7 @@ impl Work<'_> {
                         for line in lines {
                             let [z, y] = [(line.z, 0), (line.y, 1)].map(|(q, axis)| q - self.shape.q[axis].start);
                             let start = shift([z, y, q.start - self.shape.q[2].start]);
-                            starts.extend((0..length(q).div_ceil(lanes)).map(|v| start + v * lanes));
+                            starts.extend((0..length(q).div_ceil(lanes)).map(|v| start.wrapping_add(v * lanes)));
                         }
                         let (weights, rows) = packed.block(group, tile, block);
                         packed.instructions.run(Product {
