@@ -6,6 +6,8 @@
 #![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
 
 mod common;
+#[path = "common/onnx.rs"]
+mod onnx;
 
 use common::{Folder, difference, samples};
 use libtest_mimic::{Arguments, Failed, Trial};
@@ -15,6 +17,7 @@ fn main() {
     let tests: &[(&str, fn())] = &[
         ("the_gpu_and_the_cpu_make_the_same_picture", the_gpu_and_the_cpu_make_the_same_picture),
         ("the_gpu_makes_the_same_picture_in_pieces", the_gpu_makes_the_same_picture_in_pieces),
+        ("the_cases_of_onnx", || onnx::check("gpu")),
         ("a_network_makes_what_is_expected", a_network_makes_what_is_expected),
         ("a_network_makes_the_same_picture_in_tiles", a_network_makes_the_same_picture_in_tiles),
     ];
