@@ -312,7 +312,7 @@ impl<'a> Bander<'a> {
         for (axis, output) in band.output.iter().enumerate() {
             let a = &self.op.axes3()[axis];
             let stride = a.stride as i64;
-            let reach = (a.kernel as i64 - 1) * a.dilation as i64;
+            let reach = a.reach();
             let first = (output.start as i64 + a.pad_begin - reach).div_euclid(stride).max(0);
             let last =
                 (output.end as i64 - 1 + a.pad_begin).div_euclid(stride).min(self.geometry.input[axis] as i64 - 1);

@@ -204,16 +204,17 @@ fn cut(
 /// Refuses what does not fit the shaders' `i32` coordinates.
 fn check_coordinates(op: &ConvTranspose, geometry: &Geometry) -> Result<()> {
     let limit = i64::from(i32::MAX) / 2;
-    for (index, axis) in op.axes3().iter().enumerate() {
-        let (input, output) = (geometry.input[index] as i64, geometry.output[index] as i64);
-        let reach = (axis.kernel as i64 - 1) * axis.dilation as i64;
+    let missing = 3 - op.rank();
+    for (index, axis) in op.axes().iter().enumerate() {
+        let (input, output) = (geometry.input[missing + index] as i64, geometry.output[missing + index] as i64);
+        let reach = axis.reach();
         let stride = axis.stride as i64;
         for value in
             [input, output, reach, stride, axis.dilation as i64, axis.pad_begin.abs(), output + axis.pad_begin.abs()]
         {
             if value > limit {
                 return Err(Error::OutOfRange {
-                    what: format!("a coordinate on axis {} of 3 on the GPU", index + 1),
+                    what: format!("a coordinate on axis {index} on the GPU"),
                     given: value.into(),
                     expected: format!("at most {limit}"),
                 });
@@ -223,7 +224,7 @@ fn check_coordinates(op: &ConvTranspose, geometry: &Geometry) -> Result<()> {
         let steps = axis.stride / crate::phase::gcd(axis.stride, axis.dilation);
         if axis.dilation % axis.stride != 1 % axis.stride && steps > 1 << 16 {
             return Err(Error::OutOfRange {
-                what: format!("stride / gcd(stride, dilation) on axis {} of 3 on the GPU", index + 1),
+                what: format!("stride / gcd(stride, dilation) on axis {index} on the GPU"),
                 given: steps as i128,
                 expected: format!("at most {} with a dilation", 1 << 16),
             });
