@@ -50,8 +50,16 @@ pub struct Prepared {
 /// A prepared layer with the caller's buffers.
 #[derive(Clone, Debug)]
 pub struct Bound {
+    /// In the order in which they run.
+    steps: Vec<Step>,
+}
+
+/// One dispatch, ready to be recorded.
+#[derive(Clone, Debug)]
+struct Step {
     pipeline: ComputePipeline,
-    dispatches: Vec<(BindGroup, [u32; 3])>,
+    bind_group: BindGroup,
+    workgroups: [u32; 3],
 }
 
 impl Layer {
@@ -254,7 +262,7 @@ impl Prepared {
             size => Some(context.buffer("upconv sums", size, BufferUsages::STORAGE)?),
         };
         let layout = self.pipeline.get_bind_group_layout(0);
-        let dispatches = context.checked("binding buffers", || {
+        let steps = context.checked("binding buffers", || {
             let bind = |(index, dispatch): (usize, &Dispatch)| {
                 let mut entries = vec![
                     entry(0, &uniform, Window { offset: (index * slot) as u64, size: params_size as u64 }),
@@ -267,11 +275,15 @@ impl Prepared {
                 }
                 let descriptor =
                     BindGroupDescriptor { label: Some("upconv layer"), layout: &layout, entries: &entries };
-                (context.device().create_bind_group(&descriptor), dispatch.workgroups)
+                Step {
+                    pipeline: self.pipeline.clone(),
+                    bind_group: context.device().create_bind_group(&descriptor),
+                    workgroups: dispatch.workgroups,
+                }
             };
             self.plan.dispatches.iter().enumerate().map(bind).collect()
         })?;
-        Ok(Bound { pipeline: self.pipeline.clone(), dispatches })
+        Ok(Bound { steps })
     }
 
     /// [`bind`](Self::bind) and [`Bound::encode`] in a pass of its own.
@@ -300,8 +312,11 @@ impl Prepared {
 impl Bound {
     /// Records the dispatches. Nothing is submitted, copied or read back.
     pub fn encode(&self, pass: &mut ComputePass<'_>) {
-        pass.set_pipeline(&self.pipeline);
-        for (bind_group, [x, y, z]) in &self.dispatches {
+        let mut set = None;
+        for Step { pipeline, bind_group, workgroups: [x, y, z] } in &self.steps {
+            if set.replace(pipeline) != Some(pipeline) {
+                pass.set_pipeline(pipeline);
+            }
             pass.set_bind_group(0, bind_group, &[]);
             pass.dispatch_workgroups(*x, *y, *z);
         }
