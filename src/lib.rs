@@ -85,6 +85,7 @@ pub mod reference;
 pub mod tensor;
 #[cfg(feature = "picture")]
 pub mod upscale;
+mod winograd;
 
 pub use activation::Activation;
 pub use convention::Convention;

@@ -17,8 +17,8 @@ use upconv::convention::AutoPad;
 use upconv::gpu::{AdapterRequest, Context, Layer, Prepared};
 use upconv::reference::{self, Comparison};
 use upconv::{
-    Activation, ConvTranspose, Convention, DType, Data, DeviceClass, DeviceProfile, Error, Kernel, Storage, Tensor,
-    wgpu,
+    Activation, ConvTranspose, Convention, DType, Data, DeviceClass, DeviceProfile, Error, Kernel, Layout, Storage,
+    Tensor, wgpu,
 };
 
 fn main() -> ExitCode {
@@ -28,6 +28,7 @@ fn main() -> ExitCode {
         ("reals_are_within_their_bound_in_a_random_sweep", reals_are_within_their_bound_in_a_random_sweep),
         ("every_type_and_activation_in_a_random_sweep", every_type_and_activation_in_a_random_sweep),
         ("activations_pass_nan_on_and_keep_infinities", activations_pass_nan_on_and_keep_infinities),
+        ("winograd_is_within_its_bound", winograd_is_within_its_bound),
         ("tiles_of_every_kind_are_exact", tiles_of_every_kind_are_exact),
         ("two_runs_give_the_same_bits", two_runs_give_the_same_bits),
         ("bands_give_the_same_bits", bands_give_the_same_bits),
@@ -46,7 +47,7 @@ fn main() -> ExitCode {
 /// Runs a layer with every kernel that accepts it, each into an output full of NaN, which an element that is not
 /// written would keep.
 fn run_poisoned(context: &Context, case: &Case) -> Vec<(Kernel, Tensor)> {
-    run_with(context, case, &Kernel::ALL)
+    run_with(context, case, &Kernel::EXACT)
 }
 
 /// As [`run_poisoned`], with those of the kernels that accept the case.
@@ -97,7 +98,7 @@ fn the_examples_of_the_book() {
 
 fn integers_are_exact_in_a_random_sweep() {
     let mut rng = Rng::with_seed(14);
-    let mut runs = [0; Kernel::ALL.len()];
+    let mut runs = [0; Kernel::EXACT.len()];
     // Compilers take long for large tiles: most cases get the small ones of an unknown device.
     let small_tiles = context().limited(DeviceProfile { class: DeviceClass::Unknown, ..context().profile().clone() });
     for number in 0..600 {
@@ -123,7 +124,7 @@ fn reals_are_within_their_bound_in_a_random_sweep() {
     let small_tiles = context().limited(DeviceProfile { class: DeviceClass::Unknown, ..context().profile().clone() });
     for number in 0..200 {
         let case = random_case(&mut rng, Values::Reals, no_activation);
-        let kernels = if number % 8 == 0 { &Kernel::ALL[..] } else { &[Kernel::Gather] };
+        let kernels = if number % 8 == 0 { &Kernel::EXACT[..] } else { &[Kernel::Gather] };
         for (kernel, got) in run_with(&small_tiles, &case, kernels) {
             let comparison = compare(&case, &got);
             assert!(comparison.passed(), "case {number}, {kernel}: {comparison:?}, {case:?}");
@@ -145,7 +146,7 @@ fn every_type_and_activation_in_a_random_sweep() {
         // What a weight's rounding to f16 or bf16 changes is no business of the comparison: it is rounded first.
         case.input = case.input.cast(dtype);
         case.weight = case.weight.cast(dtype);
-        let kernels = if number % 10 == 0 { &Kernel::ALL[..] } else { &[Kernel::Gather] };
+        let kernels = if number % 10 == 0 { &Kernel::EXACT[..] } else { &[Kernel::Gather] };
         let results = run_with(&small_tiles, &case, kernels);
         let smooth = matches!(
             case.op.activation(),
@@ -205,6 +206,49 @@ fn activations_pass_nan_on_and_keep_infinities() {
             assert!(compare(&case, &got).passed(), "{kernel}: {name}: {got:?}");
         }
     }
+}
+
+/// Every layout, padding, activation and type; quads and single stores; one chunk of tiles and several.
+fn winograd_is_within_its_bound() {
+    let mut rng = Rng::with_seed(23);
+    let relu = Activation::LeakyRelu { alpha: 0.1 };
+    let op = ConvTranspose::builder;
+    let cases = [
+        (op().kernel([3, 3]), vec![1, 1, 1, 1], DType::F32),
+        (op().in_channels(3).out_channels(8).kernel([3, 3]).padding([2, 2]), vec![2, 3, 14, 18], DType::F32),
+        (op().in_channels(5).out_channels(2).kernel([3, 3]).padding([(0, 3), (1, -2)]), vec![3, 5, 9, 7], DType::F32),
+        (
+            op().in_channels(4).out_channels(6).kernel([3, 3]).padding([1, 1]).activation(relu),
+            vec![4, 8, 20],
+            DType::F16,
+        ),
+        (op().in_channels(64).out_channels(64).kernel([3, 3]).padding([1, 1]), vec![1, 64, 170, 171], DType::F32),
+        (
+            op().in_channels(6).out_channels(7).kernel([3, 3]).padding([1, 0]).layout(Layout::ChannelsLast),
+            vec![2, 11, 13, 6],
+            DType::F32,
+        ),
+    ];
+    let mut chunks = 0;
+    for (builder, shape, dtype) in cases {
+        let op = builder.build().unwrap();
+        let input = tensor(&mut rng, &shape, Values::Reals).cast(dtype);
+        let weight = tensor(&mut rng, &op.weight_shape(), Values::Reals);
+        let bias = Some(tensor(&mut rng, &[op.out_channels()], Values::Reals));
+        let expected = reference::conv_transpose(&op, &input, &weight, bias.as_ref()).unwrap();
+        let case = Case { op, input, weight, bias };
+        for class in [DeviceClass::Software, DeviceClass::Desktop] {
+            let profile = DeviceProfile { class, ..context().profile().clone() };
+            for (kernel, got) in run_with(&context().limited(profile), &case, &[Kernel::Winograd]) {
+                let comparison = expected.compare_winograd(&got).unwrap();
+                assert!(comparison.passed(), "{kernel} {class:?}: {comparison:?}, {shape:?}, {:?}", case.op);
+                let layer = Layer::new(context(), &case.op, &case.weight, None).unwrap();
+                let plan = layer.prepare_with(&shape, Storage::F32, kernel).unwrap().plan().clone();
+                chunks = chunks.max(plan.winograd.unwrap().chunks);
+            }
+        }
+    }
+    assert!(chunks > 1);
 }
 
 /// Rows of whole quads with every lead, few and ragged channels, parted phases, groups; whole and in bands.
@@ -273,12 +317,12 @@ fn two_runs_give_the_same_bits() {
 
 fn bands_give_the_same_bits() {
     let mut rng = Rng::with_seed(17);
-    let (mut banded, mut in_parts) = ([0; Kernel::ALL.len()], [0; Kernel::ALL.len()]);
+    let (mut banded, mut in_parts) = ([0; Kernel::EXACT.len()], [0; Kernel::EXACT.len()]);
     let class = DeviceClass::Unknown;
     let large = context().limited(DeviceProfile { class, ..context().profile().clone() });
     for number in 0..120 {
         let case = random_case(&mut rng, Values::Reals, no_activation);
-        let kernels = if number % 6 == 0 { &Kernel::ALL[..] } else { &[Kernel::Gather] };
+        let kernels = if number % 6 == 0 { &Kernel::EXACT[..] } else { &[Kernel::Gather] };
         let whole = run_with(&large, &case, kernels);
         for max_binding in [1 << 11, 1 << 12, 1 << 13] {
             let profile = DeviceProfile { max_binding, max_multiply_adds: 3000, class, ..context().profile().clone() };
@@ -307,7 +351,7 @@ fn the_holes_of_a_large_stride_hold_the_bias() {
         op,
     };
     let runs = run_poisoned(context(), &case);
-    assert_eq!(runs.len(), Kernel::ALL.len());
+    assert_eq!(runs.len(), Kernel::EXACT.len());
     for (kernel, got) in runs {
         assert_eq!(got.to_f32().iter().filter(|&&v| v == 0.3).count(), 7 * 5 - 8, "{kernel}");
         assert_eq!(compare(&case, &got).beyond, 0, "{kernel}");

@@ -8,7 +8,7 @@ use crate::plan::{DeviceClass, DeviceProfile};
 use std::fmt;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-use wgpu::{Adapter, ComputePipeline, Device, DeviceDescriptor, ErrorFilter, Features, Queue};
+use wgpu::{Adapter, Buffer, BufferUsages, ComputePipeline, Device, DeviceDescriptor, ErrorFilter, Features, Queue};
 
 /// A device and its queue, the caller's own or one made here. Cheap to clone; clones share their pipelines.
 #[derive(Clone)]
@@ -30,6 +30,8 @@ struct Shared {
     pipelines: Mutex<Vec<(Variant, ComputePipeline)>>,
     compiled: AtomicUsize,
     staging: Mutex<Pool>,
+    /// See [`Context::scratch`].
+    scratch: Mutex<[Option<Buffer>; 2]>,
 }
 
 /// At most this many pipelines are kept; `direct` has one for each operation and tile.
@@ -161,6 +163,19 @@ impl Context {
         Ok(pipeline)
     }
 
+    /// A buffer of at least so many bytes for what one dispatch leaves to the next of the same call. All calls share
+    /// the two there are, which grow with the largest: a queue runs them one after another.
+    pub(super) fn scratch(&self, number: usize, size: u64) -> Result<Buffer> {
+        let mut scratch = lock(&self.inner.shared.scratch);
+        match &scratch[number] {
+            Some(buffer) if buffer.size() >= size => Ok(buffer.clone()),
+            _ => {
+                let buffer = self.buffer("upconv scratch", size, BufferUsages::STORAGE)?;
+                Ok(scratch[number].insert(buffer).clone())
+            }
+        }
+    }
+
     /// The buffers for reading back.
     pub(super) fn staging(&self) -> MutexGuard<'_, Pool> {
         lock(&self.inner.shared.staging)
@@ -201,7 +216,7 @@ impl Context {
         let probe = self.device().create_buffer(&wgpu::BufferDescriptor {
             label: Some("upconv probe"),
             size: 4,
-            usage: wgpu::BufferUsages::MAP_WRITE | wgpu::BufferUsages::COPY_SRC,
+            usage: BufferUsages::MAP_WRITE | BufferUsages::COPY_SRC,
             mapped_at_creation: true,
         });
         probe.get_mapped_range_mut(..).is_err()

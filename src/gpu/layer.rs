@@ -6,10 +6,11 @@ use super::gather::{self, pack};
 use super::shader::Variant;
 use super::slice;
 use super::transfer::{Download, storage_for};
+use super::winograd;
 use crate::convention::Convention;
 use crate::error::{Error, Result};
 use crate::op::{ConvTranspose, Geometry};
-use crate::plan::{Dispatch, Kernel, Plan, Storage, Window, plan, plan_with};
+use crate::plan::{Dispatch, Kernel, Plan, Storage, Window, Winograd, plan, plan_with};
 use crate::tensor::{DType, Tensor};
 use std::sync::{Arc, OnceLock};
 use wgpu::{
@@ -31,6 +32,8 @@ struct Inner {
     weights: Buffer,
     /// In the order of `direct`, packed when it is first used.
     direct_weights: OnceLock<Buffer>,
+    /// The products of Winograd's filtering, made when it is first used.
+    product: OnceLock<Layer>,
     /// Whether no weight is NaN or infinite. `direct` multiplies weights by 0 where `gather` skips them.
     finite: bool,
 }
@@ -43,8 +46,14 @@ pub struct Prepared {
     op: ConvTranspose,
     geometry: Geometry,
     plan: Plan,
-    pipeline: ComputePipeline,
-    weights: Buffer,
+    machine: Machine,
+}
+
+/// What runs a plan.
+#[derive(Clone, Debug)]
+enum Machine {
+    Kernel { pipeline: ComputePipeline, weights: Buffer },
+    Winograd(Box<winograd::Machine>),
 }
 
 /// A prepared layer with the caller's buffers.
@@ -56,10 +65,10 @@ pub struct Bound {
 
 /// One dispatch, ready to be recorded.
 #[derive(Clone, Debug)]
-struct Step {
-    pipeline: ComputePipeline,
-    bind_group: BindGroup,
-    workgroups: [u32; 3],
+pub(super) struct Step {
+    pub(super) pipeline: ComputePipeline,
+    pub(super) bind_group: BindGroup,
+    pub(super) workgroups: [u32; 3],
 }
 
 impl Layer {
@@ -74,8 +83,18 @@ impl Layer {
         let packed = pack(op, weight, bias)?;
         let weights = context.upload_bytes("upconv weights", bytemuck::cast_slice(&packed))?;
         let finite = packed.iter().all(|weight| weight.is_finite());
-        let (context, op, direct_weights) = (context.clone(), op.clone(), OnceLock::new());
-        Ok(Self { inner: Arc::new(Inner { context, op, weights, direct_weights, finite }) })
+        Ok(Self::with_records(context, op, weights, finite))
+    }
+
+    /// A layer of weights that are on the device, finite, in the order of `gather`.
+    pub(super) fn of_records(context: &Context, op: &ConvTranspose, weights: Buffer) -> Self {
+        Self::with_records(context, op, weights, true)
+    }
+
+    fn with_records(context: &Context, op: &ConvTranspose, weights: Buffer, finite: bool) -> Self {
+        let (context, op) = (context.clone(), op.clone());
+        let (direct_weights, product) = (OnceLock::new(), OnceLock::new());
+        Self { inner: Arc::new(Inner { context, op, weights, direct_weights, product, finite }) }
     }
 
     /// The operation.
@@ -113,6 +132,13 @@ impl Layer {
         self.prepare_op(self.inner.op.clone(), input_shape, storage, Some(kernel))
     }
 
+    /// As planned, for an input that the plan is for.
+    pub(super) fn prepare_as(&self, input_shape: &[usize], plan: &Plan) -> Result<Prepared> {
+        let op = self.inner.op.clone();
+        let geometry = op.at(input_shape)?;
+        self.prepare_plan(op, geometry, plan.clone())
+    }
+
     fn prepare_op(
         &self,
         op: ConvTranspose,
@@ -120,7 +146,7 @@ impl Layer {
         storage: Storage,
         kernel: Option<Kernel>,
     ) -> Result<Prepared> {
-        let Inner { context, finite, weights, .. } = &*self.inner;
+        let Inner { context, finite, .. } = &*self.inner;
         let geometry = op.at(input_shape)?;
         let plan = match kernel {
             Some(kernel) if kernel != Kernel::Gather && !finite => {
@@ -131,12 +157,40 @@ impl Layer {
             None if *finite => plan(&op, &geometry, storage, context.profile())?,
             None => plan_with(&op, &geometry, storage, context.profile(), Kernel::Gather)?,
         };
-        let pipeline = context.pipeline(&Variant::of(&op, &plan))?;
-        let weights = match plan.kernel {
-            Kernel::Gather => weights.clone(),
-            Kernel::Direct => self.direct_weights()?,
+        self.prepare_plan(op, geometry, plan)
+    }
+
+    fn prepare_plan(&self, op: ConvTranspose, geometry: Geometry, plan: Plan) -> Result<Prepared> {
+        let Inner { context, weights, .. } = &*self.inner;
+        let machine = match &plan.winograd {
+            Some(laid) => {
+                let product = self.product(laid)?;
+                Machine::Winograd(Box::new(winograd::Machine::new(
+                    &product,
+                    weights,
+                    &op,
+                    &geometry,
+                    plan.storage,
+                    laid,
+                )?))
+            }
+            None => Machine::Kernel {
+                pipeline: context.pipeline(&Variant::of(&op, &plan))?,
+                weights: if plan.tile.is_some() { self.direct_weights()? } else { weights.clone() },
+            },
         };
-        Ok(Prepared { layer: self.clone(), op, geometry, plan, pipeline, weights })
+        Ok(Prepared { layer: self.clone(), op, geometry, plan, machine })
+    }
+
+    /// The products of Winograd's filtering as a layer of their own.
+    fn product(&self, laid: &Winograd) -> Result<Layer> {
+        let Inner { context, op, weights, product, .. } = &*self.inner;
+        if let Some(made) = product.get() {
+            return Ok(made.clone());
+        }
+        let made = winograd::product(context, op, weights, &laid.product)?;
+        // Two threads may both have made it; either will do.
+        Ok(product.get_or_init(|| made).clone())
     }
 
     /// The weights in the order of `direct`.
@@ -248,6 +302,13 @@ impl Prepared {
             let problem = "is the input's buffer too; wgpu tracks each buffer as a whole, so it must be another".into();
             return Err(Error::Buffer { what: "output", problem });
         }
+        let (pipeline, weights) = match &self.machine {
+            Machine::Kernel { pipeline, weights } => (pipeline, weights),
+            Machine::Winograd(machine) => {
+                let bytes = [self.input_bytes(), self.output_bytes()];
+                return Ok(Bound { steps: machine.steps(context, &self.op, &self.geometry, input, output, bytes)? });
+            }
+        };
         let alignment = context.device().limits().min_uniform_buffer_offset_alignment as usize;
         let params: Vec<Vec<u8>> = self.plan.dispatches.iter().map(|dispatch| self.params(dispatch)).collect();
         let params_size = params.first().map_or(0, Vec::len);
@@ -261,13 +322,13 @@ impl Prepared {
             0 => None,
             size => Some(context.buffer("upconv sums", size, BufferUsages::STORAGE)?),
         };
-        let layout = self.pipeline.get_bind_group_layout(0);
+        let layout = pipeline.get_bind_group_layout(0);
         let steps = context.checked("binding buffers", || {
             let bind = |(index, dispatch): (usize, &Dispatch)| {
                 let mut entries = vec![
                     entry(0, &uniform, Window { offset: (index * slot) as u64, size: params_size as u64 }),
                     entry(1, input.buffer(), shifted(dispatch.input, &input)),
-                    entry(2, &self.weights, dispatch.weights),
+                    entry(2, weights, dispatch.weights),
                     entry(3, output.buffer(), shifted(dispatch.output, &output)),
                 ];
                 if let Some(scratch) = &scratch {
@@ -276,7 +337,7 @@ impl Prepared {
                 let descriptor =
                     BindGroupDescriptor { label: Some("upconv layer"), layout: &layout, entries: &entries };
                 Step {
-                    pipeline: self.pipeline.clone(),
+                    pipeline: pipeline.clone(),
                     bind_group: context.device().create_bind_group(&descriptor),
                     workgroups: dispatch.workgroups,
                 }
@@ -310,6 +371,11 @@ impl Prepared {
 }
 
 impl Bound {
+    /// The dispatches.
+    pub(super) fn steps(&self) -> &[Step] {
+        &self.steps
+    }
+
     /// Records the dispatches. Nothing is submitted, copied or read back.
     pub fn encode(&self, pass: &mut ComputePass<'_>) {
         let mut set = None;
@@ -331,7 +397,7 @@ fn shifted(window: Window, slice: &BufferSlice<'_>) -> Window {
     Window { offset: window.offset + slice.offset(), ..window }
 }
 
-fn entry(binding: u32, buffer: &Buffer, window: Window) -> BindGroupEntry<'_> {
+pub(super) fn entry(binding: u32, buffer: &Buffer, window: Window) -> BindGroupEntry<'_> {
     let resource =
         BindingResource::Buffer(BufferBinding { buffer, offset: window.offset, size: BufferSize::new(window.size) });
     BindGroupEntry { binding, resource }

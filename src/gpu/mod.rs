@@ -28,6 +28,7 @@ mod slice;
 mod staging;
 mod texture;
 mod transfer;
+mod winograd;
 
 pub use adapter::{AdapterRequest, adapters};
 pub use chain::{BoundChain, Chain, Pending, PreparedChain};

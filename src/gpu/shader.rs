@@ -2,6 +2,7 @@
 //! the host makes the variants.
 
 use super::direct;
+use super::winograd::{self, Stores};
 use crate::activation::Activation;
 use crate::op::ConvTranspose;
 use crate::plan::tile::{Packing, Tile};
@@ -13,6 +14,7 @@ use wgpu::{
 
 const GATHER: &str = include_str!("../../shaders/gather.wgsl");
 const PACK: &str = include_str!("../../shaders/pack.wgsl");
+const WINOGRAD_WEIGHTS: &str = include_str!("../../shaders/winograd_weights.wgsl");
 const ACTIVATION: &str = include_str!("../../shaders/activation.wgsl");
 
 /// What distinguishes one compiled kernel from another.
@@ -25,6 +27,12 @@ pub(crate) enum Variant {
     Direct { tile: Box<Tile>, packing: Packing, storage: Storage, activation: u32, in_parts: bool },
     /// `pack.wgsl`
     Pack,
+    /// `winograd_weights.wgsl`
+    WinogradWeights,
+    /// `winograd_input.wgsl` for `wide` tiles in an invocation.
+    WinogradInput { storage: Storage, wide: usize, workgroup: u32 },
+    /// `winograd_output.wgsl` for `wide` tiles in an invocation.
+    WinogradOutput { storage: Storage, activation: u32, wide: usize, workgroup: u32, stores: Stores },
 }
 
 impl Variant {
@@ -52,6 +60,13 @@ impl Variant {
                 format!("{}\n{kernel}", header(*storage, *activation))
             }
             Variant::Pack => PACK.to_string(),
+            Variant::WinogradWeights => WINOGRAD_WEIGHTS.to_string(),
+            Variant::WinogradInput { storage, wide, workgroup } => {
+                format!("{}\n{}", elem(*storage), winograd::input(*wide, *workgroup))
+            }
+            Variant::WinogradOutput { storage, activation, wide, workgroup, stores } => {
+                format!("{}\n{}", header(*storage, *activation), winograd::output(*wide, *workgroup, *stores))
+            }
         }
     }
 
@@ -61,6 +76,9 @@ impl Variant {
             Variant::Gather { in_parts: true, .. } => "part",
             Variant::Direct { .. } => "direct",
             Variant::Pack => "pack",
+            Variant::WinogradWeights => "weights",
+            Variant::WinogradInput { .. } => "to_points",
+            Variant::WinogradOutput { .. } => "to_outputs",
         }
     }
 }
@@ -79,7 +97,7 @@ pub(super) fn elem(storage: Storage) -> &'static str {
     }
 }
 
-fn activation_number(activation: &Activation) -> u32 {
+pub(super) fn activation_number(activation: &Activation) -> u32 {
     match activation {
         Activation::None => 0,
         Activation::Relu => 1,
@@ -115,13 +133,13 @@ pub(crate) fn compile(device: &Device, variant: &Variant) -> ComputePipeline {
 }
 
 #[cfg(test)]
-mod tests {
+pub(super) mod tests {
     use super::*;
     use crate::plan::{Kernel, plan, plan_with};
     use crate::{DeviceClass, DeviceProfile};
 
     /// Parses and validates a kernel, as wgpu would.
-    fn validate(source: &str) -> naga::Module {
+    pub(crate) fn validate(source: &str) -> naga::Module {
         let module = naga::front::wgsl::parse_str(source)
             .unwrap_or_else(|error| panic!("{}\n{source}", error.emit_to_string(source)));
         let mut validator =
@@ -196,7 +214,7 @@ mod tests {
     }
 
     /// The fields of a WGSL struct as (name, offset), and its size.
-    fn layout(module: &naga::Module, name: &str) -> (Vec<(String, u32)>, u32) {
+    pub(crate) fn layout(module: &naga::Module, name: &str) -> (Vec<(String, u32)>, u32) {
         let (_, found) = module.types.iter().find(|(_, kind)| kind.name.as_deref() == Some(name)).unwrap();
         let naga::TypeInner::Struct { members, span } = &found.inner else { panic!("{name} is no struct") };
         (members.iter().map(|member| (member.name.clone().unwrap(), member.offset)).collect(), *span)

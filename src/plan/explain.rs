@@ -1,6 +1,6 @@
 //! The plan in words.
 
-use super::Plan;
+use super::{Plan, Winograd};
 use crate::op::{ConvTranspose, Geometry};
 use crate::phase::{AxisPhases, effective_multiply_adds, useful_multiply_adds};
 use std::fmt;
@@ -64,12 +64,18 @@ impl fmt::Display for ExplainDisplay<'_> {
         writeln!(f, "kernel         {}: {reason}", plan.kernel)?;
         match &plan.tile {
             Some(tile) => writeln!(f, "invocation     {tile}, {} sums in registers", tile.sums())?,
+            None if plan.winograd.is_some() => {}
             None => writeln!(f, "invocation     one output element")?,
+        }
+        if let Some(Winograd { tiles: [height, width], chunk, chunks, plan, .. }) = &plan.winograd {
+            writeln!(f, "tiles          {height} x {width} of 4x4 outputs, {chunks} times {chunk} of them")?;
+            let how = plan.tile.map_or_else(|| "one product each".into(), |tile| tile.to_string());
+            writeln!(f, "products       36 matrix products by {}: {how}", plan.kernel)?;
         }
         writeln!(f, "phases         {} (those that taps reach, for each axis)", shares.join(" x "))?;
         let share = if *effective == 0 { 100.0 } else { *useful as f64 / *effective as f64 * 100.0 };
         writeln!(f, "multiply-adds  {useful} useful of {effective} ({share:.1} %, the rest is cropped)")?;
-        writeln!(f, "dispatches     {}, input channels in {parts} part{}", plan.dispatches.len(), plural(*parts))?;
+        writeln!(f, "dispatches     {}, input channels in {parts} part{}", plan.dispatch_count(), plural(*parts))?;
         write!(f, "memory         {} bytes of scratch, none of the workgroup's", plan.scratch)
     }
 }

@@ -7,8 +7,10 @@ mod choice;
 mod device;
 mod explain;
 pub mod tile;
+pub(crate) mod winograd;
 
 pub use device::{DeviceClass, DeviceProfile};
+pub use winograd::Winograd;
 
 use crate::error::{Error, Result};
 use crate::op::{ConvTranspose, Geometry};
@@ -47,11 +49,18 @@ pub enum Kernel {
     /// `shaders/direct.wgsl`: one invocation for a tile of outputs and channels, its sums in registers, everything but
     /// the loop over input channels written out.
     Direct,
+    /// Winograd's filtering F(4×4, 3×3): a quarter of the products, for kernel 3×3 and stride 1. Never chosen unless
+    /// asked for: its errors are in proportion to the largest outputs, not to each
+    /// ([`Expected::compare_winograd`](crate::reference::Expected::compare_winograd)), and a NaN spreads over the 4×4
+    /// outputs around it.
+    Winograd,
 }
 
 impl Kernel {
     /// All of them, the simplest first.
-    pub const ALL: [Kernel; 2] = [Kernel::Gather, Kernel::Direct];
+    pub const ALL: [Kernel; 3] = [Kernel::Gather, Kernel::Direct, Kernel::Winograd];
+    /// Those whose error is bounded for each output, and that skip taps outside the input.
+    pub const EXACT: [Kernel; 2] = [Kernel::Gather, Kernel::Direct];
 }
 
 impl fmt::Display for Kernel {
@@ -59,6 +68,7 @@ impl fmt::Display for Kernel {
         f.write_str(match self {
             Kernel::Gather => "gather",
             Kernel::Direct => "direct",
+            Kernel::Winograd => "winograd",
         })
     }
 }
@@ -101,12 +111,14 @@ pub struct Dispatch {
 }
 
 /// Everything that is decided before a device is touched.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq)]
 pub struct Plan {
     /// The kernel.
     pub kernel: Kernel,
     /// What one invocation of `direct` computes; `None` for other kernels.
     pub tile: Option<Tile>,
+    /// How `winograd` is laid out, instead of `dispatches`; `None` for other kernels.
+    pub winograd: Option<Winograd>,
     /// How the elements are stored.
     pub storage: Storage,
     /// The dispatches, to be run in this order.
@@ -114,6 +126,13 @@ pub struct Plan {
     /// Bytes of scratch memory for the sums that a later dispatch continues; 0 where there are none.
     pub scratch: u64,
     explanation: Explanation,
+}
+
+impl Plan {
+    /// How many dispatches there are.
+    pub fn dispatch_count(&self) -> usize {
+        self.winograd.as_ref().map_or(self.dispatches.len(), Winograd::dispatches)
+    }
 }
 
 /// The distances inside the packed weights: for each output channel a record of its bias, its taps
@@ -169,6 +188,13 @@ pub fn plan_with(
         Kernel::Direct => choice::direct(op, geometry, profile)
             .map(|(_, tile)| Choice { tile: Some(tile), reason: "it was asked for".into() })
             .map_err(|reason| Error::Kernel { kernel, reason })?,
+        Kernel::Winograd => {
+            let laid = winograd::winograd(op, geometry, storage, profile)?;
+            let laid = laid.map_err(|reason| Error::Kernel { kernel, reason })?;
+            let explanation = Explanation::new(op, geometry, 1, "it was asked for".into());
+            let (dispatches, scratch) = (Vec::new(), laid.scratch().iter().sum());
+            return Ok(Plan { kernel, tile: None, winograd: Some(laid), storage, dispatches, scratch, explanation });
+        }
     };
     cut(op, geometry, storage, profile, choice)
 }
@@ -198,7 +224,7 @@ fn cut(
     let scratch = if parts == 1 { 0 } else { dispatches.iter().map(|d| bander.scratch(&d.band)).max().unwrap_or(0) };
     let kernel = if tile.is_some() { Kernel::Direct } else { Kernel::Gather };
     let explanation = Explanation::new(op, geometry, parts, reason);
-    Ok(Plan { kernel, tile, storage, dispatches, scratch, explanation })
+    Ok(Plan { kernel, tile, winograd: None, storage, dispatches, scratch, explanation })
 }
 
 /// Refuses what does not fit the shaders' `i32` coordinates.

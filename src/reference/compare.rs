@@ -5,6 +5,7 @@ use crate::activation::Activation;
 use crate::error::{Error, Result};
 use crate::op::Geometry;
 use crate::tensor::{DType, Tensor};
+use crate::winograd::F4;
 
 /// What the reference expects of a result, element by element.
 #[derive(Clone, Debug)]
@@ -18,6 +19,7 @@ pub struct Expected {
     evaluation: Vec<f64>,
     channel_stride: usize,
     channels: usize,
+    in_channels: usize,
 }
 
 /// How a result compares with what was expected.
@@ -59,6 +61,7 @@ impl Expected {
             evaluation,
             channel_stride: geometry.output_strides().channel,
             channels: geometry.out_channels,
+            in_channels: geometry.in_channels,
         }
     }
 
@@ -93,22 +96,24 @@ impl Expected {
     /// Lipschitz constant and adds the error of its own evaluation; f16 storage adds its rounding. Denormal numbers
     /// may be flushed to zero.
     pub fn bound(&self, index: usize, dtype: DType) -> f64 {
-        let channel = index / self.channel_stride % self.channels;
-        let (value, products) = (self.value[index], f64::from(self.products[index]));
-        let evaluation = self.evaluation.get(index).copied().unwrap_or(0.0);
-        let sum = |epsilon: f64, tiny: f64| {
-            let linear = products * (epsilon * self.magnitude[index] + tiny);
-            self.activation.lipschitz(channel) * linear + evaluation * epsilon / f64::from(f32::EPSILON)
-        };
-        match dtype {
+        let (epsilon, tiny) = match dtype {
             // The reference itself errs as much as the result.
-            DType::F64 => 2.0 * sum(f64::EPSILON, f64::MIN_POSITIVE),
-            DType::F32 | DType::Bf16 => sum(f64::from(f32::EPSILON), f64::from(f32::MIN_POSITIVE)),
-            DType::F16 => {
-                sum(f64::from(f32::EPSILON), f64::from(f32::MIN_POSITIVE))
-                    + value.abs() / 2048.0
-                    + 1.0 / f64::from(1 << 24)
-            }
+            DType::F64 => (2.0 * f64::EPSILON, 2.0 * f64::MIN_POSITIVE),
+            _ => (f64::from(f32::EPSILON), f64::from(f32::MIN_POSITIVE)),
+        };
+        let products = f64::from(self.products[index]);
+        self.with_error(index, dtype, products * (epsilon * self.magnitude[index] + tiny))
+    }
+
+    /// The largest error of an element whose sum may err by so much.
+    fn with_error(&self, index: usize, dtype: DType, sum: f64) -> f64 {
+        let channel = index / self.channel_stride % self.channels;
+        let evaluation = self.evaluation.get(index).copied().unwrap_or(0.0);
+        let error = self.activation.lipschitz(channel) * sum;
+        match dtype {
+            DType::F64 => error + 2.0 * evaluation * f64::EPSILON / f64::from(f32::EPSILON),
+            DType::F32 | DType::Bf16 => error + evaluation,
+            DType::F16 => error + evaluation + self.value[index].abs() / 2048.0 + 1.0 / f64::from(1 << 24),
         }
     }
 
@@ -117,6 +122,23 @@ impl Expected {
     /// # Errors
     /// [`Error::Shape`] where the shapes differ.
     pub fn compare(&self, got: &Tensor) -> Result<Comparison> {
+        self.compare_by(got, |index| self.bound(index, got.dtype()))
+    }
+
+    /// Compares a result of [`Kernel::Winograd`](crate::Kernel::Winograd) with the expected values.
+    ///
+    /// Large terms cancel in it, so that all sums have one bound in place of their own: `(16 + in_channels)·ε` times the
+    /// largest `Σ|x·w|` of the output.
+    ///
+    /// # Errors
+    /// [`Error::Shape`] where the shapes differ.
+    pub fn compare_winograd(&self, got: &Tensor) -> Result<Comparison> {
+        let largest = self.magnitude.iter().copied().fold(0.0, f64::max);
+        let sum = F4.bound(self.in_channels) * largest;
+        self.compare_by(got, |index| self.with_error(index, got.dtype(), sum))
+    }
+
+    fn compare_by(&self, got: &Tensor, bound: impl Fn(usize) -> f64) -> Result<Comparison> {
         if got.shape() != self.shape {
             return Err(Error::Shape {
                 what: "compared output",
@@ -135,7 +157,7 @@ impl Expected {
             let error = (got - self.value[index]).abs();
             let share = if error.is_finite() {
                 comparison.worst_error = comparison.worst_error.max(error);
-                error / self.bound(index, dtype)
+                error / bound(index)
             } else if self.magnitude[index].is_finite()
                 && self.magnitude[index] > f64::from(f32::MAX)
                 && dtype != DType::F64

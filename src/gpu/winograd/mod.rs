@@ -1,0 +1,288 @@
+//! Winograd's filtering on a device: the inputs of a chunk of tiles to their points, a matrix product for each point,
+//! which is the one operation again, and the products to the outputs.
+
+mod wgsl;
+
+pub(crate) use wgsl::{Stores, input, output};
+
+use super::context::Context;
+use super::layer::{Layer, Prepared, Step, entry};
+use super::params::shader_struct;
+use super::shader::Variant;
+use crate::error::Result;
+use crate::op::{ConvTranspose, Geometry};
+use crate::plan::winograd::{POINTS, TILE, Winograd};
+use crate::plan::{DeviceClass, Record, Storage, Window};
+use wgpu::{BindGroupDescriptor, Buffer, BufferSlice, BufferUsages, ComputePipeline};
+
+shader_struct! {
+    /// `Axis` of the transforms, field by field.
+    GpuAxis {
+        origin: i32,
+        extent: i32,
+        stride: i32,
+        padding: i32,
+    }
+}
+
+shader_struct! {
+    /// `Params` of the transforms, field by field.
+    Params {
+        axes: [GpuAxis; 2],
+        invocations: i32,
+        first_tile: i32,
+        tiles_x: i32,
+        tiles_y: i32,
+        channel: i32,
+        point: i32,
+        batch_stride: i32,
+        channel_stride: i32,
+        record: i32,
+        beta: f32,
+        padding_1: i32,
+        padding_2: i32,
+    }
+}
+
+shader_struct! {
+    /// `Params` of `winograd_weights.wgsl`, field by field.
+    WeightParams {
+        in_channels: u32,
+        out_channels: u32,
+        padding_1: u32,
+        padding_2: u32,
+    }
+}
+
+/// What runs an operation at one shape.
+#[derive(Clone, Debug)]
+pub(super) struct Machine {
+    to_points: ComputePipeline,
+    to_outputs: ComputePipeline,
+    product: Prepared,
+    /// The layer's weights in the order of `gather`, for its biases.
+    records: Buffer,
+    points: Buffer,
+    products: Buffer,
+    laid: Winograd,
+    wide: usize,
+    workgroup: u32,
+}
+
+/// The products of a layer: its weights at the points, as a layer of their own.
+pub(super) fn product(
+    context: &Context,
+    op: &ConvTranspose,
+    records: &Buffer,
+    product: &ConvTranspose,
+) -> Result<Layer> {
+    let size = (product.out_channels() * Record::new(product).stride) as u64 * 4;
+    let points = context.buffer("upconv weights at points", size, BufferUsages::STORAGE)?;
+    let (in_channels, out_channels) = (op.in_channels() as u32, op.out_channels() as u32);
+    let params = WeightParams { in_channels, out_channels, ..WeightParams::default() };
+    let uniform = context.uniform(bytemuck::bytes_of(&params))?;
+    let pipeline = context.pipeline(&Variant::WinogradWeights)?;
+    context.checked("transforming weights", || {
+        let entries =
+            [entry(0, &uniform, whole(&uniform)), entry(1, records, whole(records)), entry(2, &points, whole(&points))];
+        let layout = pipeline.get_bind_group_layout(0);
+        let descriptor = BindGroupDescriptor { label: Some("upconv winograd"), layout: &layout, entries: &entries };
+        let bind_group = context.device().create_bind_group(&descriptor);
+        let mut encoder = context.device().create_command_encoder(&Default::default());
+        {
+            let mut pass = encoder.begin_compute_pass(&Default::default());
+            pass.set_pipeline(&pipeline);
+            pass.set_bind_group(0, &bind_group, &[]);
+            pass.dispatch_workgroups(in_channels.div_ceil(64), out_channels, 1);
+        }
+        context.queue().submit([encoder.finish()]);
+    })?;
+    Ok(Layer::of_records(context, product, points))
+}
+
+impl Machine {
+    /// Compiles the transforms and prepares the products.
+    pub(super) fn new(
+        product: &Layer,
+        records: &Buffer,
+        op: &ConvTranspose,
+        geometry: &Geometry,
+        storage: Storage,
+        laid: &Winograd,
+    ) -> Result<Self> {
+        let context = product.context();
+        let profile = context.profile();
+        // A processor wants much work for an invocation, a GPU neighbouring invocations on neighbouring tiles.
+        let (wide, workgroup) = match profile.class {
+            DeviceClass::Software => (4, 16),
+            _ => (1, 64.min(profile.max_invocations)),
+        };
+        let aligned = profile.binding_alignment.is_multiple_of(16);
+        let rows = geometry.output_strides().spatial[2] == 1 && geometry.output[2].is_multiple_of(4);
+        let stores = if aligned && rows { Stores::Quads } else { Stores::Single };
+        let activation = super::shader::activation_number(op.activation());
+        let [points, products] = laid.scratch();
+        Ok(Self {
+            to_points: context.pipeline(&Variant::WinogradInput { storage, wide, workgroup })?,
+            to_outputs: context.pipeline(&Variant::WinogradOutput { storage, activation, wide, workgroup, stores })?,
+            product: product.prepare_as(&[1, laid.product.in_channels(), laid.chunk], &laid.plan)?,
+            laid: laid.clone(),
+            records: records.clone(),
+            points: context.scratch(0, points)?,
+            products: context.scratch(1, products)?,
+            wide,
+            workgroup,
+        })
+    }
+
+    /// The dispatches over the caller's buffers, of which they see so many bytes, in their order.
+    pub(super) fn steps(
+        &self,
+        context: &Context,
+        op: &ConvTranspose,
+        geometry: &Geometry,
+        input: BufferSlice<'_>,
+        output: BufferSlice<'_>,
+        bytes: [u64; 2],
+    ) -> Result<Vec<Step>> {
+        let laid = &self.laid;
+        let [point_bytes, product_bytes] = laid.scratch();
+        let product = self.product.bind(self.points.slice(..point_bytes), self.products.slice(..product_bytes))?;
+        let alignment = context.device().limits().min_uniform_buffer_offset_alignment as usize;
+        let slot = size_of::<Params>().next_multiple_of(alignment);
+        let params: Vec<Params> = (0..laid.chunks).flat_map(|chunk| self.params(op, geometry, chunk)).collect();
+        let mut uniforms = vec![0; slot * params.len()];
+        for (slot, params) in uniforms.chunks_mut(slot).zip(&params) {
+            slot[..size_of::<Params>()].copy_from_slice(bytemuck::bytes_of(params));
+        }
+        let uniform = context.uniform(&uniforms)?;
+        let at = |index: usize| Window { offset: (index * slot) as u64, size: size_of::<Params>() as u64 };
+        let slice = |slice: &BufferSlice<'_>, size: u64| Window { offset: slice.offset(), size };
+        let part = |size: u64| Window { offset: 0, size };
+        let (from, to) = (slice(&input, bytes[0]), slice(&output, bytes[1]));
+        context.checked("binding buffers", || {
+            let step = |pipeline: &ComputePipeline, params: &Params, channels: usize, entries: &[_]| {
+                let layout = pipeline.get_bind_group_layout(0);
+                let descriptor = BindGroupDescriptor { label: Some("upconv winograd"), layout: &layout, entries };
+                Step {
+                    pipeline: pipeline.clone(),
+                    bind_group: context.device().create_bind_group(&descriptor),
+                    workgroups: [(params.invocations as u32).div_ceil(self.workgroup), channels as u32, 1],
+                }
+            };
+            let mut steps = Vec::with_capacity(laid.dispatches());
+            for (chunk, pair) in params.chunks_exact(2).enumerate() {
+                let entries = [
+                    entry(0, &uniform, at(2 * chunk)),
+                    entry(1, input.buffer(), from),
+                    entry(2, &self.points, part(point_bytes)),
+                ];
+                steps.push(step(&self.to_points, &pair[0], op.in_channels(), &entries));
+                steps.extend_from_slice(product.steps());
+                let entries = [
+                    entry(0, &uniform, at(2 * chunk + 1)),
+                    entry(1, &self.products, part(product_bytes)),
+                    entry(2, &self.records, whole(&self.records)),
+                    entry(3, output.buffer(), to),
+                ];
+                steps.push(step(&self.to_outputs, &pair[1], op.out_channels(), &entries));
+            }
+            steps
+        })
+    }
+
+    /// The parameters of both transforms of a chunk.
+    fn params(&self, op: &ConvTranspose, geometry: &Geometry, chunk: usize) -> [Params; 2] {
+        let laid = &self.laid;
+        let all = geometry.batch * laid.tiles[0] * laid.tiles[1];
+        let first = chunk * laid.chunk;
+        let tiles = laid.chunk.min(all - first);
+        let axes = |extents: [usize; 3], strides: [usize; 3]| {
+            [1, 2].map(|a| GpuAxis {
+                // Tap 0 reaches an output from its own place, and tap 2 from two before.
+                origin: op.axes3()[a].pad_begin as i32 - 2,
+                extent: extents[a] as i32,
+                stride: strides[a] as i32,
+                padding: 0,
+            })
+        };
+        let (xs, ys) = (geometry.input_strides(), geometry.output_strides());
+        let channel = laid.chunk / self.wide;
+        let common = Params {
+            invocations: (tiles / self.wide) as i32,
+            first_tile: first as i32,
+            tiles_x: laid.tiles[1] as i32,
+            tiles_y: laid.tiles[0] as i32,
+            channel: channel as i32,
+            record: Record::new(op).stride as i32,
+            beta: op.activation().parameters(0).1,
+            ..Params::default()
+        };
+        [
+            Params {
+                axes: axes(geometry.input, xs.spatial),
+                point: (channel * op.in_channels()) as i32,
+                batch_stride: xs.batch as i32,
+                channel_stride: xs.channel as i32,
+                ..common
+            },
+            Params {
+                axes: axes(geometry.output, ys.spatial),
+                point: (channel * op.out_channels()) as i32,
+                batch_stride: ys.batch as i32,
+                channel_stride: ys.channel as i32,
+                ..common
+            },
+        ]
+    }
+}
+
+fn whole(buffer: &Buffer) -> Window {
+    Window { offset: 0, size: buffer.size() }
+}
+
+const _: () = assert!(POINTS == 36 && TILE == 4, "the shaders' texts speak of 36 points and tiles of 4");
+
+#[cfg(test)]
+mod tests {
+    use super::super::shader::tests::{layout, validate};
+    use super::*;
+    use crate::winograd::F4;
+
+    fn variants() -> Vec<Variant> {
+        let mut variants = vec![Variant::WinogradWeights];
+        for storage in [Storage::F32, Storage::F16] {
+            for (wide, workgroup) in [(1, 64), (4, 16)] {
+                variants.push(Variant::WinogradInput { storage, wide, workgroup });
+                for stores in [Stores::Quads, Stores::Single] {
+                    let activation = 2;
+                    variants.push(Variant::WinogradOutput { storage, activation, wide, workgroup, stores });
+                }
+            }
+        }
+        variants
+    }
+
+    #[test]
+    fn every_variant_validates_and_reads_its_parameters_where_they_are() {
+        for variant in variants() {
+            let module = validate(&variant.source());
+            if variant == Variant::WinogradWeights {
+                assert_eq!(WeightParams::layout(), layout(&module, "Params"));
+            } else {
+                assert_eq!(Params::layout(), layout(&module, "Params"));
+                assert_eq!(GpuAxis::layout(), layout(&module, "Axis"));
+            }
+        }
+    }
+
+    #[test]
+    fn the_weights_are_transformed_by_the_same_matrix() {
+        let text = Variant::WinogradWeights.source();
+        for row in &F4.kernel[1..5] {
+            let row: Vec<String> = row.iter().map(|&g| format!("{:?}", g as f32)).collect();
+            assert!(text.contains(&format!("dot(g, vec3({}))", row.join(", "))), "{row:?}");
+        }
+        assert!(F4.kernel[0] == [1.0, 0.0, 0.0] && F4.kernel[5] == [0.0, 0.0, 1.0]);
+    }
+}
