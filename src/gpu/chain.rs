@@ -4,7 +4,7 @@ use super::context::Context;
 use super::layer::{Bound, Layer, Prepared};
 use crate::error::{Error, Result};
 use crate::op::ConvTranspose;
-use crate::plan::Storage;
+use crate::plan::{Kernel, Storage};
 use crate::tensor::{Data, Tensor};
 use futures_intrusive::channel::shared::{OneshotReceiver, oneshot_channel};
 use half::f16;
@@ -26,6 +26,8 @@ use wgpu::{Buffer, BufferSlice, BufferUsages, ComputePass, ComputePassDescriptor
 pub struct Chain {
     context: Context,
     layers: Vec<Layer>,
+    /// The kernels that were asked for; layers beyond the list have no wish.
+    wishes: Vec<Option<Kernel>>,
 }
 
 /// A chain planned for one input shape, with the buffers between its layers: two, which they use in turn. Cheap to
@@ -91,7 +93,14 @@ impl Chain {
             }
         }
         let layers = operations.iter().map(|(op, weight, bias)| Layer::new(context, op, weight, bias.as_ref()));
-        Ok(Self { context: context.clone(), layers: layers.collect::<Result<_>>()? })
+        Ok(Self { context: context.clone(), layers: layers.collect::<Result<_>>()?, wishes: Vec::new() })
+    }
+
+    /// The chain with a kernel wished for some of its layers, in their order. A layer that the kernel cannot run takes
+    /// the one that is planned.
+    #[must_use]
+    pub fn with_kernels(self, wishes: impl IntoIterator<Item = Option<Kernel>>) -> Self {
+        Self { wishes: wishes.into_iter().collect(), ..self }
     }
 
     /// The device.
@@ -110,9 +119,13 @@ impl Chain {
     /// What [`Layer::prepare`] refuses, [`Error::Limit`] where the device has no buffer that large, [`Error::Device`].
     pub fn prepare(&self, input_shape: &[usize], storage: Storage) -> Result<PreparedChain> {
         let mut stages: Vec<Prepared> = Vec::with_capacity(self.layers.len());
-        for layer in &self.layers {
+        let wishes = self.wishes.iter().copied().chain(std::iter::repeat(None));
+        for (layer, wish) in self.layers.iter().zip(wishes) {
             let shape = stages.last().map_or_else(|| input_shape.to_vec(), |before| before.geometry().output_shape());
-            stages.push(layer.prepare(&shape, storage)?);
+            stages.push(match wish.map(|kernel| layer.prepare_with(&shape, storage, kernel)) {
+                None | Some(Err(Error::Kernel { .. })) => layer.prepare(&shape, storage)?,
+                Some(prepared) => prepared?,
+            });
         }
         let passed_on = &stages[..stages.len() - 1];
         let buffer = |turn: usize| {

@@ -183,7 +183,7 @@ pub(super) mod tests {
         for class in [DeviceClass::Software, DeviceClass::Desktop, DeviceClass::Mobile] {
             for (name, shape) in shapes {
                 for storage in [Storage::F32, Storage::F16] {
-                    for kernel in Kernel::ALL {
+                    for kernel in Kernel::EXACT {
                         let profile = DeviceProfile { class, f16: true, ..DeviceProfile::default() };
                         let op = of(name);
                         let mut plan = plan_with(&op, &op.at(shape).unwrap(), storage, &profile, kernel).unwrap();

@@ -10,8 +10,9 @@ pub use resample::{MAX_SCALE, Method, Upsampler, bilinear_kernel};
 use crate::error::{Error, Result};
 use crate::tensor::{DType, Tensor};
 
-/// Replicates the outermost pixels of a picture `[batch, channels, h, w]` `border` times to each side, as f32.
-fn replicate(picture: &Tensor, channels: usize, border: usize) -> Result<Tensor> {
+/// Replicates the outermost pixels of a picture `[batch, channels, h, w]`, as f32: so many times above and to the left,
+/// and so many times below and to the right.
+fn replicate(picture: &Tensor, channels: usize, [before, after]: [usize; 2]) -> Result<Tensor> {
     let [batch, c, h, w] = match *picture.shape() {
         [n, c, h, w] if c == channels && h > 0 && w > 0 => [n, c, h, w],
         ref given => {
@@ -21,13 +22,14 @@ fn replicate(picture: &Tensor, channels: usize, border: usize) -> Result<Tensor>
     };
     let picture = picture.cast(DType::F32);
     let data = picture.as_f32().unwrap_or_default();
-    let padded = |extent: usize| (0..extent + 2 * border).map(move |i| i.saturating_sub(border).min(extent - 1));
-    let mut out = Vec::with_capacity(batch * c * (h + 2 * border) * (w + 2 * border));
+    let padded = |extent: usize| (0..extent + before + after).map(move |i| i.saturating_sub(before).min(extent - 1));
+    let [height, width] = [h, w].map(|extent| extent + before + after);
+    let mut out = Vec::with_capacity(batch * c * height * width);
     for plane in data.chunks_exact(h * w) {
         for y in padded(h) {
             let row = &plane[y * w..][..w];
             out.extend(padded(w).map(|x| row[x]));
         }
     }
-    Tensor::f32([batch, c, h + 2 * border, w + 2 * border], out)
+    Tensor::f32([batch, c, height, width], out)
 }

@@ -173,7 +173,7 @@ impl Upsampler {
     /// # Errors
     /// [`Error::Shape`] for another number of axes or channels or for a picture without pixels.
     pub fn pad(&self, picture: &Tensor) -> Result<Tensor> {
-        super::replicate(picture, self.op.in_channels(), self.border)
+        super::replicate(picture, self.op.in_channels(), [self.border; 2])
     }
 }
 

@@ -111,9 +111,10 @@ impl<T: Sample> Colours<'_, T> {
         if self.is_grey() { 1 } else { CHANNELS }
     }
 
-    /// The planes of a tile with a border.
-    fn tile(&self, tiles: &Tiles, top: usize, left: usize, border: usize) -> Result<Tensor> {
-        let (height, width) = (tiles.rows + 2 * border, tiles.columns + 2 * border);
+    /// The planes of a tile with the network's borders.
+    fn tile(&self, tiles: &Tiles, top: usize, left: usize, network: &Network) -> Result<Tensor> {
+        let (border, both) = (network.border(), network.border() + network.border_end());
+        let (height, width) = (tiles.rows + both, tiles.columns + both);
         let inside =
             |first: usize, offset: usize, extent: usize| (first + offset).saturating_sub(border).min(extent - 1);
         let mut planes = vec![0.0; CHANNELS * height * width];
@@ -173,7 +174,7 @@ pub(super) fn run<T: Sample, U: Sample>(
         Ok(())
     };
     for group in places.chunks(group) {
-        let inputs = group.iter().map(|(rows, left)| picture.tile(&tiles, rows.start, *left, network.border()));
+        let inputs = group.iter().map(|(rows, left)| picture.tile(&tiles, rows.start, *left, network));
         if let Some(outputs) = prepared.push(&inputs.collect::<Result<Vec<_>>>()?)? {
             accept(outputs)?;
         }
@@ -250,8 +251,8 @@ mod tests {
         assert_eq!(of(tiles(67, 45, None, u64::MAX)), (48, 72));
         assert_eq!(of(tiles(1, 1, None, 0)), (8, 8));
         let large = tiles(8000, 6000, None, u64::MAX);
-        assert_eq!(of(large), (360, 352));
-        assert_eq!(large.bands().last(), Some(5760..6000));
+        assert_eq!(of(large), (336, 352));
+        assert_eq!(large.bands().last(), Some(5712..6000));
         assert_eq!(large.lefts().last(), Some(&7744));
     }
 

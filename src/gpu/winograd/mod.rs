@@ -277,6 +277,24 @@ mod tests {
     }
 
     #[test]
+    fn the_canonical_texts_are_what_the_generator_writes() {
+        let texts = [
+            ("input", include_str!("input.head.wgsl"), input(1, 64)),
+            ("output", include_str!("output.head.wgsl"), output(1, 64, Stores::Quads)),
+        ];
+        for (name, head, kernel) in texts {
+            let text = format!("{head}\n{kernel}");
+            validate(&text);
+            let path = format!("{}/shaders/winograd_{name}.wgsl", env!("CARGO_MANIFEST_DIR"));
+            if std::env::var_os("UPCONV_WRITE_SHADERS").is_some() {
+                std::fs::write(&path, &text).unwrap();
+            }
+            let committed = std::fs::read_to_string(&path).unwrap();
+            assert!(text == committed, "{path} is out of date: run this test with UPCONV_WRITE_SHADERS=1");
+        }
+    }
+
+    #[test]
     fn the_weights_are_transformed_by_the_same_matrix() {
         let text = Variant::WinogradWeights.source();
         for row in &F4.kernel[1..5] {

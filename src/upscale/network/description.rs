@@ -84,7 +84,7 @@ impl Network {
             layers.push(object);
         }
         let description = json!({
-            "version": VERSION, "scale": self.scale, "border": self.border, "colour": COLOUR, "layers": layers,
+            "version": VERSION, "scale": self.scale, "border": self.border(), "colour": COLOUR, "layers": layers,
         });
         metadata.insert(KEY.to_owned(), description.to_string().into());
         let mut tensors: Vec<(String, &Tensor)> = Vec::new();

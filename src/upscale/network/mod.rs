@@ -12,7 +12,8 @@
 //! weights are packed once, its activations stay on the device.
 //!
 //! # Borders and tiles
-//! A network reads `border` pixels on each side of what it enlarges. Beyond the picture its outermost pixels are
+//! A network reads `border` pixels on each side of what it enlarges, and below and to the right of it a few more where
+//! its layers are computed in blocks ([`Network::border_end`]). Beyond the picture its outermost pixels are
 //! replicated ([`Network::pad`]); between the tiles of a picture the neighbours stand there. What a network makes
 //! beyond `scale` times the picture is cut off ([`Network::trim`]). [`Network::new`] proves that no output that is kept
 //! depends on anything beyond the border, at any layer: a picture in tiles is the same picture.
@@ -58,15 +59,18 @@
 //! keys of `__metadata__` too. [`Network::from_safetensors`] trusts nothing it reads: a file that is cut, lies about
 //! lengths, offsets or shapes, or has a weight that is NaN or infinite gives one error that says where.
 
+mod blocks;
 mod description;
 mod safetensors;
 
 use super::MAX_SCALE;
+use crate::Kernel;
 use crate::activation::Activation;
 use crate::error::{Error, Result};
 use crate::op::ConvTranspose;
 use crate::tensor::{DType, Data, Tensor};
 use crate::{gpu, reference};
+use blocks::{Blocks, blocks};
 
 /// The most layers of a network.
 pub const MAX_LAYERS: usize = 1024;
@@ -233,7 +237,7 @@ pub fn from_convolution(weight: &Tensor, groups: usize) -> Result<Tensor> {
     Tensor::new([groups * in_group, out_group, h, w], data)
 }
 
-/// A network that makes of `[batch, 3, h + 2·border, w + 2·border]` a picture `scale` times as large. Valid once built.
+/// A network that makes of `[batch, 3, h, w]` with its borders a picture `scale` times as large. Valid once built.
 ///
 /// ```no_run
 /// use upconv::gpu::{AdapterRequest, Context};
@@ -257,9 +261,13 @@ pub fn from_convolution(weight: &Tensor, groups: usize) -> Result<Tensor> {
 pub struct Network {
     layers: Vec<Layer>,
     operations: Vec<ConvTranspose>,
+    /// The layers that are computed in blocks of 4×4 outputs.
+    blocked: Vec<bool>,
     scale: usize,
-    border: usize,
-    crop: usize,
+    /// Before the first pixel, and after the last.
+    border: [usize; 2],
+    /// Before the output that is kept, and after it.
+    crop: [usize; 2],
 }
 
 impl Network {
@@ -271,7 +279,25 @@ impl Network {
     pub fn new(layers: Vec<Layer>, scale: usize, border: usize) -> Result<Self> {
         let operations = check_layers(&layers)?;
         let crop = fit(&operations, scale, border).map_err(problem)?;
-        Ok(Self { layers, operations, scale, border, crop })
+        Self::with_crop(layers, operations, scale, border, crop)
+    }
+
+    fn with_crop(
+        layers: Vec<Layer>,
+        operations: Vec<ConvTranspose>,
+        scale: usize,
+        border: usize,
+        crop: usize,
+    ) -> Result<Self> {
+        Ok(match blocks(&operations, crop, border)? {
+            Some(Blocks { operations, blocked, border_end }) => {
+                Self { layers, operations, blocked, scale, border: [border, border_end], crop: [crop, 0] }
+            }
+            None => {
+                let blocked = vec![false; operations.len()];
+                Self { layers, operations, blocked, scale, border: [border; 2], crop: [crop; 2] }
+            }
+        })
     }
 
     /// As [`new`](Self::new), with the product of the strides as scale and the least border that suffices.
@@ -291,7 +317,7 @@ impl Network {
         let mut refusal = String::new();
         for border in 0..=MAX_BORDER {
             match fit(&operations, scale, border) {
-                Ok(crop) => return Ok(Self { layers, operations, scale, border, crop }),
+                Ok(crop) => return Self::with_crop(layers, operations, scale, border, crop),
                 Err(error) => refusal = error,
             }
         }
@@ -303,7 +329,7 @@ impl Network {
         &self.layers
     }
 
-    /// The layers as the one operation.
+    /// The layers as the one operation. What they crop at the ends is what nothing reads.
     pub fn operations(&self) -> &[ConvTranspose] {
         &self.operations
     }
@@ -313,14 +339,21 @@ impl Network {
         self.scale
     }
 
-    /// The pixels that the network reads on each side of what it enlarges.
+    /// The pixels that the network reads above and to the left of what it enlarges.
     pub fn border(&self) -> usize {
-        self.border
+        self.border[0]
     }
 
-    /// The pixels that are cut off each side of the output.
+    /// The pixels that it reads below and to the right: no fewer. Wide layers of kernel 3×3 are computed in blocks of
+    /// 4×4 outputs, of which the last ones read further. A picture in tiles is the same picture bit for bit where tiles
+    /// begin at multiples of 4 and have extents that are multiples of 4.
+    pub fn border_end(&self) -> usize {
+        self.border[1]
+    }
+
+    /// The pixels that are cut off the top and the left of the output.
     pub fn crop(&self) -> usize {
-        self.crop
+        self.crop[0]
     }
 
     /// The multiply-adds for a picture or tile of this size.
@@ -339,7 +372,7 @@ impl Network {
     /// # Errors
     /// [`Error::Overflow`] for sizes beyond all bounds.
     pub fn shapes(&self, height: usize, width: usize) -> Result<Vec<Vec<usize>>> {
-        let padded = |extent: usize| extent.saturating_add(2 * self.border);
+        let padded = |extent: usize| extent.saturating_add(self.border[0] + self.border[1]);
         let mut shapes = vec![vec![1, CHANNELS, padded(height), padded(width)]];
         for op in &self.operations {
             let next = op.at(shapes.last().map_or(&[][..], Vec::as_slice))?.output_shape();
@@ -348,8 +381,8 @@ impl Network {
         Ok(shapes)
     }
 
-    /// Replicates the outermost pixels of a picture `[batch, 3, h, w]` [`border`](Self::border) times to each side, as
-    /// f32.
+    /// Replicates the outermost pixels of a picture `[batch, 3, h, w]` to all sides, as f32: [`border`](Self::border)
+    /// times above and to the left, [`border_end`](Self::border_end) times below and to the right.
     ///
     /// # Errors
     /// [`Error::Shape`] for another number of axes or channels or for a picture without pixels.
@@ -362,31 +395,29 @@ impl Network {
     /// # Errors
     /// [`Error::Shape`] for an output that is no larger than what is cut off.
     pub fn trim(&self, output: &Tensor) -> Result<Tensor> {
-        let crop = self.crop;
+        let [before, after] = self.crop;
         let [batch, c, h, w] = match *output.shape() {
-            [n, c, h, w] if h > 2 * crop && w > 2 * crop => [n, c, h, w],
+            [n, c, h, w] if h > before + after && w > before + after => [n, c, h, w],
             ref given => {
-                let expected = format!("[batch, channels, h, w] with h and w above {}", 2 * crop);
+                let expected = format!("[batch, channels, h, w] with h and w above {}", before + after);
                 return Err(Error::Shape { what: "output", given: given.to_vec(), expected });
             }
         };
         let output = output.cast(DType::F32);
         let rows = output.as_f32().unwrap_or_default().chunks_exact(w).enumerate();
-        let kept = rows.filter(|(row, _)| (crop..h - crop).contains(&(row % h)));
-        let data: Vec<f32> = kept.flat_map(|(_, row)| &row[crop..w - crop]).copied().collect();
-        Tensor::f32([batch, c, h - 2 * crop, w - 2 * crop], data)
+        let kept = rows.filter(|(row, _)| (before..h - after).contains(&(row % h)));
+        let data: Vec<f32> = kept.flat_map(|(_, row)| &row[before..w - after]).copied().collect();
+        Tensor::f32([batch, c, h - before - after, w - before - after], data)
     }
 
-    /// Packs the weights onto a device.
+    /// Packs the weights onto a device. Wide layers of kernel 3×3 ask for
+    /// [`Kernel::Winograd`](crate::Kernel::Winograd).
     ///
     /// # Errors
     /// What [`gpu::Chain::new`] refuses.
     pub fn on_gpu(&self, context: &gpu::Context) -> Result<gpu::Chain> {
-        let operations = self.layers.iter().map(|layer| {
-            let (op, weight) = layer.operation()?;
-            Ok((op, weight, layer.bias.clone()))
-        });
-        gpu::Chain::new(context, &operations.collect::<Result<Vec<_>>>()?)
+        let chain = gpu::Chain::new(context, &self.parameters().collect::<Result<Vec<_>>>()?)?;
+        Ok(chain.with_kernels(self.blocked.iter().map(|blocked| blocked.then_some(Kernel::Winograd))))
     }
 
     /// Packs the weights for the CPU.
@@ -395,9 +426,9 @@ impl Network {
     /// What [`cpu::Layer::new`](crate::cpu::Layer::new) refuses.
     #[cfg(feature = "cpu")]
     pub fn on_cpu(&self) -> Result<OnCpu> {
-        let layers = self.layers.iter().map(|layer| {
-            let (op, weight) = layer.operation()?;
-            crate::cpu::Layer::new(&op, &weight, layer.bias.as_ref())
+        let layers = self.parameters().map(|layer| {
+            let (op, weight, bias) = layer?;
+            crate::cpu::Layer::new(&op, &weight, bias.as_ref())
         });
         Ok(OnCpu { layers: layers.collect::<Result<_>>()? })
     }
@@ -407,9 +438,17 @@ impl Network {
     /// # Errors
     /// [`Error::Shape`] for another number of axes or channels.
     pub fn on_reference(&self, input: &Tensor) -> Result<Tensor> {
-        self.layers.iter().try_fold(input.clone(), |x, layer| {
-            let (op, weight) = layer.operation()?;
-            reference::run(&op, &x, &weight, layer.bias.as_ref())
+        self.parameters().try_fold(input.clone(), |x, layer| {
+            let (op, weight, bias) = layer?;
+            reference::run(&op, &x, &weight, bias.as_ref())
+        })
+    }
+
+    /// The operations with their weights and biases.
+    fn parameters(&self) -> impl Iterator<Item = Result<(ConvTranspose, Tensor, Option<Tensor>)>> {
+        self.layers.iter().zip(&self.operations).map(|(layer, op)| {
+            let (_, weight) = layer.operation()?;
+            Ok((op.clone(), weight, layer.bias.clone()))
         })
     }
 }
