@@ -17,7 +17,7 @@ use fastrand::Rng;
 use shipped::{check, network, picture};
 use std::process::ExitCode;
 use upconv::gpu::{Chain, Context, Layer};
-use upconv::{Activation, ConvTranspose, DeviceProfile, Error, Storage, Tensor, wgpu};
+use upconv::{Activation, ConvTranspose, DeviceProfile, Error, Kernel, Storage, Tensor, wgpu};
 
 fn main() -> ExitCode {
     device::run(&[
@@ -26,6 +26,7 @@ fn main() -> ExitCode {
         ("a_chain_is_recorded_into_the_callers_pass", a_chain_is_recorded_into_the_callers_pass),
         ("chains_and_inputs_that_do_not_fit_are_refused", chains_and_inputs_that_do_not_fit_are_refused),
         ("the_shipped_network_gives_what_is_expected", the_shipped_network_gives_what_is_expected),
+        ("a_tile_has_the_bits_of_the_whole_picture", a_tile_has_the_bits_of_the_whole_picture),
     ])
 }
 
@@ -149,5 +150,29 @@ fn the_shipped_network_gives_what_is_expected() {
     check(&run(Storage::F32), 1e-5);
     if context().profile().f16 {
         check(&run(Storage::F16), 2e-3);
+    }
+}
+
+/// Both begin at multiples of the blocks in which wide layers are computed.
+fn a_tile_has_the_bits_of_the_whole_picture() {
+    let network = network();
+    let picture = network.pad(&picture("chelsea_67x45.png")).unwrap();
+    let (pixels, both) = (picture.to_f32(), network.border() + network.border_end());
+    let &[_, _, height, width] = picture.shape() else { panic!() };
+    let chain = network.on_gpu(context()).unwrap();
+    let run = |top: usize, left: usize, h: usize, w: usize| {
+        let rows = (0..3).flat_map(|c| (top..top + h + both).map(move |y| (c * height + y) * width + left));
+        let tile: Vec<f32> = rows.flat_map(|first| &pixels[first..first + w + both]).copied().collect();
+        let tile = Tensor::f32([1, 3, h + both, w + both], tile).unwrap();
+        let prepared = chain.prepare(tile.shape(), Storage::F32).unwrap();
+        let kernels = prepared.stages().iter().map(|stage| stage.plan().kernel);
+        assert_eq!(kernels.filter(|&kernel| kernel == Kernel::Winograd).count(), 4);
+        network.trim(&prepared.run(&[tile]).unwrap()[0]).unwrap().to_f32()
+    };
+    let (whole, tile) = (run(0, 0, 40, 64), run(16, 24, 12, 20));
+    for (index, value) in tile.into_iter().enumerate() {
+        let (channel, y, x) = (index / (24 * 40), index / 40 % 24, index % 40);
+        let other = whole[(channel * 80 + 32 + y) * 128 + 48 + x];
+        assert_eq!(value.to_bits(), other.to_bits(), "channel {channel}, row {y}, column {x}: {value}, {other}");
     }
 }
