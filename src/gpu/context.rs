@@ -58,6 +58,7 @@ impl Context {
             binding_alignment: limits.min_storage_buffer_offset_alignment.into(),
             f16: device.features().contains(Features::SHADER_F16),
             max_invocations: limits.max_compute_invocations_per_workgroup.min(limits.max_compute_workgroup_size_x),
+            max_workgroup_memory: limits.max_compute_workgroup_storage_size.into(),
             class: DeviceClass::of(&info.name, &format!("{} {}", info.driver, info.driver_info)),
             ..DeviceProfile::default()
         };

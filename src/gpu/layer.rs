@@ -30,11 +30,11 @@ struct Inner {
     op: ConvTranspose,
     /// In the order of `gather`.
     weights: Buffer,
-    /// In the order of `direct`, packed when it is first used.
+    /// In the order of `direct` and `tiled`, packed when one of them is first used.
     direct_weights: OnceLock<Buffer>,
     /// The products of Winograd's filtering, made when it is first used.
     product: OnceLock<Layer>,
-    /// Whether no weight is NaN or infinite. `direct` multiplies weights by 0 where `gather` skips them.
+    /// Whether no weight is NaN or infinite. `direct` and `tiled` multiply weights by 0 where `gather` skips them.
     finite: bool,
 }
 
@@ -193,7 +193,7 @@ impl Layer {
         Ok(product.get_or_init(|| made).clone())
     }
 
-    /// The weights in the order of `direct`.
+    /// The weights in the order of `direct` and `tiled`.
     fn direct_weights(&self) -> Result<Buffer> {
         let Inner { context, op, weights, direct_weights, .. } = &*self.inner;
         if let Some(packed) = direct_weights.get() {

@@ -23,7 +23,7 @@ pub(crate) enum Variant {
     /// `gather.wgsl`; `activation` is the number by which `activation.wgsl` knows it, `in_parts` whether several
     /// dispatches share the input channels of an output.
     Gather { storage: Storage, activation: u32, in_parts: bool },
-    /// `direct.wgsl` for a tile.
+    /// `direct.wgsl` or `tiled.wgsl` for a tile.
     Direct { tile: Box<Tile>, packing: Packing, storage: Storage, activation: u32, in_parts: bool },
     /// `pack.wgsl`
     Pack,
@@ -74,7 +74,7 @@ impl Variant {
         match self {
             Variant::Gather { in_parts: false, .. } => "whole",
             Variant::Gather { in_parts: true, .. } => "part",
-            Variant::Direct { .. } => "direct",
+            Variant::Direct { tile, .. } => direct::entry_point(tile),
             Variant::Pack => "pack",
             Variant::WinogradWeights => "weights",
             Variant::WinogradInput { .. } => "to_points",
@@ -127,7 +127,11 @@ pub(crate) fn compile(device: &Device, variant: &Variant) -> ComputePipeline {
         layout: None,
         module: &module,
         entry_point: Some(variant.entry_point()),
-        compilation_options: PipelineCompilationOptions::default(),
+        // `tiled` writes every element of the workgroup's memory before it is read; no other kernel has any.
+        compilation_options: PipelineCompilationOptions {
+            zero_initialize_workgroup_memory: false,
+            ..PipelineCompilationOptions::default()
+        },
         cache: None,
     })
 }
@@ -230,5 +234,42 @@ pub(super) mod tests {
         assert_eq!(direct::GpuAxis::layout(), layout(&direct_module, "Axis"));
         assert_eq!(direct::Params::layout(), layout(&direct_module, "Params"));
         assert_eq!(direct::PackParams::layout(), layout(&pack_module, "Params"));
+    }
+
+    #[test]
+    fn dump_candidates() {
+        use crate::plan::slab::Slab;
+        use crate::plan::tile::TileAxis;
+        let dir = std::env::var("DUMP").unwrap();
+        let list = std::fs::read_to_string(format!("{dir}/list.txt")).unwrap();
+        for line in list.lines().filter(|l| !l.trim().is_empty() && !l.starts_with('#')) {
+            let f: Vec<&str> = line.split_whitespace().collect();
+            let op = of(f[1]);
+            let nums = |s: &str| -> Vec<usize> { s.split(',').map(|v| v.parse().unwrap()).collect() };
+            let cells = nums(f[2]);
+            let vectors: usize = f[3].parse().unwrap();
+            let axes = [0, 1, 2].map(|a| TileAxis::new(&op.axes3()[a], cells[a], op.axes3()[a].stride).unwrap());
+            let packing = Packing::new(&op);
+            let quad = |cells: usize, stride: usize| (cells * stride).is_multiple_of(4);
+            let mut tile = Tile {
+                rank: op.rank(), axes, width: packing.width, vectors, workgroup: 64, ragged: false,
+                input_quads: None, output_quads: quad(cells[2], op.axes3()[2].stride), slab: None,
+            };
+            if f[4] == "-" {
+                let axis = &op.axes3()[2];
+                if cells[2].is_multiple_of(4) {
+                    tile.input_quads = Some(axis.pad_begin.div_euclid(axis.stride as i64).rem_euclid(4) as usize);
+                }
+            } else {
+                let l = nums(f[4]);
+                let slab = Slab { lanes: [l[0], l[1], l[2]], items: nums(f[5])[0], blocks: nums(f[6])[0], chunk: nums(f[7])[0] };
+                tile.workgroup = slab.invocations() as u32;
+                tile.slab = Some(slab);
+                println!("{} invocations {} bytes {} multiply_adds {} positions {}", f[0], slab.invocations(), slab.bytes(&tile, &packing), tile.multiply_adds() * slab.chunk, slab.positions(&tile));
+            }
+            let text = format!("{}\n{}", header(Storage::F32, 0), direct::generate(&tile, &packing, false));
+            std::fs::write(format!("{dir}/{}.wgsl", f[0]), &text).unwrap();
+            validate(&text);
+        }
     }
 }

@@ -51,7 +51,7 @@ pub(super) struct Bander<'a> {
     geometry: &'a Geometry,
     storage: Storage,
     profile: &'a DeviceProfile,
-    /// The share of an invocation of `direct`; `None` for `gather`.
+    /// The share of an invocation of `direct` or `tiled`; `None` for `gather`.
     tile: Option<Tile>,
     record: Record,
     /// The most taps that reach one output element, for one input channel.
@@ -80,11 +80,12 @@ impl<'a> Bander<'a> {
             return Err(self.too_many());
         }
         let channels = self.op.in_channels() / self.op.groups();
+        let unit = self.tile.and_then(|tile| tile.slab).map_or(1, |slab| slab.chunk);
         let mut best: Option<(Vec<Dispatch>, usize)> = None;
         let mut refusal = None;
         let mut parts = 1;
         loop {
-            match self.cut(channels.div_ceil(parts)) {
+            match self.cut(channels.div_ceil(parts).next_multiple_of(unit)) {
                 Ok(dispatches) => {
                     if best.as_ref().is_none_or(|(fewest, _)| dispatches.len() < fewest.len()) {
                         best = Some((dispatches, parts));
@@ -171,7 +172,7 @@ impl<'a> Bander<'a> {
             (Some(tile), 3) if tile.output_quads => 4,
             // A group's last block may have fewer channels than the others.
             (Some(tile), 4) if tile.ragged && self.op.groups() > 1 => self.op.out_channels() / self.op.groups(),
-            (Some(tile), 4) => tile.channels(),
+            (Some(tile), 4) => tile.width * tile.group_vectors(),
             _ => 1,
         }
     }
@@ -223,12 +224,15 @@ impl<'a> Bander<'a> {
         }
     }
 
-    /// Workgroups of `direct`: of tiles side by side, of blocks of channels, of parts of the phases.
+    /// Workgroups of `direct` and `tiled`: of tiles side by side, of blocks of channels, of parts of the phases.
     fn tiled_workgroups(&self, band: &Band, tile: &Tile) -> [u64; 3] {
         let tiles: usize = [0, 1, 2].iter().map(|&a| tiles(tile, &band.output[a], a).1).product();
         let blocks = blocks(self.op, tile, &band.out_channels);
-        let invocations = (band.batch.len() * tiles) as u64;
-        [invocations.div_ceil(tile.workgroup.into()), blocks.len() as u64, tile.phase_parts() as u64]
+        let boxes = match tile.slab {
+            None => (band.batch.len() * tiles).div_ceil(tile.workgroup as usize),
+            Some(slab) => band.batch.len().div_ceil(slab.items) * tiles,
+        };
+        [boxes, blocks.len(), tile.phase_parts()].map(|count| count as u64)
     }
 
     fn refusal(&self, band: &Band) -> Error {
@@ -278,7 +282,7 @@ impl<'a> Bander<'a> {
             Some(tile) => {
                 let blocks = blocks(self.op, tile, &band.out_channels);
                 let record = Packing::new(self.op).record;
-                let at = |block: usize| (block * tile.vectors * record) as u64;
+                let at = |block: usize| (block * tile.group_vectors() * record) as u64;
                 self.window(Some((at(blocks.start), at(blocks.end))), 16)
             }
         }
@@ -357,24 +361,24 @@ fn span(dimensions: &[(Range<usize>, usize)]) -> Span {
     Some((at(|range| range.start), at(|range| range.end - 1) + 1))
 }
 
-/// The first cell of an output range, and how many tiles cover it.
+/// The first cell of an output range, and how many tiles, or boxes of them, cover it.
 pub(crate) fn tiles(tile: &Tile, output: &Range<usize>, axis: usize) -> (usize, usize) {
-    let axis = &tile.axes[axis];
+    let (stride, cells) = (tile.axes[axis].stride, tile.box_cells(axis));
     // Tiles lie on a grid, so that quads of inputs and outputs stay aligned wherever a band begins.
-    let first = output.start / axis.stride / axis.cells * axis.cells;
-    let last = (output.end - 1) / axis.stride;
-    (first, (last - first + 1).div_ceil(axis.cells))
+    let first = output.start / stride / cells * cells;
+    let last = (output.end - 1) / stride;
+    (first, (last - first + 1).div_ceil(cells))
 }
 
 /// The blocks of output channels, counted through all groups, that a range of channels touches.
 pub(crate) fn blocks(op: &ConvTranspose, tile: &Tile, channels: &Range<usize>) -> Range<usize> {
     let per_group = op.out_channels() / op.groups();
     let block =
-        |channel: usize| channel / per_group * blocks_per_group(op, tile) + channel % per_group / tile.channels();
+        |channel: usize| channel / per_group * blocks_per_group(op, tile) + channel % per_group / (tile.width * tile.group_vectors());
     block(channels.start)..block(channels.end - 1) + 1
 }
 
 /// The blocks of output channels of one group.
 pub(crate) fn blocks_per_group(op: &ConvTranspose, tile: &Tile) -> usize {
-    Packing::new(op).vectors / tile.vectors
+    Packing::new(op).vectors / tile.group_vectors()
 }

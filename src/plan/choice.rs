@@ -24,45 +24,49 @@ impl Choice {
 }
 
 /// What a class of devices can do. Costs are in multiply-adds of one lane.
-struct Traits {
+pub(super) struct Traits {
     /// The most numbers that an invocation's sums and inputs may take.
-    registers: usize,
+    pub(super) registers: usize,
     /// Reading or writing one element.
-    read: f64,
+    pub(super) read: f64,
     /// Reading or writing four neighbouring ones at once.
-    quad: f64,
+    pub(super) quad: f64,
+    /// Reading four neighbouring ones from the workgroup's memory, or writing one there.
+    pub(super) shared: f64,
     /// The invocations that occupy the device.
-    invocations: f64,
+    pub(super) invocations: f64,
     /// Invocations of a workgroup.
     workgroup: u32,
 }
 
 impl DeviceClass {
-    fn traits(self) -> Traits {
+    pub(super) fn traits(self) -> Traits {
         match self {
             // Measured on lavapipe 22.3: 95 G multiply-adds/s, 2.3 G reads/s, 1.3 to 2 G reads/s of a quad. Spilling a
             // sum costs less there than reading an input again.
             DeviceClass::Software => {
-                Traits { registers: 360, read: 41.0, quad: 50.0, invocations: 64.0, workgroup: 16 }
+                Traits { registers: 360, read: 41.0, quad: 50.0, shared: 50.0, invocations: 64.0, workgroup: 16 }
             }
             // By the compilers' statistics: no spills, and 8 waves on AMD.
-            DeviceClass::Desktop => Traits { registers: 96, read: 6.0, quad: 4.0, invocations: 32768.0, workgroup: 64 },
+            DeviceClass::Desktop => {
+                Traits { registers: 96, read: 6.0, quad: 4.0, shared: 2.0, invocations: 32768.0, workgroup: 64 }
+            }
             DeviceClass::Mobile | DeviceClass::Unknown => {
-                Traits { registers: 64, read: 6.0, quad: 6.0, invocations: 8192.0, workgroup: 64 }
+                Traits { registers: 64, read: 6.0, quad: 6.0, shared: 6.0, invocations: 8192.0, workgroup: 64 }
             }
         }
     }
 }
 
 /// The sizes a tile may have, in cells along (d, h, w), and in vectors of channels: few, so that few kernels exist.
-const CELLS: [&[usize]; 3] = [&[1, 2, 4], &[1, 2, 4], &[1, 2, 4, 8, 16]];
-const VECTORS: [usize; 4] = [1, 2, 3, 4];
+pub(super) const CELLS: [&[usize]; 3] = [&[1, 2, 4], &[1, 2, 4], &[1, 2, 4, 8, 16]];
+pub(super) const VECTORS: [usize; 4] = [1, 2, 3, 4];
 
 /// The parts into which the phases of an axis may be cut, in phases.
 const PHASES: [usize; 4] = [1, 2, 4, 8];
 
 /// The most multiply-adds written out: beyond it compilers take seconds.
-const MAX_WRITTEN_OUT: usize = 5200;
+pub(super) const MAX_WRITTEN_OUT: usize = 5200;
 
 /// The most workgroups along z, which WebGPU guarantees: parts of the phases cannot be spread over dispatches.
 const MAX_PARTS: usize = 65_535;
@@ -94,11 +98,7 @@ pub(super) fn choose(op: &ConvTranspose, geometry: &Geometry, profile: &DevicePr
 /// The tile of `direct` with the least estimated cost, behind that cost, or why there is none.
 pub(super) fn direct(op: &ConvTranspose, geometry: &Geometry, profile: &DeviceProfile) -> Result<(f64, Tile), String> {
     let traits = profile.class.traits();
-    let packing = Packing::new(op);
-    let weights = (op.groups() * packing.vectors * packing.record) as u64 * 16;
-    if weights > profile.max_binding {
-        return Err(format!("its weights take {weights} bytes, which exceed a binding of {}", profile.max_binding));
-    }
+    let packing = packed_weights(op, profile)?;
     let options = [0, 1, 2].map(|a| axis_options(&op.axes3()[a], geometry.output[a], CELLS[a]));
     let mut best: Option<(f64, Tile)> = None;
     for &vectors in VECTORS.iter().filter(|vectors| packing.vectors.is_multiple_of(**vectors)) {
@@ -114,6 +114,7 @@ pub(super) fn direct(op: &ConvTranspose, geometry: &Geometry, profile: &DevicePr
                         ragged: !(op.out_channels() / op.groups()).is_multiple_of(packing.width),
                         input_quads: None,
                         output_quads: false,
+                        slab: None,
                     };
                     let reads = [z, y, x].map(|option| option.reads);
                     let parted = tile.phase_parts() > 1;
@@ -140,6 +141,24 @@ pub(super) fn direct(op: &ConvTranspose, geometry: &Geometry, profile: &DevicePr
     })
 }
 
+/// The order of the weights, or why they cannot be read in it.
+pub(super) fn packed_weights(op: &ConvTranspose, profile: &DeviceProfile) -> Result<Packing, String> {
+    let packing = Packing::new(op);
+    let weights = (op.groups() * packing.vectors * packing.record) as u64 * 16;
+    if weights > profile.max_binding {
+        return Err(format!("its weights take {weights} bytes, which exceed a binding of {}", profile.max_binding));
+    }
+    Ok(packing)
+}
+
+/// Whether outputs can be written four at a time along w.
+pub(super) fn writes_quads(geometry: &Geometry, profile: &DeviceProfile, x: &TileAxis) -> bool {
+    profile.binding_alignment.is_multiple_of(16)
+        && geometry.output_strides().spatial[2] == 1
+        && geometry.output[2].is_multiple_of(4)
+        && (x.phases.is_multiple_of(4) || x.phases == x.stride && (x.cells * x.stride).is_multiple_of(4))
+}
+
 /// Reads and writes four elements at a time where rows are whole quads and the tile fits them; with the cost of
 /// reading for one input channel.
 fn with_quads(
@@ -153,11 +172,7 @@ fn with_quads(
     let x = tile.axes[2];
     let aligned = profile.binding_alignment.is_multiple_of(16);
     let one_by_one = reads.iter().product::<usize>() as f64 * traits.read;
-    let output_quads = aligned
-        && geometry.output_strides().spatial[2] == 1
-        && geometry.output[2].is_multiple_of(4)
-        && (x.phases.is_multiple_of(4) || x.phases == x.stride && (x.cells * x.stride).is_multiple_of(4));
-    let tile = Tile { output_quads, ..tile };
+    let tile = Tile { output_quads: writes_quads(geometry, profile, &x), ..tile };
     let rows = geometry.input_strides().spatial[2] == 1 && geometry.input[2].is_multiple_of(4);
     if aligned && rows && x.cells.is_multiple_of(4) && x.phase_parts() == 1 {
         let axis = &op.axes3()[2];
@@ -171,13 +186,13 @@ fn with_quads(
 }
 
 /// What an invocation may compute along one axis, and the number of inputs it reads for it.
-struct AxisOption {
-    axis: TileAxis,
+pub(super) struct AxisOption {
+    pub(super) axis: TileAxis,
     reads: usize,
 }
 
 /// The sensible ones.
-fn axis_options(axis: &Axis, output: usize, cells: &[usize]) -> Vec<AxisOption> {
+pub(super) fn axis_options(axis: &Axis, output: usize, cells: &[usize]) -> Vec<AxisOption> {
     // Beyond these neither the sums nor the written-out taps of a cell could fit; and the table would be long.
     let whole = (axis.stride <= 64 && axis.kernel <= 256).then_some(axis.stride);
     let phases = whole.into_iter().chain(PHASES.into_iter().filter(|&phases| phases < axis.stride));

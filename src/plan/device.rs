@@ -18,6 +18,8 @@ pub struct DeviceProfile {
     pub f16: bool,
     /// The largest number of invocations in a workgroup.
     pub max_invocations: u32,
+    /// The largest memory of a workgroup, in bytes.
+    pub max_workgroup_memory: u64,
     /// What kind of device it is: limits alone do not tell.
     pub class: DeviceClass,
 }
@@ -32,6 +34,7 @@ impl Default for DeviceProfile {
             max_multiply_adds: 1 << 36,
             f16: false,
             max_invocations: 256,
+            max_workgroup_memory: 16 << 10,
             class: DeviceClass::Unknown,
         }
     }

@@ -6,7 +6,9 @@ pub(crate) mod bands;
 mod choice;
 mod device;
 mod explain;
+pub mod slab;
 pub mod tile;
+mod tiled;
 pub(crate) mod winograd;
 
 pub use device::{DeviceClass, DeviceProfile};
@@ -49,6 +51,9 @@ pub enum Kernel {
     /// `shaders/direct.wgsl`: one invocation for a tile of outputs and channels, its sums in registers, everything but
     /// the loop over input channels written out.
     Direct,
+    /// `shaders/tiled.wgsl`: as `direct`, but the invocations of a workgroup bring inputs and weights into its memory
+    /// together, a few input channels at a time, and multiply what they read there.
+    Tiled,
     /// Winograd's filtering F(4×4, 3×3): a quarter of the products, for kernel 3×3 and stride 1. Never chosen unless
     /// asked for: its errors are in proportion to the largest outputs, not to each
     /// ([`Expected::compare_winograd`](crate::reference::Expected::compare_winograd)), and a NaN spreads over the 4×4
@@ -58,9 +63,9 @@ pub enum Kernel {
 
 impl Kernel {
     /// All of them, the simplest first.
-    pub const ALL: [Kernel; 3] = [Kernel::Gather, Kernel::Direct, Kernel::Winograd];
+    pub const ALL: [Kernel; 4] = [Kernel::Gather, Kernel::Direct, Kernel::Tiled, Kernel::Winograd];
     /// Those whose error is bounded for each output, and that skip taps outside the input.
-    pub const EXACT: [Kernel; 2] = [Kernel::Gather, Kernel::Direct];
+    pub const EXACT: [Kernel; 3] = [Kernel::Gather, Kernel::Direct, Kernel::Tiled];
 }
 
 impl fmt::Display for Kernel {
@@ -68,6 +73,7 @@ impl fmt::Display for Kernel {
         f.write_str(match self {
             Kernel::Gather => "gather",
             Kernel::Direct => "direct",
+            Kernel::Tiled => "tiled",
             Kernel::Winograd => "winograd",
         })
     }
@@ -115,7 +121,7 @@ pub struct Dispatch {
 pub struct Plan {
     /// The kernel.
     pub kernel: Kernel,
-    /// What one invocation of `direct` computes; `None` for other kernels.
+    /// What one invocation of `direct` or `tiled` computes; `None` for `gather`.
     pub tile: Option<Tile>,
     /// How `winograd` is laid out, instead of `dispatches`; `None` for other kernels.
     pub winograd: Option<Winograd>,
@@ -183,11 +189,10 @@ pub fn plan_with(
     kernel: Kernel,
 ) -> Result<Plan> {
     check(op, geometry, storage, profile)?;
-    let choice = match kernel {
-        Kernel::Gather => Choice::gather("it was asked for"),
-        Kernel::Direct => choice::direct(op, geometry, profile)
-            .map(|(_, tile)| Choice { tile: Some(tile), reason: "it was asked for".into() })
-            .map_err(|reason| Error::Kernel { kernel, reason })?,
+    let best = match kernel {
+        Kernel::Gather => return cut(op, geometry, storage, profile, Choice::gather("it was asked for")),
+        Kernel::Direct => choice::direct(op, geometry, profile),
+        Kernel::Tiled => tiled::tiled(op, geometry, profile),
         Kernel::Winograd => {
             let laid = winograd::winograd(op, geometry, storage, profile)?;
             let laid = laid.map_err(|reason| Error::Kernel { kernel, reason })?;
@@ -196,6 +201,8 @@ pub fn plan_with(
             return Ok(Plan { kernel, tile: None, winograd: Some(laid), storage, dispatches, scratch, explanation });
         }
     };
+    let (_, tile) = best.map_err(|reason| Error::Kernel { kernel, reason })?;
+    let choice = Choice { tile: Some(tile), reason: "it was asked for".into() };
     cut(op, geometry, storage, profile, choice)
 }
 
@@ -222,7 +229,11 @@ fn cut(
     let bander = Bander::new(op, geometry, storage, profile, tile);
     let (dispatches, parts) = if geometry.output_len() == 0 { (Vec::new(), 1) } else { bander.dispatches()? };
     let scratch = if parts == 1 { 0 } else { dispatches.iter().map(|d| bander.scratch(&d.band)).max().unwrap_or(0) };
-    let kernel = if tile.is_some() { Kernel::Direct } else { Kernel::Gather };
+    let kernel = match tile {
+        None => Kernel::Gather,
+        Some(Tile { slab: None, .. }) => Kernel::Direct,
+        Some(Tile { slab: Some(_), .. }) => Kernel::Tiled,
+    };
     let explanation = Explanation::new(op, geometry, parts, reason);
     Ok(Plan { kernel, tile, winograd: None, storage, dispatches, scratch, explanation })
 }

@@ -1,9 +1,10 @@
-//! What one invocation of `direct` computes.
+//! What one invocation of `direct` or `tiled` computes.
 //!
 //! Along an axis of stride `s` the outputs `c·s, c·s + 1, … c·s + s − 1` are *cell* `c`: one output of each phase. An
 //! invocation computes some neighbouring cells on each axis, all phases of them or a part, for a few output channels.
 //! Which taps and inputs these need depends on neither the cell nor the channel, so that they can be written out.
 
+use super::slab::Slab;
 use crate::op::{Axis, ConvTranspose};
 use crate::phase::AxisPhases;
 use std::collections::BTreeSet;
@@ -74,7 +75,7 @@ impl TileAxis {
     }
 }
 
-/// The share of one invocation of `direct`.
+/// The share of one invocation of `direct` or `tiled`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct Tile {
     /// The number of the operation's axes; the last ones of `axes` are in use.
@@ -94,12 +95,24 @@ pub struct Tile {
     pub input_quads: Option<usize>,
     /// Whether outputs are written four at a time along w.
     pub output_quads: bool,
+    /// What the invocations of a workgroup of `tiled` share; `None` for `direct`, where each reads for itself.
+    pub slab: Option<Slab>,
 }
 
 impl Tile {
     /// Output channels of an invocation.
     pub fn channels(&self) -> usize {
         self.width * self.vectors
+    }
+
+    /// Vectors of output channels of a workgroup.
+    pub fn group_vectors(&self) -> usize {
+        self.vectors * self.slab.map_or(1, |slab| slab.blocks)
+    }
+
+    /// The cells of a workgroup of `tiled` along an axis; those of an invocation where each is for itself.
+    pub fn box_cells(&self, axis: usize) -> usize {
+        self.axes[axis].cells * self.slab.map_or(1, |slab| slab.lanes[axis])
     }
 
     /// The sums an invocation keeps in registers, as numbers.
@@ -151,7 +164,7 @@ impl fmt::Display for Tile {
     }
 }
 
-/// The order of the weights that `direct` reads: for each vector of output channels a record of its biases, its taps
+/// The order of the weights that `direct` and `tiled` read: for each vector of output channels a record of its biases, its taps
 /// `[group_in_channels][d][h][w][channel of the vector]` and its slopes, in units of vec4.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct Packing {

@@ -1,10 +1,11 @@
-//! What the kernel `direct` reads: its parameters, and its weights, packed from those of `gather`.
+//! What the kernels `direct` and `tiled` read: their parameters, and their weights, packed from those of `gather`.
 
+mod slab;
 mod wgsl;
 
 #[cfg(test)]
 pub(crate) use wgsl::canonical;
-pub(crate) use wgsl::generate;
+pub(crate) use wgsl::{entry_point, generate};
 
 use super::params::shader_struct;
 use crate::op::{ConvTranspose, Geometry};
@@ -49,7 +50,7 @@ shader_struct! {
         first_part: i32,
         last_part: i32,
         beta: f32,
-        padding: i32,
+        batch_end: i32,
     }
 }
 
@@ -100,7 +101,7 @@ impl Params {
             first_part: (band.group_in_channels.start == 0).into(),
             last_part: (band.group_in_channels.end == group_in_channels).into(),
             beta: op.activation().parameters(0).1,
-            padding: 0,
+            batch_end: band.batch.end as i32,
         }
     }
 }

@@ -16,21 +16,26 @@ pub(crate) fn generate(tile: &Tile, packing: &Packing, in_parts: bool) -> String
     text
 }
 
+/// The name of the kernel of a tile.
+pub(crate) fn entry_point(tile: &Tile) -> &'static str {
+    if tile.slab.is_some() { "tiled" } else { "direct" }
+}
+
 /// A complete file: the kernel with a header that explains it, for people to read.
 #[cfg(test)]
 pub(crate) fn canonical(tile: &Tile, packing: &Packing) -> String {
     format!("{}\n{}", include_str!("canonical.wgsl"), generate(tile, packing, false))
 }
 
-struct Generator<'a> {
-    tile: &'a Tile,
-    packing: &'a Packing,
+pub(super) struct Generator<'a> {
+    pub(super) tile: &'a Tile,
+    pub(super) packing: &'a Packing,
     in_parts: bool,
-    out: &'a mut String,
+    pub(super) out: &'a mut String,
 }
 
 const LETTERS: [&str; 3] = ["z", "y", "x"];
-const COMPONENTS: [&str; 4] = [".x", ".y", ".z", ".w"];
+pub(super) const COMPONENTS: [&str; 4] = [".x", ".y", ".z", ".w"];
 
 /// A sum that the invocation keeps: the vector of output channels at one output.
 struct Sum {
@@ -54,23 +59,36 @@ impl Generator<'_> {
             writeln!(self.out, "// Sums that a later dispatch continues.")?;
             writeln!(self.out, "@group(0) @binding(4) var<storage, read_write> partial: array<Sum>;\n")?;
         }
+        if let Some(slab) = self.tile.slab {
+            self.memory(&slab)?;
+        }
         let workgroup = self.tile.workgroup;
         writeln!(self.out, "@compute @workgroup_size({workgroup})")?;
-        writeln!(self.out, "fn direct(")?;
+        writeln!(self.out, "fn {}(", entry_point(self.tile))?;
         writeln!(self.out, "    @builtin(workgroup_id) group: vec3<u32>,")?;
         writeln!(self.out, "    @builtin(num_workgroups) groups: vec3<u32>,")?;
         writeln!(self.out, "    @builtin(local_invocation_index) lane: u32,")?;
         writeln!(self.out, ") {{")?;
-        self.place()?;
-        self.inputs()?;
-        self.begin()?;
-        self.accumulate()?;
+        match self.tile.slab {
+            None => {
+                self.place()?;
+                self.inputs()?;
+                self.begin()?;
+                self.accumulate()?;
+            }
+            Some(slab) => {
+                self.place_in_box(&slab)?;
+                self.sources(&slab)?;
+                self.begin()?;
+                self.accumulate_chunks(&slab)?;
+            }
+        }
         self.finish()?;
         writeln!(self.out, "}}")
     }
 
     /// The axes in use, with their letters, the fastest first.
-    fn axes(&self) -> Vec<(usize, &'static str, TileAxis)> {
+    pub(super) fn axes(&self) -> Vec<(usize, &'static str, TileAxis)> {
         (3 - self.tile.rank..3).rev().map(|a| (a, LETTERS[a], self.tile.axes[a])).collect()
     }
 
@@ -234,7 +252,7 @@ impl Generator<'_> {
                 }
             }
         }
-        self.multiply(&reads)?;
+        self.multiply(&reads, 0)?;
         writeln!(self.out, "        at += params.input_channel_stride;")?;
         for vector in 0..self.tile.vectors {
             writeln!(self.out, "        w{vector} += {};", self.packing.channel)?;
@@ -243,7 +261,7 @@ impl Generator<'_> {
     }
 
     /// The multiply-adds of one input channel, tap by tap: a weight is read once and multiplies the inputs of all cells.
-    fn multiply(&mut self, reads: &[Vec<i64>; 3]) -> fmt::Result {
+    pub(super) fn multiply(&mut self, reads: &[Vec<i64>; 3], ci: usize) -> fmt::Result {
         // (tap, offset, output of the cell) of each axis, by tap.
         let taps = self.tile.axes.map(|axis| {
             let mut taps: Vec<(usize, i64, usize)> = (0..axis.phases)
@@ -265,7 +283,11 @@ impl Generator<'_> {
                     for vector in 0..self.tile.vectors {
                         let index = tap / taps_of_vec4;
                         if tap % taps_of_vec4 == 0 || (taps_of_vec4 > 1 && self.first_use(&taps, tap, taps_of_vec4)) {
-                            writeln!(self.out, "        let w{vector}_{index} = weights[w{vector} + {index}];")?;
+                            let weight = match self.tile.slab {
+                                None => format!("weights[w{vector} + {index}]"),
+                                Some(_) => self.factor(vector, ci, index),
+                            };
+                            writeln!(self.out, "        let w{vector}_{index} = {weight};")?;
                         }
                         let weight = format!("w{vector}_{index}{}", self.swizzle(tap % taps_of_vec4));
                         let mine = numbers(&|sum| sum.vector == vector && [sz, sy, sx] == sum.at.map(|(_, slot)| slot));
@@ -287,6 +309,9 @@ impl Generator<'_> {
 
     /// Where the input at offset `read` along w is: the number of the load, and the component where that is a quad.
     fn column(&self, reads: &[i64], read: i64) -> (usize, &'static str) {
+        if self.tile.slab.is_some() {
+            return self.unit(reads, read);
+        }
         let position = |loads: &[i64], load: i64| loads.iter().position(|&at| at == load).unwrap_or_default();
         match self.tile.input_quads {
             None => (position(reads, read), ""),
@@ -331,6 +356,9 @@ impl Generator<'_> {
                 writeln!(self.out, "        partial[{number} * slots + slot] = s{number};")?;
             }
             writeln!(self.out, "        return;\n    }}")?;
+        }
+        if self.tile.slab.is_some() {
+            writeln!(self.out, "    if n >= params.batch_end {{\n        return;\n    }}")?;
         }
         let parted = self.tile.phase_parts() > 1;
         for (a, letter, axis) in self.axes() {

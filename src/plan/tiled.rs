@@ -1,0 +1,128 @@
+//! The tile and the slab of `tiled` with the least estimated cost.
+//!
+//! The tile is that of an invocation, as for `direct`; the slab of each is made by a rule. What an invocation costs for
+//! one input channel is its multiply-adds, what it reads from the workgroup's memory, and its share of bringing it there.
+
+use super::choice::{AxisOption, CELLS, MAX_WRITTEN_OUT, Traits, VECTORS, axis_options, packed_weights, writes_quads};
+use super::slab::Slab;
+use super::tile::{Packing, Tile, lanes};
+use super::DeviceProfile;
+use crate::op::{ConvTranspose, Geometry};
+
+/// Invocations of a workgroup. More would share more, but wait longer for each other.
+const WORKGROUP: usize = 128;
+
+/// The most blocks of output channels of a workgroup: with more, little is left for neighbours, whose inputs overlap.
+const MAX_BLOCKS: usize = 8;
+
+/// Input channels at a time, the most first.
+const CHUNKS: [usize; 4] = [8, 4, 2, 1];
+
+/// The workgroup's memory for each invocation, in bytes, that lets the registers and not the memory limit how many
+/// waves a device holds: on AMD 10 waves of 32 for each SIMD, on NVIDIA 1024 invocations in the 96 KiB of a core.
+const MEMORY: u64 = 96;
+
+/// What waiting for each other twice and computing addresses anew costs for each chunk, in multiply-adds.
+const CHUNK: f64 = 24.0;
+
+/// The tile with the least estimated cost, behind that cost, or why there is none.
+pub(super) fn tiled(op: &ConvTranspose, geometry: &Geometry, profile: &DeviceProfile) -> Result<(f64, Tile), String> {
+    let traits = profile.class.traits();
+    let packing = packed_weights(op, profile)?;
+    let options = [0, 1, 2].map(|a| axis_options(&op.axes3()[a], geometry.output[a], CELLS[a]));
+    let mut best: Option<(f64, Tile)> = None;
+    for &vectors in VECTORS.iter().filter(|vectors| packing.vectors.is_multiple_of(**vectors)) {
+        for [z, y, x] in whole(&options) {
+            let tile = Tile {
+                rank: op.rank(),
+                axes: [z.axis, y.axis, x.axis],
+                width: packing.width,
+                vectors,
+                workgroup: 0,
+                ragged: !(op.out_channels() / op.groups()).is_multiple_of(packing.width),
+                input_quads: None,
+                output_quads: writes_quads(geometry, profile, &x.axis),
+                slab: None,
+            };
+            let read = Slab::reads(&tile).iter().product::<usize>() * Slab::unit(&tile);
+            if tile.multiply_adds() > MAX_WRITTEN_OUT || tile.sums() + read.max(4) > traits.registers {
+                continue;
+            }
+            if let Some(slab) = slab(op, geometry, profile, &packing, &tile) {
+                let tile = Tile { workgroup: slab.invocations() as u32, slab: Some(slab), ..tile };
+                let cost = cost(&traits, op, geometry, &packing, &tile, &slab);
+                if best.is_none_or(|(least, _)| cost < least) {
+                    best = Some((cost, tile));
+                }
+            }
+        }
+    }
+    best.ok_or_else(|| {
+        let memory = profile.max_workgroup_memory;
+        format!("no tile fits the registers with its inputs in {memory} bytes of a workgroup's memory")
+    })
+}
+
+/// The choices of all axes, crossed, with all phases: they read the same inputs.
+fn whole(options: &[Vec<AxisOption>; 3]) -> impl Iterator<Item = [&AxisOption; 3]> {
+    let [z, y, x] = [0, 1, 2].map(|a| options[a].iter().filter(|option| option.axis.phase_parts() == 1));
+    z.flat_map(move |z| {
+        let x = x.clone();
+        y.clone().flat_map(move |y| x.clone().map(move |x| [z, y, x]))
+    })
+}
+
+/// Lays a workgroup's invocations out and lets them share as many input channels as there is room for; `None` where
+/// there is not enough for one.
+fn slab(
+    op: &ConvTranspose,
+    geometry: &Geometry,
+    profile: &DeviceProfile,
+    packing: &Packing,
+    tile: &Tile,
+) -> Option<Slab> {
+    let most = WORKGROUP.min(profile.max_invocations as usize);
+    let mut slab = Slab { lanes: [1; 3], items: 1, blocks: 1, chunk: 1 };
+    let vectors = packing.vectors / tile.vectors;
+    while slab.blocks < MAX_BLOCKS && vectors.is_multiple_of(slab.blocks * 2) && slab.blocks * 2 <= most {
+        slab.blocks *= 2;
+    }
+    // A box as cubic as it can be has the least halo.
+    let tiles = [0, 1, 2].map(|a| geometry.output[a].div_ceil(tile.axes[a].stride).div_ceil(tile.axes[a].cells));
+    while slab.invocations() * 2 <= most {
+        let narrowest = (0..3).filter(|&a| slab.lanes[a] < tiles[a]).min_by_key(|&a| slab.lanes[a] * tile.axes[a].cells);
+        match narrowest {
+            Some(a) => slab.lanes[a] *= 2,
+            None if slab.items < geometry.batch => slab.items *= 2,
+            None => break,
+        }
+    }
+    let channels = op.in_channels() / op.groups();
+    let fits = |slab: &Slab| {
+        let enough = if slab.chunk == 1 { u64::MAX } else { MEMORY * slab.invocations() as u64 };
+        slab.bytes(tile, packing) <= enough.min(profile.max_workgroup_memory)
+            && slab.chunk * tile.multiply_adds() <= MAX_WRITTEN_OUT
+    };
+    CHUNKS
+        .into_iter()
+        .filter(|&chunk| channels.is_multiple_of(chunk))
+        .map(|chunk| Slab { chunk, ..slab })
+        .find(fits)
+}
+
+/// The estimate, in the units of `direct`'s.
+fn cost(traits: &Traits, op: &ConvTranspose, geometry: &Geometry, packing: &Packing, tile: &Tile, slab: &Slab) -> f64 {
+    let cells = [0, 1, 2].map(|a| geometry.output[a].div_ceil(tile.axes[a].stride));
+    let boxes = [0, 1, 2].map(|a| cells[a].div_ceil(tile.box_cells(a))).iter().product::<usize>();
+    let blocks = packing.vectors / tile.group_vectors() * op.groups();
+    let workgroups = geometry.batch.div_ceil(slab.items) * boxes * blocks;
+    let invocations = (workgroups * slab.invocations()) as f64;
+    let channels = (op.in_channels() / op.groups()) as f64;
+    let weights = (tile.taps() * tile.vectors * lanes(tile.width)).div_ceil(4);
+    let reading = (Slab::reads(tile).iter().product::<usize>() + weights) as f64 * traits.shared;
+    let bringing = slab.brought_inputs(tile) as f64 * (traits.read + traits.shared)
+        + (slab.brought_weights(tile, packing) as f64 * (traits.quad + traits.shared) + CHUNK) / slab.chunk as f64;
+    let channel = reading + bringing + tile.multiply_adds() as f64;
+    let writing = if tile.output_quads { traits.quad / 4.0 } else { traits.read };
+    invocations.max(traits.invocations) * (channels * channel + tile.sums() as f64 * writing)
+}
