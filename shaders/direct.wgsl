@@ -51,7 +51,7 @@ struct Params {
     first_part: i32,              // whether this dispatch adds the first input channels, and so begins with the bias
     last_part: i32,               // whether it adds the last ones, and so finishes the outputs
     beta: f32,                    // parameter of the activation; the other one is in the record
-    padding: i32,
+    batch_end: i32,
 }
 
 @group(0) @binding(0) var<uniform> params: Params;

@@ -139,8 +139,8 @@ pub(crate) fn compile(device: &Device, variant: &Variant) -> ComputePipeline {
 #[cfg(test)]
 pub(super) mod tests {
     use super::*;
-    use crate::plan::{Kernel, plan, plan_with};
-    use crate::{DeviceClass, DeviceProfile};
+    use crate::plan::{Kernel, plan_with};
+    use crate::{DeviceClass, DeviceProfile, Error};
 
     /// Parses and validates a kernel, as wgpu would.
     pub(crate) fn validate(source: &str) -> naga::Module {
@@ -190,7 +190,10 @@ pub(super) mod tests {
                     for kernel in Kernel::EXACT {
                         let profile = DeviceProfile { class, f16: true, ..DeviceProfile::default() };
                         let op = of(name);
-                        let mut plan = plan_with(&op, &op.at(shape).unwrap(), storage, &profile, kernel).unwrap();
+                        let mut plan = match plan_with(&op, &op.at(shape).unwrap(), storage, &profile, kernel) {
+                            Err(Error::Kernel { kernel: Kernel::Tiled, .. }) if name == "fcn" => continue,
+                            plan => plan.unwrap(),
+                        };
                         validate(&Variant::of(&op, &plan).source());
                         plan.scratch = 4;
                         validate(&Variant::of(&op, &plan).source());
@@ -201,20 +204,23 @@ pub(super) mod tests {
         validate(&Variant::Pack.source());
     }
 
-    /// The canonical text is the kernel of a 4x4 layer of stride 2 on a device of which nothing is known.
+    /// The canonical texts are the kernels of a 4x4 layer of stride 2 on a device of which nothing is known.
     #[test]
-    fn the_canonical_text_of_direct_is_what_the_generator_writes() {
-        let op = of("deep");
-        let plan = plan(&op, &op.at(&[16, 512, 32, 32]).unwrap(), Storage::F32, &DeviceProfile::default()).unwrap();
-        let Variant::Direct { tile, packing, .. } = Variant::of(&op, &plan) else { panic!("not direct: {plan:?}") };
-        let text = direct::canonical(&tile, &packing);
-        validate(&text);
-        let path = concat!(env!("CARGO_MANIFEST_DIR"), "/shaders/direct.wgsl");
-        if std::env::var_os("UPCONV_WRITE_SHADERS").is_some() {
-            std::fs::write(path, &text).unwrap();
+    fn the_canonical_texts_are_what_the_generator_writes() {
+        for kernel in [Kernel::Direct, Kernel::Tiled] {
+            let op = of("deep");
+            let geometry = op.at(&[16, 512, 32, 32]).unwrap();
+            let plan = plan_with(&op, &geometry, Storage::F32, &DeviceProfile::default(), kernel).unwrap();
+            let Variant::Direct { tile, packing, .. } = Variant::of(&op, &plan) else { panic!("no tile: {plan:?}") };
+            let text = direct::canonical(&tile, &packing);
+            validate(&text);
+            let path = format!("{}/shaders/{kernel}.wgsl", env!("CARGO_MANIFEST_DIR"));
+            if std::env::var_os("UPCONV_WRITE_SHADERS").is_some() {
+                std::fs::write(&path, &text).unwrap();
+            }
+            let committed = std::fs::read_to_string(&path).unwrap();
+            assert!(text == committed, "{path} is out of date: run this test with UPCONV_WRITE_SHADERS=1");
         }
-        let committed = std::fs::read_to_string(path).unwrap();
-        assert!(text == committed, "shaders/direct.wgsl is out of date: run this test with UPCONV_WRITE_SHADERS=1");
     }
 
     /// The fields of a WGSL struct as (name, offset), and its size.
@@ -234,42 +240,5 @@ pub(super) mod tests {
         assert_eq!(direct::GpuAxis::layout(), layout(&direct_module, "Axis"));
         assert_eq!(direct::Params::layout(), layout(&direct_module, "Params"));
         assert_eq!(direct::PackParams::layout(), layout(&pack_module, "Params"));
-    }
-
-    #[test]
-    fn dump_candidates() {
-        use crate::plan::slab::Slab;
-        use crate::plan::tile::TileAxis;
-        let dir = std::env::var("DUMP").unwrap();
-        let list = std::fs::read_to_string(format!("{dir}/list.txt")).unwrap();
-        for line in list.lines().filter(|l| !l.trim().is_empty() && !l.starts_with('#')) {
-            let f: Vec<&str> = line.split_whitespace().collect();
-            let op = of(f[1]);
-            let nums = |s: &str| -> Vec<usize> { s.split(',').map(|v| v.parse().unwrap()).collect() };
-            let cells = nums(f[2]);
-            let vectors: usize = f[3].parse().unwrap();
-            let axes = [0, 1, 2].map(|a| TileAxis::new(&op.axes3()[a], cells[a], op.axes3()[a].stride).unwrap());
-            let packing = Packing::new(&op);
-            let quad = |cells: usize, stride: usize| (cells * stride).is_multiple_of(4);
-            let mut tile = Tile {
-                rank: op.rank(), axes, width: packing.width, vectors, workgroup: 64, ragged: false,
-                input_quads: None, output_quads: quad(cells[2], op.axes3()[2].stride), slab: None,
-            };
-            if f[4] == "-" {
-                let axis = &op.axes3()[2];
-                if cells[2].is_multiple_of(4) {
-                    tile.input_quads = Some(axis.pad_begin.div_euclid(axis.stride as i64).rem_euclid(4) as usize);
-                }
-            } else {
-                let l = nums(f[4]);
-                let slab = Slab { lanes: [l[0], l[1], l[2]], items: nums(f[5])[0], blocks: nums(f[6])[0], chunk: nums(f[7])[0] };
-                tile.workgroup = slab.invocations() as u32;
-                tile.slab = Some(slab);
-                println!("{} invocations {} bytes {} multiply_adds {} positions {}", f[0], slab.invocations(), slab.bytes(&tile, &packing), tile.multiply_adds() * slab.chunk, slab.positions(&tile));
-            }
-            let text = format!("{}\n{}", header(Storage::F32, 0), direct::generate(&tile, &packing, false));
-            std::fs::write(format!("{dir}/{}.wgsl", f[0]), &text).unwrap();
-            validate(&text);
-        }
     }
 }

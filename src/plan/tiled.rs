@@ -18,6 +18,10 @@ const MAX_BLOCKS: usize = 8;
 /// Input channels at a time, the most first.
 const CHUNKS: [usize; 4] = [8, 4, 2, 1];
 
+/// The most multiply-adds written out for several input channels: more would share what a chunk costs among more of
+/// them, but compilers take longer.
+const MAX_CHUNK_WRITTEN_OUT: usize = 2400;
+
 /// The workgroup's memory for each invocation, in bytes, that lets the registers and not the memory limit how many
 /// waves a device holds: on AMD 10 waves of 32 for each SIMD, on NVIDIA 1024 invocations in the 96 KiB of a core.
 const MEMORY: u64 = 96;
@@ -99,9 +103,10 @@ fn slab(
     }
     let channels = op.in_channels() / op.groups();
     let fits = |slab: &Slab| {
-        let enough = if slab.chunk == 1 { u64::MAX } else { MEMORY * slab.invocations() as u64 };
-        slab.bytes(tile, packing) <= enough.min(profile.max_workgroup_memory)
-            && slab.chunk * tile.multiply_adds() <= MAX_WRITTEN_OUT
+        let bytes = slab.bytes(tile, packing);
+        let ample = bytes <= MEMORY * slab.invocations() as u64
+            && slab.chunk * tile.multiply_adds() <= MAX_CHUNK_WRITTEN_OUT;
+        bytes <= profile.max_workgroup_memory && (ample || slab.chunk == 1)
     };
     CHUNKS
         .into_iter()

@@ -24,7 +24,8 @@ pub(crate) fn entry_point(tile: &Tile) -> &'static str {
 /// A complete file: the kernel with a header that explains it, for people to read.
 #[cfg(test)]
 pub(crate) fn canonical(tile: &Tile, packing: &Packing) -> String {
-    format!("{}\n{}", include_str!("canonical.wgsl"), generate(tile, packing, false))
+    let head = if tile.slab.is_some() { include_str!("tiled.wgsl") } else { include_str!("direct.wgsl") };
+    format!("{head}\n{}", generate(tile, packing, false))
 }
 
 pub(super) struct Generator<'a> {

@@ -1,0 +1,432 @@
+// Transposed convolution out of the workgroup's memory: as direct.wgsl, but what the invocations of a workgroup read
+// they bring from the buffers together, each input and each weight once.
+//
+// This file is written by the generator src/gpu/direct/wgsl.rs; a test keeps it so. What follows is the kernel of a
+// 4x4 layer of stride 2 and padding 1. Other layers and devices get other tiles of the same make.
+//
+// A workgroup computes a box of cells of some items of the batch, for some blocks of output channels; an invocation
+// a tile of the box for one block. All phases of a cell read the same few inputs, and neighbouring tiles share some, so
+// that the box with its halo serves them all. A few input channels at a time are brought; between that and the
+// multiplying the workgroup waits for itself, so that nothing is read before it is written or overwritten before it is
+// read. Every element of the memory is written by one invocation, every output too: nothing can race. Sums are added in
+// the order of direct.wgsl and have its bits.
+//
+// Addresses in the memory are one number of the invocation and constants, so that reading takes little else.
+
+// What varies between uses of this file; the host replaces everything above the line of dashes.
+alias Elem = f32;
+fn activate(y: f32, alpha: f32, beta: f32) -> f32 { return y; }
+// ---
+
+// Output channels of one vector.
+alias Sum = vec4<f32>;
+
+alias Input = Elem;
+alias Output = vec4<Elem>;
+
+struct Axis {
+    first_cell: i32,      // of the dispatch
+    tiles: i32,           // how many invocations lie side by side
+    origin: i32,          // the input that cell 0 reads at offset 0
+    input_extent: i32,
+    input_stride: i32,    // distances in elements between neighbours along this axis
+    output_stride: i32,
+    output_begin: i32,    // the part of the output that this dispatch computes
+    output_extent: i32,
+}
+
+struct Params {
+    axes: array<Axis, 3>,         // d, h, w
+    invocations: i32,             // for one block of channels and one part of the phases
+    batch_begin: i32,
+    first_block: i32,             // a block is the output channels of one invocation
+    blocks_per_group: i32,
+    group_in_channels: i32,       // channels of one group
+    group_out_channels: i32,
+    input_channel_begin: i32,     // the part of a group's input channels that this dispatch adds up
+    input_channel_end: i32,
+    input_batch_stride: i32,
+    input_channel_stride: i32,
+    output_batch_stride: i32,
+    output_channel_stride: i32,
+    record_stride: i32,           // from one vector's record in `weights` to the next
+    input_window: i32,            // the bound window of each buffer begins at this element of the tensor
+    weight_window: i32,
+    output_window: i32,
+    first_part: i32,              // whether this dispatch adds the first input channels, and so begins with the bias
+    last_part: i32,               // whether it adds the last ones, and so finishes the outputs
+    beta: f32,                    // parameter of the activation; the other one is in the record
+    batch_end: i32,
+}
+
+@group(0) @binding(0) var<uniform> params: Params;
+@group(0) @binding(1) var<storage, read> input: array<Input>;
+// For each vector of output channels a record: its biases, its taps [group_in_channels][d][h][w], its alphas.
+@group(0) @binding(2) var<storage, read> weights: array<vec4<f32>>;
+@group(0) @binding(3) var<storage, read_write> output: array<Output>;
+
+fn inside(at: i32, extent: i32) -> bool {
+    return u32(at) < u32(extent);
+}
+
+// The distance of an input coordinate from the first, kept inside the input.
+fn offset(at: i32, axis: i32) -> i32 {
+    return clamp(at, 0, params.axes[axis].input_extent - 1) * params.axes[axis].input_stride;
+}
+
+
+// Inputs, 0 outside. The weights are finite where this kernel is used, so that it adds nothing.
+fn load(at: i32, has: bool) -> f32 {
+    return select(0.0, f32(input[at]), has);
+}
+
+fn store(at: i32, s0: f32, s1: f32, s2: f32, s3: f32, alpha: f32) {
+    output[u32(at) / 4u] = Output(
+        Elem(activate(s0, alpha, params.beta)),
+        Elem(activate(s1, alpha, params.beta)),
+        Elem(activate(s2, alpha, params.beta)),
+        Elem(activate(s3, alpha, params.beta)),
+    );
+}
+
+// For each input channel of a chunk the inputs that the box reads, 2 a unit.
+var<workgroup> inputs: array<array<vec2<f32>, 30>, 4>;
+// For each vector of output channels its weights for the chunk.
+var<workgroup> factors: array<array<vec4<f32>, 64>, 8>;
+
+@compute @workgroup_size(128)
+fn tiled(
+    @builtin(workgroup_id) group: vec3<u32>,
+    @builtin(num_workgroups) groups: vec3<u32>,
+    @builtin(local_invocation_index) lane: u32,
+) {
+    // The box of cells that the workgroup computes, and the tile of this invocation in it.
+    var rest = i32(group.x);
+    var own = i32(lane);
+    let box_x = params.axes[2].first_cell + rest % params.axes[2].tiles * 4;
+    rest /= params.axes[2].tiles;
+    let own_x = own % 2 * 2;
+    own /= 2;
+    let x = box_x + own_x;
+    let box_y = params.axes[1].first_cell + rest % params.axes[1].tiles * 8;
+    rest /= params.axes[1].tiles;
+    let own_y = own % 8 * 1;
+    own /= 8;
+    let y = box_y + own_y;
+    let box_n = params.batch_begin + rest * 1;
+    let own_n = own % 1;
+    own /= 1;
+    let n = box_n + own_n;
+    // What is left of the invocation's number is its block of channels in the workgroup's.
+    let block = params.first_block + i32(group.y);
+    let channel_group = block / params.blocks_per_group;
+    let first_channel = (block % params.blocks_per_group * 8 + own) * 4;
+    let record0 = ((block * 8 + own) * 1 + 0) * params.record_stride - params.weight_window;
+    let first_x = box_x + params.axes[2].origin - 1;
+    let first_y = box_y + params.axes[1].origin - 1;
+    // The inputs that this invocation brings, and where they are.
+    let e0 = i32(lane) + 0;
+    rest = e0 / 2;
+    let x0 = first_x + rest % 3 * 2 + e0 % 2;
+    rest /= 3;
+    let y0 = first_y + rest % 10;
+    rest /= 10;
+    let n0 = box_n + rest;
+    let has0 = inside(x0, params.axes[2].input_extent) && inside(y0, params.axes[1].input_extent) && n0 < params.batch_end;
+    let from0 = offset(x0, 2) + offset(y0, 1) + min(n0, params.batch_end - 1) * params.input_batch_stride;
+    var at = (channel_group * params.group_in_channels + params.input_channel_begin) * params.input_channel_stride - params.input_window;
+    // The weights that it brings.
+    let f0 = i32(lane) + 0;
+    var w0 = (block * 8 + f0 / 64) * params.record_stride - params.weight_window + 1 + params.input_channel_begin * 16 + f0 % 64;
+    let f1 = i32(lane) + 128;
+    var w1 = (block * 8 + f1 / 64) * params.record_stride - params.weight_window + 1 + params.input_channel_begin * 16 + f1 % 64;
+    let f2 = i32(lane) + 256;
+    var w2 = (block * 8 + f2 / 64) * params.record_stride - params.weight_window + 1 + params.input_channel_begin * 16 + f2 % 64;
+    let f3 = i32(lane) + 384;
+    var w3 = (block * 8 + f3 / 64) * params.record_stride - params.weight_window + 1 + params.input_channel_begin * 16 + f3 % 64;
+    // The unit where its own inputs begin.
+    let own_unit = ((own_n) * 10 + own_y) * 3 + own_x / 2;
+    let bias0 = weights[record0];
+    var s0 = bias0;
+    var s1 = bias0;
+    var s2 = bias0;
+    var s3 = bias0;
+    var s4 = bias0;
+    var s5 = bias0;
+    var s6 = bias0;
+    var s7 = bias0;
+    for (var ci = params.input_channel_begin; ci < params.input_channel_end; ci += 4) {
+        if e0 < 60 {
+        inputs[0][e0 / 2][e0 % 2] = load(at + 0 * params.input_channel_stride + from0, has0);
+        inputs[1][e0 / 2][e0 % 2] = load(at + 1 * params.input_channel_stride + from0, has0);
+        inputs[2][e0 / 2][e0 % 2] = load(at + 2 * params.input_channel_stride + from0, has0);
+        inputs[3][e0 / 2][e0 % 2] = load(at + 3 * params.input_channel_stride + from0, has0);
+        }
+        at += 4 * params.input_channel_stride;
+        factors[f0 / 64][f0 % 64] = weights[w0];
+        w0 += 64;
+        factors[f1 / 64][f1 % 64] = weights[w1];
+        w1 += 64;
+        factors[f2 / 64][f2 % 64] = weights[w2];
+        w2 += 64;
+        factors[f3 / 64][f3 % 64] = weights[w3];
+        w3 += 64;
+        workgroupBarrier();
+        {
+        let i0_0_0 = inputs[0][own_unit + 0];
+        let i0_0_1 = inputs[0][own_unit + 1];
+        let i0_1_0 = inputs[0][own_unit + 3];
+        let i0_1_1 = inputs[0][own_unit + 4];
+        let i0_2_0 = inputs[0][own_unit + 6];
+        let i0_2_1 = inputs[0][own_unit + 7];
+        let w0_0 = factors[own * 1 + 0][0];
+        s5 = fma(Sum(i0_2_1.x), w0_0, s5);
+        s7 = fma(Sum(i0_2_1.y), w0_0, s7);
+        let w0_1 = factors[own * 1 + 0][1];
+        s4 = fma(Sum(i0_2_0.y), w0_1, s4);
+        s6 = fma(Sum(i0_2_1.x), w0_1, s6);
+        let w0_2 = factors[own * 1 + 0][2];
+        s5 = fma(Sum(i0_2_0.y), w0_2, s5);
+        s7 = fma(Sum(i0_2_1.x), w0_2, s7);
+        let w0_3 = factors[own * 1 + 0][3];
+        s4 = fma(Sum(i0_2_0.x), w0_3, s4);
+        s6 = fma(Sum(i0_2_0.y), w0_3, s6);
+        let w0_4 = factors[own * 1 + 0][4];
+        s1 = fma(Sum(i0_1_1.x), w0_4, s1);
+        s3 = fma(Sum(i0_1_1.y), w0_4, s3);
+        let w0_5 = factors[own * 1 + 0][5];
+        s0 = fma(Sum(i0_1_0.y), w0_5, s0);
+        s2 = fma(Sum(i0_1_1.x), w0_5, s2);
+        let w0_6 = factors[own * 1 + 0][6];
+        s1 = fma(Sum(i0_1_0.y), w0_6, s1);
+        s3 = fma(Sum(i0_1_1.x), w0_6, s3);
+        let w0_7 = factors[own * 1 + 0][7];
+        s0 = fma(Sum(i0_1_0.x), w0_7, s0);
+        s2 = fma(Sum(i0_1_0.y), w0_7, s2);
+        let w0_8 = factors[own * 1 + 0][8];
+        s5 = fma(Sum(i0_1_1.x), w0_8, s5);
+        s7 = fma(Sum(i0_1_1.y), w0_8, s7);
+        let w0_9 = factors[own * 1 + 0][9];
+        s4 = fma(Sum(i0_1_0.y), w0_9, s4);
+        s6 = fma(Sum(i0_1_1.x), w0_9, s6);
+        let w0_10 = factors[own * 1 + 0][10];
+        s5 = fma(Sum(i0_1_0.y), w0_10, s5);
+        s7 = fma(Sum(i0_1_1.x), w0_10, s7);
+        let w0_11 = factors[own * 1 + 0][11];
+        s4 = fma(Sum(i0_1_0.x), w0_11, s4);
+        s6 = fma(Sum(i0_1_0.y), w0_11, s6);
+        let w0_12 = factors[own * 1 + 0][12];
+        s1 = fma(Sum(i0_0_1.x), w0_12, s1);
+        s3 = fma(Sum(i0_0_1.y), w0_12, s3);
+        let w0_13 = factors[own * 1 + 0][13];
+        s0 = fma(Sum(i0_0_0.y), w0_13, s0);
+        s2 = fma(Sum(i0_0_1.x), w0_13, s2);
+        let w0_14 = factors[own * 1 + 0][14];
+        s1 = fma(Sum(i0_0_0.y), w0_14, s1);
+        s3 = fma(Sum(i0_0_1.x), w0_14, s3);
+        let w0_15 = factors[own * 1 + 0][15];
+        s0 = fma(Sum(i0_0_0.x), w0_15, s0);
+        s2 = fma(Sum(i0_0_0.y), w0_15, s2);
+        }
+        {
+        let i0_0_0 = inputs[1][own_unit + 0];
+        let i0_0_1 = inputs[1][own_unit + 1];
+        let i0_1_0 = inputs[1][own_unit + 3];
+        let i0_1_1 = inputs[1][own_unit + 4];
+        let i0_2_0 = inputs[1][own_unit + 6];
+        let i0_2_1 = inputs[1][own_unit + 7];
+        let w0_0 = factors[own * 1 + 0][16];
+        s5 = fma(Sum(i0_2_1.x), w0_0, s5);
+        s7 = fma(Sum(i0_2_1.y), w0_0, s7);
+        let w0_1 = factors[own * 1 + 0][17];
+        s4 = fma(Sum(i0_2_0.y), w0_1, s4);
+        s6 = fma(Sum(i0_2_1.x), w0_1, s6);
+        let w0_2 = factors[own * 1 + 0][18];
+        s5 = fma(Sum(i0_2_0.y), w0_2, s5);
+        s7 = fma(Sum(i0_2_1.x), w0_2, s7);
+        let w0_3 = factors[own * 1 + 0][19];
+        s4 = fma(Sum(i0_2_0.x), w0_3, s4);
+        s6 = fma(Sum(i0_2_0.y), w0_3, s6);
+        let w0_4 = factors[own * 1 + 0][20];
+        s1 = fma(Sum(i0_1_1.x), w0_4, s1);
+        s3 = fma(Sum(i0_1_1.y), w0_4, s3);
+        let w0_5 = factors[own * 1 + 0][21];
+        s0 = fma(Sum(i0_1_0.y), w0_5, s0);
+        s2 = fma(Sum(i0_1_1.x), w0_5, s2);
+        let w0_6 = factors[own * 1 + 0][22];
+        s1 = fma(Sum(i0_1_0.y), w0_6, s1);
+        s3 = fma(Sum(i0_1_1.x), w0_6, s3);
+        let w0_7 = factors[own * 1 + 0][23];
+        s0 = fma(Sum(i0_1_0.x), w0_7, s0);
+        s2 = fma(Sum(i0_1_0.y), w0_7, s2);
+        let w0_8 = factors[own * 1 + 0][24];
+        s5 = fma(Sum(i0_1_1.x), w0_8, s5);
+        s7 = fma(Sum(i0_1_1.y), w0_8, s7);
+        let w0_9 = factors[own * 1 + 0][25];
+        s4 = fma(Sum(i0_1_0.y), w0_9, s4);
+        s6 = fma(Sum(i0_1_1.x), w0_9, s6);
+        let w0_10 = factors[own * 1 + 0][26];
+        s5 = fma(Sum(i0_1_0.y), w0_10, s5);
+        s7 = fma(Sum(i0_1_1.x), w0_10, s7);
+        let w0_11 = factors[own * 1 + 0][27];
+        s4 = fma(Sum(i0_1_0.x), w0_11, s4);
+        s6 = fma(Sum(i0_1_0.y), w0_11, s6);
+        let w0_12 = factors[own * 1 + 0][28];
+        s1 = fma(Sum(i0_0_1.x), w0_12, s1);
+        s3 = fma(Sum(i0_0_1.y), w0_12, s3);
+        let w0_13 = factors[own * 1 + 0][29];
+        s0 = fma(Sum(i0_0_0.y), w0_13, s0);
+        s2 = fma(Sum(i0_0_1.x), w0_13, s2);
+        let w0_14 = factors[own * 1 + 0][30];
+        s1 = fma(Sum(i0_0_0.y), w0_14, s1);
+        s3 = fma(Sum(i0_0_1.x), w0_14, s3);
+        let w0_15 = factors[own * 1 + 0][31];
+        s0 = fma(Sum(i0_0_0.x), w0_15, s0);
+        s2 = fma(Sum(i0_0_0.y), w0_15, s2);
+        }
+        {
+        let i0_0_0 = inputs[2][own_unit + 0];
+        let i0_0_1 = inputs[2][own_unit + 1];
+        let i0_1_0 = inputs[2][own_unit + 3];
+        let i0_1_1 = inputs[2][own_unit + 4];
+        let i0_2_0 = inputs[2][own_unit + 6];
+        let i0_2_1 = inputs[2][own_unit + 7];
+        let w0_0 = factors[own * 1 + 0][32];
+        s5 = fma(Sum(i0_2_1.x), w0_0, s5);
+        s7 = fma(Sum(i0_2_1.y), w0_0, s7);
+        let w0_1 = factors[own * 1 + 0][33];
+        s4 = fma(Sum(i0_2_0.y), w0_1, s4);
+        s6 = fma(Sum(i0_2_1.x), w0_1, s6);
+        let w0_2 = factors[own * 1 + 0][34];
+        s5 = fma(Sum(i0_2_0.y), w0_2, s5);
+        s7 = fma(Sum(i0_2_1.x), w0_2, s7);
+        let w0_3 = factors[own * 1 + 0][35];
+        s4 = fma(Sum(i0_2_0.x), w0_3, s4);
+        s6 = fma(Sum(i0_2_0.y), w0_3, s6);
+        let w0_4 = factors[own * 1 + 0][36];
+        s1 = fma(Sum(i0_1_1.x), w0_4, s1);
+        s3 = fma(Sum(i0_1_1.y), w0_4, s3);
+        let w0_5 = factors[own * 1 + 0][37];
+        s0 = fma(Sum(i0_1_0.y), w0_5, s0);
+        s2 = fma(Sum(i0_1_1.x), w0_5, s2);
+        let w0_6 = factors[own * 1 + 0][38];
+        s1 = fma(Sum(i0_1_0.y), w0_6, s1);
+        s3 = fma(Sum(i0_1_1.x), w0_6, s3);
+        let w0_7 = factors[own * 1 + 0][39];
+        s0 = fma(Sum(i0_1_0.x), w0_7, s0);
+        s2 = fma(Sum(i0_1_0.y), w0_7, s2);
+        let w0_8 = factors[own * 1 + 0][40];
+        s5 = fma(Sum(i0_1_1.x), w0_8, s5);
+        s7 = fma(Sum(i0_1_1.y), w0_8, s7);
+        let w0_9 = factors[own * 1 + 0][41];
+        s4 = fma(Sum(i0_1_0.y), w0_9, s4);
+        s6 = fma(Sum(i0_1_1.x), w0_9, s6);
+        let w0_10 = factors[own * 1 + 0][42];
+        s5 = fma(Sum(i0_1_0.y), w0_10, s5);
+        s7 = fma(Sum(i0_1_1.x), w0_10, s7);
+        let w0_11 = factors[own * 1 + 0][43];
+        s4 = fma(Sum(i0_1_0.x), w0_11, s4);
+        s6 = fma(Sum(i0_1_0.y), w0_11, s6);
+        let w0_12 = factors[own * 1 + 0][44];
+        s1 = fma(Sum(i0_0_1.x), w0_12, s1);
+        s3 = fma(Sum(i0_0_1.y), w0_12, s3);
+        let w0_13 = factors[own * 1 + 0][45];
+        s0 = fma(Sum(i0_0_0.y), w0_13, s0);
+        s2 = fma(Sum(i0_0_1.x), w0_13, s2);
+        let w0_14 = factors[own * 1 + 0][46];
+        s1 = fma(Sum(i0_0_0.y), w0_14, s1);
+        s3 = fma(Sum(i0_0_1.x), w0_14, s3);
+        let w0_15 = factors[own * 1 + 0][47];
+        s0 = fma(Sum(i0_0_0.x), w0_15, s0);
+        s2 = fma(Sum(i0_0_0.y), w0_15, s2);
+        }
+        {
+        let i0_0_0 = inputs[3][own_unit + 0];
+        let i0_0_1 = inputs[3][own_unit + 1];
+        let i0_1_0 = inputs[3][own_unit + 3];
+        let i0_1_1 = inputs[3][own_unit + 4];
+        let i0_2_0 = inputs[3][own_unit + 6];
+        let i0_2_1 = inputs[3][own_unit + 7];
+        let w0_0 = factors[own * 1 + 0][48];
+        s5 = fma(Sum(i0_2_1.x), w0_0, s5);
+        s7 = fma(Sum(i0_2_1.y), w0_0, s7);
+        let w0_1 = factors[own * 1 + 0][49];
+        s4 = fma(Sum(i0_2_0.y), w0_1, s4);
+        s6 = fma(Sum(i0_2_1.x), w0_1, s6);
+        let w0_2 = factors[own * 1 + 0][50];
+        s5 = fma(Sum(i0_2_0.y), w0_2, s5);
+        s7 = fma(Sum(i0_2_1.x), w0_2, s7);
+        let w0_3 = factors[own * 1 + 0][51];
+        s4 = fma(Sum(i0_2_0.x), w0_3, s4);
+        s6 = fma(Sum(i0_2_0.y), w0_3, s6);
+        let w0_4 = factors[own * 1 + 0][52];
+        s1 = fma(Sum(i0_1_1.x), w0_4, s1);
+        s3 = fma(Sum(i0_1_1.y), w0_4, s3);
+        let w0_5 = factors[own * 1 + 0][53];
+        s0 = fma(Sum(i0_1_0.y), w0_5, s0);
+        s2 = fma(Sum(i0_1_1.x), w0_5, s2);
+        let w0_6 = factors[own * 1 + 0][54];
+        s1 = fma(Sum(i0_1_0.y), w0_6, s1);
+        s3 = fma(Sum(i0_1_1.x), w0_6, s3);
+        let w0_7 = factors[own * 1 + 0][55];
+        s0 = fma(Sum(i0_1_0.x), w0_7, s0);
+        s2 = fma(Sum(i0_1_0.y), w0_7, s2);
+        let w0_8 = factors[own * 1 + 0][56];
+        s5 = fma(Sum(i0_1_1.x), w0_8, s5);
+        s7 = fma(Sum(i0_1_1.y), w0_8, s7);
+        let w0_9 = factors[own * 1 + 0][57];
+        s4 = fma(Sum(i0_1_0.y), w0_9, s4);
+        s6 = fma(Sum(i0_1_1.x), w0_9, s6);
+        let w0_10 = factors[own * 1 + 0][58];
+        s5 = fma(Sum(i0_1_0.y), w0_10, s5);
+        s7 = fma(Sum(i0_1_1.x), w0_10, s7);
+        let w0_11 = factors[own * 1 + 0][59];
+        s4 = fma(Sum(i0_1_0.x), w0_11, s4);
+        s6 = fma(Sum(i0_1_0.y), w0_11, s6);
+        let w0_12 = factors[own * 1 + 0][60];
+        s1 = fma(Sum(i0_0_1.x), w0_12, s1);
+        s3 = fma(Sum(i0_0_1.y), w0_12, s3);
+        let w0_13 = factors[own * 1 + 0][61];
+        s0 = fma(Sum(i0_0_0.y), w0_13, s0);
+        s2 = fma(Sum(i0_0_1.x), w0_13, s2);
+        let w0_14 = factors[own * 1 + 0][62];
+        s1 = fma(Sum(i0_0_0.y), w0_14, s1);
+        s3 = fma(Sum(i0_0_1.x), w0_14, s3);
+        let w0_15 = factors[own * 1 + 0][63];
+        s0 = fma(Sum(i0_0_0.x), w0_15, s0);
+        s2 = fma(Sum(i0_0_0.y), w0_15, s2);
+        }
+        workgroupBarrier();
+    }
+    if n >= params.batch_end {
+        return;
+    }
+    let ox0_0 = x * 2 + 0 - params.axes[2].output_begin;
+    let ox0_1 = x * 2 + 1 - params.axes[2].output_begin;
+    let ox1_0 = x * 2 + 2 - params.axes[2].output_begin;
+    let ox1_1 = x * 2 + 3 - params.axes[2].output_begin;
+    let oy0_0 = y * 2 + 0 - params.axes[1].output_begin;
+    let oy0_1 = y * 2 + 1 - params.axes[1].output_begin;
+    let out0 = n * params.output_batch_stride + (channel_group * params.group_out_channels + first_channel + 0) * params.output_channel_stride - params.output_window;
+    let alpha0 = weights[record0 + params.record_stride - 1];
+    if inside(oy0_0, params.axes[1].output_extent) {
+        let row = out0 + (oy0_0 + params.axes[1].output_begin) * params.axes[1].output_stride;
+        if inside(ox0_0, params.axes[2].output_extent) {
+            let at = row + (ox0_0 + params.axes[2].output_begin) * params.axes[2].output_stride;
+            store(at + 0 * params.output_channel_stride, s0.x, s1.x, s2.x, s3.x, alpha0.x);
+            store(at + 1 * params.output_channel_stride, s0.y, s1.y, s2.y, s3.y, alpha0.y);
+            store(at + 2 * params.output_channel_stride, s0.z, s1.z, s2.z, s3.z, alpha0.z);
+            store(at + 3 * params.output_channel_stride, s0.w, s1.w, s2.w, s3.w, alpha0.w);
+        }
+    }
+    if inside(oy0_1, params.axes[1].output_extent) {
+        let row = out0 + (oy0_1 + params.axes[1].output_begin) * params.axes[1].output_stride;
+        if inside(ox0_0, params.axes[2].output_extent) {
+            let at = row + (ox0_0 + params.axes[2].output_begin) * params.axes[2].output_stride;
+            store(at + 0 * params.output_channel_stride, s4.x, s5.x, s6.x, s7.x, alpha0.x);
+            store(at + 1 * params.output_channel_stride, s4.y, s5.y, s6.y, s7.y, alpha0.y);
+            store(at + 2 * params.output_channel_stride, s4.z, s5.z, s6.z, s7.z, alpha0.z);
+            store(at + 3 * params.output_channel_stride, s4.w, s5.w, s6.w, s7.w, alpha0.w);
+        }
+    }
+}
