@@ -5,6 +5,7 @@
 //! beyond the output's edge than it saves, or until too few invocations are left to occupy the device.
 
 use super::tile::{Packing, Tile, TileAxis, lanes};
+use super::tiled::tiled;
 use super::{DeviceClass, DeviceProfile};
 use crate::op::{Axis, ConvTranspose, Geometry};
 use crate::phase::useful_multiply_adds;
@@ -31,8 +32,9 @@ pub(super) struct Traits {
     pub(super) read: f64,
     /// Reading or writing four neighbouring ones at once.
     pub(super) quad: f64,
-    /// Reading four neighbouring ones from the workgroup's memory, or writing one there.
-    pub(super) shared: f64,
+    /// Reading four neighbouring ones from the workgroup's memory, or writing one there; `None` where nothing tells
+    /// that it pays, and `tiled` is not chosen.
+    pub(super) shared: Option<f64>,
     /// The invocations that occupy the device.
     pub(super) invocations: f64,
     /// Invocations of a workgroup.
@@ -45,14 +47,14 @@ impl DeviceClass {
             // Measured on lavapipe 22.3: 95 G multiply-adds/s, 2.3 G reads/s, 1.3 to 2 G reads/s of a quad. Spilling a
             // sum costs less there than reading an input again.
             DeviceClass::Software => {
-                Traits { registers: 360, read: 41.0, quad: 50.0, shared: 50.0, invocations: 64.0, workgroup: 16 }
+                Traits { registers: 360, read: 41.0, quad: 50.0, shared: None, invocations: 64.0, workgroup: 16 }
             }
             // By the compilers' statistics: no spills, and 8 waves on AMD.
             DeviceClass::Desktop => {
-                Traits { registers: 96, read: 6.0, quad: 4.0, shared: 2.0, invocations: 32768.0, workgroup: 64 }
+                Traits { registers: 96, read: 6.0, quad: 4.0, shared: Some(2.0), invocations: 32768.0, workgroup: 64 }
             }
             DeviceClass::Mobile | DeviceClass::Unknown => {
-                Traits { registers: 64, read: 6.0, quad: 6.0, shared: 6.0, invocations: 8192.0, workgroup: 64 }
+                Traits { registers: 64, read: 6.0, quad: 6.0, shared: None, invocations: 8192.0, workgroup: 64 }
             }
         }
     }
@@ -85,9 +87,19 @@ pub(super) fn choose(op: &ConvTranspose, geometry: &Geometry, profile: &DevicePr
     match direct(op, geometry, profile) {
         Err(reason) => Choice::gather(&format!("`direct` cannot: {reason}")),
         Ok((direct, tile)) => {
-            let ratio = gather_cost(&profile.class.traits(), op, geometry) / direct;
+            let traits = profile.class.traits();
+            let ratio = gather_cost(&traits, op, geometry) / direct;
             if ratio < 1.0 {
                 return Choice::gather(&format!("`direct` is estimated at {:.1} times its cost", 1.0 / ratio));
+            }
+            if let (Some(_), Ok((tiled, tile))) = (traits.shared, tiled(op, geometry, profile))
+                && tiled < direct
+            {
+                let (ratio, direct) = (ratio * direct / tiled, direct / tiled);
+                let reason = format!(
+                    "the workgroup's memory shared; `direct` is estimated at {direct:.2} times its cost, `gather` at {ratio:.1}"
+                );
+                return Choice { tile: Some(tile), reason };
             }
             let reason = format!("a tile in registers; `gather` is estimated at {ratio:.1} times its cost");
             Choice { tile: Some(tile), reason }

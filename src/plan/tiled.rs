@@ -117,6 +117,8 @@ fn slab(
 
 /// The estimate, in the units of `direct`'s.
 fn cost(traits: &Traits, op: &ConvTranspose, geometry: &Geometry, packing: &Packing, tile: &Tile, slab: &Slab) -> f64 {
+    // Where it is not chosen of itself, the memory is no better than the buffers.
+    let shared = traits.shared.unwrap_or(traits.quad);
     let cells = [0, 1, 2].map(|a| geometry.output[a].div_ceil(tile.axes[a].stride));
     let boxes = [0, 1, 2].map(|a| cells[a].div_ceil(tile.box_cells(a))).iter().product::<usize>();
     let blocks = packing.vectors / tile.group_vectors() * op.groups();
@@ -124,9 +126,9 @@ fn cost(traits: &Traits, op: &ConvTranspose, geometry: &Geometry, packing: &Pack
     let invocations = (workgroups * slab.invocations()) as f64;
     let channels = (op.in_channels() / op.groups()) as f64;
     let weights = (tile.taps() * tile.vectors * lanes(tile.width)).div_ceil(4);
-    let reading = (Slab::reads(tile).iter().product::<usize>() + weights) as f64 * traits.shared;
-    let bringing = slab.brought_inputs(tile) as f64 * (traits.read + traits.shared)
-        + (slab.brought_weights(tile, packing) as f64 * (traits.quad + traits.shared) + CHUNK) / slab.chunk as f64;
+    let reading = (Slab::reads(tile).iter().product::<usize>() + weights) as f64 * shared;
+    let bringing = slab.brought_inputs(tile) as f64 * (traits.read + shared)
+        + (slab.brought_weights(tile, packing) as f64 * (traits.quad + shared) + CHUNK) / slab.chunk as f64;
     let channel = reading + bringing + tile.multiply_adds() as f64;
     let writing = if tile.output_quads { traits.quad / 4.0 } else { traits.read };
     invocations.max(traits.invocations) * (channels * channel + tile.sums() as f64 * writing)
