@@ -51,7 +51,7 @@ impl DeviceClass {
             }
             // By the compilers' statistics: no spills, and 8 waves on AMD.
             DeviceClass::Desktop => {
-                Traits { registers: 96, read: 6.0, quad: 4.0, shared: Some(2.0), invocations: 32768.0, workgroup: 64 }
+                Traits { registers: 96, read: 6.0, quad: 4.0, shared: Some(1.0), invocations: 32768.0, workgroup: 64 }
             }
             DeviceClass::Mobile | DeviceClass::Unknown => {
                 Traits { registers: 64, read: 6.0, quad: 6.0, shared: None, invocations: 8192.0, workgroup: 64 }

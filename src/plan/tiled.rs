@@ -127,8 +127,10 @@ fn cost(traits: &Traits, op: &ConvTranspose, geometry: &Geometry, packing: &Pack
     let channels = (op.in_channels() / op.groups()) as f64;
     let weights = (tile.taps() * tile.vectors * lanes(tile.width)).div_ceil(4);
     let reading = (Slab::reads(tile).iter().product::<usize>() + weights) as f64 * shared;
-    let bringing = slab.brought_inputs(tile) as f64 * (traits.read + shared)
-        + (slab.brought_weights(tile, packing) as f64 * (traits.quad + shared) + CHUNK) / slab.chunk as f64;
+    let share = |all: usize| all as f64 / slab.invocations() as f64;
+    let bringing = share(slab.positions(tile) * Slab::unit(tile)) * (traits.read + shared)
+        + share(tile.group_vectors() * packing.channel) * (traits.quad + shared)
+        + CHUNK / slab.chunk as f64;
     let channel = reading + bringing + tile.multiply_adds() as f64;
     let writing = if tile.output_quads { traits.quad / 4.0 } else { traits.read };
     invocations.max(traits.invocations) * (channels * channel + tile.sums() as f64 * writing)
