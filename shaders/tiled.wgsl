@@ -145,7 +145,9 @@ fn tiled(
     let f3 = i32(lane) + 384;
     var w3 = (block * 8 + f3 / 64) * params.record_stride - params.weight_window + 1 + params.input_channel_begin * 16 + f3 % 64;
     // The unit where its own inputs begin.
-    let own_unit = ((own_n) * 10 + own_y) * 3 + own_x / 2;
+    var own_unit = own_n;
+    own_unit = own_unit * 10 + own_y;
+    own_unit = own_unit * 3 + own_x / 2;
     let bias0 = weights[record0];
     var s0 = bias0;
     var s1 = bias0;
@@ -157,10 +159,10 @@ fn tiled(
     var s7 = bias0;
     for (var ci = params.input_channel_begin; ci < params.input_channel_end; ci += 4) {
         if e0 < 60 {
-        inputs[0][e0 / 2][e0 % 2] = load(at + 0 * params.input_channel_stride + from0, has0);
-        inputs[1][e0 / 2][e0 % 2] = load(at + 1 * params.input_channel_stride + from0, has0);
-        inputs[2][e0 / 2][e0 % 2] = load(at + 2 * params.input_channel_stride + from0, has0);
-        inputs[3][e0 / 2][e0 % 2] = load(at + 3 * params.input_channel_stride + from0, has0);
+            inputs[0][e0 / 2][e0 % 2] = load(at + 0 * params.input_channel_stride + from0, has0);
+            inputs[1][e0 / 2][e0 % 2] = load(at + 1 * params.input_channel_stride + from0, has0);
+            inputs[2][e0 / 2][e0 % 2] = load(at + 2 * params.input_channel_stride + from0, has0);
+            inputs[3][e0 / 2][e0 % 2] = load(at + 3 * params.input_channel_stride + from0, has0);
         }
         at += 4 * params.input_channel_stride;
         factors[f0 / 64][f0 % 64] = weights[w0];

@@ -255,6 +255,7 @@ fn winograd_is_within_its_bound() {
 fn tiles_of_every_kind_are_exact() {
     let mut rng = Rng::with_seed(20);
     let (mut input_quads, mut output_quads, mut ragged, mut parted, mut banded, mut in_parts) = (0, 0, 0, 0, 0, 0);
+    let (mut whole_chunks, mut several_items, mut several_blocks) = (0, 0, 0);
     let op = ConvTranspose::builder;
     let cases = [
         (op().in_channels(3).out_channels(8).kernel([4, 4]).stride([2, 2]).padding([1, 1]), vec![2, 3, 6, 16]),
@@ -283,23 +284,33 @@ fn tiles_of_every_kind_are_exact() {
                 ..context().profile().clone()
             });
             let layer = Layer::new(&small, &case.op, &case.weight, case.bias.as_ref()).unwrap();
-            let prepared = match layer.prepare_with(case.input.shape(), Storage::F32, Kernel::Direct) {
-                Err(Error::Kernel { reason, .. }) if reason.contains("exceed a binding") => continue,
-                prepared => prepared.unwrap(),
-            };
-            let plan = prepared.plan();
-            let tile = plan.tile.unwrap();
-            input_quads += usize::from(tile.input_quads.is_some());
-            output_quads += usize::from(tile.output_quads);
-            ragged += usize::from(tile.ragged);
-            parted += usize::from(tile.phase_parts() > 1);
-            banded += usize::from(plan.dispatches.len() > 1);
-            in_parts += usize::from(plan.scratch > 0);
-            let comparison = compare(&case, &run_prepared(&small, &prepared, &case.input));
-            assert_eq!(comparison.inexact, 0, "{comparison:?}, {case:?}, {}", plan.explain());
+            for kernel in [Kernel::Direct, Kernel::Tiled] {
+                let prepared = match layer.prepare_with(case.input.shape(), Storage::F32, kernel) {
+                    Err(Error::Kernel { reason, .. }) if reason.contains("exceed a binding") => continue,
+                    Err(Error::Kernel { kernel: Kernel::Tiled, reason }) if reason.contains("no tile fits") => continue,
+                    prepared => prepared.unwrap(),
+                };
+                let plan = prepared.plan();
+                let tile = plan.tile.unwrap();
+                input_quads += usize::from(tile.input_quads.is_some());
+                output_quads += usize::from(tile.output_quads);
+                ragged += usize::from(tile.ragged);
+                parted += usize::from(tile.phase_parts() > 1);
+                banded += usize::from(plan.dispatches.len() > 1);
+                in_parts += usize::from(plan.scratch > 0);
+                if let Some(slab) = tile.slab {
+                    whole_chunks += usize::from(slab.chunk > 1);
+                    several_items += usize::from(slab.items > 1);
+                    several_blocks += usize::from(slab.blocks > 1);
+                }
+                let comparison = compare(&case, &run_prepared(&small, &prepared, &case.input));
+                assert_eq!(comparison.inexact, 0, "{comparison:?}, {case:?}, {}", plan.explain());
+            }
         }
     }
     let seen = [input_quads, output_quads, ragged, parted, banded, in_parts];
+    let slabs = [whole_chunks, several_items, several_blocks];
+    assert!(slabs.iter().all(|&seen| seen > 0), "{slabs:?}");
     assert!(seen.iter().all(|&seen| seen > 0), "{seen:?}");
 }
 
@@ -318,12 +329,20 @@ fn two_runs_give_the_same_bits() {
 fn bands_give_the_same_bits() {
     let mut rng = Rng::with_seed(17);
     let (mut banded, mut in_parts) = ([0; Kernel::EXACT.len()], [0; Kernel::EXACT.len()]);
+    let mut alike = 0;
     let class = DeviceClass::Unknown;
     let large = context().limited(DeviceProfile { class, ..context().profile().clone() });
     for number in 0..120 {
         let case = random_case(&mut rng, Values::Reals, no_activation);
         let kernels = if number % 6 == 0 { &Kernel::EXACT[..] } else { &[Kernel::Gather] };
         let whole = run_with(&large, &case, kernels);
+        // `tiled` adds in the order of `direct`.
+        let [direct, tiled] = [Kernel::Direct, Kernel::Tiled]
+            .map(|kernel| whole.iter().find(|(other, _)| *other == kernel).map(|(_, got)| got));
+        if let (Some(direct), Some(tiled)) = (direct, tiled) {
+            assert_eq!(direct, tiled, "{case:?}");
+            alike += 1;
+        }
         for max_binding in [1 << 11, 1 << 12, 1 << 13] {
             let profile = DeviceProfile { max_binding, max_multiply_adds: 3000, class, ..context().profile().clone() };
             let small = context().limited(profile);
@@ -339,6 +358,7 @@ fn bands_give_the_same_bits() {
         }
     }
     assert!(banded.iter().all(|&banded| banded > 10), "{banded:?} were banded");
+    assert!(alike > 10, "{alike} were run by both kernels of tiles");
     assert!(in_parts.iter().all(|&in_parts| in_parts > 0), "{in_parts:?}: no input channels were cut");
 }
 

@@ -373,8 +373,9 @@ pub(crate) fn tiles(tile: &Tile, output: &Range<usize>, axis: usize) -> (usize, 
 /// The blocks of output channels, counted through all groups, that a range of channels touches.
 pub(crate) fn blocks(op: &ConvTranspose, tile: &Tile, channels: &Range<usize>) -> Range<usize> {
     let per_group = op.out_channels() / op.groups();
-    let block =
-        |channel: usize| channel / per_group * blocks_per_group(op, tile) + channel % per_group / (tile.width * tile.group_vectors());
+    let block = |channel: usize| {
+        channel / per_group * blocks_per_group(op, tile) + channel % per_group / (tile.width * tile.group_vectors())
+    };
     block(channels.start)..block(channels.end - 1) + 1
 }
 

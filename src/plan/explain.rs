@@ -15,6 +15,7 @@ pub(super) struct Explanation {
     effective: u128,
     parts: usize,
     reason: String,
+    pub(super) workgroup_memory: u64,
 }
 
 impl Explanation {
@@ -27,6 +28,7 @@ impl Explanation {
             effective: effective_multiply_adds(op.axes3(), geometry, op.groups()),
             parts,
             reason,
+            workgroup_memory: 0,
         }
     }
 }
@@ -47,6 +49,12 @@ impl Plan {
         &self.explanation.phases
     }
 
+    /// The memory of each workgroup, in bytes.
+    pub fn workgroup_memory(&self) -> u64 {
+        let products = self.winograd.as_ref().map(|laid| laid.plan.workgroup_memory());
+        products.unwrap_or(self.explanation.workgroup_memory)
+    }
+
     /// The plan in words, one fact a line.
     pub fn explain(&self) -> impl fmt::Display + '_ {
         ExplainDisplay(self)
@@ -58,7 +66,7 @@ struct ExplainDisplay<'a>(&'a Plan);
 impl fmt::Display for ExplainDisplay<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let plan = self.0;
-        let Explanation { input, output, phases, useful, effective, parts, reason } = &plan.explanation;
+        let Explanation { input, output, phases, useful, effective, parts, reason, .. } = &plan.explanation;
         let shares: Vec<String> = phases.iter().map(|(reached, all)| format!("{reached} of {all}")).collect();
         writeln!(f, "shapes         {input:?} -> {output:?}")?;
         writeln!(f, "kernel         {}: {reason}", plan.kernel)?;
@@ -72,11 +80,15 @@ impl fmt::Display for ExplainDisplay<'_> {
             let how = plan.tile.map_or_else(|| "one product each".into(), |tile| tile.to_string());
             writeln!(f, "products       36 matrix products by {}: {how}", plan.kernel)?;
         }
+        if let Some(slab) = plan.tile.and_then(|tile| tile.slab) {
+            writeln!(f, "workgroup      {slab}")?;
+        }
         writeln!(f, "phases         {} (those that taps reach, for each axis)", shares.join(" x "))?;
         let share = if *effective == 0 { 100.0 } else { *useful as f64 / *effective as f64 * 100.0 };
         writeln!(f, "multiply-adds  {useful} useful of {effective} ({share:.1} %, the rest is cropped)")?;
         writeln!(f, "dispatches     {}, input channels in {parts} part{}", plan.dispatch_count(), plural(*parts))?;
-        write!(f, "memory         {} bytes of scratch, none of the workgroup's", plan.scratch)
+        let shared = plan.workgroup_memory();
+        write!(f, "memory         {} bytes of scratch, {shared} of each workgroup's", plan.scratch)
     }
 }
 

@@ -21,7 +21,7 @@ use choice::Choice;
 use explain::Explanation;
 use std::fmt;
 use std::ops::Range;
-use tile::Tile;
+use tile::{Packing, Tile};
 
 /// How the elements of input and output are stored in a device's buffers. Sums are f32 in both cases.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
@@ -234,7 +234,10 @@ fn cut(
         Some(Tile { slab: None, .. }) => Kernel::Direct,
         Some(Tile { slab: Some(_), .. }) => Kernel::Tiled,
     };
-    let explanation = Explanation::new(op, geometry, parts, reason);
+    let mut explanation = Explanation::new(op, geometry, parts, reason);
+    if let Some(tile @ Tile { slab: Some(slab), .. }) = &tile {
+        explanation.workgroup_memory = slab.bytes(tile, &Packing::new(op));
+    }
     Ok(Plan { kernel, tile, winograd: None, storage, dispatches, scratch, explanation })
 }
 
@@ -433,7 +436,7 @@ mod tests {
              phases         2 of 2 x 2 of 2 (those that taps reach, for each axis)\n\
              multiply-adds  588 useful of 768 (76.6 %, the rest is cropped)\n\
              dispatches     1, input channels in 1 part\n\
-             memory         0 bytes of scratch, none of the workgroup's"
+             memory         0 bytes of scratch, 0 of each workgroup's"
         );
     }
 }

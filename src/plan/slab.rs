@@ -2,6 +2,7 @@
 //! its invocations read, each once, and the weights of its output channels.
 
 use super::tile::{Packing, Tile, TileAxis};
+use std::fmt;
 
 /// How the invocations of a workgroup lie, and what they share.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -70,5 +71,17 @@ impl Slab {
         let inputs = self.positions(tile) * Self::unit(tile) * 4;
         let weights = self.blocks * tile.vectors * packing.channel * 16;
         (self.chunk * (inputs + weights)) as u64
+    }
+}
+
+impl fmt::Display for Slab {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Slab { lanes: [z, y, x], items, blocks, chunk } = self;
+        write!(
+            f,
+            "{} invocations: {z}x{y}x{x} tiles, {items} of the batch, {blocks} blocks of channels; \
+             {chunk} input channels at a time",
+            self.invocations()
+        )
     }
 }

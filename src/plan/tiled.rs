@@ -3,10 +3,10 @@
 //! The tile is that of an invocation, as for `direct`; the slab of each is made by a rule. What an invocation costs for
 //! one input channel is its multiply-adds, what it reads from the workgroup's memory, and its share of bringing it there.
 
+use super::DeviceProfile;
 use super::choice::{AxisOption, CELLS, MAX_WRITTEN_OUT, Traits, VECTORS, axis_options, packed_weights, writes_quads};
 use super::slab::Slab;
 use super::tile::{Packing, Tile, lanes};
-use super::DeviceProfile;
 use crate::op::{ConvTranspose, Geometry};
 
 /// Invocations of a workgroup. More would share more, but wait longer for each other.
@@ -94,7 +94,8 @@ fn slab(
     // A box as cubic as it can be has the least halo.
     let tiles = [0, 1, 2].map(|a| geometry.output[a].div_ceil(tile.axes[a].stride).div_ceil(tile.axes[a].cells));
     while slab.invocations() * 2 <= most {
-        let narrowest = (0..3).filter(|&a| slab.lanes[a] < tiles[a]).min_by_key(|&a| slab.lanes[a] * tile.axes[a].cells);
+        let narrowest =
+            (0..3).filter(|&a| slab.lanes[a] < tiles[a]).min_by_key(|&a| slab.lanes[a] * tile.axes[a].cells);
         match narrowest {
             Some(a) => slab.lanes[a] *= 2,
             None if slab.items < geometry.batch => slab.items *= 2,
@@ -104,15 +105,11 @@ fn slab(
     let channels = op.in_channels() / op.groups();
     let fits = |slab: &Slab| {
         let bytes = slab.bytes(tile, packing);
-        let ample = bytes <= MEMORY * slab.invocations() as u64
-            && slab.chunk * tile.multiply_adds() <= MAX_CHUNK_WRITTEN_OUT;
+        let ample =
+            bytes <= MEMORY * slab.invocations() as u64 && slab.chunk * tile.multiply_adds() <= MAX_CHUNK_WRITTEN_OUT;
         bytes <= profile.max_workgroup_memory && (ample || slab.chunk == 1)
     };
-    CHUNKS
-        .into_iter()
-        .filter(|&chunk| channels.is_multiple_of(chunk))
-        .map(|chunk| Slab { chunk, ..slab })
-        .find(fits)
+    CHUNKS.into_iter().filter(|&chunk| channels.is_multiple_of(chunk)).map(|chunk| Slab { chunk, ..slab }).find(fits)
 }
 
 /// The estimate, in the units of `direct`'s.
@@ -134,4 +131,79 @@ fn cost(traits: &Traits, op: &ConvTranspose, geometry: &Geometry, packing: &Pack
     let channel = reading + bringing + tile.multiply_adds() as f64;
     let writing = if tile.output_quads { traits.quad / 4.0 } else { traits.read };
     invocations.max(traits.invocations) * (channels * channel + tile.sums() as f64 * writing)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::plan::{DeviceClass, Kernel, Storage, plan, plan_with};
+
+    /// The second half of an image decoder: 512 channels of 128x128 to 256 of 256x256.
+    fn decoder() -> (ConvTranspose, Geometry) {
+        let op = ConvTranspose::builder().in_channels(512).out_channels(256).kernel([3, 3]).stride([2, 2]);
+        let op = op.padding([1, 1]).output_padding([1, 1]).build().unwrap();
+        let geometry = op.at(&[1, 512, 128, 128]).unwrap();
+        (op, geometry)
+    }
+
+    #[test]
+    fn it_is_chosen_for_deep_layers_on_desktop_devices_alone() {
+        let (op, geometry) = decoder();
+        for (class, expected) in [
+            (DeviceClass::Desktop, Kernel::Tiled),
+            (DeviceClass::Software, Kernel::Direct),
+            (DeviceClass::Mobile, Kernel::Direct),
+            (DeviceClass::Unknown, Kernel::Direct),
+        ] {
+            let profile = DeviceProfile { class, ..DeviceProfile::default() };
+            let plan = plan(&op, &geometry, Storage::F32, &profile).unwrap();
+            assert_eq!(plan.kernel, expected, "{class:?}: {}", plan.explain());
+        }
+        // One channel of 64 groups: nothing is shared by several output channels.
+        let op = ConvTranspose::builder().in_channels(64).out_channels(64).groups(64).kernel([4, 4]).stride([2, 2]);
+        let op = op.build().unwrap();
+        let profile = DeviceProfile { class: DeviceClass::Desktop, ..DeviceProfile::default() };
+        let plan = plan(&op, &op.at(&[1, 64, 128, 128]).unwrap(), Storage::F32, &profile).unwrap();
+        assert_eq!(plan.kernel, Kernel::Direct, "{}", plan.explain());
+    }
+
+    #[test]
+    fn a_workgroup_stays_within_the_devices_limits() {
+        let (op, geometry) = decoder();
+        for class in [DeviceClass::Desktop, DeviceClass::Software, DeviceClass::Unknown] {
+            for max_workgroup_memory in [2 << 10, 4 << 10, 16 << 10, 64 << 10] {
+                for max_invocations in [1, 24, 64, 1024] {
+                    let profile =
+                        DeviceProfile { class, max_workgroup_memory, max_invocations, ..DeviceProfile::default() };
+                    let Ok((_, tile)) = tiled(&op, &geometry, &profile) else {
+                        assert!(max_workgroup_memory < 16 << 10, "16 KiB are enough: {class:?}, {max_invocations}");
+                        continue;
+                    };
+                    let slab = tile.slab.unwrap();
+                    let bytes = slab.bytes(&tile, &Packing::new(&op));
+                    assert!(bytes <= max_workgroup_memory, "{bytes} of {max_workgroup_memory}: {slab}");
+                    assert!(tile.workgroup <= max_invocations, "{slab}");
+                    assert_eq!(tile.workgroup as usize, slab.invocations());
+                    assert!(op.in_channels().is_multiple_of(slab.chunk), "{slab}");
+                }
+            }
+        }
+        let profile = DeviceProfile { max_workgroup_memory: 64, ..DeviceProfile::default() };
+        assert_eq!(
+            plan_with(&op, &geometry, Storage::F32, &profile, Kernel::Tiled).unwrap_err().to_string(),
+            "kernel tiled cannot run this: no tile fits the registers with its inputs in 64 bytes of a workgroup's memory"
+        );
+    }
+
+    #[test]
+    fn a_workgroup_is_full_along_whichever_axis_has_work() {
+        let op = ConvTranspose::builder().in_channels(16).out_channels(64).kernel([4, 4]).stride([2, 2]);
+        let op = op.padding([1, 1]).build().unwrap();
+        for shape in [[1, 16, 64, 64], [16, 16, 4, 4], [64, 16, 1, 1], [1, 16, 1, 200]] {
+            let (_, tile) = tiled(&op, &op.at(&shape).unwrap(), &DeviceProfile::default()).unwrap();
+            let slab = tile.slab.unwrap();
+            assert_eq!(slab.invocations(), WORKGROUP, "{shape:?}: {slab}");
+            assert!(slab.items <= shape[0] && tile.box_cells(1) <= 2 * shape[2], "{shape:?}: {slab}");
+        }
+    }
 }

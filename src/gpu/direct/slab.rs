@@ -20,7 +20,10 @@ impl Generator<'_> {
 
     /// Which box is the workgroup's, and which cells and channels of it the invocation's.
     pub(super) fn place_in_box(&mut self, slab: &Slab) -> fmt::Result {
-        writeln!(self.out, "    // The box of cells that the workgroup computes, and the tile of this invocation in it.")?;
+        writeln!(
+            self.out,
+            "    // The box of cells that the workgroup computes, and the tile of this invocation in it."
+        )?;
         writeln!(self.out, "    var rest = i32(group.x);")?;
         writeln!(self.out, "    var own = i32(lane);")?;
         for (a, letter, axis) in self.axes() {
@@ -41,13 +44,13 @@ impl Generator<'_> {
         writeln!(self.out, "    let own_n = own % {items};")?;
         writeln!(self.out, "    own /= {items};")?;
         writeln!(self.out, "    let n = box_n + own_n;")?;
-        writeln!(self.out, "    // What is left of the invocation's number is its block of channels in the workgroup's.")?;
-        writeln!(self.out, "    let block = params.first_block + i32(group.y);")?;
-        writeln!(self.out, "    let channel_group = block / params.blocks_per_group;")?;
         writeln!(
             self.out,
-            "    let first_channel = (block % params.blocks_per_group * {blocks} + own) * {channels};"
+            "    // What is left of the invocation's number is its block of channels in the workgroup's."
         )?;
+        writeln!(self.out, "    let block = params.first_block + i32(group.y);")?;
+        writeln!(self.out, "    let channel_group = block / params.blocks_per_group;")?;
+        writeln!(self.out, "    let first_channel = (block % params.blocks_per_group * {blocks} + own) * {channels};")?;
         for vector in 0..vectors {
             writeln!(
                 self.out,
@@ -66,13 +69,13 @@ impl Generator<'_> {
         self.source_inputs(slab)?;
         self.source_weights(slab)?;
         let (unit, extents) = (Slab::unit(self.tile), slab.extents(self.tile));
-        let mut at = "own_n".to_string();
+        writeln!(self.out, "    // The unit where its own inputs begin.")?;
+        writeln!(self.out, "    var own_unit = own_n;")?;
         for (a, letter, _) in self.axes().into_iter().rev() {
             let own = if a == 2 { format!("own_x / {unit}") } else { format!("own_{letter}") };
-            at = format!("({at}) * {} + {own}", extents[a]);
+            writeln!(self.out, "    own_unit = own_unit * {} + {own};", extents[a])?;
         }
-        writeln!(self.out, "    // The unit where its own inputs begin.")?;
-        writeln!(self.out, "    let own_unit = {at};")
+        Ok(())
     }
 
     /// For each input that the invocation brings: its number in the box, where it is, and whether it is inside.
@@ -150,13 +153,14 @@ impl Generator<'_> {
         let total = slab.positions(self.tile) * unit;
         for number in 0..slab.brought_inputs(self.tile) {
             let last = (number + 1) * lanes > total;
+            let indent = if last { "    " } else { "" };
             if last {
                 writeln!(self.out, "        if e{number} < {total} {{")?;
             }
             for ci in 0..slab.chunk {
                 let from = format!("at + {ci} * params.input_channel_stride + from{number}");
                 let to = format!("inputs[{ci}][e{number} / {unit}]{}", component(number));
-                writeln!(self.out, "        {to} = load({from}, has{number});")?;
+                writeln!(self.out, "        {indent}{to} = load({from}, has{number});")?;
             }
             if last {
                 writeln!(self.out, "        }}")?;
