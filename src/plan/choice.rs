@@ -49,9 +49,10 @@ impl DeviceClass {
             DeviceClass::Software => {
                 Traits { registers: 360, read: 41.0, quad: 50.0, shared: None, invocations: 64.0, workgroup: 16 }
             }
-            // By the compilers' statistics: no spills, and 8 waves on AMD.
+            // By the compilers' statistics: no spills, and 8 waves on AMD. A read from the workgroup's memory is one
+            // instruction on NVIDIA and two on AMD; one from a buffer is 10 or more on NVIDIA, with its test and address.
             DeviceClass::Desktop => {
-                Traits { registers: 96, read: 6.0, quad: 4.0, shared: Some(1.0), invocations: 32768.0, workgroup: 64 }
+                Traits { registers: 96, read: 6.0, quad: 4.0, shared: Some(1.5), invocations: 32768.0, workgroup: 64 }
             }
             DeviceClass::Mobile | DeviceClass::Unknown => {
                 Traits { registers: 64, read: 6.0, quad: 6.0, shared: None, invocations: 8192.0, workgroup: 64 }
@@ -72,6 +73,9 @@ pub(super) const MAX_WRITTEN_OUT: usize = 5200;
 
 /// The most workgroups along z, which WebGPU guarantees: parts of the phases cannot be spread over dispatches.
 const MAX_PARTS: usize = 65_535;
+
+/// Counting, and moving on to the next input channel, in multiply-adds.
+const LOOP: f64 = 8.0;
 
 /// With fewer useful multiply-adds, `gather` is done before a kernel of the operation's own is compiled: 10 to 500 ms.
 const LEAST_MULTIPLY_ADDS: u128 = 1 << 22;
@@ -228,7 +232,7 @@ fn cost(traits: &Traits, op: &ConvTranspose, geometry: &Geometry, tile: &Tile, r
     let invocations = (geometry.batch * tiles * blocks * tile.phase_parts()) as f64;
     let channels = (op.in_channels() / op.groups()) as f64;
     let weights = (tile.taps() * tile.vectors * lanes(tile.width)).div_ceil(4) as f64;
-    let channel = reading + weights * traits.quad + tile.multiply_adds() as f64;
+    let channel = reading + weights * traits.quad + tile.multiply_adds() as f64 + LOOP;
     let writing = if tile.output_quads { traits.quad / 4.0 } else { traits.read };
     invocations.max(traits.invocations) * (channels * channel + tile.sums() as f64 * writing)
 }

@@ -1,7 +1,7 @@
 //! What the generator writes for `tiled` alone: inputs and weights come from the workgroup's memory, and before that
 //! its invocations bring them there together.
 
-use super::wgsl::{COMPONENTS, Generator};
+use super::wgsl::Generator;
 use crate::plan::slab::Slab;
 use std::fmt::{self, Write};
 
@@ -10,9 +10,12 @@ impl Generator<'_> {
     pub(super) fn memory(&mut self, slab: &Slab) -> fmt::Result {
         let Slab { chunk, blocks, .. } = *slab;
         let (unit, positions) = (Slab::unit(self.tile), slab.positions(self.tile));
-        let kind = if unit == 1 { "f32".to_string() } else { format!("vec{unit}<f32>") };
-        writeln!(self.out, "// For each input channel of a chunk the inputs that the box reads, {unit} a unit.")?;
-        writeln!(self.out, "var<workgroup> inputs: array<array<{kind}, {positions}>, {chunk}>;")?;
+        writeln!(
+            self.out,
+            "// For each input channel of a chunk the inputs that the box reads, {unit} a unit: no vector, whose"
+        )?;
+        writeln!(self.out, "// components several invocations may not write.")?;
+        writeln!(self.out, "var<workgroup> inputs: array<array<array<f32, {unit}>, {positions}>, {chunk}>;")?;
         writeln!(self.out, "// For each vector of output channels its weights for the chunk.")?;
         let (vectors, weights) = (blocks * self.tile.vectors, chunk * self.packing.channel);
         writeln!(self.out, "var<workgroup> factors: array<array<vec4<f32>, {weights}>, {vectors}>;\n")
@@ -127,15 +130,17 @@ impl Generator<'_> {
         )?;
         self.bring(slab)?;
         writeln!(self.out, "        workgroupBarrier();")?;
-        let (reads, [_, rows, width]) = (self.tile.axes.map(|axis| axis.reads()), slab.extents(self.tile));
+        let (reads, unit) = (self.tile.axes.map(|axis| axis.reads()), Slab::unit(self.tile));
+        let [_, rows, width] = slab.extents(self.tile);
         for ci in 0..chunk {
             writeln!(self.out, "        {{")?;
             for (z, read_z) in reads[0].iter().enumerate() {
                 for (y, read_y) in reads[1].iter().enumerate() {
                     let row = (read_z - reads[0][0]) as usize * rows + (read_y - reads[1][0]) as usize;
-                    for x in 0..Slab::reads(self.tile)[2] {
-                        let at = row * width + x;
-                        writeln!(self.out, "        let i{z}_{y}_{x} = inputs[{ci}][own_unit + {at}];")?;
+                    for (x, read_x) in reads[2].iter().enumerate() {
+                        let from_first = (read_x - reads[2][0]) as usize;
+                        let (at, number) = (row * width + from_first / unit, from_first % unit);
+                        writeln!(self.out, "        let i{z}_{y}_{x} = inputs[{ci}][own_unit + {at}][{number}];")?;
                     }
                 }
             }
@@ -149,7 +154,6 @@ impl Generator<'_> {
     /// Fills the workgroup's memory: every element of it is written, by one invocation.
     fn bring(&mut self, slab: &Slab) -> fmt::Result {
         let (lanes, unit) = (slab.invocations(), Slab::unit(self.tile));
-        let component = |number: usize| if unit == 1 { String::new() } else { format!("[e{number} % {unit}]") };
         let total = slab.positions(self.tile) * unit;
         for number in 0..slab.brought_inputs(self.tile) {
             let last = (number + 1) * lanes > total;
@@ -159,7 +163,7 @@ impl Generator<'_> {
             }
             for ci in 0..slab.chunk {
                 let from = format!("at + {ci} * params.input_channel_stride + from{number}");
-                let to = format!("inputs[{ci}][e{number} / {unit}]{}", component(number));
+                let to = format!("inputs[{ci}][e{number} / {unit}][e{number} % {unit}]");
                 writeln!(self.out, "        {indent}{to} = load({from}, has{number});")?;
             }
             if last {
@@ -182,12 +186,5 @@ impl Generator<'_> {
     /// The vec4 of weights at `index` of channel `ci` of the chunk.
     pub(super) fn factor(&self, vector: usize, ci: usize, index: usize) -> String {
         format!("factors[own * {} + {vector}][{}]", self.tile.vectors, ci * self.packing.channel + index)
-    }
-
-    /// Where the input at offset `read` along w is: the number of the unit, and the component.
-    pub(super) fn unit(&self, reads: &[i64], read: i64) -> (usize, &'static str) {
-        let unit = Slab::unit(self.tile);
-        let at = (read - reads[0]) as usize;
-        (at / unit, if unit == 1 { "" } else { COMPONENTS[at % unit] })
     }
 }

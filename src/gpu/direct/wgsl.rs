@@ -36,7 +36,7 @@ pub(super) struct Generator<'a> {
 }
 
 const LETTERS: [&str; 3] = ["z", "y", "x"];
-pub(super) const COMPONENTS: [&str; 4] = [".x", ".y", ".z", ".w"];
+const COMPONENTS: [&str; 4] = [".x", ".y", ".z", ".w"];
 
 /// A sum that the invocation keeps: the vector of output channels at one output.
 struct Sum {
@@ -310,9 +310,6 @@ impl Generator<'_> {
 
     /// Where the input at offset `read` along w is: the number of the load, and the component where that is a quad.
     fn column(&self, reads: &[i64], read: i64) -> (usize, &'static str) {
-        if self.tile.slab.is_some() {
-            return self.unit(reads, read);
-        }
         let position = |loads: &[i64], load: i64| loads.iter().position(|&at| at == load).unwrap_or_default();
         match self.tile.input_quads {
             None => (position(reads, read), ""),
