@@ -50,7 +50,7 @@ impl DeviceClass {
                 Traits { registers: 360, read: 41.0, quad: 50.0, shared: None, invocations: 64.0, workgroup: 16 }
             }
             // By the compilers' statistics: no spills, and 8 waves on AMD. A read from the workgroup's memory is one
-            // instruction on NVIDIA and two on AMD; one from a buffer is 10 or more on NVIDIA, with its test and address.
+            // instruction on NVIDIA and two on AMD; one from a buffer is several, with its test and its address.
             DeviceClass::Desktop => {
                 Traits { registers: 96, read: 6.0, quad: 4.0, shared: Some(1.5), invocations: 32768.0, workgroup: 64 }
             }

@@ -164,8 +164,8 @@ impl fmt::Display for Tile {
     }
 }
 
-/// The order of the weights that `direct` and `tiled` read: for each vector of output channels a record of its biases, its taps
-/// `[group_in_channels][d][h][w][channel of the vector]` and its slopes, in units of vec4.
+/// The order of the weights that `direct` and `tiled` read: for each vector of output channels a record of its biases,
+/// its taps `[group_in_channels][d][h][w][channel of the vector]` and its slopes, in units of vec4.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct Packing {
     /// Output channels of a vector: 1 to 4.
