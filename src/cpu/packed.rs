@@ -14,6 +14,8 @@ use std::ops::Range;
 
 /// Below this many rows, phases share a block.
 const ENOUGH_ROWS: usize = 6;
+/// The most phases of an axis in a block, and of the last axis in a row group: their sums wait to be laid out together.
+const TOGETHER: usize = 64;
 
 /// Blocks whose rows of output interleave: their phases differ on the last axis only.
 #[derive(Clone, Debug)]
@@ -185,26 +187,28 @@ fn row_groups(tables: &[AxisPhases; 3], channels: usize) -> Vec<RowGroup> {
         }
     }
     let sets = |axis: usize| -> Vec<Vec<Phase>> {
-        let phases = &tables[axis].phases;
-        if share[axis] { vec![phases.clone()] } else { phases.iter().map(|&phase| vec![phase]).collect() }
+        tables[axis].phases.chunks(if share[axis] { TOGETHER } else { 1 }).map(<[Phase]>::to_vec).collect()
     };
+    let inner_sets = sets(2);
     let mut groups = Vec::new();
     let mut number = 0;
     for zs in sets(0) {
         for ys in sets(1) {
-            let outer = zs.iter().flat_map(|&z| ys.iter().map(move |&y| [z, y])).collect();
-            let mut blocks = Vec::new();
-            for inner in sets(2) {
-                let [oz, oy, ox] = [(0, &zs), (1, &ys), (2, &inner)].map(|(axis, set)| offsets(&tables[axis], set));
-                let offsets = oz
-                    .iter()
-                    .flat_map(|&z| oy.iter().map(move |&y| (z, y)))
-                    .flat_map(|(z, y)| ox.iter().map(move |&x| [z, y, x]))
-                    .collect();
-                blocks.push(Block { inner, offsets, number });
-                number += 1;
+            let outer: Vec<[Phase; 2]> = zs.iter().flat_map(|&z| ys.iter().map(move |&y| [z, y])).collect();
+            for inner_sets in inner_sets.chunks(if share[2] { 1 } else { TOGETHER }) {
+                let mut blocks = Vec::new();
+                for inner in inner_sets {
+                    let [oz, oy, ox] = [(0, &zs), (1, &ys), (2, inner)].map(|(axis, set)| offsets(&tables[axis], set));
+                    let offsets = oz
+                        .iter()
+                        .flat_map(|&z| oy.iter().map(move |&y| (z, y)))
+                        .flat_map(|(z, y)| ox.iter().map(move |&x| [z, y, x]))
+                        .collect();
+                    blocks.push(Block { inner: inner.clone(), offsets, number });
+                    number += 1;
+                }
+                groups.push(RowGroup { outer: outer.clone(), blocks });
             }
-            groups.push(RowGroup { outer, blocks });
         }
     }
     groups
