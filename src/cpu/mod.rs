@@ -40,6 +40,7 @@ mod products;
 mod simd;
 mod smooth;
 mod task;
+mod winograd;
 
 pub use layer::Layer;
 pub use simd::Level;

@@ -114,45 +114,63 @@ impl Packed {
         block: &Block,
         channels: Range<usize>,
     ) {
-        let (in_group, out_group) = (op.in_channels() / op.groups(), op.out_channels() / op.groups());
-        let strides = op.weight_layout().strides(op.in_channels(), out_group, &op.axes3().map(|axis| axis.kernel));
-        let first_input = channels.start / out_group * in_group;
-        let mut rows = Vec::new();
-        for &[z, y] in &row_group.outer {
-            for &x in &block.inner {
-                rows.extend(channels.clone().map(|co| ([z, y, x], co)));
-            }
-        }
+        let rows = rows(row_group, block, channels);
         self.rows.extend(rows.iter().map(|&(_, co)| {
             let (alpha, beta) = op.activation().parameters(co);
             Row { bias: bias.get(co).copied().unwrap_or(0.0), alpha, beta }
         }));
-        // Where each tap of each row is within the kernel, if the row's phase has it.
-        let taps: Vec<Vec<Option<usize>>> = block
-            .offsets
-            .iter()
-            .map(|offsets| {
-                let tap = |(phases, co): &([Phase; 3], usize)| {
-                    let mut at = co % out_group * strides.output;
-                    for axis in 0..3 {
-                        let (tap, _) =
-                            self.tables[axis].taps(phases[axis]).find(|&(_, offset)| offset == offsets[axis])?;
-                        at += tap * strides.spatial[axis];
-                    }
-                    Some(at)
-                };
-                rows.iter().map(tap).collect()
-            })
-            .collect();
-        self.holes |= taps.iter().flatten().any(Option::is_none);
+        let places = self.places(op, block, &rows);
+        self.holes |= places.iter().any(Option::is_none);
+        self.weights.extend(places.into_iter().map(|at| at.map_or(0.0, |at| weight[at])));
+    }
+
+    /// Where each weight of these rows stands in the operation's weight, in the order in which they are packed; `None`
+    /// for a tap that the row's phase lacks.
+    fn places(&self, op: &ConvTranspose, block: &Block, rows: &[([Phase; 3], usize)]) -> Vec<Option<usize>> {
+        let (in_group, out_group) = (op.in_channels() / op.groups(), op.out_channels() / op.groups());
+        let strides = op.weight_layout().strides(op.in_channels(), out_group, &op.axes3().map(|axis| axis.kernel));
+        let first_input = rows.first().map_or(0, |&(_, co)| co / out_group * in_group);
+        let tap = |offsets: &[i64; 3], &(phases, co): &([Phase; 3], usize)| {
+            let mut at = co % out_group * strides.output;
+            for axis in 0..3 {
+                let (tap, _) = self.tables[axis].taps(phases[axis]).find(|&(_, offset)| offset == offsets[axis])?;
+                at += tap * strides.spatial[axis];
+            }
+            Some(at)
+        };
+        let taps: Vec<Vec<Option<usize>>> =
+            block.offsets.iter().map(|offsets| rows.iter().map(|row| tap(offsets, row)).collect()).collect();
+        let mut places = Vec::with_capacity(rows.len() * taps.len() * in_group);
         for tile in tiles(rows.len(), most_rows(self.level)) {
             for ci in first_input..first_input + in_group {
                 for tap in &taps {
-                    let at = |tap: &Option<usize>| tap.map_or(0.0, |at| weight[ci * strides.input + at]);
-                    self.weights.extend(tap[tile.clone()].iter().map(at));
+                    places.extend(tap[tile.clone()].iter().map(|at| at.map(|at| ci * strides.input + at)));
                 }
             }
         }
+        places
+    }
+
+    /// The weight, in the operation's weight layout, and the bias that were packed.
+    pub(super) fn unpack(&self, op: &ConvTranspose) -> (Vec<f32>, Vec<f32>) {
+        let mut weight = vec![0.0; op.weight_shape().iter().product()];
+        let out_group = op.out_channels() / op.groups();
+        for group in 0..op.groups() {
+            for (index, tile) in self.channel_tiles.iter().enumerate() {
+                let channels = group * out_group + tile.start..group * out_group + tile.end;
+                for row_group in &self.groups {
+                    for block in &row_group.blocks {
+                        let places = self.places(op, block, &rows(row_group, block, channels.clone()));
+                        for (at, &packed) in places.into_iter().zip(self.block(group, index, block).0) {
+                            if let Some(at) = at {
+                                weight[at] = packed;
+                            }
+                        }
+                    }
+                }
+            }
+        }
+        (weight, self.bias.clone())
     }
 
     /// How many phases have taps.
@@ -174,6 +192,12 @@ impl Packed {
             self.starts.get(index + 1).copied().unwrap_or((self.weights.len(), self.rows.len()));
         (&self.weights[weights..weights_end], &self.rows[rows..rows_end])
     }
+}
+
+/// The phases and the output channel of each row of a block.
+fn rows(row_group: &RowGroup, block: &Block, channels: Range<usize>) -> Vec<([Phase; 3], usize)> {
+    let phases = row_group.outer.iter().flat_map(|&[z, y]| block.inner.iter().map(move |&x| [z, y, x]));
+    phases.flat_map(|phases| channels.clone().map(move |co| (phases, co))).collect()
 }
 
 /// Which phases share a block: on the last axis first, then on those before it, while there are too few rows.

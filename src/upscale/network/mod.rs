@@ -420,15 +420,17 @@ impl Network {
         Ok(chain.with_kernels(self.blocked.iter().map(|blocked| blocked.then_some(Kernel::Winograd))))
     }
 
-    /// Packs the weights for the CPU.
+    /// Packs the weights for the CPU. Wide layers of kernel 3×3 are computed as
+    /// [`cpu::Layer::with_winograd`](crate::cpu::Layer::with_winograd) does.
     ///
     /// # Errors
     /// What [`cpu::Layer::new`](crate::cpu::Layer::new) refuses.
     #[cfg(feature = "cpu")]
     pub fn on_cpu(&self) -> Result<OnCpu> {
-        let layers = self.parameters().map(|layer| {
+        let layers = self.parameters().zip(&self.blocked).map(|(layer, &blocked)| {
             let (op, weight, bias) = layer?;
-            crate::cpu::Layer::new(&op, &weight, bias.as_ref())
+            let new = if blocked { crate::cpu::Layer::with_winograd } else { crate::cpu::Layer::new };
+            new(&op, &weight, bias.as_ref())
         });
         Ok(OnCpu { layers: layers.collect::<Result<_>>()? })
     }
