@@ -1,0 +1,101 @@
+//! Times other Rust engines' transposed convolution on the workloads of `upconv bench`, and prints JSON.
+//!
+//! Every engine gets the same numbers, and its output is checked against upconv's reference before it is timed; all are
+//! timed warm. `burn` runs on a wgpu device, in turn with upconv on the same one; `burn-flex`, `candle` and `tract` run on
+//! the CPU, on as many threads as `RAYON_NUM_THREADS` says.
+//!
+//! Arguments: `list` names the engines that were built in, one a line; an engine's name, `--seconds S` for each workload,
+//! and the names of workloads (all that it can run by default).
+
+#[cfg(any(feature = "burn", feature = "flex"))]
+mod burn_layer;
+#[cfg(feature = "candle")]
+mod candle;
+#[path = "../../../cli/src/bench/check.rs"]
+#[allow(dead_code, reason = "the program uses what is not used here")]
+mod check;
+mod cpu;
+#[cfg(feature = "burn")]
+mod gpu;
+#[path = "../../../cli/src/bench/timing.rs"]
+#[allow(dead_code, reason = "the program uses what is not used here")]
+mod timing;
+#[cfg(feature = "tract")]
+mod tract;
+#[path = "../../../cli/src/bench/workloads.rs"]
+#[allow(dead_code, reason = "the program uses what is not used here")]
+mod workloads;
+
+use anyhow::{Context as _, Result, bail};
+use serde::Serialize;
+use std::time::Duration;
+use upconv::{DType, Layout};
+use workloads::{Case, Workload};
+
+/// As an object of `upconv bench --json`, with the engine's name. What an engine cannot run has an error and no times.
+#[derive(Default, Serialize)]
+struct Row {
+    workload: String,
+    engine: &'static str,
+    device: &'static str,
+    adapter: Option<String>,
+    kernel: Option<String>,
+    verified_share: Option<f64>,
+    error: Option<String>,
+    runs: usize,
+    first_call_ms: Option<f64>,
+    median_ms: Option<f64>,
+    min_ms: Option<f64>,
+    gflops: Option<f64>,
+}
+
+/// A call of an engine's layer that ends when its output is there; it gives the output where it is asked to.
+type Call = Box<dyn Fn(bool) -> Result<Option<Vec<f32>>>>;
+
+/// Times an engine on a workload, for so long.
+type Engine = fn(&Workload, &Case, Duration) -> Result<Vec<Row>>;
+
+/// The engines by their names.
+const ENGINES: &[(&str, Engine)] = &[
+    #[cfg(feature = "burn")]
+    ("burn", gpu::compare),
+    #[cfg(feature = "flex")]
+    ("burn-flex", |workload, case, span| {
+        cpu::time("burn-flex", workload, case, span, &|case| burn_layer::new(case, &burn::tensor::Device::flex()))
+    }),
+    #[cfg(feature = "candle")]
+    ("candle", |workload, case, span| cpu::time("candle", workload, case, span, &candle::layer)),
+    #[cfg(feature = "tract")]
+    ("tract", |workload, case, span| cpu::time("tract", workload, case, span, &tract::layer)),
+];
+
+fn main() -> Result<()> {
+    let (mut names, mut seconds) = (Vec::new(), 2.0);
+    let mut arguments = std::env::args().skip(1);
+    let engine = arguments.next().context("expected an engine's name, or list")?;
+    if engine == "list" {
+        ENGINES.iter().for_each(|(name, _)| println!("{name}"));
+        return Ok(());
+    }
+    let Some((_, time)) = ENGINES.iter().find(|(name, _)| *name == engine) else {
+        bail!("the engine {engine:?} is not built in; list names those that are");
+    };
+    while let Some(argument) = arguments.next() {
+        match argument.as_str() {
+            "--seconds" => seconds = arguments.next().context("--seconds needs a number")?.parse()?,
+            option if option.starts_with('-') => bail!("unknown option {option}"),
+            name => names.push(name.to_string()),
+        }
+    }
+    let mut rows = Vec::new();
+    for workload in workloads::select(&names)? {
+        let case = workload.case()?;
+        if case.op.layout() != Layout::ChannelsFirst || case.input.dtype() != DType::F32 {
+            eprintln!("{}: no other engine is run with channels last or f16 storage", workload.name);
+            continue;
+        }
+        rows.extend(time(&workload, &case, Duration::from_secs_f64(seconds))?);
+    }
+    println!("{}", serde_json::to_string_pretty(&rows)?);
+    Ok(())
+}
