@@ -1,14 +1,16 @@
 #!/usr/bin/env python3
 """Times other engines on the layers of `upconv bench` and prints how upconv compares with them.
 
-    peers.py table --upconv PROGRAM [--burn PROGRAM] [...]   everything that is installed, as a table of ratios
+    peers.py table --upconv PROGRAM [--rust PROGRAM] [...]   everything that is installed, as a table of ratios
     peers.py one ENGINE WORKLOAD [...]                       one measurement, as JSON
+    peers.py network --upconv PROGRAM [...]                  a whole upscaler, as a table
 
 The layers come from workloads.json of the command, the numbers from the same generator. Every output is compared with
 an f64 evaluation by numpy before anything is timed; one that differs by more than 1e-4 of the largest value is marked.
 Each measurement is a process of its own, and those of a workload follow each other, so that a machine's ups and downs
 touch all of them. All engines on the CPU get the same number of threads. Needs numpy; torch, onnxruntime and openvino
-(with onnx) and ncnn are used where they are installed.
+(with onnx) and ncnn are used where they are installed, and the engines of this folder's Rust program that it was built
+with.
 """
 
 import argparse
@@ -339,13 +341,20 @@ def rows_of(command, threads):
     return rows if isinstance(rows, list) else [rows]
 
 
-def ours(program, layer, seconds, threads):
+def ours(options, layer):
+    """Our rows, on the devices that the peers are compared with."""
+    devices = sorted({PAIRS[peer].removeprefix("upconv-") for peer in options.engines} - {"beside-burn"})
+    if not devices:
+        return []
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / "rows.json"
-        command = [program, "bench", "--workloads", layer.name, "--device", "gpu,cpu", "--json", str(path)]
-        environment = os.environ | {"RAYON_NUM_THREADS": str(threads)}
+        command = [options.upconv, "bench", "--workloads", layer.name, "--device", ",".join(devices)]
+        environment = os.environ | {"RAYON_NUM_THREADS": str(options.threads)}
         subprocess.run(
-            [*command, "--seconds", str(seconds)], stdout=subprocess.DEVNULL, env=environment, check=False
+            [*command, "--json", str(path), "--seconds", str(options.seconds)],
+            stdout=subprocess.DEVNULL,
+            env=environment,
+            check=False,
         )
         rows = json.loads(path.read_text()) if path.exists() else []
     return [row | {"engine": f"upconv-{row['device']}"} for row in rows]
@@ -355,16 +364,16 @@ def measure(options, layer):
     """All rows of a layer, of the round whose median was the shortest."""
     best = {}
     for _ in range(options.rounds):
-        rows = ours(options.upconv, layer, options.seconds, options.threads)
-        if options.burn:
-            pair = rows_of([options.burn, layer.name, "--seconds", str(options.seconds)], options.threads)
-            names = {"upconv": "upconv-beside-burn", "burn": "burn"}
-            rows += [row | {"engine": names[row["engine"]]} for row in pair]
+        rows = ours(options, layer)
         for engine in options.engines:
-            command = [sys.executable, __file__, "one", engine, layer.name, "--seconds", str(options.seconds)]
-            rows += rows_of([*command, "--threads", str(options.threads)], options.threads)
+            command = [sys.executable, __file__, "one", engine, layer.name, "--threads", str(options.threads)]
+            if engine in options.rust_engines:
+                command = [options.rust, engine, layer.name]
+            rows += rows_of([*command, "--seconds", str(options.seconds)], options.threads)
         for row in rows:
             row["median_ms"] = row.get("median_ms")
+            # Only burn is timed in turn with upconv.
+            row["engine"] = "upconv-beside-burn" if row["engine"] == "upconv" else row["engine"]
             kept = best.get(row["engine"])
             if kept is None or (row["median_ms"] or math.inf) < (kept["median_ms"] or math.inf):
                 best[row["engine"]] = row
@@ -379,6 +388,9 @@ PAIRS = {
     "onnxruntime": "upconv-cpu",
     "openvino": "upconv-cpu",
     "ncnn-cpu": "upconv-cpu",
+    "burn-flex": "upconv-cpu",
+    "candle": "upconv-cpu",
+    "tract": "upconv-cpu",
 }
 
 
@@ -392,7 +404,7 @@ def table(options):
         chosen = [layer for layer in chosen if layer.name.upper() in names]
     else:
         chosen = [layer for layer in chosen if layer.name.startswith("W")]
-    peers = (["burn"] if options.burn else []) + options.engines
+    peers = options.engines
     print("Milliseconds of a warm call, tensors on the device, and how many times as long as upconv's it takes.")
     print("burn and ncnn-vulkan are compared with upconv on the GPU, burn in one process and on one wgpu device;")
     print(f"the others with its CPU backend, all on {options.threads} threads.")
@@ -454,6 +466,11 @@ def installed():
     return [engine for engine in ENGINES if all(find_spec(package) for package in needs[engine])]
 
 
+def built(program):
+    """The engines of this folder's Rust program."""
+    return subprocess.run([program, "list"], capture_output=True, text=True, check=True).stdout.split() if program else []
+
+
 def main():
     parser = argparse.ArgumentParser(description=__doc__.split("\n\n")[0])
     commands = parser.add_subparsers(dest="command", required=True)
@@ -467,9 +484,9 @@ def main():
             command.add_argument("workload")
             continue
         command.add_argument("--upconv", required=True, help="the program")
-        command.add_argument("--burn", help="the program of this folder")
+        command.add_argument("--rust", help="the program of this folder")
         command.add_argument("--workloads", help="W1,W3,...; all of the table by default")
-        command.add_argument("--engines", type=lambda text: text.split(","), help=", ".join(ENGINES))
+        command.add_argument("--engines", type=lambda text: text.split(","), help=", ".join(PAIRS))
         command.add_argument("--rounds", type=int, default=1, help="the round with the shortest median counts")
         command.add_argument("--json", help="write all rows to a file")
     options = parser.parse_args()
@@ -479,13 +496,15 @@ def main():
             sys.exit(f"no such workload: {options.workload}")
         print(json.dumps(one(options.engine, layer, options.seconds, options.threads)))
         return
-    options.engines = installed() if options.engines is None else options.engines
+    options.rust_engines = built(options.rust)
+    known = options.rust_engines + installed()
+    options.engines = known if options.engines is None else options.engines
     for engine in options.engines:
-        if engine not in ENGINES:
-            sys.exit(f"no such engine: {engine}; known: {', '.join(ENGINES)}")
-    missing = [engine for engine in ENGINES if engine not in installed()]
+        if engine not in known:
+            sys.exit(f"not installed or not built: {engine}; there are {', '.join(known)}")
+    missing = [engine for engine in PAIRS if engine not in known]
     if missing:
-        print(f"not installed: {', '.join(missing)}", file=sys.stderr)
+        print(f"not installed or not built: {', '.join(missing)}", file=sys.stderr)
     table(options)
 
 
