@@ -5,7 +5,8 @@
 //! the CPU, on as many threads as `RAYON_NUM_THREADS` says.
 //!
 //! Arguments: `list` names the engines that were built in, one a line; an engine's name, `--seconds S` for each workload,
-//! and the names of workloads (all that it can run by default).
+//! and the names of workloads (all that it can run by default); or `network`, `--seconds S`, two files and a width: see
+//! that module.
 
 #[cfg(any(feature = "burn", feature = "flex"))]
 mod burn_layer;
@@ -17,6 +18,7 @@ mod check;
 mod cpu;
 #[cfg(feature = "burn")]
 mod gpu;
+mod network;
 #[path = "../../../cli/src/bench/timing.rs"]
 #[allow(dead_code, reason = "the program uses what is not used here")]
 mod timing;
@@ -77,9 +79,6 @@ fn main() -> Result<()> {
         ENGINES.iter().for_each(|(name, _)| println!("{name}"));
         return Ok(());
     }
-    let Some((_, time)) = ENGINES.iter().find(|(name, _)| *name == engine) else {
-        bail!("the engine {engine:?} is not built in; list names those that are");
-    };
     while let Some(argument) = arguments.next() {
         match argument.as_str() {
             "--seconds" => seconds = arguments.next().context("--seconds needs a number")?.parse()?,
@@ -87,6 +86,15 @@ fn main() -> Result<()> {
             name => names.push(name.to_string()),
         }
     }
+    let span = Duration::from_secs_f64(seconds);
+    if engine == "network" {
+        let [input, output, width] = &names[..] else { bail!("expected two files and a width") };
+        println!("{}", serde_json::to_string_pretty(&network::time(input, output, width.parse()?, span)?)?);
+        return Ok(());
+    }
+    let Some((_, time)) = ENGINES.iter().find(|(name, _)| *name == engine) else {
+        bail!("the engine {engine:?} is not built in; list names those that are");
+    };
     let mut rows = Vec::new();
     for workload in workloads::select(&names)? {
         let case = workload.case()?;
@@ -94,7 +102,7 @@ fn main() -> Result<()> {
             eprintln!("{}: no other engine is run with channels last or f16 storage", workload.name);
             continue;
         }
-        rows.extend(time(&workload, &case, Duration::from_secs_f64(seconds))?);
+        rows.extend(time(&workload, &case, span)?);
     }
     println!("{}", serde_json::to_string_pretty(&rows)?);
     Ok(())

@@ -12,8 +12,7 @@ pub(crate) fn layer(case: &Case) -> Result<Call> {
     let axes = case.op.axes();
     let each = |of: &dyn Fn(&upconv::Axis) -> usize| -> TVec<usize> { axes.iter().map(of).collect() };
     let (inputs, outputs, groups) = (case.op.in_channels(), case.op.out_channels(), case.op.groups());
-    let padding =
-        PaddingSpec::Explicit(each(&|axis| axis.pad_begin as usize), each(&|axis| axis.pad_end as usize));
+    let padding = PaddingSpec::Explicit(each(&|axis| axis.pad_begin as usize), each(&|axis| axis.pad_end as usize));
     let spec = PoolSpec::new(
         DataFormat::NCHW,
         each(&|axis| axis.kernel),
