@@ -449,7 +449,8 @@ class Upscaler:
         data = (Path(__file__).resolve().parents[2] / "assets/waifu2x-photo.safetensors").read_bytes()
         size = int.from_bytes(data[:8], "little")
         header, data = json.loads(data[8 : 8 + size]), data[8 + size :]
-        self.layers = json.loads(header["__metadata__"]["upconv"])["layers"]
+        missing = {"stride": 1, "padding": 0, "activation": {"kind": "none"}}
+        self.layers = [missing | layer for layer in json.loads(header["__metadata__"]["upconv"])["layers"]]
 
         def tensor(name):
             begin, end = header[name]["data_offsets"]
