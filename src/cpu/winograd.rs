@@ -122,7 +122,7 @@ impl Winograd {
         // A vector may reach beyond the last tile. Points lie an odd number of vectors apart: a power of two would put
         // all into one place of a cache.
         let pitch = chunk.next_multiple_of(lanes) + lanes;
-        let point_pitch = |rows: usize| (rows * pitch / lanes | 1) * lanes;
+        let point_pitch = |rows: usize| ((rows * pitch / lanes) | 1) * lanes;
         let from = [1, 2].map(|axis| shape.outputs[axis].start + op.axes3()[axis].pad_begin - 2);
         let source = Source::new(geometry, x, shape.items.start, 0);
         let mut written = 0;
