@@ -28,6 +28,7 @@ pub(crate) struct Transform {
     /// `Bᵀ`: from the inputs to the points.
     pub(crate) input: [[f64; 6]; 6],
     /// `G`: from the taps to the points.
+    #[cfg_attr(not(any(feature = "cpu", test)), allow(dead_code, reason = "devices have it in WGSL"))]
     pub(crate) kernel: [[f64; 3]; 6],
     /// `Aᵀ`: from the points to the outputs.
     pub(crate) output: [[f64; 6]; 4],

@@ -411,7 +411,7 @@ impl Network {
     }
 
     /// Packs the weights onto a device. Wide layers of kernel 3×3 ask for
-    /// [`Kernel::Winograd`](crate::Kernel::Winograd).
+    /// [`Kernel::Winograd`].
     ///
     /// # Errors
     /// What [`gpu::Chain::new`] refuses.
