@@ -310,6 +310,11 @@ impl Layer {
 }
 
 impl Prepared {
+    /// The device.
+    pub fn context(&self) -> &Context {
+        &self.context
+    }
+
     /// The sizes.
     pub fn geometry(&self) -> &Geometry {
         &self.geometry
