@@ -304,6 +304,11 @@ fn repeated_runs_and_encodes_leave_memory_flat() {
         context.queue().submit([encoder.finish()]);
         context.device().poll(wgpu::PollType::wait_indefinitely()).unwrap();
     };
+    if let Some(before) = resident() {
+        let held = std::hint::black_box(vec![1u8; 32 << 20]);
+        let after = resident().unwrap();
+        assert!(after > before + (held.len() >> 1), "a leak would show: {before} bytes, then {after}");
+    }
     let repeated: [(&str, usize, &dyn Fn()); 2] = [("runs", 1_000, &run), ("encodes", 10_000, &encode)];
     for (what, times, once) in repeated {
         for _ in 0..100 {

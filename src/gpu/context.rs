@@ -189,7 +189,7 @@ impl Context {
     /// The pipeline of a variant, compiled at its first use, and again where many others have been used since.
     pub(super) fn pipeline(&self, variant: &Variant) -> Result<ComputePipeline> {
         let Shared { pipelines, compiled, .. } = &*self.inner.shared;
-        pipelines.get(variant.clone(), |variant| {
+        pipelines.get(variant, || {
             span!("compile", kernel = variant.entry_point());
             compiled.fetch_add(1, Ordering::Relaxed);
             self.checked("compiling a kernel", || shader::compile(self.device(), self.pipeline_cache(), variant))

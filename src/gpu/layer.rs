@@ -174,7 +174,7 @@ impl Layer {
         kernel: Option<Kernel>,
     ) -> Result<Prepared> {
         let key = Key { axes: *op.axes3(), input_shape: input_shape.to_vec(), storage, kernel };
-        self.inner.prepared.get(key, |_| self.prepare_anew(op, input_shape, storage, kernel))
+        self.inner.prepared.get(&key, || self.prepare_anew(op, input_shape, storage, kernel))
     }
 
     fn prepare_anew(
