@@ -3,7 +3,7 @@
 use super::context::Context;
 use super::layer::{Bound, Layer, Prepared};
 use super::span::span;
-use super::step::Step;
+use super::step::{Step, keep_together};
 use crate::error::{Error, Result};
 use crate::op::ConvTranspose;
 use crate::plan::{Kernel, Storage};
@@ -190,6 +190,8 @@ impl PreparedChain {
                 let mut layers = vec![first.bind(input, written)?];
                 layers.extend_from_slice(middle);
                 layers.push(last.bind(read, output)?);
+                // All runs use the same buffers between the layers.
+                keep_together(&mut layers.iter_mut().flat_map(Bound::steps_mut).collect::<Vec<_>>());
                 layers
             }
         };

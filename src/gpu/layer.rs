@@ -486,6 +486,10 @@ impl Bound {
     pub(super) fn steps(&self) -> &[Step] {
         &self.steps
     }
+
+    pub(super) fn steps_mut(&mut self) -> &mut [Step] {
+        &mut self.steps
+    }
 }
 
 fn bytes(elements: usize, storage: Storage) -> u64 {

@@ -73,6 +73,14 @@ impl Context {
     }
 }
 
+/// Keeps steps together in one submission: nothing else may use the buffers between them meanwhile.
+pub(super) fn keep_together(steps: &mut [&mut Step]) {
+    let Some((first, others)) = steps.split_first_mut() else { return };
+    for step in others {
+        first.multiply_adds = first.multiply_adds.saturating_add(std::mem::take(&mut step.multiply_adds));
+    }
+}
+
 /// How many of some steps make one submission: as many as stay within `most` multiply-adds together, but at least one,
 /// and with it what belongs to it.
 pub(super) fn piece<S: Borrow<Step>>(steps: &[S], most: u64) -> usize {
