@@ -1,5 +1,6 @@
 //! Where the work is done: the options every command shares, and one face for the three backends.
 
+use crate::pipelines::Keeping;
 use anyhow::{Result, bail};
 use clap::ValueEnum;
 use upconv::gpu::{self, AdapterRequest, Context};
@@ -27,7 +28,7 @@ enum Choice {
 
 /// An opened device.
 pub(crate) enum Backend {
-    Gpu(Context),
+    Gpu(Keeping),
     Cpu,
     Reference,
 }
@@ -61,19 +62,19 @@ impl DeviceArgs {
 
     fn choose(&self) -> Result<(Backend, String)> {
         let name = self.adapter.clone();
-        let gpu = |context: Context| {
+        let gpu = |context: &Context| {
             let line = context.adapter_name();
-            (Backend::Gpu(context), line)
+            (Backend::Gpu(Keeping::new(context)), line)
         };
         match (self.device, &self.adapter) {
             (Choice::Gpu, _) | (Choice::Auto, Some(_)) => {
-                Ok(gpu(Context::request(&AdapterRequest { name, hardware_only: false })?))
+                Ok(gpu(&Context::request(&AdapterRequest { name, hardware_only: false })?))
             }
             (Choice::Cpu | Choice::Reference, Some(name)) => {
                 bail!("--adapter {name:?} names a GPU, but --device {:?} is none", self.device)
             }
             (Choice::Auto, None) => match Context::request(&AdapterRequest { name, hardware_only: true }) {
-                Ok(context) => Ok(gpu(context)),
+                Ok(context) => Ok(gpu(&context)),
                 Err(error @ (Error::NoAdapter { .. } | Error::NoDevice { .. })) => {
                     let threads = std::thread::available_parallelism().map_or(1, usize::from);
                     Ok((Backend::Cpu, format!("the CPU, {threads} threads ({error})")))

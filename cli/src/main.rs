@@ -11,6 +11,7 @@ mod info;
 mod npy;
 mod op_json;
 mod picture;
+mod pipelines;
 mod size;
 mod upscale;
 mod verify;

@@ -17,16 +17,21 @@
 //! ```
 
 mod adapter;
+mod cache;
 mod chain;
 mod context;
 mod direct;
 mod gather;
 mod layer;
 mod params;
+mod pipeline_cache;
 mod shader;
 mod slice;
+mod span;
 mod staging;
+mod step;
 mod texture;
+mod timing;
 mod transfer;
 mod winograd;
 
@@ -35,6 +40,7 @@ pub use chain::{BoundChain, Chain, Pending, PreparedChain};
 pub use context::Context;
 pub use layer::{Bound, Layer, Prepared};
 pub use texture::{BoundTexture, Encoding, TextureReader, TextureWriter};
+pub use timing::{DispatchTime, Timestamps};
 
 /// Waits for a future where blocking is possible: everywhere but in a browser.
 #[cfg(not(target_family = "wasm"))]

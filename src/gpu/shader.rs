@@ -8,8 +8,8 @@ use crate::op::ConvTranspose;
 use crate::plan::tile::{Packing, Tile};
 use crate::plan::{Plan, Storage};
 use wgpu::{
-    ComputePipeline, ComputePipelineDescriptor, Device, PipelineCompilationOptions, ShaderModuleDescriptor,
-    ShaderSource,
+    ComputePipeline, ComputePipelineDescriptor, Device, PipelineCache, PipelineCompilationOptions,
+    ShaderModuleDescriptor, ShaderSource,
 };
 
 const GATHER: &str = include_str!("../../shaders/gather.wgsl");
@@ -70,7 +70,7 @@ impl Variant {
         }
     }
 
-    fn entry_point(&self) -> &'static str {
+    pub(crate) fn entry_point(&self) -> &'static str {
         match self {
             Variant::Gather { in_parts: false, .. } => "whole",
             Variant::Gather { in_parts: true, .. } => "part",
@@ -116,7 +116,7 @@ pub(super) fn body(file: &str) -> &str {
     file.split_once("// ---\n").map_or(file, |(_, body)| body)
 }
 
-pub(crate) fn compile(device: &Device, variant: &Variant) -> ComputePipeline {
+pub(crate) fn compile(device: &Device, cache: Option<&PipelineCache>, variant: &Variant) -> ComputePipeline {
     let label = format!("upconv {variant:?}");
     let module = device.create_shader_module(ShaderModuleDescriptor {
         label: Some(&label),
@@ -128,7 +128,7 @@ pub(crate) fn compile(device: &Device, variant: &Variant) -> ComputePipeline {
         module: &module,
         entry_point: Some(variant.entry_point()),
         compilation_options: PipelineCompilationOptions::default(),
-        cache: None,
+        cache,
     })
 }
 

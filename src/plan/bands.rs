@@ -186,12 +186,11 @@ impl<'a> Bander<'a> {
         let binding = self.profile.max_binding.min(MAX_ELEMENTS * self.storage.size()) & !3;
         let window = |span: Span, size: u64| self.window(span, size).size;
         let elements = band.elements();
-        let multiply_adds = elements.saturating_mul(band.group_in_channels.len() as u64).saturating_mul(self.taps);
         let mut demands = vec![
             ("max_storage_buffer_binding_size", self.input(band).size, binding),
             ("max_storage_buffer_binding_size", self.weights(band).size, binding),
             ("max_storage_buffer_binding_size", window(self.output_span(band), self.storage.size()), binding),
-            ("max_multiply_adds", multiply_adds, self.profile.max_multiply_adds),
+            ("max_multiply_adds", self.multiply_adds(band), self.profile.max_multiply_adds),
         ];
         if band.group_in_channels.len() < self.op.in_channels() / self.op.groups() {
             demands.push(("max_storage_buffer_binding_size", self.scratch(band), binding));
@@ -209,6 +208,11 @@ impl<'a> Bander<'a> {
             }
         }
         demands
+    }
+
+    /// The multiply-adds of a band, if as many taps reached each element as reach the most favoured.
+    fn multiply_adds(&self, band: &Band) -> u64 {
+        band.elements().saturating_mul(band.group_in_channels.len() as u64).saturating_mul(self.taps)
     }
 
     /// The bytes of the sums that a band leaves to the next part of the input channels.
@@ -259,6 +263,7 @@ impl<'a> Bander<'a> {
             weights: self.weights(&band),
             output: self.window(self.output_span(&band), self.storage.size()),
             workgroups: workgroups.map(|count| count as u32),
+            multiply_adds: self.multiply_adds(&band),
             band,
         }
     }

@@ -61,15 +61,20 @@ impl Kernel {
     pub const ALL: [Kernel; 3] = [Kernel::Gather, Kernel::Direct, Kernel::Winograd];
     /// Those whose error is bounded for each output, and that skip taps outside the input.
     pub const EXACT: [Kernel; 2] = [Kernel::Gather, Kernel::Direct];
+
+    /// Its name.
+    pub fn name(self) -> &'static str {
+        match self {
+            Kernel::Gather => "gather",
+            Kernel::Direct => "direct",
+            Kernel::Winograd => "winograd",
+        }
+    }
 }
 
 impl fmt::Display for Kernel {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(match self {
-            Kernel::Gather => "gather",
-            Kernel::Direct => "direct",
-            Kernel::Winograd => "winograd",
-        })
+        f.write_str(self.name())
     }
 }
 
@@ -108,6 +113,8 @@ pub struct Dispatch {
     pub output: Window,
     /// The workgroups along x, y and z.
     pub workgroups: [u32; 3],
+    /// The most multiply-adds that it may do.
+    pub multiply_adds: u64,
 }
 
 /// Everything that is decided before a device is touched.
