@@ -83,6 +83,11 @@ impl Variant {
     }
 }
 
+/// The WGSL of a plan's kernel for its operation, as it is given to the device.
+pub fn wgsl(op: &ConvTranspose, plan: &Plan) -> String {
+    Variant::of(op, plan).source()
+}
+
 /// The header that replaces a kernel's own: the type of the stored elements, and the activation.
 fn header(storage: Storage, activation: u32) -> String {
     let elem = elem(storage);
