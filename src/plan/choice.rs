@@ -99,7 +99,7 @@ pub(super) fn direct(op: &ConvTranspose, geometry: &Geometry, profile: &DevicePr
     if weights > profile.max_binding {
         return Err(format!("its weights take {weights} bytes, which exceed a binding of {}", profile.max_binding));
     }
-    let options = [0, 1, 2].map(|a| axis_options(&op.axes3()[a], geometry.output[a], CELLS[a]));
+    let options = [0, 1, 2].map(|a| axis_options(&op.axes3()[a], geometry.input[a], geometry.output[a], CELLS[a]));
     let mut best: Option<(f64, Tile)> = None;
     for &vectors in VECTORS.iter().filter(|vectors| packing.vectors.is_multiple_of(**vectors)) {
         for z in &options[0] {
@@ -114,6 +114,7 @@ pub(super) fn direct(op: &ConvTranspose, geometry: &Geometry, profile: &DevicePr
                         ragged: !(op.out_channels() / op.groups()).is_multiple_of(packing.width),
                         input_quads: None,
                         output_quads: false,
+                        rows: geometry.input_strides().spatial[2] == 1,
                     };
                     let reads = [z, y, x].map(|option| option.reads);
                     let parted = tile.phase_parts() > 1;
@@ -177,7 +178,7 @@ struct AxisOption {
 }
 
 /// The sensible ones.
-fn axis_options(axis: &Axis, output: usize, cells: &[usize]) -> Vec<AxisOption> {
+fn axis_options(axis: &Axis, input: usize, output: usize, cells: &[usize]) -> Vec<AxisOption> {
     // Beyond these neither the sums nor the written-out taps of a cell could fit; and the table would be long.
     let whole = (axis.stride <= 64 && axis.kernel <= 256).then_some(axis.stride);
     let phases = whole.into_iter().chain(PHASES.into_iter().filter(|&phases| phases < axis.stride));
@@ -189,7 +190,7 @@ fn axis_options(axis: &Axis, output: usize, cells: &[usize]) -> Vec<AxisOption> 
                 (tile.cells == 1 || tile.cells < 2 * extent) && tile.tap_count() <= 256
             })
         })
-        .map(|axis| AxisOption { axis, reads: axis.reads().len() })
+        .map(|tile| AxisOption { axis: tile.at(axis, input, output), reads: tile.reads().len() })
         .collect()
 }
 
