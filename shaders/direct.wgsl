@@ -88,16 +88,15 @@ fn direct(
     @builtin(num_workgroups) groups: vec3<u32>,
     @builtin(local_invocation_index) lane: u32,
 ) {
-    let invocation = i32(group.x * 64u + lane);
-    if invocation >= params.invocations {
+    var rest = group.x * 64u + lane;
+    if rest >= u32(params.invocations) {
         return;
     }
-    var rest = invocation;
-    let x = params.axes[2].first_cell + rest % params.axes[2].tiles * 4;
-    rest /= params.axes[2].tiles;
-    let y = params.axes[1].first_cell + rest % params.axes[1].tiles * 1;
-    rest /= params.axes[1].tiles;
-    let n = params.batch_begin + rest;
+    let x = params.axes[2].first_cell + i32(rest % u32(params.axes[2].tiles)) * 4;
+    rest /= u32(params.axes[2].tiles);
+    let y = params.axes[1].first_cell + i32(rest % u32(params.axes[1].tiles)) * 1;
+    rest /= u32(params.axes[1].tiles);
+    let n = params.batch_begin + i32(rest);
     // The channels are the same for the whole workgroup, and so are its weights.
     let block = params.first_block + i32(group.y);
     let channel_group = block / params.blocks_per_group;

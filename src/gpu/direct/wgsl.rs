@@ -102,18 +102,15 @@ impl Generator<'_> {
     /// Which cells, phases and channels.
     fn place(&mut self) -> fmt::Result {
         let Tile { workgroup, vectors, .. } = *self.tile;
-        writeln!(self.out, "    let invocation = i32(group.x * {workgroup}u + lane);")?;
-        writeln!(self.out, "    if invocation >= params.invocations {{\n        return;\n    }}")?;
-        writeln!(self.out, "    var rest = invocation;")?;
+        // Not negative, and divided without a test for signs.
+        writeln!(self.out, "    var rest = group.x * {workgroup}u + lane;")?;
+        writeln!(self.out, "    if rest >= u32(params.invocations) {{\n        return;\n    }}")?;
         for (a, letter, axis) in self.axes() {
-            let cells = axis.cells;
-            writeln!(
-                self.out,
-                "    let {letter} = params.axes[{a}].first_cell + rest % params.axes[{a}].tiles * {cells};"
-            )?;
-            writeln!(self.out, "    rest /= params.axes[{a}].tiles;")?;
+            let (cells, tiles) = (axis.cells, format!("u32(params.axes[{a}].tiles)"));
+            writeln!(self.out, "    let {letter} = params.axes[{a}].first_cell + i32(rest % {tiles}) * {cells};")?;
+            writeln!(self.out, "    rest /= {tiles};")?;
         }
-        writeln!(self.out, "    let n = params.batch_begin + rest;")?;
+        writeln!(self.out, "    let n = params.batch_begin + i32(rest);")?;
         let channels = self.tile.channels();
         writeln!(self.out, "    // The channels are the same for the whole workgroup, and so are its weights.")?;
         writeln!(self.out, "    let block = params.first_block + i32(group.y);")?;
