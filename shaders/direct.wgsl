@@ -21,7 +21,7 @@ alias Loaded = vec4<f32>;
 alias Output = vec4<Elem>;
 
 // Taps that lie together.
-alias Taps = array<vec4<f32>, 1>;
+alias Taps = array<vec4<f32>, 4>;
 
 struct Axis {
     first_cell: i32,      // of the dispatch
@@ -101,7 +101,7 @@ fn direct(
     let block = params.first_block + i32(group.y);
     let channel_group = block / params.blocks_per_group;
     let first_channel = block % params.blocks_per_group * 4;
-    let record0 = ((block * 1 + 0) * params.record_stride - params.weight_window) / 1;
+    let record0 = ((block * 1 + 0) * params.record_stride - params.weight_window) / 4;
     // The first phase of this part, its first tap, and whether it begins in the next cell.
     var part = i32(group.z);
     let phase_x = part % 1 * 2;
@@ -124,7 +124,7 @@ fn direct(
     let has_y1 = inside(first_y + 0, params.axes[1].input_extent);
     let y1 = (keep(first_y + 0, 1) * params.axes[1].input_stride) >> 2u;
     var at = (n * params.input_batch_stride + (channel_group * params.group_in_channels + params.input_channel_begin) * params.input_channel_stride - params.input_window) >> 2u;
-    var w0 = record0 + 4 + params.input_channel_begin * 16 + tap_x * 1 + tap_y * 4;
+    var w0 = record0 + 1 + params.input_channel_begin * 4 + (tap_x * 1 + tap_y * 4) / 4;
     let bias0 = weights[record0][0];
     var s0 = bias0;
     var s1 = bias0;
@@ -146,43 +146,43 @@ fn direct(
         s3 = fma(Sum(i0_1_1.z), w0_0, s3);
         s5 = fma(Sum(i0_1_1.w), w0_0, s5);
         s7 = fma(Sum(i0_1_2.x), w0_0, s7);
-        let w0_1 = weights[w0 + 1][0];
+        let w0_1 = weights[w0 + 0][1];
         s0 = fma(Sum(i0_1_1.x), w0_1, s0);
         s2 = fma(Sum(i0_1_1.y), w0_1, s2);
         s4 = fma(Sum(i0_1_1.z), w0_1, s4);
         s6 = fma(Sum(i0_1_1.w), w0_1, s6);
-        let w0_2 = weights[w0 + 2][0];
+        let w0_2 = weights[w0 + 0][2];
         s1 = fma(Sum(i0_1_1.x), w0_2, s1);
         s3 = fma(Sum(i0_1_1.y), w0_2, s3);
         s5 = fma(Sum(i0_1_1.z), w0_2, s5);
         s7 = fma(Sum(i0_1_1.w), w0_2, s7);
-        let w0_3 = weights[w0 + 3][0];
+        let w0_3 = weights[w0 + 0][3];
         s0 = fma(Sum(i0_1_0.w), w0_3, s0);
         s2 = fma(Sum(i0_1_1.x), w0_3, s2);
         s4 = fma(Sum(i0_1_1.y), w0_3, s4);
         s6 = fma(Sum(i0_1_1.z), w0_3, s6);
-        let w0_8 = weights[w0 + 8][0];
+        let w0_8 = weights[w0 + 2][0];
         s1 = fma(Sum(i0_0_1.y), w0_8, s1);
         s3 = fma(Sum(i0_0_1.z), w0_8, s3);
         s5 = fma(Sum(i0_0_1.w), w0_8, s5);
         s7 = fma(Sum(i0_0_2.x), w0_8, s7);
-        let w0_9 = weights[w0 + 9][0];
+        let w0_9 = weights[w0 + 2][1];
         s0 = fma(Sum(i0_0_1.x), w0_9, s0);
         s2 = fma(Sum(i0_0_1.y), w0_9, s2);
         s4 = fma(Sum(i0_0_1.z), w0_9, s4);
         s6 = fma(Sum(i0_0_1.w), w0_9, s6);
-        let w0_10 = weights[w0 + 10][0];
+        let w0_10 = weights[w0 + 2][2];
         s1 = fma(Sum(i0_0_1.x), w0_10, s1);
         s3 = fma(Sum(i0_0_1.y), w0_10, s3);
         s5 = fma(Sum(i0_0_1.z), w0_10, s5);
         s7 = fma(Sum(i0_0_1.w), w0_10, s7);
-        let w0_11 = weights[w0 + 11][0];
+        let w0_11 = weights[w0 + 2][3];
         s0 = fma(Sum(i0_0_0.w), w0_11, s0);
         s2 = fma(Sum(i0_0_1.x), w0_11, s2);
         s4 = fma(Sum(i0_0_1.y), w0_11, s4);
         s6 = fma(Sum(i0_0_1.z), w0_11, s6);
         at += (params.input_channel_stride) >> 2u;
-        w0 += 16;
+        w0 += 4;
     }
     let ox0_0 = x * 2 + phase_x + 0 - params.axes[2].output_begin;
     let ox0_1 = x * 2 + phase_x + 1 - params.axes[2].output_begin;
@@ -194,7 +194,7 @@ fn direct(
     let ox3_1 = x * 2 + phase_x + 7 - params.axes[2].output_begin;
     let oy0_0 = y * 2 + phase_y + 0 - params.axes[1].output_begin;
     let out0 = n * params.output_batch_stride + (channel_group * params.group_out_channels + first_channel + 0) * params.output_channel_stride - params.output_window;
-    let alpha0 = weights[record0 + (params.record_stride - 4) / 1][0];
+    let alpha0 = weights[record0 + (params.record_stride - 4) / 4][0];
     if inside(oy0_0, params.axes[1].output_extent) {
         let row = out0 + (oy0_0 + params.axes[1].output_begin) * params.axes[1].output_stride;
         if inside(ox0_0, params.axes[2].output_extent) {

@@ -154,9 +154,14 @@ impl Generator<'_> {
     }
 
     /// vec4s of weights that lie together at a multiple of their size. Where the phases are parted, the first tap is
-    /// known only when the kernel runs, and they are addressed one by one.
+    /// known only when the kernel runs: it is a multiple of the phases of a part and of whole rows.
     fn unit(&self) -> usize {
-        if self.tile.phase_parts() > 1 { 1 } else { self.packing.unit }
+        let Tile { axes: [_, _, x], .. } = *self.tile;
+        let together =
+            |unit: usize| x.kernel.is_multiple_of(unit) && (x.phase_parts() == 1 || x.phases.is_multiple_of(unit));
+        let most = self.packing.unit;
+        let unit = [4, 2].into_iter().find(|&unit| most.is_multiple_of(unit) && together(unit));
+        if self.tile.phase_parts() == 1 { most } else { unit.unwrap_or(1) }
     }
 
     /// What is loaded along an axis: inputs, or quads of them.
@@ -219,10 +224,12 @@ impl Generator<'_> {
         let (header, channel) = (self.packing.unit / unit, self.packing.channel / unit);
         let mut tap = String::new();
         if carried {
-            for (a, letter, _) in self.axes() {
-                let distance = kernel[a + 1..].iter().product::<usize>();
-                write!(tap, " + tap_{letter} * {distance}")?;
-            }
+            let taps: Vec<String> = self
+                .axes()
+                .iter()
+                .map(|&(a, letter, _)| format!("tap_{letter} * {}", kernel[a + 1..].iter().product::<usize>()))
+                .collect();
+            tap = format!(" + ({}) / {unit}", taps.join(" + "));
         }
         for vector in 0..self.tile.vectors {
             writeln!(
