@@ -135,6 +135,7 @@ fn direct(
     var s6 = bias0;
     var s7 = bias0;
     for (var ci = params.input_channel_begin; ci < params.input_channel_end; ci++) {
+        // Outside is 0, which adds nothing: the weights are finite where this kernel is used.
         let i0_0_0 = select(Loaded(), Loaded(input[at + y0 + x0]), has_y0 && has_x0);
         let i0_0_1 = select(Loaded(), Loaded(input[at + y0 + x1]), has_y0);
         let i0_0_2 = select(Loaded(), Loaded(input[at + y0 + x2]), has_y0 && has_x2);

@@ -170,7 +170,9 @@ fn with_quads(
         && (x.phases.is_multiple_of(4) || x.phases == x.stride && (x.cells * x.stride).is_multiple_of(4));
     let tile = Tile { output_quads, ..tile };
     let rows = geometry.input_strides().spatial[2] == 1 && geometry.input[2].is_multiple_of(4);
-    if aligned && rows && x.cells.is_multiple_of(4) && x.phase_parts() == 1 {
+    // Distances that wrap cannot be turned into quads.
+    let near = i32::try_from(geometry.input_len()).is_ok();
+    if aligned && rows && near && x.cells.is_multiple_of(4) && x.phase_parts() == 1 {
         let axis = &op.axes3()[2];
         let lead = axis.pad_begin.div_euclid(axis.stride as i64).rem_euclid(4) as usize;
         let in_quads = (reads[0] * reads[1] * Tile::quads(&x, lead).len()) as f64 * traits.quad;

@@ -116,12 +116,9 @@ impl Generator<'_> {
         writeln!(self.out, "    let block = params.first_block + i32(group.y);")?;
         writeln!(self.out, "    let channel_group = block / params.blocks_per_group;")?;
         writeln!(self.out, "    let first_channel = block % params.blocks_per_group * {channels};")?;
-        let unit = self.unit();
         for vector in 0..vectors {
-            writeln!(
-                self.out,
-                "    let record{vector} = ((block * {vectors} + {vector}) * params.record_stride - params.weight_window) / {unit};"
-            )?;
+            let record = format!("(block * {vectors} + {vector}) * params.record_stride - params.weight_window");
+            writeln!(self.out, "    let record{vector} = {};", self.in_units(&record))?;
         }
         if self.tile.phase_parts() > 1 {
             self.phases()?;
@@ -162,6 +159,11 @@ impl Generator<'_> {
         let most = self.packing.unit;
         let unit = [4, 2].into_iter().find(|&unit| most.is_multiple_of(unit) && together(unit));
         if self.tile.phase_parts() == 1 { most } else { unit.unwrap_or(1) }
+    }
+
+    /// A distance in vec4s of weights as one in units.
+    fn in_units(&self, distance: &str) -> String {
+        if self.unit() > 1 { format!("({distance}) / {}", self.unit()) } else { distance.into() }
     }
 
     /// What is loaded along an axis: inputs, or quads of them.
@@ -229,7 +231,7 @@ impl Generator<'_> {
                 .iter()
                 .map(|&(a, letter, _)| format!("tap_{letter} * {}", kernel[a + 1..].iter().product::<usize>()))
                 .collect();
-            tap = format!(" + ({}) / {unit}", taps.join(" + "));
+            tap = format!(" + {}", self.in_units(&taps.join(" + ")));
         }
         for vector in 0..self.tile.vectors {
             writeln!(
@@ -268,6 +270,10 @@ impl Generator<'_> {
     /// The loop over input channels.
     fn accumulate(&mut self) -> fmt::Result {
         writeln!(self.out, "    for (var ci = params.input_channel_begin; ci < params.input_channel_end; ci++) {{")?;
+        writeln!(
+            self.out,
+            "        // Outside is 0, which adds nothing: the weights are finite where this kernel is used."
+        )?;
         let loads = [0, 1, 2].map(|a| self.loads(a));
         let used = 3 - self.tile.rank..3;
         for z in 0..loads[0].len() {
@@ -411,13 +417,9 @@ impl Generator<'_> {
                 "    let out{vector} = n * params.output_batch_stride + ({first} + {}) * params.output_channel_stride - params.output_window;",
                 vector * width
             )?;
-            writeln!(
-                self.out,
-                "    let alpha{vector} = weights[record{vector} + (params.record_stride - {}) / {}][0]{};",
-                self.packing.unit,
-                self.unit(),
-                self.swizzle(0)
-            )?;
+            let slopes = self.in_units(&format!("params.record_stride - {}", self.packing.unit));
+            let alpha = format!("weights[record{vector} + {slopes}][0]{}", self.swizzle(0));
+            writeln!(self.out, "    let alpha{vector} = {alpha};")?;
             if self.tile.ragged {
                 writeln!(
                     self.out,
