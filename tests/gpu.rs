@@ -30,6 +30,7 @@ fn main() -> ExitCode {
         ("activations_pass_nan_on_and_keep_infinities", activations_pass_nan_on_and_keep_infinities),
         ("winograd_is_within_its_bound", winograd_is_within_its_bound),
         ("tiles_of_every_kind_are_exact", tiles_of_every_kind_are_exact),
+        ("tiles_of_every_class_are_exact", tiles_of_every_class_are_exact),
         ("two_runs_give_the_same_bits", two_runs_give_the_same_bits),
         ("bands_give_the_same_bits", bands_give_the_same_bits),
         ("the_holes_of_a_large_stride_hold_the_bias", the_holes_of_a_large_stride_hold_the_bias),
@@ -301,6 +302,45 @@ fn tiles_of_every_kind_are_exact() {
     }
     let seen = [input_quads, output_quads, ragged, parted, banded, in_parts];
     assert!(seen.iter().all(|&seen| seen > 0), "{seen:?}");
+}
+
+/// The shapes of known layers with two input channels: the tiles are those of the layers.
+fn tiles_of_every_class_are_exact() {
+    let mut rng = Rng::with_seed(22);
+    let op = || ConvTranspose::builder().in_channels(2);
+    let cases = [
+        (op().out_channels(64).kernel([4, 4]).stride([2, 2]).padding([1, 1]), vec![16, 2, 16, 16]),
+        (op().out_channels(64).kernel([2, 2]).stride([2, 2]), vec![1, 2, 64, 64]),
+        (op().kernel([9, 9]).stride([2, 2]).padding([4, 4]).output_padding([1, 1]), vec![1, 2, 256, 256]),
+        (op().out_channels(21).kernel([64, 64]).stride([32, 32]).padding([16, 16]), vec![1, 2, 10, 15]),
+        (op().out_channels(3).kernel([4, 4]).stride([2, 2]).padding([3, 3]), vec![1, 2, 127, 126]),
+        (op().out_channels(256).kernel([16]).stride([8]).padding([4]), vec![1, 2, 200]),
+        (op().out_channels(32).kernel([4; 3]).stride([2; 3]).padding([1; 3]), vec![1, 2, 16, 16, 16]),
+        (op().out_channels(64).kernel([3, 3]).padding([1, 1]), vec![1, 2, 64, 64]),
+        (op().out_channels(64).kernel([3, 3]).padding([1, 1]).layout(Layout::ChannelsLast), vec![1, 64, 61, 2]),
+    ];
+    let (mut large, mut sure, mut unsure) = (0, 0, 0);
+    for (builder, shape) in cases {
+        let op = builder.build().unwrap();
+        let input = tensor(&mut rng, &shape, Values::Integers);
+        let weight = tensor(&mut rng, &op.weight_shape(), Values::Integers);
+        let bias = Some(tensor(&mut rng, &[op.out_channels()], Values::Integers));
+        let case = Case { op, input, weight, bias };
+        for class in [DeviceClass::Software, DeviceClass::Desktop, DeviceClass::Mobile, DeviceClass::Unknown] {
+            let device = context().limited(DeviceProfile { class, ..context().profile().clone() });
+            let layer = Layer::new(&device, &case.op, &case.weight, case.bias.as_ref()).unwrap();
+            let prepared = layer.prepare_with(case.input.shape(), Storage::F32, Kernel::Direct).unwrap();
+            let tile = prepared.plan().tile.unwrap();
+            let reads =
+                |wanted: bool| tile.axes.iter().any(|a| a.reads().iter().any(|&read| a.is_sure(read) == wanted));
+            large += usize::from(tile.sums() >= 32);
+            sure += usize::from(reads(true));
+            unsure += usize::from(reads(false));
+            let comparison = compare(&case, &run_prepared(&device, &prepared, &case.input));
+            assert_eq!(comparison.inexact, 0, "{class:?}: {comparison:?}, {}", prepared.plan().explain());
+        }
+    }
+    assert!(large > 20 && sure > 20 && unsure > 20, "{large} large tiles, {sure} with sure reads, {unsure} with tests");
 }
 
 fn two_runs_give_the_same_bits() {

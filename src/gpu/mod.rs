@@ -39,6 +39,7 @@ pub use adapter::{AdapterRequest, adapters};
 pub use chain::{BoundChain, Chain, Pending, PreparedChain};
 pub use context::Context;
 pub use layer::{Bound, Layer, Prepared};
+pub use shader::wgsl;
 pub use texture::{BoundTexture, Encoding, TextureReader, TextureWriter};
 pub use timing::{DispatchTime, Timestamps};
 

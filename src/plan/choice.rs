@@ -31,6 +31,8 @@ struct Traits {
     read: f64,
     /// Reading or writing four neighbouring ones at once.
     quad: f64,
+    /// Reading four weights, at an address that all lanes share.
+    weights: f64,
     /// The invocations that occupy the device.
     invocations: f64,
     /// Invocations of a workgroup.
@@ -43,12 +45,20 @@ impl DeviceClass {
             // Measured on lavapipe 22.3: 95 G multiply-adds/s, 2.3 G reads/s, 1.3 to 2 G reads/s of a quad. Spilling a
             // sum costs less there than reading an input again.
             DeviceClass::Software => {
-                Traits { registers: 360, read: 41.0, quad: 50.0, invocations: 64.0, workgroup: 16 }
+                Traits { registers: 360, read: 41.0, quad: 50.0, weights: 50.0, invocations: 64.0, workgroup: 16 }
             }
-            // By the compilers' statistics: no spills, and 8 waves on AMD.
-            DeviceClass::Desktop => Traits { registers: 96, read: 6.0, quad: 4.0, invocations: 32768.0, workgroup: 64 },
-            DeviceClass::Mobile | DeviceClass::Unknown => {
-                Traits { registers: 64, read: 6.0, quad: 6.0, invocations: 8192.0, workgroup: 64 }
+            // By the compilers' statistics (benches/STATIC.md): 82 numbers leave RADV 96 registers, which is 8 waves.
+            // Occupied are 64 SIMDs of 32 lanes with two waves each: a card of the middle. `direct` has enough
+            // independent sums to keep a lane busy alone.
+            DeviceClass::Desktop => {
+                Traits { registers: 82, read: 6.0, quad: 4.0, weights: 3.0, invocations: 4096.0, workgroup: 64 }
+            }
+            // No spills on Adreno and Apple; their drivers test each read, those of weights too.
+            DeviceClass::Mobile => {
+                Traits { registers: 80, read: 12.0, quad: 12.0, weights: 12.0, invocations: 4096.0, workgroup: 64 }
+            }
+            DeviceClass::Unknown => {
+                Traits { registers: 64, read: 6.0, quad: 6.0, weights: 6.0, invocations: 8192.0, workgroup: 64 }
             }
         }
     }
@@ -99,7 +109,7 @@ pub(super) fn direct(op: &ConvTranspose, geometry: &Geometry, profile: &DevicePr
     if weights > profile.max_binding {
         return Err(format!("its weights take {weights} bytes, which exceed a binding of {}", profile.max_binding));
     }
-    let options = [0, 1, 2].map(|a| axis_options(&op.axes3()[a], geometry.output[a], CELLS[a]));
+    let options = [0, 1, 2].map(|a| axis_options(&op.axes3()[a], geometry.input[a], geometry.output[a], CELLS[a]));
     let mut best: Option<(f64, Tile)> = None;
     for &vectors in VECTORS.iter().filter(|vectors| packing.vectors.is_multiple_of(**vectors)) {
         for z in &options[0] {
@@ -114,6 +124,7 @@ pub(super) fn direct(op: &ConvTranspose, geometry: &Geometry, profile: &DevicePr
                         ragged: !(op.out_channels() / op.groups()).is_multiple_of(packing.width),
                         input_quads: None,
                         output_quads: false,
+                        rows: geometry.input_strides().spatial[2] == 1,
                     };
                     let reads = [z, y, x].map(|option| option.reads);
                     let parted = tile.phase_parts() > 1;
@@ -159,7 +170,9 @@ fn with_quads(
         && (x.phases.is_multiple_of(4) || x.phases == x.stride && (x.cells * x.stride).is_multiple_of(4));
     let tile = Tile { output_quads, ..tile };
     let rows = geometry.input_strides().spatial[2] == 1 && geometry.input[2].is_multiple_of(4);
-    if aligned && rows && x.cells.is_multiple_of(4) && x.phase_parts() == 1 {
+    // Distances that wrap cannot be turned into quads.
+    let near = i32::try_from(geometry.input_len()).is_ok();
+    if aligned && rows && near && x.cells.is_multiple_of(4) && x.phase_parts() == 1 {
         let axis = &op.axes3()[2];
         let lead = axis.pad_begin.div_euclid(axis.stride as i64).rem_euclid(4) as usize;
         let in_quads = (reads[0] * reads[1] * Tile::quads(&x, lead).len()) as f64 * traits.quad;
@@ -177,7 +190,7 @@ struct AxisOption {
 }
 
 /// The sensible ones.
-fn axis_options(axis: &Axis, output: usize, cells: &[usize]) -> Vec<AxisOption> {
+fn axis_options(axis: &Axis, input: usize, output: usize, cells: &[usize]) -> Vec<AxisOption> {
     // Beyond these neither the sums nor the written-out taps of a cell could fit; and the table would be long.
     let whole = (axis.stride <= 64 && axis.kernel <= 256).then_some(axis.stride);
     let phases = whole.into_iter().chain(PHASES.into_iter().filter(|&phases| phases < axis.stride));
@@ -189,7 +202,7 @@ fn axis_options(axis: &Axis, output: usize, cells: &[usize]) -> Vec<AxisOption> 
                 (tile.cells == 1 || tile.cells < 2 * extent) && tile.tap_count() <= 256
             })
         })
-        .map(|axis| AxisOption { axis, reads: axis.reads().len() })
+        .map(|tile| AxisOption { axis: tile.at(axis, input, output), reads: tile.reads().len() })
         .collect()
 }
 
@@ -201,7 +214,7 @@ fn cost(traits: &Traits, op: &ConvTranspose, geometry: &Geometry, tile: &Tile, r
     let invocations = (geometry.batch * tiles * blocks * tile.phase_parts()) as f64;
     let channels = (op.in_channels() / op.groups()) as f64;
     let weights = (tile.taps() * tile.vectors * lanes(tile.width)).div_ceil(4) as f64;
-    let channel = reading + weights * traits.quad + tile.multiply_adds() as f64;
+    let channel = reading + weights * traits.weights + tile.multiply_adds() as f64;
     let writing = if tile.output_quads { traits.quad / 4.0 } else { traits.read };
     invocations.max(traits.invocations) * (channels * channel + tile.sums() as f64 * writing)
 }
@@ -212,4 +225,86 @@ fn gather_cost(traits: &Traits, op: &ConvTranspose, geometry: &Geometry) -> f64 
     let outputs = geometry.output_len() as f64;
     let occupied = (traits.invocations / outputs.max(1.0)).max(1.0);
     occupied * (useful * (2.0 * traits.read + 1.0) + outputs * traits.read)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::plan::field;
+
+    const CLASSES: [DeviceClass; 4] =
+        [DeviceClass::Software, DeviceClass::Desktop, DeviceClass::Mobile, DeviceClass::Unknown];
+
+    fn profile(class: DeviceClass) -> DeviceProfile {
+        DeviceProfile { class, ..DeviceProfile::default() }
+    }
+
+    #[test]
+    fn the_fields_operations_get_direct_on_every_class() {
+        for class in CLASSES {
+            for (name, op, shape) in field::operations() {
+                let choice = choose(&op, &op.at(&shape).unwrap(), &profile(class));
+                assert!(choice.tile.is_some(), "{name} on {class:?}: {}", choice.reason);
+                assert!(choice.reason.contains("`gather` is estimated at"), "{}", choice.reason);
+            }
+        }
+    }
+
+    #[test]
+    fn a_tile_stays_within_its_bounds() {
+        for class in CLASSES {
+            for max_invocations in [1, 32, 256] {
+                let profile = DeviceProfile { max_invocations, ..profile(class) };
+                for (name, op, shape) in field::operations() {
+                    let (cost, tile) = direct(&op, &op.at(&shape).unwrap(), &profile).unwrap();
+                    assert!(cost.is_finite() && cost > 0.0, "{name}: {cost}");
+                    assert!(tile.workgroup <= max_invocations, "{name}: {tile:?}");
+                    assert!(tile.multiply_adds() <= MAX_WRITTEN_OUT, "{name}: {tile:?}");
+                    assert!(tile.sums() < class.traits().registers, "{name}: {tile:?}");
+                    assert!(Packing::new(&op).vectors.is_multiple_of(tile.vectors), "{name}: {tile:?}");
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn more_work_never_gets_a_smaller_tile() {
+        for class in CLASSES {
+            for (name, op, mut shape) in field::operations() {
+                let mut least = 0;
+                for batch in [1, 2, 4, 8, 16, 64, 256] {
+                    shape[0] = batch;
+                    let (_, tile) = direct(&op, &op.at(&shape).unwrap(), &profile(class)).unwrap();
+                    assert!(tile.sums() >= least, "{name} on {class:?}, batch {batch}: {tile}, {least} before");
+                    least = tile.sums();
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn small_work_is_left_to_gather() {
+        // 16 multiply-adds for each input: 2^18 inputs are the least.
+        let op = ConvTranspose::builder().kernel([4, 4]).stride([4, 4]).build().unwrap();
+        let choice = |width: usize| choose(&op, &op.at(&[1, 1, 512, width]).unwrap(), &profile(DeviceClass::Desktop));
+        assert!(choice(511).reason.contains("below 4194304 multiply-adds"), "{}", choice(511).reason);
+        assert!(!choice(512).reason.contains("below"), "{}", choice(512).reason);
+    }
+
+    #[test]
+    fn what_direct_cannot_do_is_said() {
+        let refusal = |op: &ConvTranspose, shape: &[usize]| {
+            let geometry = op.at(shape).unwrap();
+            let reason = direct(op, &geometry, &profile(DeviceClass::Desktop)).unwrap_err();
+            let choice = choose(op, &geometry, &profile(DeviceClass::Desktop));
+            assert!(choice.tile.is_none() && choice.reason.contains(&reason), "{}", choice.reason);
+            reason
+        };
+        // A dilation keeps the phases together, and their 300 taps are too many.
+        let long = ConvTranspose::builder().kernel([300]).stride([2]).dilation([3]).build().unwrap();
+        assert_eq!(refusal(&long, &[1, 1, 100_000]), "300 taps for 2 phases are too many to write out");
+        let heavy = ConvTranspose::builder().in_channels(4096).out_channels(1024).kernel([3, 3]).build().unwrap();
+        let reason = refusal(&heavy, &[1, 4096, 8, 8]);
+        assert_eq!(reason, "its weights take 167788544 bytes, which exceed a binding of 134217728");
+    }
 }

@@ -6,6 +6,8 @@ pub(crate) mod bands;
 mod choice;
 mod device;
 mod explain;
+#[cfg(test)]
+pub(crate) mod field;
 pub mod tile;
 pub(crate) mod winograd;
 

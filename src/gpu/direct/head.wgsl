@@ -23,9 +23,9 @@ struct Params {
     input_channel_stride: i32,
     output_batch_stride: i32,
     output_channel_stride: i32,
-    record_stride: i32,           // from one vector's record in `weights` to the next
+    record_stride: i32,           // from one vector's record in `weights` to the next, in vec4s
     input_window: i32,            // the bound window of each buffer begins at this element of the tensor
-    weight_window: i32,
+    weight_window: i32,           // in vec4s
     output_window: i32,
     first_part: i32,              // whether this dispatch adds the first input channels, and so begins with the bias
     last_part: i32,               // whether it adds the last ones, and so finishes the outputs
@@ -36,15 +36,14 @@ struct Params {
 @group(0) @binding(0) var<uniform> params: Params;
 @group(0) @binding(1) var<storage, read> input: array<Input>;
 // For each vector of output channels a record: its biases, its taps [group_in_channels][d][h][w], its alphas.
-@group(0) @binding(2) var<storage, read> weights: array<vec4<f32>>;
+@group(0) @binding(2) var<storage, read> weights: array<Taps>;
 @group(0) @binding(3) var<storage, read_write> output: array<Output>;
 
 fn inside(at: i32, extent: i32) -> bool {
     return u32(at) < u32(extent);
 }
 
-// The distance of an input coordinate from the first, kept inside the input.
-fn offset(at: i32, axis: i32) -> i32 {
-    return clamp(at, 0, params.axes[axis].input_extent - 1) * params.axes[axis].input_stride;
+// The input coordinate `at`, or the nearest one inside.
+fn keep(at: i32, axis: i32) -> i32 {
+    return clamp(at, 0, params.axes[axis].input_extent - 1);
 }
-

@@ -118,8 +118,8 @@ shader_struct! {
         group_out_channels: u32,
         taps: u32,
         source_record: u32,
-        padding_1: u32,
-        padding_2: u32,
+        unit: u32,
+        padding: u32,
     }
 }
 
@@ -137,8 +137,8 @@ impl PackParams {
             group_out_channels: (op.out_channels() / op.groups()) as u32,
             taps: source.channel as u32,
             source_record: source.stride as u32,
-            padding_1: 0,
-            padding_2: 0,
+            unit: packing.unit as u32 * 4,
+            padding: 0,
         }
     }
 

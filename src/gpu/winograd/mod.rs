@@ -258,12 +258,12 @@ fn whole(buffer: &Buffer) -> Window {
 const _: () = assert!(POINTS == 36 && TILE == 4, "the shaders' texts speak of 36 points and tiles of 4");
 
 #[cfg(test)]
-mod tests {
+pub(super) mod tests {
     use super::super::shader::tests::{layout, validate};
     use super::*;
     use crate::winograd::F4;
 
-    fn variants() -> Vec<Variant> {
+    pub(crate) fn variants() -> Vec<Variant> {
         let mut variants = vec![Variant::WinogradWeights];
         for storage in [Storage::F32, Storage::F16] {
             for (wide, workgroup) in [(1, 64), (4, 16)] {
