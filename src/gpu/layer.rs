@@ -5,11 +5,13 @@ use super::direct::{self, PackParams};
 use super::gather::{self, pack};
 use super::shader::Variant;
 use super::slice;
+use super::sum;
 use super::transfer::{Download, storage_for};
 use super::winograd;
 use crate::convention::Convention;
 use crate::error::{Error, Result};
 use crate::op::{ConvTranspose, Geometry};
+use crate::plan::bands::folded;
 use crate::plan::{Dispatch, Kernel, Plan, Storage, Window, Winograd, plan, plan_with};
 use crate::tensor::{DType, Tensor};
 use std::sync::{Arc, OnceLock};
@@ -52,8 +54,18 @@ pub struct Prepared {
 /// What runs a plan.
 #[derive(Clone, Debug)]
 enum Machine {
-    Kernel { pipeline: ComputePipeline, weights: Buffer },
+    Kernel(Compiled),
     Winograd(Box<winograd::Machine>),
+}
+
+/// A compiled kernel.
+#[derive(Clone, Debug)]
+struct Compiled {
+    pipeline: ComputePipeline,
+    /// What adds up the splits of the input channels, where there are any.
+    sum: Option<ComputePipeline>,
+    /// In the kernel's order.
+    weights: Buffer,
 }
 
 /// A prepared layer with the caller's buffers.
@@ -69,6 +81,14 @@ pub(super) struct Step {
     pub(super) pipeline: ComputePipeline,
     pub(super) bind_group: BindGroup,
     pub(super) workgroups: [u32; 3],
+}
+
+/// What one dispatch is made of: its parameters at binding 0, behind them the parts of the buffers that it sees.
+struct Call<'a> {
+    pipeline: &'a ComputePipeline,
+    params: Vec<u8>,
+    buffers: Vec<(&'a Buffer, Window)>,
+    workgroups: [u32; 3],
 }
 
 impl Layer {
@@ -174,10 +194,11 @@ impl Layer {
                     laid,
                 )?))
             }
-            None => Machine::Kernel {
+            None => Machine::Kernel(Compiled {
                 pipeline: context.pipeline(&Variant::of(&op, &plan))?,
+                sum: Variant::sum(&op, &plan).map(|variant| context.pipeline(&variant)).transpose()?,
                 weights: if plan.tile.is_some() { self.direct_weights()? } else { weights.clone() },
-            },
+            }),
         };
         Ok(Prepared { layer: self.clone(), op, geometry, plan, machine })
     }
@@ -204,7 +225,6 @@ impl Layer {
         let uniform = context.uniform(bytemuck::bytes_of(&params))?;
         let pipeline = context.pipeline(&Variant::Pack)?;
         context.checked("packing weights", || {
-            let whole = |buffer: &Buffer| Window { offset: 0, size: buffer.size() };
             let entries = [
                 entry(0, &uniform, whole(&uniform)),
                 entry(1, weights, whole(weights)),
@@ -302,47 +322,40 @@ impl Prepared {
             let problem = "is the input's buffer too; wgpu tracks each buffer as a whole, so it must be another".into();
             return Err(Error::Buffer { what: "output", problem });
         }
-        let (pipeline, weights) = match &self.machine {
-            Machine::Kernel { pipeline, weights } => (pipeline, weights),
+        let kernel = match &self.machine {
+            Machine::Kernel(kernel) => kernel,
             Machine::Winograd(machine) => {
                 let bytes = [self.input_bytes(), self.output_bytes()];
                 return Ok(Bound { steps: machine.steps(context, &self.op, &self.geometry, input, output, bytes)? });
             }
         };
-        let alignment = context.device().limits().min_uniform_buffer_offset_alignment as usize;
-        let params: Vec<Vec<u8>> = self.plan.dispatches.iter().map(|dispatch| self.params(dispatch)).collect();
-        let params_size = params.first().map_or(0, Vec::len);
-        let slot = params_size.next_multiple_of(alignment);
-        let mut uniforms = vec![0; slot * params.len()];
-        for (slot, params) in uniforms.chunks_mut(slot.max(1)).zip(&params) {
-            slot[..params_size].copy_from_slice(params);
-        }
-        let uniform = context.uniform(&uniforms)?;
         let scratch = match self.plan.scratch {
             0 => None,
             size => Some(context.buffer("upconv sums", size, BufferUsages::STORAGE)?),
         };
-        let layout = pipeline.get_bind_group_layout(0);
+        let calls = self.calls(kernel, &input, &output, scratch.as_ref());
+        let alignment = context.device().limits().min_uniform_buffer_offset_alignment as usize;
+        let slot = calls.iter().map(|call| call.params.len()).max().unwrap_or(0).next_multiple_of(alignment);
+        let mut uniforms = vec![0; slot * calls.len()];
+        for (slot, call) in uniforms.chunks_mut(slot.max(1)).zip(&calls) {
+            slot[..call.params.len()].copy_from_slice(&call.params);
+        }
+        let uniform = context.uniform(&uniforms)?;
         let steps = context.checked("binding buffers", || {
-            let bind = |(index, dispatch): (usize, &Dispatch)| {
-                let mut entries = vec![
-                    entry(0, &uniform, Window { offset: (index * slot) as u64, size: params_size as u64 }),
-                    entry(1, input.buffer(), shifted(dispatch.input, &input)),
-                    entry(2, weights, dispatch.weights),
-                    entry(3, output.buffer(), shifted(dispatch.output, &output)),
-                ];
-                if let Some(scratch) = &scratch {
-                    entries.push(entry(4, scratch, Window { offset: 0, size: self.plan.scratch }));
-                }
-                let descriptor =
-                    BindGroupDescriptor { label: Some("upconv layer"), layout: &layout, entries: &entries };
+            let bind = |(index, call): (usize, &Call<'_>)| {
+                let params = Window { offset: (index * slot) as u64, size: call.params.len() as u64 };
+                let buffers = std::iter::once((&uniform, params)).chain(call.buffers.iter().copied());
+                let entries: Vec<_> =
+                    (0..).zip(buffers).map(|(binding, (buffer, window))| entry(binding, buffer, window)).collect();
+                let layout = &call.pipeline.get_bind_group_layout(0);
+                let descriptor = BindGroupDescriptor { label: Some("upconv layer"), layout, entries: &entries };
                 Step {
-                    pipeline: pipeline.clone(),
+                    pipeline: call.pipeline.clone(),
                     bind_group: context.device().create_bind_group(&descriptor),
-                    workgroups: dispatch.workgroups,
+                    workgroups: call.workgroups,
                 }
             };
-            self.plan.dispatches.iter().enumerate().map(bind).collect()
+            calls.iter().enumerate().map(bind).collect()
         })?;
         Ok(Bound { steps })
     }
@@ -356,6 +369,41 @@ impl Prepared {
         let descriptor = ComputePassDescriptor { label: Some("upconv layer"), timestamp_writes: None };
         bound.encode(&mut encoder.begin_compute_pass(&descriptor));
         Ok(())
+    }
+
+    /// The plan's dispatches, each followed by the sum of its splits where these are complete.
+    fn calls<'a>(
+        &'a self,
+        kernel: &'a Compiled,
+        input: &BufferSlice<'a>,
+        output: &BufferSlice<'a>,
+        scratch: Option<&'a Buffer>,
+    ) -> Vec<Call<'a>> {
+        let Inner { op, weights, context, .. } = &*self.layer.inner;
+        let scratch = scratch.map(|buffer| (buffer, whole(buffer)));
+        let mut calls = Vec::new();
+        for dispatch in &self.plan.dispatches {
+            let x = (input.buffer(), shifted(dispatch.input, input));
+            let w = (&kernel.weights, dispatch.weights);
+            let y = (output.buffer(), shifted(dispatch.output, output));
+            let (params, workgroups) = (self.params(dispatch), dispatch.workgroups);
+            let buffers = match (&kernel.sum, scratch) {
+                (Some(_), Some(sums)) => vec![x, w, sums],
+                _ => [x, w, y].into_iter().chain(scratch).collect(),
+            };
+            calls.push(Call { pipeline: &kernel.pipeline, params, buffers, workgroups });
+            let last = dispatch.band.group_in_channels.end == op.in_channels() / op.groups();
+            if let (Some(sum), Some(sums), true) = (&kernel.sum, scratch, last) {
+                let params = sum::Params::new(&self.op, &self.geometry, &self.plan, dispatch);
+                calls.push(Call {
+                    pipeline: sum,
+                    params: bytemuck::bytes_of(&params).to_vec(),
+                    buffers: vec![sums, (weights, whole(weights)), y],
+                    workgroups: folded(&dispatch.band, context.profile()),
+                });
+            }
+        }
+        calls
     }
 
     /// The kernel's parameters for a dispatch.
@@ -391,6 +439,10 @@ impl Bound {
 
 fn bytes(elements: usize, storage: Storage) -> u64 {
     (elements as u64 * storage.size()).next_multiple_of(4).max(4)
+}
+
+fn whole(buffer: &Buffer) -> Window {
+    Window { offset: 0, size: buffer.size() }
 }
 
 fn shifted(window: Window, slice: &BufferSlice<'_>) -> Window {

@@ -26,6 +26,7 @@ mod params;
 mod shader;
 mod slice;
 mod staging;
+mod sum;
 mod texture;
 mod transfer;
 mod winograd;

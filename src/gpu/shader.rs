@@ -13,6 +13,7 @@ use wgpu::{
 };
 
 const GATHER: &str = include_str!("../../shaders/gather.wgsl");
+const SUM: &str = include_str!("../../shaders/sum.wgsl");
 const PACK: &str = include_str!("../../shaders/pack.wgsl");
 const WINOGRAD_WEIGHTS: &str = include_str!("../../shaders/winograd_weights.wgsl");
 const ACTIVATION: &str = include_str!("../../shaders/activation.wgsl");
@@ -25,6 +26,8 @@ pub(crate) enum Variant {
     Gather { storage: Storage, activation: u32, in_parts: bool },
     /// `direct.wgsl` for a tile.
     Direct { tile: Box<Tile>, packing: Packing, storage: Storage, activation: u32, in_parts: bool },
+    /// `sum.wgsl`
+    Sum { storage: Storage, activation: u32 },
     /// `pack.wgsl`
     Pack,
     /// `winograd_weights.wgsl`
@@ -38,15 +41,23 @@ pub(crate) enum Variant {
 impl Variant {
     /// The kernel of a plan.
     pub(crate) fn of(op: &ConvTranspose, plan: &Plan) -> Self {
-        let (storage, activation, in_parts) = (plan.storage, activation_number(op.activation()), plan.scratch > 0);
+        let (storage, activation, in_parts) =
+            (plan.storage, activation_number(op.activation()), plan.scratch > 0 && plan.splits() == 1);
         match plan.tile {
             None => Variant::Gather { storage, activation, in_parts },
             Some(tile) => {
                 // What differs only between layers of other sizes must not make another variant.
+                let tile = Tile { splits: tile.splits.min(2), ..tile };
                 let packing = Packing { vectors: 0, record: 0, ..Packing::new(op) };
                 Variant::Direct { tile: Box::new(tile), packing, storage, activation, in_parts }
             }
         }
+    }
+
+    /// The kernel that adds up the splits of a plan, where there are any.
+    pub(crate) fn sum(op: &ConvTranspose, plan: &Plan) -> Option<Self> {
+        let (storage, activation) = (plan.storage, activation_number(op.activation()));
+        (plan.splits() > 1).then_some(Variant::Sum { storage, activation })
     }
 
     /// The variant's WGSL.
@@ -55,6 +66,7 @@ impl Variant {
             Variant::Gather { storage, activation, .. } => {
                 format!("{}\n{}", header(*storage, *activation), body(GATHER))
             }
+            Variant::Sum { storage, activation } => format!("{}\n{}", header(*storage, *activation), body(SUM)),
             Variant::Direct { tile, packing, storage, activation, in_parts } => {
                 let kernel = direct::generate(tile, packing, *in_parts);
                 format!("{}\n{kernel}", header(*storage, *activation))
@@ -75,6 +87,7 @@ impl Variant {
             Variant::Gather { in_parts: false, .. } => "whole",
             Variant::Gather { in_parts: true, .. } => "part",
             Variant::Direct { .. } => "direct",
+            Variant::Sum { .. } => "sum",
             Variant::Pack => "pack",
             Variant::WinogradWeights => "weights",
             Variant::WinogradInput { .. } => "to_points",
@@ -222,13 +235,15 @@ pub(super) mod tests {
 
     #[test]
     fn parameters_have_the_same_layout_in_rust_and_in_wgsl() {
-        use crate::gpu::{direct, gather};
-        let (gather_module, pack_module) = (validate(GATHER), validate(PACK));
+        use crate::gpu::{direct, gather, sum};
+        let (gather_module, sum_module, pack_module) = (validate(GATHER), validate(SUM), validate(PACK));
         let direct_module = validate(include_str!("../../shaders/direct.wgsl"));
         assert_eq!(gather::GpuAxis::layout(), layout(&gather_module, "Axis"));
         assert_eq!(gather::Params::layout(), layout(&gather_module, "Params"));
         assert_eq!(direct::GpuAxis::layout(), layout(&direct_module, "Axis"));
         assert_eq!(direct::Params::layout(), layout(&direct_module, "Params"));
+        assert_eq!(sum::SumAxis::layout(), layout(&sum_module, "Axis"));
+        assert_eq!(sum::Params::layout(), layout(&sum_module, "Params"));
         assert_eq!(direct::PackParams::layout(), layout(&pack_module, "Params"));
     }
 }

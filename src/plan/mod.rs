@@ -123,7 +123,7 @@ pub struct Plan {
     pub storage: Storage,
     /// The dispatches, to be run in this order.
     pub dispatches: Vec<Dispatch>,
-    /// Bytes of scratch memory for the sums that a later dispatch continues; 0 where there are none.
+    /// Bytes of scratch memory for the sums that a later dispatch continues or adds up; 0 where there are none.
     pub scratch: u64,
     explanation: Explanation,
 }
@@ -199,6 +199,13 @@ pub fn plan_with(
     cut(op, geometry, storage, profile, choice)
 }
 
+impl Plan {
+    /// Into how many parts the input channels of a group are split, to be added up side by side; 1 where they are not.
+    pub fn splits(&self) -> usize {
+        self.tile.map_or(1, |tile| tile.splits)
+    }
+}
+
 fn check(op: &ConvTranspose, geometry: &Geometry, storage: Storage, profile: &DeviceProfile) -> Result<()> {
     if storage == Storage::F16 && !profile.f16 {
         return Err(Error::DType {
@@ -221,7 +228,7 @@ fn cut(
     let Choice { tile, reason } = choice;
     let bander = Bander::new(op, geometry, storage, profile, tile);
     let (dispatches, parts) = if geometry.output_len() == 0 { (Vec::new(), 1) } else { bander.dispatches()? };
-    let scratch = if parts == 1 { 0 } else { dispatches.iter().map(|d| bander.scratch(&d.band)).max().unwrap_or(0) };
+    let scratch = dispatches.iter().map(|dispatch| bander.scratch(&dispatch.band)).max().unwrap_or(0);
     let kernel = if tile.is_some() { Kernel::Direct } else { Kernel::Gather };
     let explanation = Explanation::new(op, geometry, parts, reason);
     Ok(Plan { kernel, tile, winograd: None, storage, dispatches, scratch, explanation })
