@@ -12,7 +12,9 @@ use crate::convention::Convention;
 use crate::error::{Error, Result};
 use crate::op::{ConvTranspose, Geometry};
 use crate::plan::bands::folded;
-use crate::plan::{Dispatch, Kernel, Plan, Storage, Window, Winograd, plan, plan_with};
+use crate::plan::{
+    Candidate, Dispatch, Kernel, Plan, Storage, Window, Winograd, candidates, plan, plan_candidate, plan_with,
+};
 use crate::tensor::{DType, Tensor};
 use std::sync::{Arc, OnceLock};
 use wgpu::{
@@ -159,6 +161,43 @@ impl Layer {
         self.prepare_plan(op, geometry, plan.clone())
     }
 
+    /// The ways in which the layer may be computed at an input shape, those with the least estimated cost first.
+    ///
+    /// # Errors
+    /// What [`ConvTranspose::at`] refuses.
+    pub fn candidates(&self, input_shape: &[usize]) -> Result<Vec<Candidate>> {
+        let Inner { context, op, finite, .. } = &*self.inner;
+        let mut candidates = candidates(op, &op.at(input_shape)?, context.profile());
+        candidates.retain(|candidate| *finite || candidate.kernel() == Kernel::Gather);
+        Ok(candidates)
+    }
+
+    /// As [`prepare`](Self::prepare), with one of [`candidates`](Self::candidates).
+    ///
+    /// # Errors
+    /// As [`prepare`](Self::prepare), and [`Error::Kernel`] for what is no candidate at this shape.
+    pub fn prepare_candidate(
+        &self,
+        input_shape: &[usize],
+        storage: Storage,
+        candidate: &Candidate,
+    ) -> Result<Prepared> {
+        self.check_weights(candidate.kernel())?;
+        let Inner { context, op, .. } = &*self.inner;
+        let geometry = op.at(input_shape)?;
+        let plan = plan_candidate(op, &geometry, storage, context.profile(), candidate, "it was asked for")?;
+        self.prepare_plan(op.clone(), geometry, plan)
+    }
+
+    /// Refuses kernels that would multiply NaN and infinity by 0.
+    fn check_weights(&self, kernel: Kernel) -> Result<()> {
+        if kernel == Kernel::Gather || self.inner.finite {
+            return Ok(());
+        }
+        let reason = "a weight is NaN or infinite, and taps outside the input are multiplied by 0".to_string();
+        Err(Error::Kernel { kernel, reason })
+    }
+
     fn prepare_op(
         &self,
         op: ConvTranspose,
@@ -169,11 +208,10 @@ impl Layer {
         let Inner { context, finite, .. } = &*self.inner;
         let geometry = op.at(input_shape)?;
         let plan = match kernel {
-            Some(kernel) if kernel != Kernel::Gather && !finite => {
-                let reason = "a weight is NaN or infinite, and taps outside the input are multiplied by 0".to_string();
-                return Err(Error::Kernel { kernel, reason });
+            Some(kernel) => {
+                self.check_weights(kernel)?;
+                plan_with(&op, &geometry, storage, context.profile(), kernel)?
             }
-            Some(kernel) => plan_with(&op, &geometry, storage, context.profile(), kernel)?,
             None if *finite => plan(&op, &geometry, storage, context.profile())?,
             None => plan_with(&op, &geometry, storage, context.profile(), Kernel::Gather)?,
         };

@@ -148,7 +148,7 @@ pub(crate) fn compile(device: &Device, variant: &Variant) -> ComputePipeline {
 #[cfg(test)]
 pub(super) mod tests {
     use super::*;
-    use crate::plan::{Kernel, plan, plan_with};
+    use crate::plan::{Candidate, Kernel, candidates, plan, plan_candidate, plan_with};
     use crate::{DeviceClass, DeviceProfile};
 
     /// Parses and validates a kernel, as wgpu would.
@@ -208,6 +208,27 @@ pub(super) mod tests {
             }
         }
         validate(&Variant::Pack.source());
+    }
+
+    /// Whole and parted phases, one and several vectors, quads and not.
+    #[test]
+    fn every_variant_with_splits_validates() {
+        let profile = DeviceProfile { f16: true, ..DeviceProfile::default() };
+        for (name, shape) in [("deep", &[16, 512, 4, 4][..]), ("sound", &[1, 512, 200]), ("volume", &[1, 32, 4, 4, 4])]
+        {
+            let op = of(name);
+            let geometry = op.at(shape).unwrap();
+            let split = |candidate: &Candidate| candidate.tile().is_some_and(|tile| tile.splits == 2);
+            let candidates: Vec<_> = candidates(&op, &geometry, &profile).into_iter().filter(split).collect();
+            assert!(candidates.len() > 10, "{name}");
+            for candidate in candidates.iter().step_by(5) {
+                for storage in [Storage::F32, Storage::F16] {
+                    let plan = plan_candidate(&op, &geometry, storage, &profile, candidate, "").unwrap();
+                    validate(&Variant::of(&op, &plan).source());
+                    validate(&Variant::sum(&op, &plan).unwrap().source());
+                }
+            }
+        }
     }
 
     /// The canonical text is the kernel of a 4x4 layer of stride 2 on a device of which nothing is known.

@@ -94,7 +94,7 @@ pub(super) fn choose(op: &ConvTranspose, geometry: &Geometry, profile: &DevicePr
     match direct(op, geometry, profile) {
         Err(reason) => Choice::gather(&format!("`direct` cannot: {reason}")),
         Ok((direct, tile)) => {
-            let ratio = gather_cost(&profile.class.traits(), op, geometry) / direct;
+            let ratio = gather(op, geometry, profile) / direct;
             if ratio < 1.0 {
                 return Choice::gather(&format!("`direct` is estimated at {:.1} times its cost", 1.0 / ratio));
             }
@@ -119,7 +119,7 @@ pub(super) fn direct(op: &ConvTranspose, geometry: &Geometry, profile: &DevicePr
 }
 
 /// Every tile that `direct` may have, behind its estimated cost, or why there is none.
-fn visit_tiles(
+pub(super) fn visit_tiles(
     op: &ConvTranspose,
     geometry: &Geometry,
     profile: &DeviceProfile,
@@ -265,7 +265,8 @@ fn sum_cost(traits: &Traits, geometry: &Geometry, splits: usize) -> f64 {
 }
 
 /// The same estimate for `gather`, which reads an input and a weight for each multiply-add.
-fn gather_cost(traits: &Traits, op: &ConvTranspose, geometry: &Geometry) -> f64 {
+pub(super) fn gather(op: &ConvTranspose, geometry: &Geometry, profile: &DeviceProfile) -> f64 {
+    let traits = profile.class.traits();
     let useful = useful_multiply_adds(op.axes3(), geometry, op.groups()) as f64;
     let outputs = geometry.output_len() as f64;
     let occupied = (traits.invocations / outputs.max(1.0)).max(1.0);

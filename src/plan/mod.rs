@@ -3,12 +3,14 @@
 //! Nothing here touches a device, so that every choice and every refusal can be tested without one.
 
 pub(crate) mod bands;
+mod candidate;
 mod choice;
 mod device;
 mod explain;
 pub mod tile;
 pub(crate) mod winograd;
 
+pub use candidate::{Candidate, candidates, plan_candidate};
 pub use device::{DeviceClass, DeviceProfile};
 pub use winograd::Winograd;
 

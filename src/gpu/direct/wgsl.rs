@@ -198,17 +198,15 @@ impl Generator<'_> {
             }
         }
         for vector in 0..self.tile.vectors {
-            writeln!(
-                self.out,
-                "    var w{vector} = record{vector} + 1 + {first_ci} * {channel}{tap};"
-            )?;
+            writeln!(self.out, "    var w{vector} = record{vector} + 1 + {first_ci} * {channel}{tap};")?;
         }
         Ok(())
     }
 
     fn begin(&mut self) -> fmt::Result {
         for vector in 0..self.tile.vectors {
-            let bias = if self.split() { "Sum()".into() } else { format!("weights[record{vector}]{}", self.swizzle(0)) };
+            let bias =
+                if self.split() { "Sum()".into() } else { format!("weights[record{vector}]{}", self.swizzle(0)) };
             writeln!(self.out, "    let bias{vector} = {bias};")?;
         }
         let sums = self.sums();
