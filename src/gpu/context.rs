@@ -3,6 +3,7 @@
 use super::adapter::{AdapterRequest, describe};
 use super::shader::{self, Variant};
 use super::staging::Pool;
+use super::tune::Tuning;
 use crate::error::{Error, Result};
 use crate::plan::{DeviceClass, DeviceProfile};
 use std::fmt;
@@ -20,6 +21,7 @@ struct Inner {
     device: Device,
     queue: Queue,
     profile: DeviceProfile,
+    tuning: Tuning,
     shared: Arc<Shared>,
 }
 
@@ -67,14 +69,23 @@ impl Context {
     /// As [`Context::new`], with limits of the caller's choice: lower ones cut the work into more dispatches, with
     /// the same bits as result. Higher ones than the device's are the caller's mistake, and wgpu's to report.
     pub fn with_profile(device: Device, queue: Queue, profile: DeviceProfile) -> Self {
-        Self { inner: Arc::new(Inner { device, queue, profile, shared: Arc::default() }) }
+        Self { inner: Arc::new(Inner { device, queue, profile, tuning: Tuning::default(), shared: Arc::default() }) }
     }
 
     /// The same device under another profile; what is compiled is shared.
     pub fn limited(&self, profile: DeviceProfile) -> Self {
+        self.with(profile, self.inner.tuning.clone())
+    }
+
+    /// The same device; layers made with it are planned as was [measured](Tuning::measure) to be the fastest.
+    pub fn tuned(&self, tuning: Tuning) -> Self {
+        self.with(self.inner.profile.clone(), tuning)
+    }
+
+    fn with(&self, profile: DeviceProfile, tuning: Tuning) -> Self {
         let Inner { device, queue, shared, .. } = &*self.inner;
         let (device, queue, shared) = (device.clone(), queue.clone(), shared.clone());
-        Self { inner: Arc::new(Inner { device, queue, profile, shared }) }
+        Self { inner: Arc::new(Inner { device, queue, profile, tuning, shared }) }
     }
 
     /// Makes a device on the best adapter that answers the request, with the adapter's own limits.
@@ -133,6 +144,11 @@ impl Context {
     /// What plans know of the device.
     pub fn profile(&self) -> &DeviceProfile {
         &self.inner.profile
+    }
+
+    /// What was measured to be the fastest, and is planned with.
+    pub fn tuning(&self) -> &Tuning {
+        &self.inner.tuning
     }
 
     /// The adapter in one line: its name, backend, kind and driver.

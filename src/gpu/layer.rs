@@ -212,7 +212,10 @@ impl Layer {
                 self.check_weights(kernel)?;
                 plan_with(&op, &geometry, storage, context.profile(), kernel)?
             }
-            None if *finite => plan(&op, &geometry, storage, context.profile())?,
+            None if *finite => match context.tuning().plan(context, &op, &geometry, storage)? {
+                Some(tuned) => tuned,
+                None => plan(&op, &geometry, storage, context.profile())?,
+            },
             None => plan_with(&op, &geometry, storage, context.profile(), Kernel::Gather)?,
         };
         self.prepare_plan(op, geometry, plan)

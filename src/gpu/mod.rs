@@ -29,6 +29,7 @@ mod staging;
 mod sum;
 mod texture;
 mod transfer;
+mod tune;
 mod winograd;
 
 pub use adapter::{AdapterRequest, adapters};
@@ -36,6 +37,7 @@ pub use chain::{BoundChain, Chain, Pending, PreparedChain};
 pub use context::Context;
 pub use layer::{Bound, Layer, Prepared};
 pub use texture::{BoundTexture, Encoding, TextureReader, TextureWriter};
+pub use tune::{Effort, Outcome, Trial, Tuning};
 
 /// Waits for a future where blocking is possible: everywhere but in a browser.
 #[cfg(not(target_family = "wasm"))]
