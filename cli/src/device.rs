@@ -1,5 +1,6 @@
 //! Where the work is done: the options every command shares, and one face for the three backends.
 
+use crate::tuning::TuningArgs;
 use anyhow::{Result, bail};
 use clap::ValueEnum;
 use upconv::gpu::{self, AdapterRequest, Context};
@@ -14,6 +15,8 @@ pub(crate) struct DeviceArgs {
     /// Take the GPU adapter with this in its name, driver or backend.
     #[arg(long, value_name = "SUBSTRING")]
     adapter: Option<String>,
+    #[command(flatten)]
+    tuning: TuningArgs,
 }
 
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum)]
@@ -56,7 +59,10 @@ impl DeviceArgs {
     pub(crate) fn open(&self) -> Result<Backend> {
         let (backend, line) = self.choose()?;
         eprintln!("device: {line}");
-        Ok(backend)
+        Ok(match backend {
+            Backend::Gpu(context) => Backend::Gpu(self.tuning.tuned(&context)?),
+            other => other,
+        })
     }
 
     fn choose(&self) -> Result<(Backend, String)> {

@@ -1,11 +1,11 @@
 //! `upconv explain`: what would be done, without doing it.
 
 use crate::device::{Backend, DeviceArgs};
-use crate::op_json::OpJson;
-use anyhow::{Context, Result};
+use crate::op_json;
+use anyhow::Result;
 use serde::Serialize;
 use std::path::PathBuf;
-use upconv::{DeviceProfile, OutputPaddingPolicy, Storage, plan};
+use upconv::{DeviceProfile, Storage, plan};
 
 /// The options of `explain`.
 #[derive(clap::Args)]
@@ -44,19 +44,16 @@ struct Explained {
 }
 
 pub(crate) fn run(args: &Args) -> Result<()> {
-    let path = if args.op.is_dir() { args.op.join("case.json") } else { args.op.clone() };
-    let json = OpJson::read(&path)?;
-    let input = args.input_shape.clone().or_else(|| json.input_shape()).context("--input-shape is needed")?;
-    let weight = args.weight_shape.clone().or_else(|| json.weight_shape()).context("--weight-shape is needed")?;
-    let op = json.resolve(&input, &weight, OutputPaddingPolicy::Strict)?;
-    op.check_parameters(&weight, None)?;
-    let (device, profile) = match args.device.named().then(|| args.device.open()).transpose()? {
-        Some(Backend::Gpu(context)) => (context.adapter_name(), context.profile().clone()),
-        _ => ("any, by WebGPU's default limits".to_string(), DeviceProfile { f16: args.f16, ..Default::default() }),
-    };
+    let (op, input) = op_json::read_at(&args.op, args.input_shape.as_deref(), args.weight_shape.as_deref())?;
     let storage = if args.f16 { Storage::F16 } else { Storage::F32 };
     let geometry = op.at(&input)?;
-    let plan = plan::plan(&op, &geometry, storage, &profile)?;
+    let (device, plan) = match args.device.named().then(|| args.device.open()).transpose()? {
+        Some(Backend::Gpu(context)) => (context.adapter_name(), context.plan(&op, &geometry, storage)?),
+        _ => {
+            let profile = DeviceProfile { f16: args.f16, ..Default::default() };
+            ("any, by WebGPU's default limits".to_string(), plan::plan(&op, &geometry, storage, &profile)?)
+        }
+    };
     if args.json {
         let explained = Explained {
             device,

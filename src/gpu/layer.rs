@@ -13,7 +13,7 @@ use crate::error::{Error, Result};
 use crate::op::{ConvTranspose, Geometry};
 use crate::plan::bands::folded;
 use crate::plan::{
-    Candidate, Dispatch, Kernel, Plan, Storage, Window, Winograd, candidates, plan, plan_candidate, plan_with,
+    Candidate, Dispatch, Kernel, Plan, Storage, Window, Winograd, candidates, plan_candidate, plan_with,
 };
 use crate::tensor::{DType, Tensor};
 use std::sync::{Arc, OnceLock};
@@ -132,7 +132,7 @@ impl Layer {
     /// Plans the layer for an input shape, in the order of the operation's layout, and compiles its kernel.
     ///
     /// # Errors
-    /// What [`ConvTranspose::at`] and [`plan`] refuse, [`Error::Device`].
+    /// What [`ConvTranspose::at`] and [`Context::plan`] refuse, [`Error::Device`].
     pub fn prepare(&self, input_shape: &[usize], storage: Storage) -> Result<Prepared> {
         self.prepare_op(self.inner.op.clone(), input_shape, storage, None)
     }
@@ -212,10 +212,7 @@ impl Layer {
                 self.check_weights(kernel)?;
                 plan_with(&op, &geometry, storage, context.profile(), kernel)?
             }
-            None if *finite => match context.tuning().plan(context, &op, &geometry, storage)? {
-                Some(tuned) => tuned,
-                None => plan(&op, &geometry, storage, context.profile())?,
-            },
+            None if *finite => context.plan(&op, &geometry, storage)?,
             None => plan_with(&op, &geometry, storage, context.profile(), Kernel::Gather)?,
         };
         self.prepare_plan(op, geometry, plan)

@@ -7,22 +7,24 @@ mod plot;
 mod report;
 mod subject;
 mod timing;
-mod workloads;
+pub(crate) mod workloads;
 
 use crate::atomic::AtomicFile;
+use crate::tuning::TuningArgs;
 use anyhow::{Result, bail, ensure};
-use check::Check;
+pub(crate) use check::Check;
 use clap::ValueEnum;
 use indicatif::{ProgressBar, ProgressStyle};
-use report::{Cost, Row};
+pub(crate) use report::Cost;
+use report::Row;
 use std::io::Write;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 use subject::Subject;
 use timing::Budget;
 use upconv::Error;
-use upconv::gpu::AdapterRequest;
-use workloads::{Case, Workload};
+use upconv::gpu::{AdapterRequest, Tuning};
+pub(crate) use workloads::{Case, Workload};
 
 const NOTE: &str = include_str!("note.md");
 
@@ -38,6 +40,8 @@ pub(crate) struct Args {
     /// Take the GPU adapter with this in its name, driver or backend; may be given more than once.
     #[arg(long, value_name = "SUBSTRING")]
     adapter: Vec<String>,
+    #[command(flatten)]
+    tuning: TuningArgs,
     /// Write the rows to a file, as a list of objects.
     #[arg(long, value_name = "FILE")]
     json: Option<PathBuf>,
@@ -108,11 +112,13 @@ fn subjects(args: &Args) -> Result<Vec<Subject>> {
         bail!("--adapter {:?} names a GPU, but --device asks for none", args.adapter[0]);
     }
     let mut subjects = Vec::new();
+    let tuning = if asked(Choice::Gpu) { args.tuning.load()? } else { Tuning::default() };
     for name in &args.adapter {
-        subjects.push(Subject::gpu(AdapterRequest { name: Some(name.clone()), hardware_only: false })?);
+        let request = AdapterRequest { name: Some(name.clone()), hardware_only: false };
+        subjects.push(Subject::gpu(request, &tuning)?);
     }
     if asked(Choice::Gpu) && subjects.is_empty() {
-        match Subject::gpu(AdapterRequest::default()) {
+        match Subject::gpu(AdapterRequest::default(), &tuning) {
             Ok(gpu) => subjects.push(gpu),
             Err(error) if args.device.contains(&Choice::Gpu) => return Err(error),
             Err(error) if matches!(error.downcast_ref(), Some(Error::NoAdapter { .. } | Error::NoDevice { .. })) => {

@@ -5,14 +5,14 @@ use super::timing::{Budget, Samples, timed};
 use super::workloads::Case;
 use anyhow::{Result, bail};
 use std::time::Duration;
-use upconv::gpu::{AdapterRequest, Bound, Context, Layer};
+use upconv::gpu::{AdapterRequest, Bound, Context, Layer, Tuning};
 use upconv::reference::Comparison;
 use upconv::wgpu::{self, ComputePassDescriptor, ComputePassTimestampWrites};
 use upconv::{DType, Storage, Tensor, cpu};
 
 /// A backend.
 pub(crate) enum Subject {
-    Gpu { request: AdapterRequest, adapter: String },
+    Gpu { request: AdapterRequest, tuning: Tuning, adapter: String },
     Cpu,
     Reference,
 }
@@ -36,10 +36,10 @@ pub(crate) struct Times {
 }
 
 impl Subject {
-    /// The GPU that answers a request.
-    pub(crate) fn gpu(request: AdapterRequest) -> Result<Self> {
+    /// The GPU that answers a request, to be planned for with what was measured.
+    pub(crate) fn gpu(request: AdapterRequest, tuning: &Tuning) -> Result<Self> {
         let adapter = Context::request(&request)?.adapter_name();
-        Ok(Subject::Gpu { request, adapter })
+        Ok(Subject::Gpu { request, tuning: tuning.clone(), adapter })
     }
 
     /// The backend in a word.
@@ -64,7 +64,9 @@ impl Subject {
     /// Checks a case, then times it. `None` where the backend is not meant to run it.
     pub(crate) fn measure(&self, case: &Case, check: &Check, budget: Budget) -> Result<Option<Measured>> {
         match self {
-            Subject::Gpu { request, .. } => gpu(&Context::request(request)?, case, check, budget),
+            Subject::Gpu { request, tuning, .. } => {
+                gpu(&Context::request(request)?.tuned(tuning.clone()), case, check, budget)
+            }
             Subject::Cpu if case.input.dtype() == DType::F16 => Ok(None),
             Subject::Cpu => on_cpu(case, check, budget).map(Some),
             Subject::Reference => {

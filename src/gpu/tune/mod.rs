@@ -31,7 +31,7 @@ use super::context::Context;
 use crate::error::{Error, Result};
 use crate::layout::Layout;
 use crate::op::{Axis, ConvTranspose, Geometry};
-use crate::plan::{Plan, Storage, candidates, plan_candidate};
+use crate::plan::{Plan, Storage, candidates, plan, plan_candidate};
 use std::collections::BTreeMap;
 
 /// The fastest candidates that were measured. A [`Context`] that carries it ([`Context::tuned`]) plans with them.
@@ -70,7 +70,7 @@ impl Tuning {
 
     /// The plan that was the fastest; `None` where nothing was measured, or where it is no candidate within the limits
     /// of this context.
-    pub(super) fn plan(
+    fn plan(
         &self,
         context: &Context,
         op: &ConvTranspose,
@@ -89,6 +89,20 @@ impl Tuning {
         match plan_candidate(op, geometry, storage, context.profile(), candidate, &reason) {
             Err(Error::Limit { .. }) => Ok(None),
             plan => plan.map(Some),
+        }
+    }
+}
+
+impl Context {
+    /// The plan of a layer without NaN and infinite weights on this device: what was measured to be the fastest, or
+    /// else what is estimated to be.
+    ///
+    /// # Errors
+    /// As [`plan`](fn@crate::plan::plan).
+    pub fn plan(&self, op: &ConvTranspose, geometry: &Geometry, storage: Storage) -> Result<Plan> {
+        match self.tuning().plan(self, op, geometry, storage)? {
+            Some(tuned) => Ok(tuned),
+            None => plan(op, geometry, storage, self.profile()),
         }
     }
 }
