@@ -7,13 +7,13 @@ mod common;
 mod device;
 
 use common::{Case, Values, tensor};
-use device::context;
+use device::context as device_context;
 use fastrand::Rng;
 use std::process::ExitCode;
 use std::time::Duration;
 use upconv::gpu::{Context, Effort, Layer, Outcome, Trial, Tuning};
 use upconv::reference::{self, Expected};
-use upconv::{ConvTranspose, DeviceProfile, Error, Kernel, Result, Storage, Tensor};
+use upconv::{ConvTranspose, DeviceClass, DeviceProfile, Error, Kernel, Result, Storage, Tensor};
 
 fn main() -> ExitCode {
     device::run(&[
@@ -23,6 +23,12 @@ fn main() -> ExitCode {
         ("a_choice_that_is_no_candidate_is_not_used", a_choice_that_is_no_candidate_is_not_used),
         ("a_judgement_that_fails_ends_the_measuring", a_judgement_that_fails_ends_the_measuring),
     ])
+}
+
+/// With the small tiles of an unknown device: compilers take long for large ones.
+fn context() -> Context {
+    let profile = device_context().profile().clone();
+    device_context().limited(DeviceProfile { class: DeviceClass::Unknown, ..profile })
 }
 
 const EFFORT: Effort = Effort { candidates: 3, time: Duration::ZERO };
@@ -42,7 +48,7 @@ fn layer(context: &Context, case: &Case) -> Layer {
 }
 
 fn measure(tuning: &mut Tuning, case: &Case, accept: impl FnMut(&Tensor) -> Result<bool>) -> Vec<Trial> {
-    tuning.measure(&layer(context(), case), &case.input, EFFORT, accept).unwrap()
+    tuning.measure(&layer(&context(), case), &case.input, EFFORT, accept).unwrap()
 }
 
 /// How a context plans the case, in words.
@@ -58,7 +64,7 @@ fn the_fastest_is_planned_with_and_survives_json() {
     assert!(trials.iter().any(|trial| trial.candidate.kernel() == Kernel::Gather));
     let fastest = trials.iter().min_by_key(|trial| trial.time().unwrap()).unwrap();
 
-    let untuned = explained(context(), &case, case.input.shape());
+    let untuned = explained(&context(), &case, case.input.shape());
     assert!(!untuned.contains("tuned"), "{untuned}");
     for tuning in [Tuning::from_json(&tuning.to_json()).unwrap(), tuning] {
         let tuned = context().tuned(tuning);
@@ -111,7 +117,7 @@ fn a_choice_that_is_no_candidate_is_not_used() {
     let fastest = trials.iter().min_by_key(|trial| trial.time().unwrap()).unwrap().candidate;
     let text = tuning.to_json().replace(&fastest.to_string(), "a kernel of another version");
     let foreign = context().tuned(Tuning::from_json(&text).unwrap());
-    let untuned = explained(context(), &case, case.input.shape());
+    let untuned = explained(&context(), &case, case.input.shape());
     assert_eq!(explained(&foreign, &case, case.input.shape()), untuned);
     // Nor is one that the limits of this context do not allow.
     let small = DeviceProfile { max_binding: 8 << 10, ..context().profile().clone() };
@@ -123,7 +129,7 @@ fn a_judgement_that_fails_ends_the_measuring() {
     let (case, _) = case();
     let mut tuning = Tuning::default();
     let refuse = |_: &Tensor| Err(Error::Tuning { problem: "no reference".into() });
-    let error = tuning.measure(&layer(context(), &case), &case.input, EFFORT, refuse).unwrap_err();
+    let error = tuning.measure(&layer(&context(), &case), &case.input, EFFORT, refuse).unwrap_err();
     assert_eq!(error.to_string(), "tuning: no reference");
     assert!(tuning.is_empty());
 }

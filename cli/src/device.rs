@@ -15,8 +15,6 @@ pub(crate) struct DeviceArgs {
     /// Take the GPU adapter with this in its name, driver or backend.
     #[arg(long, value_name = "SUBSTRING")]
     adapter: Option<String>,
-    #[command(flatten)]
-    tuning: TuningArgs,
 }
 
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum)]
@@ -59,8 +57,18 @@ impl DeviceArgs {
     pub(crate) fn open(&self) -> Result<Backend> {
         let (backend, line) = self.choose()?;
         eprintln!("device: {line}");
-        Ok(match backend {
-            Backend::Gpu(context) => Backend::Gpu(self.tuning.tuned(&context)?),
+        Ok(backend)
+    }
+
+    /// As [`open`](Self::open); a GPU is planned for with what was measured, which a second line says.
+    pub(crate) fn open_tuned(&self, tuning: &TuningArgs) -> Result<Backend> {
+        // What is refused is refused before a device is touched.
+        let tuning = tuning.load()?;
+        Ok(match self.open()? {
+            Backend::Gpu(context) if !tuning.is_empty() => {
+                eprintln!("tuning: {} measured choices; --no-tuning plans without them", tuning.len());
+                Backend::Gpu(context.tuned(tuning))
+            }
             other => other,
         })
     }

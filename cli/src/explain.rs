@@ -2,6 +2,7 @@
 
 use crate::device::{Backend, DeviceArgs};
 use crate::op_json;
+use crate::tuning::TuningArgs;
 use anyhow::Result;
 use serde::Serialize;
 use std::path::PathBuf;
@@ -27,6 +28,8 @@ pub(crate) struct Args {
     json: bool,
     #[command(flatten)]
     device: DeviceArgs,
+    #[command(flatten)]
+    tuning: TuningArgs,
 }
 
 #[derive(Serialize)]
@@ -47,7 +50,7 @@ pub(crate) fn run(args: &Args) -> Result<()> {
     let (op, input) = op_json::read_at(&args.op, args.input_shape.as_deref(), args.weight_shape.as_deref())?;
     let storage = if args.f16 { Storage::F16 } else { Storage::F32 };
     let geometry = op.at(&input)?;
-    let (device, plan) = match args.device.named().then(|| args.device.open()).transpose()? {
+    let (device, plan) = match args.device.named().then(|| args.device.open_tuned(&args.tuning)).transpose()? {
         Some(Backend::Gpu(context)) => (context.adapter_name(), context.plan(&op, &geometry, storage)?),
         _ => {
             let profile = DeviceProfile { f16: args.f16, ..Default::default() };

@@ -4,7 +4,7 @@ use anyhow::{Context as _, Result};
 use std::env;
 use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
-use upconv::gpu::{Context, Tuning};
+use upconv::gpu::Tuning;
 
 /// The options that choose the file.
 #[derive(clap::Args, Clone, Debug)]
@@ -21,26 +21,18 @@ impl TuningArgs {
     /// What was measured. A file that is named must be there and sound; the one in the cache folder may be missing,
     /// and is ignored with a line on standard error where it is damaged.
     pub(crate) fn load(&self) -> Result<Tuning> {
-        let tuning = match (&self.tuning, default_path()) {
-            _ if self.no_tuning => Tuning::default(),
-            (Some(path), _) => read(path)?.with_context(|| format!("there is no {}", path.display()))?,
-            (None, None) => Tuning::default(),
-            (None, Some(path)) => read(&path)
-                .unwrap_or_else(|error| {
+        match (&self.tuning, default_path()) {
+            _ if self.no_tuning => Ok(Tuning::default()),
+            (Some(path), _) => read(path)?.with_context(|| format!("there is no {}", path.display())),
+            (None, None) => Ok(Tuning::default()),
+            (None, Some(path)) => {
+                let ignore = |error: anyhow::Error| {
                     eprintln!("tuning: ignored: {error:#}");
                     None
-                })
-                .unwrap_or_default(),
-        };
-        if !tuning.is_empty() {
-            eprintln!("tuning: {} measured choices; --no-tuning plans without them", tuning.len());
+                };
+                Ok(read(&path).unwrap_or_else(ignore).unwrap_or_default())
+            }
         }
-        Ok(tuning)
-    }
-
-    /// A device that plans with what was measured.
-    pub(crate) fn tuned(&self, context: &Context) -> Result<Context> {
-        Ok(context.tuned(self.load()?))
     }
 }
 

@@ -13,7 +13,7 @@ use crate::error::{Error, Result};
 use crate::op::{ConvTranspose, Geometry};
 use crate::plan::bands::folded;
 use crate::plan::{
-    Candidate, Dispatch, Kernel, Plan, Storage, Window, Winograd, candidates, plan_candidate, plan_with,
+    Candidate, Dispatch, Kernel, Plan, Storage, Window, Winograd, candidates, plan_candidate, plan_split, plan_with,
 };
 use crate::tensor::{DType, Tensor};
 use std::sync::{Arc, OnceLock};
@@ -93,6 +93,16 @@ struct Call<'a> {
     workgroups: [u32; 3],
 }
 
+/// What a plan is asked for.
+#[derive(Clone, Copy, Debug, PartialEq)]
+enum Wish {
+    /// What was measured or else estimated to be the fastest.
+    Fastest,
+    /// What is estimated to be the fastest without splits.
+    Unsplit,
+    Kernel(Kernel),
+}
+
 impl Layer {
     /// Packs the weights onto the device.
     ///
@@ -134,7 +144,7 @@ impl Layer {
     /// # Errors
     /// What [`ConvTranspose::at`] and [`Context::plan`] refuse, [`Error::Device`].
     pub fn prepare(&self, input_shape: &[usize], storage: Storage) -> Result<Prepared> {
-        self.prepare_op(self.inner.op.clone(), input_shape, storage, None)
+        self.prepare_op(self.inner.op.clone(), input_shape, storage, Wish::Fastest)
     }
 
     /// As [`prepare`](Self::prepare), with the padding and output padding that a convention means at this shape. The
@@ -143,7 +153,7 @@ impl Layer {
     /// # Errors
     /// As [`prepare`](Self::prepare), and what [`Convention::resolve`] refuses.
     pub fn prepare_to(&self, convention: &Convention, input_shape: &[usize], storage: Storage) -> Result<Prepared> {
-        self.prepare_op(convention.resolve(&self.inner.op, input_shape)?, input_shape, storage, None)
+        self.prepare_op(convention.resolve(&self.inner.op, input_shape)?, input_shape, storage, Wish::Fastest)
     }
 
     /// As [`prepare`](Self::prepare), with a kernel of the caller's choice.
@@ -151,7 +161,13 @@ impl Layer {
     /// # Errors
     /// As [`prepare`](Self::prepare), and [`Error::Kernel`] saying why the kernel cannot run this layer.
     pub fn prepare_with(&self, input_shape: &[usize], storage: Storage, kernel: Kernel) -> Result<Prepared> {
-        self.prepare_op(self.inner.op.clone(), input_shape, storage, Some(kernel))
+        self.prepare_op(self.inner.op.clone(), input_shape, storage, Wish::Kernel(kernel))
+    }
+
+    /// As [`prepare`](Self::prepare), without splits and whatever was measured: a part of a picture is planned as the
+    /// whole is, but for its size.
+    pub(super) fn prepare_unsplit(&self, input_shape: &[usize], storage: Storage) -> Result<Prepared> {
+        self.prepare_op(self.inner.op.clone(), input_shape, storage, Wish::Unsplit)
     }
 
     /// As planned, for an input that the plan is for.
@@ -198,22 +214,17 @@ impl Layer {
         Err(Error::Kernel { kernel, reason })
     }
 
-    fn prepare_op(
-        &self,
-        op: ConvTranspose,
-        input_shape: &[usize],
-        storage: Storage,
-        kernel: Option<Kernel>,
-    ) -> Result<Prepared> {
+    fn prepare_op(&self, op: ConvTranspose, input_shape: &[usize], storage: Storage, wish: Wish) -> Result<Prepared> {
         let Inner { context, finite, .. } = &*self.inner;
-        let geometry = op.at(input_shape)?;
-        let plan = match kernel {
-            Some(kernel) => {
+        let (geometry, profile) = (op.at(input_shape)?, context.profile());
+        let plan = match wish {
+            Wish::Kernel(kernel) => {
                 self.check_weights(kernel)?;
-                plan_with(&op, &geometry, storage, context.profile(), kernel)?
+                plan_with(&op, &geometry, storage, profile, kernel)?
             }
-            None if *finite => context.plan(&op, &geometry, storage)?,
-            None => plan_with(&op, &geometry, storage, context.profile(), Kernel::Gather)?,
+            _ if !finite => plan_with(&op, &geometry, storage, profile, Kernel::Gather)?,
+            Wish::Fastest => context.plan(&op, &geometry, storage)?,
+            Wish::Unsplit => plan_split(&op, &geometry, storage, profile, 1)?,
         };
         self.prepare_plan(op, geometry, plan)
     }

@@ -84,14 +84,14 @@ const MAX_PARTS: usize = 65_535;
 const LEAST_MULTIPLY_ADDS: u128 = 1 << 22;
 
 /// The kernel with the least estimated cost.
-pub(super) fn choose(op: &ConvTranspose, geometry: &Geometry, profile: &DeviceProfile) -> Choice {
+pub(super) fn choose(op: &ConvTranspose, geometry: &Geometry, profile: &DeviceProfile, most_splits: usize) -> Choice {
     let useful = useful_multiply_adds(op.axes3(), geometry, op.groups());
     if useful < LEAST_MULTIPLY_ADDS {
         return Choice::gather(&format!(
             "below {LEAST_MULTIPLY_ADDS} multiply-adds it is done before another kernel is compiled"
         ));
     }
-    match direct(op, geometry, profile) {
+    match direct(op, geometry, profile, most_splits) {
         Err(reason) => Choice::gather(&format!("`direct` cannot: {reason}")),
         Ok((direct, tile)) => {
             let ratio = gather(op, geometry, profile) / direct;
@@ -104,11 +104,17 @@ pub(super) fn choose(op: &ConvTranspose, geometry: &Geometry, profile: &DevicePr
     }
 }
 
-/// The tile of `direct` with the least estimated cost, behind that cost, or why there is none.
-pub(super) fn direct(op: &ConvTranspose, geometry: &Geometry, profile: &DeviceProfile) -> Result<(f64, Tile), String> {
+/// The tile of `direct` with the least estimated cost among those of at most so many splits, behind that cost, or why
+/// there is none.
+pub(super) fn direct(
+    op: &ConvTranspose,
+    geometry: &Geometry,
+    profile: &DeviceProfile,
+    most_splits: usize,
+) -> Result<(f64, Tile), String> {
     let mut best = (f64::INFINITY, None);
     visit_tiles(op, geometry, profile, |cost, tile| {
-        if cost < best.0 {
+        if cost < best.0 && tile.splits <= most_splits {
             best = (cost, Some(tile));
         }
     })?;

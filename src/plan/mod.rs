@@ -162,8 +162,20 @@ impl Record {
 /// [`Error::Limit`] where a single element needs more than the device offers, [`Error::OutOfRange`] where a coordinate
 /// exceeds the 32 bits of a shader's integers, [`Error::DType`] for f16 storage on a device without it.
 pub fn plan(op: &ConvTranspose, geometry: &Geometry, storage: Storage, profile: &DeviceProfile) -> Result<Plan> {
+    plan_split(op, geometry, storage, profile, usize::MAX)
+}
+
+/// As [`plan`], with the input channels in at most so many splits. Without splits an output's products are added in an
+/// order that depends on no extent of the input.
+pub(crate) fn plan_split(
+    op: &ConvTranspose,
+    geometry: &Geometry,
+    storage: Storage,
+    profile: &DeviceProfile,
+    most_splits: usize,
+) -> Result<Plan> {
     check(op, geometry, storage, profile)?;
-    let choice = choice::choose(op, geometry, profile);
+    let choice = choice::choose(op, geometry, profile, most_splits);
     match cut(op, geometry, storage, profile, choice) {
         // A tile may need more of a binding than a single element.
         Err(Error::Limit { .. }) => {
@@ -173,7 +185,7 @@ pub fn plan(op: &ConvTranspose, geometry: &Geometry, storage: Storage, profile: 
     }
 }
 
-/// Plans with a kernel of the caller's choice.
+/// Plans with a kernel of the caller's choice, its input channels not split.
 ///
 /// # Errors
 /// As [`plan`], and [`Error::Kernel`] where the kernel cannot run the operation.
@@ -187,7 +199,7 @@ pub fn plan_with(
     check(op, geometry, storage, profile)?;
     let choice = match kernel {
         Kernel::Gather => Choice::gather("it was asked for"),
-        Kernel::Direct => choice::direct(op, geometry, profile)
+        Kernel::Direct => choice::direct(op, geometry, profile, 1)
             .map(|(_, tile)| Choice { tile: Some(tile), reason: "it was asked for".into() })
             .map_err(|reason| Error::Kernel { kernel, reason })?,
         Kernel::Winograd => {

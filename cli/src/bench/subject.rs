@@ -5,10 +5,10 @@ use super::timing::{Budget, Samples, timed};
 use super::workloads::Case;
 use anyhow::{Result, bail};
 use std::time::Duration;
-use upconv::gpu::{AdapterRequest, Bound, Context, Layer, Tuning};
+use upconv::gpu::{AdapterRequest, Bound, Context, Layer, Prepared, Tuning};
 use upconv::reference::Comparison;
 use upconv::wgpu::{self, ComputePassDescriptor, ComputePassTimestampWrites};
-use upconv::{DType, Storage, Tensor, cpu};
+use upconv::{DType, Kernel, Storage, Tensor, cpu};
 
 /// A backend.
 pub(crate) enum Subject {
@@ -61,6 +61,32 @@ impl Subject {
         }
     }
 
+    /// Checks a kernel, or the CPU backend, on an f32 case, and times the prepared call.
+    pub(crate) fn time_call(
+        &self,
+        case: &Case,
+        check: &Check,
+        kernel: Option<Kernel>,
+        budget: Budget,
+    ) -> Result<(Comparison, Samples)> {
+        match (self, kernel) {
+            (Subject::Gpu { request, .. }, Some(kernel)) => {
+                let context = Context::request(request)?;
+                let layer = Layer::new(&context, &case.op, &case.weight, Some(&case.bias))?;
+                let (bound, output) =
+                    bind(&context, &layer.prepare_with(case.input.shape(), Storage::F32, kernel)?, case)?;
+                let samples = budget.sample(|| Ok(timed(|| call(&context, &bound, None))?.1))?;
+                Ok((check.compare(&output)?, samples))
+            }
+            (Subject::Cpu, None) => {
+                let layer = cpu::Layer::new(&case.op, &case.weight, Some(&case.bias))?;
+                let comparison = check.compare(&layer.run(&case.input)?)?;
+                Ok((comparison, budget.sample(|| Ok(timed(|| Ok(layer.run(&case.input)?))?.1))?))
+            }
+            _ => bail!("{} has no kernel {kernel:?} to time", self.adapter()),
+        }
+    }
+
     /// Checks a case, then times it. `None` where the backend is not meant to run it.
     pub(crate) fn measure(&self, case: &Case, check: &Check, budget: Budget) -> Result<Option<Measured>> {
         match self {
@@ -91,13 +117,8 @@ fn gpu(context: &Context, case: &Case, check: &Check, budget: Budget) -> Result<
         Ok((layer, output))
     })?;
     let prepared = layer.prepare(case.input.shape(), storage)?;
-    // An element that is not written would stay NaN.
-    let poison = Tensor::f32(first.shape(), vec![f32::NAN; prepared.geometry().output_len()])?;
-    let (x, y) = (context.upload(&case.input, storage)?, context.upload(&poison, storage)?);
-    let bound = prepared.bind(x.slice(..), y.slice(..))?;
+    let (bound, output) = bind(context, &prepared, case)?;
     let clock = Clock::new(context);
-    call(context, &bound, None)?;
-    let output = context.download(&y, first.shape(), storage)?;
     let kernel = prepared.plan().kernel.to_string();
     let comparison = worse(check.compare(&first)?, check.compare(&output)?);
     if !comparison.passed() {
@@ -113,6 +134,17 @@ fn gpu(context: &Context, case: &Case, check: &Check, budget: Budget) -> Result<
         },
     };
     Ok(Some(Measured { kernel, comparison: Some(comparison), times: Some(times) }))
+}
+
+/// A layer with buffers of its own, and its output: an element that is not written would be NaN.
+fn bind(context: &Context, prepared: &Prepared, case: &Case) -> Result<(Bound, Tensor)> {
+    let (storage, shape) = (prepared.plan().storage, prepared.geometry().output_shape());
+    let poison = Tensor::f32(shape.clone(), vec![f32::NAN; prepared.geometry().output_len()])?;
+    let (x, y) = (context.upload(&case.input, storage)?, context.upload(&poison, storage)?);
+    let bound = prepared.bind(x.slice(..), y.slice(..))?;
+    call(context, &bound, None)?;
+    let output = context.download(&y, &shape, storage)?;
+    Ok((bound, output))
 }
 
 fn on_cpu(case: &Case, check: &Check, budget: Budget) -> Result<Measured> {
