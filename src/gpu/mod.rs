@@ -37,7 +37,9 @@ pub use chain::{BoundChain, Chain, Pending, PreparedChain};
 pub use context::Context;
 pub use layer::{Bound, Layer, Prepared};
 pub use texture::{BoundTexture, Encoding, TextureReader, TextureWriter};
-pub use tune::{Effort, Outcome, Trial, Tuning};
+pub use tune::Tuning;
+#[cfg(not(target_family = "wasm"))]
+pub use tune::{Effort, Outcome, Trial};
 
 /// Waits for a future where blocking is possible: everywhere but in a browser.
 #[cfg(not(target_family = "wasm"))]

@@ -79,7 +79,7 @@ fn draw(out: &mut String, curves: &[Curve]) -> std::fmt::Result {
         line(out, curve, colour, 58.0 + 20.0 * index as f64, &x, &y)?;
     }
     let note = format!(
-        "Both axes logarithmic: a line of slope 1 is time in proportion to the outputs. Median prepared call; outputs of 16 \
+        "Both axes logarithmic: a line of slope 1 is time in proportion to the outputs. Shortest prepared call; outputs of 16 \
          channels. upconv {}",
         env!("CARGO_PKG_VERSION")
     );
