@@ -364,11 +364,12 @@ impl<'a> Bander<'a> {
     }
 }
 
-/// The workgroups of one invocation for each element of a band, folded where one dimension cannot have so many.
+/// The workgroups of one invocation for each element of a band, folded into even rows where one dimension cannot have
+/// so many: rows of the full length left up to half of all workgroups idle, and lavapipe takes as long for those.
 pub(crate) fn folded(band: &Band, profile: &DeviceProfile) -> [u32; 3] {
     let groups = band.elements().div_ceil(GATHER_WORKGROUP);
-    let x = groups.min(u64::from(profile.max_workgroups));
-    [x as u32, groups.div_ceil(x) as u32, 1]
+    let rows = groups.div_ceil(u64::from(profile.max_workgroups)).max(1);
+    [groups.div_ceil(rows) as u32, rows as u32, 1]
 }
 
 /// The numbers from the sums of one split to those of the next, where a dispatch sees this much of the output.

@@ -405,8 +405,9 @@ mod tests {
         let plan = planned(&op, &[1, 3, 1000, 1000], &DeviceProfile::default()).unwrap();
         assert_eq!(plan.dispatches.len(), 1);
         let [x, y, _] = plan.dispatches[0].workgroups;
-        assert_eq!(x, 65_535);
-        assert!(u64::from(x) * u64::from(y) * GATHER_WORKGROUP >= 12_000_000);
+        let groups = 12_000_000_u64.div_ceil(GATHER_WORKGROUP);
+        assert_eq!((x, y), (62_500, 3));
+        assert_eq!(u64::from(x) * u64::from(y), groups, "no workgroup is idle");
     }
 
     #[test]
