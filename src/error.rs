@@ -106,6 +106,10 @@ pub enum Error {
     #[error("network: {problem}")]
     Network { problem: String },
 
+    /// What was measured on a device cannot be read.
+    #[error("tuning: {problem}")]
+    Tuning { problem: String },
+
     /// A texture given for a binding cannot be used.
     #[error("texture: {problem}")]
     Texture { problem: String },

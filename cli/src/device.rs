@@ -1,6 +1,7 @@
 //! Where the work is done: the options every command shares, and one face for the three backends.
 
 use crate::pipelines::Keeping;
+use crate::tuning::TuningArgs;
 use anyhow::{Result, bail};
 use clap::ValueEnum;
 use upconv::gpu::{self, AdapterRequest, Context};
@@ -58,6 +59,20 @@ impl DeviceArgs {
         let (backend, line) = self.choose()?;
         eprintln!("device: {line}");
         Ok(backend)
+    }
+
+    /// As [`open`](Self::open); a GPU is planned for with what was measured, which a second line says.
+    pub(crate) fn open_tuned(&self, tuning: &TuningArgs) -> Result<Backend> {
+        // What is refused is refused before a device is touched.
+        let tuning = tuning.load()?;
+        Ok(match self.open()? {
+            Backend::Gpu(mut context) if !tuning.is_empty() => {
+                eprintln!("tuning: {} measured choices; --no-tuning plans without them", tuning.len());
+                context.tune(tuning);
+                Backend::Gpu(context)
+            }
+            other => other,
+        })
     }
 
     fn choose(&self) -> Result<(Backend, String)> {

@@ -1,12 +1,13 @@
 //! `upconv explain`: what would be done, without doing it.
 
 use crate::device::{Backend, DeviceArgs};
-use crate::op_json::OpJson;
-use anyhow::{Context, Result};
+use crate::op_json;
+use crate::tuning::TuningArgs;
+use anyhow::Result;
 use clap::ValueEnum;
 use serde::Serialize;
 use std::path::PathBuf;
-use upconv::{DeviceClass, DeviceProfile, OutputPaddingPolicy, Storage, gpu, plan};
+use upconv::{DeviceClass, DeviceProfile, Storage, gpu, plan};
 
 /// The options of `explain`.
 #[derive(clap::Args)]
@@ -34,6 +35,8 @@ pub(crate) struct Args {
     class: Option<Class>,
     #[command(flatten)]
     device: DeviceArgs,
+    #[command(flatten)]
+    tuning: TuningArgs,
 }
 
 /// [`DeviceClass`] as a word.
@@ -75,19 +78,16 @@ struct Explained {
 }
 
 pub(crate) fn run(args: &Args) -> Result<()> {
-    let path = if args.op.is_dir() { args.op.join("case.json") } else { args.op.clone() };
-    let json = OpJson::read(&path)?;
-    let input = args.input_shape.clone().or_else(|| json.input_shape()).context("--input-shape is needed")?;
-    let weight = args.weight_shape.clone().or_else(|| json.weight_shape()).context("--weight-shape is needed")?;
-    let op = json.resolve(&input, &weight, OutputPaddingPolicy::Strict)?;
-    op.check_parameters(&weight, None)?;
-    let (device, profile) = match args.device.named().then(|| args.device.open()).transpose()? {
-        Some(Backend::Gpu(context)) => (context.adapter_name(), context.profile().clone()),
-        _ => by_default_limits(args),
-    };
+    let (op, input) = op_json::read_at(&args.op, args.input_shape.as_deref(), args.weight_shape.as_deref())?;
     let storage = if args.f16 { Storage::F16 } else { Storage::F32 };
     let geometry = op.at(&input)?;
-    let plan = plan::plan(&op, &geometry, storage, &profile)?;
+    let (device, plan) = match args.device.named().then(|| args.device.open_tuned(&args.tuning)).transpose()? {
+        Some(Backend::Gpu(context)) => (context.adapter_name(), context.plan(&op, &geometry, storage)?),
+        _ => {
+            let (device, profile) = by_default_limits(args);
+            (device, plan::plan(&op, &geometry, storage, &profile)?)
+        }
+    };
     if args.wgsl {
         print!("{}", gpu::wgsl(&op, &plan));
     } else if args.json {

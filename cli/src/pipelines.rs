@@ -9,7 +9,7 @@ use std::fs;
 use std::io::Write;
 use std::ops::Deref;
 use std::path::PathBuf;
-use upconv::gpu::Context;
+use upconv::gpu::{Context, Tuning};
 use upconv::wgpu;
 
 /// A device whose pipelines are written to the cache folder when it is dropped.
@@ -23,10 +23,15 @@ impl Keeping {
     /// The same device, with the pipelines of earlier runs.
     pub(crate) fn new(context: &Context) -> Self {
         let key = wgpu::util::pipeline_cache_key(&context.device().adapter_info());
-        let path = key.and_then(|key| Some(folder(|name| env::var_os(name))?.join(key)));
+        let path = key.and_then(|key| Some(cache_folder()?.join(key)));
         // The first run finds nothing.
         let read = path.as_ref().and_then(|path| fs::read(path).ok()).unwrap_or_default();
         Self { context: context.with_pipeline_data(&read), path, read }
+    }
+
+    /// The same device, planned for with what was measured.
+    pub(crate) fn tune(&mut self, tuning: Tuning) {
+        self.context = self.context.tuned(tuning);
     }
 
     fn save(&self) -> Result<()> {
@@ -65,7 +70,12 @@ const FOLDERS: &[(&str, &str)] = if cfg!(windows) {
     &[("XDG_CACHE_HOME", "upconv"), ("HOME", ".cache/upconv")]
 };
 
-/// The program's folder in the user's cache folder. Relative paths do not count.
+/// The program's folder in the user's cache folder, where the system says where that is.
+pub(crate) fn cache_folder() -> Option<PathBuf> {
+    folder(|name| env::var_os(name))
+}
+
+/// The same, by the variables that are given. Relative paths do not count.
 fn folder(variable: impl Fn(&str) -> Option<std::ffi::OsString>) -> Option<PathBuf> {
     let bases = FOLDERS.iter().filter_map(|(name, way)| Some((PathBuf::from(variable(name)?), way)));
     bases.filter(|(base, _)| base.is_absolute()).map(|(base, way)| base.join(way)).next()

@@ -19,6 +19,7 @@ fn main() -> ExitCode {
         ("a_network_makes_what_is_expected", a_network_makes_what_is_expected),
         ("a_network_makes_the_same_picture_in_tiles", a_network_makes_the_same_picture_in_tiles),
         ("a_damaged_cache_of_pipelines_stops_nothing", a_damaged_cache_of_pipelines_stops_nothing),
+        ("what_was_tuned_is_planned_with", what_was_tuned_is_planned_with),
     ])
 }
 
@@ -41,6 +42,32 @@ fn the_gpu_makes_the_same_picture_in_pieces() {
         ));
         assert!(folder.open("whole.png") == folder.open("pieces.png"), "{scale}");
     }
+}
+
+fn what_was_tuned_is_planned_with() {
+    let folder = Folder::new();
+    folder.write("op.json", r#"{"strides": [2, 2]}"#);
+    let shapes = "--input-shape 1,8,32,32 --weight-shape 8,8,2,2";
+    let run = |line: &str| {
+        let run = folder.run(line);
+        assert_eq!(run.code, Some(0), "{line}: {}", run.stderr);
+        run.stdout
+    };
+    let tune = format!("tune op.json {shapes} --candidates 2 --milliseconds 0 --tuning t.json");
+    let tuned = run(&tune);
+    assert!(tuned.ends_with("1 choices in t.json\n"), "{tuned}");
+    let explain = format!("explain op.json {shapes} --device gpu");
+    let tuned = run(&format!("{explain} --tuning t.json"));
+    assert!(tuned.contains("tuned: the fastest that was measured on this adapter"), "{tuned}");
+    let untuned = run(&format!("{explain} --no-tuning"));
+    assert!(!untuned.contains("tuned"), "{untuned}");
+    // A file that is named must be there and sound; what is no tuning is not written over.
+    folder.refuse(&format!("{explain} --tuning no.json"), 1, &["there is no no.json"]);
+    folder.write("t.json", "{}");
+    for command in [format!("{explain} --tuning t.json"), tune] {
+        folder.refuse(&command, 1, &["t.json: tuning: its key"]);
+    }
+    assert_eq!(std::fs::read_to_string(folder.path("t.json")).unwrap(), "{}");
 }
 
 /// Against a picture made from an f64 evaluation elsewhere.

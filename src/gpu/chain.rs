@@ -115,7 +115,8 @@ impl Chain {
         &self.layers
     }
 
-    /// Plans all layers for an input shape, compiles their kernels, and allocates what stands between them.
+    /// Plans all layers for an input shape, compiles their kernels, and allocates what stands between them. Input
+    /// channels are not split and measured choices not used, so that the tiles of a picture are planned alike.
     ///
     /// # Errors
     /// What [`Layer::prepare`] refuses, [`Error::Limit`] where the device has no buffer that large, [`Error::Device`].
@@ -125,7 +126,7 @@ impl Chain {
         for (layer, wish) in self.layers.iter().zip(wishes) {
             let shape = stages.last().map_or_else(|| input_shape.to_vec(), |before| before.geometry().output_shape());
             stages.push(match wish.map(|kernel| layer.prepare_with(&shape, storage, kernel)) {
-                None | Some(Err(Error::Kernel { .. })) => layer.prepare(&shape, storage)?,
+                None | Some(Err(Error::Kernel { .. })) => layer.prepare_unsplit(&shape, storage)?,
                 Some(prepared) => prepared?,
             });
         }

@@ -6,6 +6,7 @@ use super::pipeline_cache;
 use super::shader::{self, Variant};
 use super::span::span;
 use super::staging::Pool;
+use super::tune::Tuning;
 use crate::error::{Error, Result};
 use crate::plan::{DeviceClass, DeviceProfile};
 use std::fmt;
@@ -26,6 +27,7 @@ struct Inner {
     device: Device,
     queue: Queue,
     profile: DeviceProfile,
+    tuning: Tuning,
     shared: Arc<Shared>,
 }
 
@@ -86,7 +88,7 @@ impl Context {
     /// the same bits as result. Higher ones than the device's are the caller's mistake, and wgpu's to report.
     pub fn with_profile(device: Device, queue: Queue, profile: DeviceProfile) -> Self {
         let shared = Shared::new(&device, &[]);
-        Self { inner: Arc::new(Inner { device, queue, profile, shared }) }
+        Self { inner: Arc::new(Inner { device, queue, profile, tuning: Tuning::default(), shared }) }
     }
 
     /// The same device, its pipelines compiled with the help of what [`pipeline_data`](Self::pipeline_data) returned
@@ -98,10 +100,10 @@ impl Context {
     /// driver run what they like: keep them in a place of the user's own.
     #[must_use]
     pub fn with_pipeline_data(&self, data: &[u8]) -> Self {
-        let Inner { device, queue, profile, .. } = &*self.inner;
-        let (device, queue, profile) = (device.clone(), queue.clone(), profile.clone());
+        let Inner { device, queue, profile, tuning, .. } = &*self.inner;
+        let (device, queue, profile, tuning) = (device.clone(), queue.clone(), profile.clone(), tuning.clone());
         let shared = Shared::new(&device, data);
-        Self { inner: Arc::new(Inner { device, queue, profile, shared }) }
+        Self { inner: Arc::new(Inner { device, queue, profile, tuning, shared }) }
     }
 
     /// What the driver wants to be reminded of in the next run of the program, so that it compiles faster: bytes for
@@ -113,9 +115,18 @@ impl Context {
 
     /// The same device under another profile; what is compiled is shared.
     pub fn limited(&self, profile: DeviceProfile) -> Self {
+        self.with(profile, self.inner.tuning.clone())
+    }
+
+    /// The same device; layers made with it are planned as was [measured](Tuning::measure) to be the fastest.
+    pub fn tuned(&self, tuning: Tuning) -> Self {
+        self.with(self.inner.profile.clone(), tuning)
+    }
+
+    fn with(&self, profile: DeviceProfile, tuning: Tuning) -> Self {
         let Inner { device, queue, shared, .. } = &*self.inner;
         let (device, queue, shared) = (device.clone(), queue.clone(), shared.clone());
-        Self { inner: Arc::new(Inner { device, queue, profile, shared }) }
+        Self { inner: Arc::new(Inner { device, queue, profile, tuning, shared }) }
     }
 
     /// Makes a device on the best adapter that answers the request, with the adapter's own limits.
@@ -174,6 +185,11 @@ impl Context {
     /// What plans know of the device.
     pub fn profile(&self) -> &DeviceProfile {
         &self.inner.profile
+    }
+
+    /// What was measured to be the fastest, and is planned with.
+    pub fn tuning(&self) -> &Tuning {
+        &self.inner.tuning
     }
 
     /// The adapter in one line: its name, backend, kind and driver.

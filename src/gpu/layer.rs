@@ -8,12 +8,17 @@ use super::shader::Variant;
 use super::slice;
 use super::span::span;
 use super::step::{Recorder, Step, piece};
+use super::sum;
 use super::transfer::{Download, Reading, storage_for};
 use super::winograd;
 use crate::convention::Convention;
 use crate::error::{Error, Result};
 use crate::op::{Axis, ConvTranspose, Geometry};
-use crate::plan::{Dispatch, Kernel, Plan, Storage, Window, Winograd, plan, plan_with};
+use crate::plan::bands::folded;
+use crate::plan::{
+    Band, Candidate, Dispatch, Kernel, Plan, Storage, Window, Winograd, candidates, plan_candidate, plan_split,
+    plan_with,
+};
 use crate::tensor::{DType, Tensor};
 use std::sync::{Arc, OnceLock};
 use wgpu::{
@@ -49,7 +54,7 @@ struct Key {
     axes: [Axis; 3],
     input_shape: Vec<usize>,
     storage: Storage,
-    kernel: Option<Kernel>,
+    wish: Wish,
 }
 
 /// At most this many preparations are kept for each layer.
@@ -69,8 +74,20 @@ pub struct Prepared {
 /// What runs a plan.
 #[derive(Clone, Debug)]
 enum Machine {
-    Kernel { pipeline: ComputePipeline, weights: Buffer },
+    Kernel(Compiled),
     Winograd(Arc<winograd::Machine>),
+}
+
+/// A compiled kernel.
+#[derive(Clone, Debug)]
+struct Compiled {
+    pipeline: ComputePipeline,
+    /// What adds up the splits of the input channels, where there are any.
+    sum: Option<ComputePipeline>,
+    /// In the kernel's order.
+    weights: Buffer,
+    /// In the order of `gather`, for the biases that `sum` adds.
+    records: Buffer,
 }
 
 /// A prepared layer with the caller's buffers.
@@ -79,6 +96,28 @@ pub struct Bound {
     context: Context,
     /// In the order in which they run.
     steps: Vec<Step>,
+}
+
+/// What one dispatch is made of: its parameters at binding 0, behind them the parts of the buffers that it sees.
+struct Call<'a> {
+    pipeline: &'a ComputePipeline,
+    params: Vec<u8>,
+    buffers: Vec<(&'a Buffer, Window)>,
+    workgroups: [u32; 3],
+    kernel: &'static str,
+    band: &'a Band,
+    /// See [`Step`].
+    multiply_adds: u64,
+}
+
+/// What a plan is asked for.
+#[derive(Clone, Copy, Debug, PartialEq)]
+enum Wish {
+    /// What was measured or else estimated to be the fastest.
+    Fastest,
+    /// What is estimated to be the fastest without splits.
+    Unsplit,
+    Kernel(Kernel),
 }
 
 impl Layer {
@@ -138,9 +177,9 @@ impl Layer {
     /// Whoever needs the same kernel meanwhile waits for it, and nobody else.
     ///
     /// # Errors
-    /// What [`ConvTranspose::at`] and [`plan`] refuse, [`Error::Device`].
+    /// What [`ConvTranspose::at`] and [`Context::plan`] refuse, [`Error::Device`].
     pub fn prepare(&self, input_shape: &[usize], storage: Storage) -> Result<Prepared> {
-        self.prepare_op(&self.inner.op, input_shape, storage, None)
+        self.prepare_op(&self.inner.op, input_shape, storage, Wish::Fastest)
     }
 
     /// As [`prepare`](Self::prepare), with the padding and output padding that a convention means at this shape. The
@@ -149,7 +188,7 @@ impl Layer {
     /// # Errors
     /// As [`prepare`](Self::prepare), and what [`Convention::resolve`] refuses.
     pub fn prepare_to(&self, convention: &Convention, input_shape: &[usize], storage: Storage) -> Result<Prepared> {
-        self.prepare_op(&convention.resolve(&self.inner.op, input_shape)?, input_shape, storage, None)
+        self.prepare_op(&convention.resolve(&self.inner.op, input_shape)?, input_shape, storage, Wish::Fastest)
     }
 
     /// As [`prepare`](Self::prepare), with a kernel of the caller's choice.
@@ -157,7 +196,13 @@ impl Layer {
     /// # Errors
     /// As [`prepare`](Self::prepare), and [`Error::Kernel`] saying why the kernel cannot run this layer.
     pub fn prepare_with(&self, input_shape: &[usize], storage: Storage, kernel: Kernel) -> Result<Prepared> {
-        self.prepare_op(&self.inner.op, input_shape, storage, Some(kernel))
+        self.prepare_op(&self.inner.op, input_shape, storage, Wish::Kernel(kernel))
+    }
+
+    /// As [`prepare`](Self::prepare), without splits and whatever was measured: a part of a picture is planned as the
+    /// whole is, but for its size.
+    pub(super) fn prepare_unsplit(&self, input_shape: &[usize], storage: Storage) -> Result<Prepared> {
+        self.prepare_op(&self.inner.op, input_shape, storage, Wish::Unsplit)
     }
 
     /// As planned, for an input that the plan is for.
@@ -166,15 +211,46 @@ impl Layer {
         self.prepare_plan(op, op.at(input_shape)?, plan.clone())
     }
 
-    fn prepare_op(
+    /// The ways in which the layer may be computed at an input shape, those with the least estimated cost first.
+    ///
+    /// # Errors
+    /// What [`ConvTranspose::at`] refuses.
+    pub fn candidates(&self, input_shape: &[usize]) -> Result<Vec<Candidate>> {
+        let Inner { context, op, finite, .. } = &*self.inner;
+        let mut candidates = candidates(op, &op.at(input_shape)?, context.profile());
+        candidates.retain(|candidate| *finite || candidate.kernel() == Kernel::Gather);
+        Ok(candidates)
+    }
+
+    /// As [`prepare`](Self::prepare), with one of [`candidates`](Self::candidates).
+    ///
+    /// # Errors
+    /// As [`prepare`](Self::prepare), and [`Error::Kernel`] for what is no candidate at this shape.
+    pub fn prepare_candidate(
         &self,
-        op: &ConvTranspose,
         input_shape: &[usize],
         storage: Storage,
-        kernel: Option<Kernel>,
+        candidate: &Candidate,
     ) -> Result<Prepared> {
-        let key = Key { axes: *op.axes3(), input_shape: input_shape.to_vec(), storage, kernel };
-        self.inner.prepared.get(&key, || self.prepare_anew(op, input_shape, storage, kernel))
+        self.check_weights(candidate.kernel())?;
+        let Inner { context, op, .. } = &*self.inner;
+        let geometry = op.at(input_shape)?;
+        let plan = plan_candidate(op, &geometry, storage, context.profile(), candidate, "it was asked for")?;
+        self.prepare_plan(op, geometry, plan)
+    }
+
+    /// Refuses kernels that would multiply NaN and infinity by 0.
+    fn check_weights(&self, kernel: Kernel) -> Result<()> {
+        if kernel == Kernel::Gather || self.inner.finite {
+            return Ok(());
+        }
+        let reason = "a weight is NaN or infinite, and taps outside the input are multiplied by 0".to_string();
+        Err(Error::Kernel { kernel, reason })
+    }
+
+    fn prepare_op(&self, op: &ConvTranspose, input_shape: &[usize], storage: Storage, wish: Wish) -> Result<Prepared> {
+        let key = Key { axes: *op.axes3(), input_shape: input_shape.to_vec(), storage, wish };
+        self.inner.prepared.get(&key, || self.prepare_anew(op, input_shape, storage, wish))
     }
 
     fn prepare_anew(
@@ -182,19 +258,19 @@ impl Layer {
         op: &ConvTranspose,
         input_shape: &[usize],
         storage: Storage,
-        kernel: Option<Kernel>,
+        wish: Wish,
     ) -> Result<Prepared> {
         span!("prepare", shape = ?input_shape, storage = ?storage);
         let Inner { context, finite, .. } = &*self.inner;
-        let geometry = op.at(input_shape)?;
-        let plan = match kernel {
-            Some(kernel) if kernel != Kernel::Gather && !finite => {
-                let reason = "a weight is NaN or infinite, and taps outside the input are multiplied by 0".to_string();
-                return Err(Error::Kernel { kernel, reason });
+        let (geometry, profile) = (op.at(input_shape)?, context.profile());
+        let plan = match wish {
+            Wish::Kernel(kernel) => {
+                self.check_weights(kernel)?;
+                plan_with(op, &geometry, storage, profile, kernel)?
             }
-            Some(kernel) => plan_with(op, &geometry, storage, context.profile(), kernel)?,
-            None if *finite => plan(op, &geometry, storage, context.profile())?,
-            None => plan_with(op, &geometry, storage, context.profile(), Kernel::Gather)?,
+            _ if !finite => plan_with(op, &geometry, storage, profile, Kernel::Gather)?,
+            Wish::Fastest => context.plan(op, &geometry, storage)?,
+            Wish::Unsplit => plan_split(op, &geometry, storage, profile, 1)?,
         };
         self.prepare_plan(op, geometry, plan)
     }
@@ -213,10 +289,12 @@ impl Layer {
                     laid,
                 )?))
             }
-            None => Machine::Kernel {
+            None => Machine::Kernel(Compiled {
                 pipeline: context.pipeline(&Variant::of(op, &plan))?,
+                sum: Variant::sum(op, &plan).map(|variant| context.pipeline(&variant)).transpose()?,
+                records: weights.clone(),
                 weights: if plan.tile.is_some() { self.direct_weights()? } else { weights.clone() },
-            },
+            }),
         };
         let (context, op, plan) = (context.clone(), Arc::new(op.clone()), Arc::new(plan));
         Ok(Prepared { context, op, geometry, plan, machine })
@@ -245,7 +323,6 @@ impl Layer {
         let uniform = context.uniform(bytemuck::bytes_of(&params))?;
         let pipeline = context.pipeline(&Variant::Pack)?;
         context.checked("packing weights", || {
-            let whole = |buffer: &Buffer| Window { offset: 0, size: buffer.size() };
             let entries = [
                 entry(0, &uniform, whole(&uniform)),
                 entry(1, weights, whole(weights)),
@@ -350,51 +427,44 @@ impl Prepared {
             let problem = "is the input's buffer too; wgpu tracks each buffer as a whole, so it must be another".into();
             return Err(Error::Buffer { what: "output", problem });
         }
-        let (pipeline, weights) = match &self.machine {
-            Machine::Kernel { pipeline, weights } => (pipeline, weights),
+        let kernel = match &self.machine {
+            Machine::Kernel(kernel) => kernel,
             Machine::Winograd(machine) => {
                 let bytes = [self.input_bytes(), self.output_bytes()];
                 let steps = machine.steps(context, &self.op, &self.geometry, input, output, bytes)?;
                 return Ok(Bound { context: context.clone(), steps });
             }
         };
-        let alignment = context.device().limits().min_uniform_buffer_offset_alignment as usize;
-        let params: Vec<Vec<u8>> = self.plan.dispatches.iter().map(|dispatch| self.params(dispatch)).collect();
-        let params_size = params.first().map_or(0, Vec::len);
-        let slot = params_size.next_multiple_of(alignment);
-        let mut uniforms = vec![0; slot * params.len()];
-        for (slot, params) in uniforms.chunks_mut(slot.max(1)).zip(&params) {
-            slot[..params_size].copy_from_slice(params);
-        }
-        let uniform = context.uniform(&uniforms)?;
         let scratch = match self.plan.scratch {
             0 => None,
             size => Some(context.buffer("upconv sums", size, BufferUsages::STORAGE)?),
         };
-        let layout = pipeline.get_bind_group_layout(0);
+        let calls = self.calls(kernel, &input, &output, scratch.as_ref());
+        let alignment = context.device().limits().min_uniform_buffer_offset_alignment as usize;
+        let slot = calls.iter().map(|call| call.params.len()).max().unwrap_or(0).next_multiple_of(alignment);
+        let mut uniforms = vec![0; slot * calls.len()];
+        for (slot, call) in uniforms.chunks_mut(slot.max(1)).zip(&calls) {
+            slot[..call.params.len()].copy_from_slice(&call.params);
+        }
+        let uniform = context.uniform(&uniforms)?;
         let steps = context.checked("binding buffers", || {
-            let bind = |(index, dispatch): (usize, &Dispatch)| {
-                let mut entries = vec![
-                    entry(0, &uniform, Window { offset: (index * slot) as u64, size: params_size as u64 }),
-                    entry(1, input.buffer(), shifted(dispatch.input, &input)),
-                    entry(2, weights, dispatch.weights),
-                    entry(3, output.buffer(), shifted(dispatch.output, &output)),
-                ];
-                if let Some(scratch) = &scratch {
-                    entries.push(entry(4, scratch, Window { offset: 0, size: self.plan.scratch }));
-                }
-                let descriptor =
-                    BindGroupDescriptor { label: Some("upconv layer"), layout: &layout, entries: &entries };
+            let bind = |(index, call): (usize, &Call<'_>)| {
+                let params = Window { offset: (index * slot) as u64, size: call.params.len() as u64 };
+                let buffers = std::iter::once((&uniform, params)).chain(call.buffers.iter().copied());
+                let entries: Vec<_> =
+                    (0..).zip(buffers).map(|(binding, (buffer, window))| entry(binding, buffer, window)).collect();
+                let layout = &call.pipeline.get_bind_group_layout(0);
+                let descriptor = BindGroupDescriptor { label: Some("upconv layer"), layout, entries: &entries };
                 Step {
-                    pipeline: pipeline.clone(),
+                    pipeline: call.pipeline.clone(),
                     bind_group: context.device().create_bind_group(&descriptor),
-                    workgroups: dispatch.workgroups,
-                    kernel: self.plan.kernel.name(),
-                    band: Some(dispatch.band.clone()),
-                    multiply_adds: dispatch.multiply_adds,
+                    workgroups: call.workgroups,
+                    kernel: call.kernel,
+                    band: Some(call.band.clone()),
+                    multiply_adds: call.multiply_adds,
                 }
             };
-            self.plan.dispatches.iter().enumerate().map(bind).collect()
+            calls.iter().enumerate().map(bind).collect()
         })?;
         Ok(Bound { context: context.clone(), steps })
     }
@@ -442,6 +512,47 @@ impl Prepared {
         let descriptor = ComputePassDescriptor { label: Some("upconv layer"), timestamp_writes: None };
         bound.encode(&mut encoder.begin_compute_pass(&descriptor));
         Ok(())
+    }
+
+    /// The plan's dispatches, each followed by the sum of its splits where these are complete.
+    fn calls<'a>(
+        &'a self,
+        kernel: &'a Compiled,
+        input: &BufferSlice<'a>,
+        output: &BufferSlice<'a>,
+        scratch: Option<&'a Buffer>,
+    ) -> Vec<Call<'a>> {
+        let Self { context, op, .. } = self;
+        let scratch = scratch.map(|buffer| (buffer, whole(buffer)));
+        let mut calls = Vec::new();
+        for dispatch in &self.plan.dispatches {
+            let x = (input.buffer(), shifted(dispatch.input, input));
+            let w = (&kernel.weights, dispatch.weights);
+            let y = (output.buffer(), shifted(dispatch.output, output));
+            let (params, workgroups) = (self.params(dispatch), dispatch.workgroups);
+            let buffers = match (&kernel.sum, scratch) {
+                (Some(_), Some(sums)) => vec![x, w, sums],
+                _ => [x, w, y].into_iter().chain(scratch).collect(),
+            };
+            let (name, band, multiply_adds) = (self.plan.kernel.name(), &dispatch.band, dispatch.multiply_adds);
+            let pipeline = &kernel.pipeline;
+            calls.push(Call { pipeline, params, buffers, workgroups, kernel: name, band, multiply_adds });
+            let last = dispatch.band.group_in_channels.end == op.in_channels() / op.groups();
+            if let (Some(sum), Some(sums), true) = (&kernel.sum, scratch, last) {
+                let params = sum::Params::new(&self.op, &self.geometry, &self.plan, dispatch);
+                calls.push(Call {
+                    pipeline: sum,
+                    params: bytemuck::bytes_of(&params).to_vec(),
+                    buffers: vec![sums, (&kernel.records, whole(&kernel.records)), y],
+                    workgroups: folded(band, context.profile()),
+                    kernel: "sum",
+                    band,
+                    // It reads what the dispatches before it left.
+                    multiply_adds: 0,
+                });
+            }
+        }
+        calls
     }
 
     /// The kernel's parameters for a dispatch.
@@ -494,6 +605,10 @@ impl Bound {
 
 fn bytes(elements: usize, storage: Storage) -> u64 {
     (elements as u64 * storage.size()).next_multiple_of(4).max(4)
+}
+
+fn whole(buffer: &Buffer) -> Window {
+    Window { offset: 0, size: buffer.size() }
 }
 
 fn shifted(window: Window, slice: &BufferSlice<'_>) -> Window {

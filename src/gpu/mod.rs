@@ -30,9 +30,11 @@ mod slice;
 mod span;
 mod staging;
 mod step;
+mod sum;
 mod texture;
 mod timing;
 mod transfer;
+mod tune;
 mod winograd;
 
 pub use adapter::{AdapterRequest, adapters};
@@ -42,6 +44,9 @@ pub use layer::{Bound, Layer, Prepared};
 pub use shader::wgsl;
 pub use texture::{BoundTexture, Encoding, TextureReader, TextureWriter};
 pub use timing::{DispatchTime, Timestamps};
+pub use tune::Tuning;
+#[cfg(not(target_family = "wasm"))]
+pub use tune::{Effort, Outcome, Trial};
 
 /// Waits for a future where blocking is possible: everywhere but in a browser.
 #[cfg(not(target_family = "wasm"))]

@@ -13,6 +13,7 @@ use wgpu::{
 };
 
 const GATHER: &str = include_str!("../../shaders/gather.wgsl");
+const SUM: &str = include_str!("../../shaders/sum.wgsl");
 const PACK: &str = include_str!("../../shaders/pack.wgsl");
 const WINOGRAD_WEIGHTS: &str = include_str!("../../shaders/winograd_weights.wgsl");
 const ACTIVATION: &str = include_str!("../../shaders/activation.wgsl");
@@ -25,6 +26,8 @@ pub(crate) enum Variant {
     Gather { storage: Storage, activation: u32, in_parts: bool },
     /// `direct.wgsl` for a tile.
     Direct { tile: Box<Tile>, packing: Packing, storage: Storage, activation: u32, in_parts: bool },
+    /// `sum.wgsl`
+    Sum { storage: Storage, activation: u32 },
     /// `pack.wgsl`
     Pack,
     /// `winograd_weights.wgsl`
@@ -38,15 +41,23 @@ pub(crate) enum Variant {
 impl Variant {
     /// The kernel of a plan.
     pub(crate) fn of(op: &ConvTranspose, plan: &Plan) -> Self {
-        let (storage, activation, in_parts) = (plan.storage, activation_number(op.activation()), plan.scratch > 0);
+        let (storage, activation, in_parts) =
+            (plan.storage, activation_number(op.activation()), plan.scratch > 0 && plan.splits() == 1);
         match plan.tile {
             None => Variant::Gather { storage, activation, in_parts },
             Some(tile) => {
                 // What differs only between layers of other sizes must not make another variant.
+                let tile = Tile { splits: tile.splits.min(2), ..tile };
                 let packing = Packing { vectors: 0, record: 0, ..Packing::new(op) };
                 Variant::Direct { tile: Box::new(tile), packing, storage, activation, in_parts }
             }
         }
+    }
+
+    /// The kernel that adds up the splits of a plan, where there are any.
+    pub(crate) fn sum(op: &ConvTranspose, plan: &Plan) -> Option<Self> {
+        let (storage, activation) = (plan.storage, activation_number(op.activation()));
+        (plan.splits() > 1).then_some(Variant::Sum { storage, activation })
     }
 
     /// The variant's WGSL.
@@ -55,6 +66,7 @@ impl Variant {
             Variant::Gather { storage, activation, .. } => {
                 format!("{}\n{}", header(*storage, *activation), body(GATHER))
             }
+            Variant::Sum { storage, activation } => format!("{}\n{}", header(*storage, *activation), body(SUM)),
             Variant::Direct { tile, packing, storage, activation, in_parts } => {
                 let kernel = direct::generate(tile, packing, *in_parts);
                 format!("{}\n{kernel}", header(*storage, *activation))
@@ -75,6 +87,7 @@ impl Variant {
             Variant::Gather { in_parts: false, .. } => "whole",
             Variant::Gather { in_parts: true, .. } => "part",
             Variant::Direct { .. } => "direct",
+            Variant::Sum { .. } => "sum",
             Variant::Pack => "pack",
             Variant::WinogradWeights => "weights",
             Variant::WinogradInput { .. } => "to_points",
@@ -143,7 +156,7 @@ pub(crate) fn compile(device: &Device, cache: Option<&PipelineCache>, variant: &
 #[cfg(test)]
 pub(super) mod tests {
     use super::*;
-    use crate::plan::{Kernel, field, plan, plan_with};
+    use crate::plan::{Candidate, Kernel, candidates, field, plan, plan_candidate, plan_with};
     use crate::{DeviceClass, DeviceProfile};
     use naga::ShaderStage;
     use naga::back::{glsl, hlsl, msl, spv};
@@ -173,6 +186,10 @@ pub(super) mod tests {
         let mut sources: BTreeSet<String> = winograd::tests::variants().iter().map(Variant::source).collect();
         sources.insert(Variant::Pack.source());
         for storage in [Storage::F32, Storage::F16] {
+            for (op, plan) in split_plans(storage) {
+                sources.insert(wgsl(&op, &plan));
+                sources.extend(Variant::sum(&op, &plan).map(|sum| sum.source()));
+            }
             for class in [DeviceClass::Software, DeviceClass::Desktop, DeviceClass::Mobile, DeviceClass::Unknown] {
                 let profile = DeviceProfile { class, f16: true, ..DeviceProfile::default() };
                 for (_, op, shape) in field::operations() {
@@ -195,11 +212,27 @@ pub(super) mod tests {
         sources
     }
 
+    /// Splits with whole and parted phases, one and several vectors, quads and not.
+    fn split_plans(storage: Storage) -> Vec<(ConvTranspose, Plan)> {
+        let profile = DeviceProfile { f16: true, ..DeviceProfile::default() };
+        let mut plans = Vec::new();
+        for (_, op, shape) in field::operations() {
+            let geometry = op.at(&shape).unwrap();
+            let split = |candidate: &Candidate| candidate.tile().is_some_and(|tile| tile.splits == 2);
+            for candidate in candidates(&op, &geometry, &profile).into_iter().filter(split).step_by(8).take(3) {
+                plans.push((op.clone(), plan_candidate(&op, &geometry, storage, &profile, &candidate, "").unwrap()));
+            }
+        }
+        assert!(plans.len() > 10, "{}", plans.len());
+        plans
+    }
+
     #[test]
     fn there_are_few_variants() {
-        // 9 operations on 4 classes with 2 storages, whole and in parts, if no two were alike; and those around them.
+        // 9 operations on 4 classes with 2 storages, whole and in parts, if no two were alike; and those around them, some splits among
+        // them.
         let count = sources().len();
-        assert!((100..=9 * 4 * 2 * 2 + 30).contains(&count), "{count}");
+        assert!((100..=9 * 4 * 2 * 2 + 80).contains(&count), "{count}");
     }
 
     #[test]
@@ -313,13 +346,15 @@ pub(super) mod tests {
 
     #[test]
     fn parameters_have_the_same_layout_in_rust_and_in_wgsl() {
-        use crate::gpu::{direct, gather};
-        let (gather_module, pack_module) = (validate(GATHER), validate(PACK));
+        use crate::gpu::{direct, gather, sum};
+        let (gather_module, sum_module, pack_module) = (validate(GATHER), validate(SUM), validate(PACK));
         let direct_module = validate(include_str!("../../shaders/direct.wgsl"));
         assert_eq!(gather::GpuAxis::layout(), layout(&gather_module, "Axis"));
         assert_eq!(gather::Params::layout(), layout(&gather_module, "Params"));
         assert_eq!(direct::GpuAxis::layout(), layout(&direct_module, "Axis"));
         assert_eq!(direct::Params::layout(), layout(&direct_module, "Params"));
+        assert_eq!(sum::SumAxis::layout(), layout(&sum_module, "Axis"));
+        assert_eq!(sum::Params::layout(), layout(&sum_module, "Params"));
         assert_eq!(direct::PackParams::layout(), layout(&pack_module, "Params"));
     }
 }

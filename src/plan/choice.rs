@@ -71,6 +71,19 @@ const VECTORS: [usize; 4] = [1, 2, 3, 4];
 /// The parts into which the phases of an axis may be cut, in phases.
 const PHASES: [usize; 4] = [1, 2, 4, 8];
 
+/// Into how many parts the input channels may be split, to be added up side by side.
+const SPLITS: [usize; 6] = [1, 2, 4, 8, 16, 32];
+
+/// The fewest input channels of a split.
+const LEAST_SPLIT: usize = 8;
+
+/// The most bytes of scratch memory that splits may leave their sums in, for the whole output.
+const MAX_SPLIT_BYTES: usize = 64 << 20;
+
+/// What the kernel that adds up the splits costs by having to wait for them: some 4 µs, in multiply-adds of each of the
+/// invocations that occupy the device.
+const SECOND_DISPATCH: f64 = 1500.0;
+
 /// The most multiply-adds written out: beyond it compilers take seconds.
 const MAX_WRITTEN_OUT: usize = 5200;
 
@@ -81,17 +94,17 @@ const MAX_PARTS: usize = 65_535;
 const LEAST_MULTIPLY_ADDS: u128 = 1 << 22;
 
 /// The kernel with the least estimated cost.
-pub(super) fn choose(op: &ConvTranspose, geometry: &Geometry, profile: &DeviceProfile) -> Choice {
+pub(super) fn choose(op: &ConvTranspose, geometry: &Geometry, profile: &DeviceProfile, most_splits: usize) -> Choice {
     let useful = useful_multiply_adds(op.axes3(), geometry, op.groups());
     if useful < LEAST_MULTIPLY_ADDS {
         return Choice::gather(&format!(
             "below {LEAST_MULTIPLY_ADDS} multiply-adds it is done before another kernel is compiled"
         ));
     }
-    match direct(op, geometry, profile) {
+    match direct(op, geometry, profile, most_splits) {
         Err(reason) => Choice::gather(&format!("`direct` cannot: {reason}")),
         Ok((direct, tile)) => {
-            let ratio = gather_cost(&profile.class.traits(), op, geometry) / direct;
+            let ratio = gather(op, geometry, profile) / direct;
             if ratio < 1.0 {
                 return Choice::gather(&format!("`direct` is estimated at {:.1} times its cost", 1.0 / ratio));
             }
@@ -101,8 +114,33 @@ pub(super) fn choose(op: &ConvTranspose, geometry: &Geometry, profile: &DevicePr
     }
 }
 
-/// The tile of `direct` with the least estimated cost, behind that cost, or why there is none.
-pub(super) fn direct(op: &ConvTranspose, geometry: &Geometry, profile: &DeviceProfile) -> Result<(f64, Tile), String> {
+/// The tile of `direct` with the least estimated cost among those of at most so many splits, behind that cost, or why
+/// there is none.
+pub(super) fn direct(
+    op: &ConvTranspose,
+    geometry: &Geometry,
+    profile: &DeviceProfile,
+    most_splits: usize,
+) -> Result<(f64, Tile), String> {
+    let mut best = (f64::INFINITY, None);
+    visit_tiles(op, geometry, profile, |cost, tile| {
+        if cost < best.0 && tile.splits <= most_splits {
+            best = (cost, Some(tile));
+        }
+    })?;
+    match best {
+        (cost, Some(tile)) => Ok((cost, tile)),
+        (cost, None) => Err(format!("its cost is estimated at {cost}")),
+    }
+}
+
+/// Every tile that `direct` may have, behind its estimated cost, or why there is none.
+pub(super) fn visit_tiles(
+    op: &ConvTranspose,
+    geometry: &Geometry,
+    profile: &DeviceProfile,
+    mut visit: impl FnMut(f64, Tile),
+) -> Result<(), String> {
     let traits = profile.class.traits();
     let packing = Packing::new(op);
     let weights = (op.groups() * packing.vectors * packing.record) as u64 * 16;
@@ -110,7 +148,11 @@ pub(super) fn direct(op: &ConvTranspose, geometry: &Geometry, profile: &DevicePr
         return Err(format!("its weights take {weights} bytes, which exceed a binding of {}", profile.max_binding));
     }
     let options = [0, 1, 2].map(|a| axis_options(&op.axes3()[a], geometry.input[a], geometry.output[a], CELLS[a]));
-    let mut best: Option<(f64, Tile)> = None;
+    let mut found = false;
+    let mut visit = |cost: f64, tile: Tile| {
+        found = true;
+        visit(cost, tile);
+    };
     for &vectors in VECTORS.iter().filter(|vectors| packing.vectors.is_multiple_of(**vectors)) {
         for z in &options[0] {
             for y in &options[1] {
@@ -125,6 +167,7 @@ pub(super) fn direct(op: &ConvTranspose, geometry: &Geometry, profile: &DevicePr
                         input_quads: None,
                         output_quads: false,
                         rows: geometry.input_strides().spatial[2] == 1,
+                        splits: 1,
                     };
                     let reads = [z, y, x].map(|option| option.reads);
                     let parted = tile.phase_parts() > 1;
@@ -136,15 +179,16 @@ pub(super) fn direct(op: &ConvTranspose, geometry: &Geometry, profile: &DevicePr
                         continue;
                     }
                     let (tile, reading) = with_quads(&traits, op, geometry, profile, tile, reads);
-                    let cost = cost(&traits, op, geometry, &tile, reading);
-                    if best.is_none_or(|(least, _)| cost < least) {
-                        best = Some((cost, tile));
+                    for tile in SPLITS.map(|splits| Tile { splits, ..tile }) {
+                        if may_split(op, geometry, &tile) {
+                            visit(cost(&traits, op, geometry, &tile, reading), tile);
+                        }
                     }
                 }
             }
         }
     }
-    best.ok_or_else(|| {
+    found.then_some(()).ok_or_else(|| {
         let phases: Vec<String> = op.axes().iter().map(|axis| axis.stride.to_string()).collect();
         let kernel: Vec<String> = op.axes().iter().map(|axis| axis.kernel.to_string()).collect();
         format!("{} taps for {} phases are too many to write out", kernel.join("x"), phases.join("x"))
@@ -206,21 +250,42 @@ fn axis_options(axis: &Axis, input: usize, output: usize, cells: &[usize]) -> Ve
         .collect()
 }
 
+/// Whether the input channels may be split as the tile says: into parts that are none too small, with sums that are
+/// none too many. It depends on no limit of the device, so that the order of additions does not either.
+fn may_split(op: &ConvTranspose, geometry: &Geometry, tile: &Tile) -> bool {
+    let channels = op.in_channels() / op.groups();
+    let split = tile.split_channels(channels);
+    let bytes = geometry.output_len().saturating_mul(tile.splits).saturating_mul(4);
+    tile.splits == 1
+        || split >= LEAST_SPLIT
+            && channels.div_ceil(split) == tile.splits
+            && bytes <= MAX_SPLIT_BYTES
+            && tile.splits * tile.phase_parts() <= MAX_PARTS
+}
+
 /// The estimate, where reading the inputs of one channel costs `reading`.
 fn cost(traits: &Traits, op: &ConvTranspose, geometry: &Geometry, tile: &Tile, reading: f64) -> f64 {
     let tiles: usize =
         (0..3).map(|a| geometry.output[a].div_ceil(tile.axes[a].stride).div_ceil(tile.axes[a].cells)).product();
     let blocks = Packing::new(op).vectors / tile.vectors * op.groups();
-    let invocations = (geometry.batch * tiles * blocks * tile.phase_parts()) as f64;
-    let channels = (op.in_channels() / op.groups()) as f64;
+    let invocations = (geometry.batch * tiles * blocks * tile.phase_parts() * tile.splits) as f64;
+    let channels = tile.split_channels(op.in_channels() / op.groups()) as f64;
     let weights = (tile.taps() * tile.vectors * lanes(tile.width)).div_ceil(4) as f64;
     let channel = reading + weights * traits.weights + tile.multiply_adds() as f64;
     let writing = if tile.output_quads { traits.quad / 4.0 } else { traits.read };
-    invocations.max(traits.invocations) * (channels * channel + tile.sums() as f64 * writing)
+    let summing = if tile.splits == 1 { 0.0 } else { sum_cost(traits, geometry, tile.splits) };
+    invocations.max(traits.invocations) * (channels * channel + tile.sums() as f64 * writing) + summing
+}
+
+/// The same for `sum`, which reads a sum of each split and writes an output.
+fn sum_cost(traits: &Traits, geometry: &Geometry, splits: usize) -> f64 {
+    let outputs = (geometry.output_len() as f64).max(traits.invocations);
+    outputs * (splits + 1) as f64 * traits.read + traits.invocations * SECOND_DISPATCH
 }
 
 /// The same estimate for `gather`, which reads an input and a weight for each multiply-add.
-fn gather_cost(traits: &Traits, op: &ConvTranspose, geometry: &Geometry) -> f64 {
+pub(super) fn gather(op: &ConvTranspose, geometry: &Geometry, profile: &DeviceProfile) -> f64 {
+    let traits = profile.class.traits();
     let useful = useful_multiply_adds(op.axes3(), geometry, op.groups()) as f64;
     let outputs = geometry.output_len() as f64;
     let occupied = (traits.invocations / outputs.max(1.0)).max(1.0);
@@ -243,7 +308,7 @@ mod tests {
     fn the_fields_operations_get_direct_on_every_class() {
         for class in CLASSES {
             for (name, op, shape) in field::operations() {
-                let choice = choose(&op, &op.at(&shape).unwrap(), &profile(class));
+                let choice = choose(&op, &op.at(&shape).unwrap(), &profile(class), usize::MAX);
                 assert!(choice.tile.is_some(), "{name} on {class:?}: {}", choice.reason);
                 assert!(choice.reason.contains("`gather` is estimated at"), "{}", choice.reason);
             }
@@ -256,7 +321,7 @@ mod tests {
             for max_invocations in [1, 32, 256] {
                 let profile = DeviceProfile { max_invocations, ..profile(class) };
                 for (name, op, shape) in field::operations() {
-                    let (cost, tile) = direct(&op, &op.at(&shape).unwrap(), &profile).unwrap();
+                    let (cost, tile) = direct(&op, &op.at(&shape).unwrap(), &profile, usize::MAX).unwrap();
                     assert!(cost.is_finite() && cost > 0.0, "{name}: {cost}");
                     assert!(tile.workgroup <= max_invocations, "{name}: {tile:?}");
                     assert!(tile.multiply_adds() <= MAX_WRITTEN_OUT, "{name}: {tile:?}");
@@ -274,7 +339,7 @@ mod tests {
                 let mut least = 0;
                 for batch in [1, 2, 4, 8, 16, 64, 256] {
                     shape[0] = batch;
-                    let (_, tile) = direct(&op, &op.at(&shape).unwrap(), &profile(class)).unwrap();
+                    let (_, tile) = direct(&op, &op.at(&shape).unwrap(), &profile(class), 1).unwrap();
                     assert!(tile.sums() >= least, "{name} on {class:?}, batch {batch}: {tile}, {least} before");
                     least = tile.sums();
                 }
@@ -286,7 +351,8 @@ mod tests {
     fn small_work_is_left_to_gather() {
         // 16 multiply-adds for each input: 2^18 inputs are the least.
         let op = ConvTranspose::builder().kernel([4, 4]).stride([4, 4]).build().unwrap();
-        let choice = |width: usize| choose(&op, &op.at(&[1, 1, 512, width]).unwrap(), &profile(DeviceClass::Desktop));
+        let desktop = profile(DeviceClass::Desktop);
+        let choice = |width: usize| choose(&op, &op.at(&[1, 1, 512, width]).unwrap(), &desktop, 1);
         assert!(choice(511).reason.contains("below 4194304 multiply-adds"), "{}", choice(511).reason);
         assert!(!choice(512).reason.contains("below"), "{}", choice(512).reason);
     }
@@ -295,8 +361,8 @@ mod tests {
     fn what_direct_cannot_do_is_said() {
         let refusal = |op: &ConvTranspose, shape: &[usize]| {
             let geometry = op.at(shape).unwrap();
-            let reason = direct(op, &geometry, &profile(DeviceClass::Desktop)).unwrap_err();
-            let choice = choose(op, &geometry, &profile(DeviceClass::Desktop));
+            let reason = direct(op, &geometry, &profile(DeviceClass::Desktop), usize::MAX).unwrap_err();
+            let choice = choose(op, &geometry, &profile(DeviceClass::Desktop), usize::MAX);
             assert!(choice.tile.is_none() && choice.reason.contains(&reason), "{}", choice.reason);
             reason
         };

@@ -87,6 +87,9 @@ impl fmt::Display for ExplainDisplay<'_> {
         let share = if *effective == 0 { 100.0 } else { *useful as f64 / *effective as f64 * 100.0 };
         writeln!(f, "multiply-adds  {useful} useful of {effective} ({share:.1} %, the rest is cropped)")?;
         writeln!(f, "dispatches     {}, input channels in {parts} part{}", plan.dispatch_count(), plural(*parts))?;
+        if plan.splits() > 1 {
+            writeln!(f, "splits         {}, added up in their order by another kernel", plan.splits())?;
+        }
         write!(f, "memory         {} bytes of scratch, none of the workgroup's", plan.scratch)
     }
 }

@@ -3,6 +3,7 @@
 //! Nothing here touches a device, so that every choice and every refusal can be tested without one.
 
 pub(crate) mod bands;
+mod candidate;
 mod choice;
 mod device;
 mod explain;
@@ -11,6 +12,7 @@ pub(crate) mod field;
 pub mod tile;
 pub(crate) mod winograd;
 
+pub use candidate::{Candidate, candidates, plan_candidate};
 pub use device::{DeviceClass, DeviceProfile};
 pub use winograd::Winograd;
 
@@ -132,7 +134,7 @@ pub struct Plan {
     pub storage: Storage,
     /// The dispatches, to be run in this order.
     pub dispatches: Vec<Dispatch>,
-    /// Bytes of scratch memory for the sums that a later dispatch continues; 0 where there are none.
+    /// Bytes of scratch memory for the sums that a later dispatch continues or adds up; 0 where there are none.
     pub scratch: u64,
     explanation: Explanation,
 }
@@ -169,8 +171,20 @@ impl Record {
 /// [`Error::Limit`] where a single element needs more than the device offers, [`Error::OutOfRange`] where a coordinate
 /// exceeds the 32 bits of a shader's integers, [`Error::DType`] for f16 storage on a device without it.
 pub fn plan(op: &ConvTranspose, geometry: &Geometry, storage: Storage, profile: &DeviceProfile) -> Result<Plan> {
+    plan_split(op, geometry, storage, profile, usize::MAX)
+}
+
+/// As [`plan`], with the input channels in at most so many splits. Without splits an output's products are added in an
+/// order that depends on no extent of the input.
+pub(crate) fn plan_split(
+    op: &ConvTranspose,
+    geometry: &Geometry,
+    storage: Storage,
+    profile: &DeviceProfile,
+    most_splits: usize,
+) -> Result<Plan> {
     check(op, geometry, storage, profile)?;
-    let choice = choice::choose(op, geometry, profile);
+    let choice = choice::choose(op, geometry, profile, most_splits);
     match cut(op, geometry, storage, profile, choice) {
         // A tile may need more of a binding than a single element.
         Err(Error::Limit { .. }) => {
@@ -180,7 +194,7 @@ pub fn plan(op: &ConvTranspose, geometry: &Geometry, storage: Storage, profile: 
     }
 }
 
-/// Plans with a kernel of the caller's choice.
+/// Plans with a kernel of the caller's choice, its input channels not split.
 ///
 /// # Errors
 /// As [`plan`], and [`Error::Kernel`] where the kernel cannot run the operation.
@@ -194,7 +208,7 @@ pub fn plan_with(
     check(op, geometry, storage, profile)?;
     let choice = match kernel {
         Kernel::Gather => Choice::gather("it was asked for"),
-        Kernel::Direct => choice::direct(op, geometry, profile)
+        Kernel::Direct => choice::direct(op, geometry, profile, 1)
             .map(|(_, tile)| Choice { tile: Some(tile), reason: "it was asked for".into() })
             .map_err(|reason| Error::Kernel { kernel, reason })?,
         Kernel::Winograd => {
@@ -206,6 +220,13 @@ pub fn plan_with(
         }
     };
     cut(op, geometry, storage, profile, choice)
+}
+
+impl Plan {
+    /// Into how many parts the input channels of a group are split, to be added up side by side; 1 where they are not.
+    pub fn splits(&self) -> usize {
+        self.tile.map_or(1, |tile| tile.splits)
+    }
 }
 
 fn check(op: &ConvTranspose, geometry: &Geometry, storage: Storage, profile: &DeviceProfile) -> Result<()> {
@@ -230,7 +251,7 @@ fn cut(
     let Choice { tile, reason } = choice;
     let bander = Bander::new(op, geometry, storage, profile, tile);
     let (dispatches, parts) = if geometry.output_len() == 0 { (Vec::new(), 1) } else { bander.dispatches()? };
-    let scratch = if parts == 1 { 0 } else { dispatches.iter().map(|d| bander.scratch(&d.band)).max().unwrap_or(0) };
+    let scratch = dispatches.iter().map(|dispatch| bander.scratch(&dispatch.band)).max().unwrap_or(0);
     let kernel = if tile.is_some() { Kernel::Direct } else { Kernel::Gather };
     let explanation = Explanation::new(op, geometry, parts, reason);
     Ok(Plan { kernel, tile, winograd: None, storage, dispatches, scratch, explanation })
@@ -393,8 +414,9 @@ mod tests {
         let plan = planned(&op, &[1, 3, 1000, 1000], &DeviceProfile::default()).unwrap();
         assert_eq!(plan.dispatches.len(), 1);
         let [x, y, _] = plan.dispatches[0].workgroups;
-        assert_eq!(x, 65_535);
-        assert!(u64::from(x) * u64::from(y) * GATHER_WORKGROUP >= 12_000_000);
+        let groups = 12_000_000_u64.div_ceil(GATHER_WORKGROUP);
+        assert_eq!((x, y), (62_500, 3));
+        assert_eq!(u64::from(x) * u64::from(y), groups, "no workgroup is idle");
     }
 
     #[test]

@@ -121,12 +121,20 @@ pub struct Tile {
     pub output_quads: bool,
     /// Whether inputs that are neighbours along w are neighbours in memory.
     pub rows: bool,
+    /// Into how many parts the input channels of a group are split, to be added up side by side; `sum.wgsl` adds their
+    /// sums. 1 where they are not.
+    pub splits: usize,
 }
 
 impl Tile {
     /// Output channels of an invocation.
     pub fn channels(&self) -> usize {
         self.width * self.vectors
+    }
+
+    /// Input channels of each split of `channels`; the last one may have fewer.
+    pub fn split_channels(&self, channels: usize) -> usize {
+        channels.div_ceil(self.splits)
     }
 
     /// The sums an invocation keeps in registers, as numbers.
@@ -174,7 +182,8 @@ impl fmt::Display for Tile {
             join(|axis| axis.cells),
             join(|axis| axis.phases),
             self.channels()
-        )
+        )?;
+        if self.splits > 1 { write!(f, ", {} splits of the input channels", self.splits) } else { Ok(()) }
     }
 }
 

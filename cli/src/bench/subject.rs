@@ -3,16 +3,16 @@
 use super::check::Check;
 use super::timing::{Budget, Samples, timed};
 use super::workloads::Case;
-use anyhow::Result;
+use anyhow::{Result, bail};
 use std::time::Duration;
-use upconv::gpu::{AdapterRequest, Bound, Context, Layer};
+use upconv::gpu::{AdapterRequest, Bound, Context, Layer, Prepared, Tuning};
 use upconv::reference::Comparison;
 use upconv::wgpu::PollType;
-use upconv::{DType, Error, Storage, Tensor, cpu};
+use upconv::{DType, Error, Kernel, Storage, Tensor, cpu};
 
 /// A backend.
 pub(crate) enum Subject {
-    Gpu { request: AdapterRequest, adapter: String },
+    Gpu { request: AdapterRequest, tuning: Tuning, adapter: String },
     Cpu,
     Reference,
 }
@@ -36,10 +36,10 @@ pub(crate) struct Times {
 }
 
 impl Subject {
-    /// The GPU that answers a request.
-    pub(crate) fn gpu(request: AdapterRequest) -> Result<Self> {
+    /// The GPU that answers a request, to be planned for with what was measured.
+    pub(crate) fn gpu(request: AdapterRequest, tuning: &Tuning) -> Result<Self> {
         let adapter = Context::request(&request)?.adapter_name();
-        Ok(Subject::Gpu { request, adapter })
+        Ok(Subject::Gpu { request, tuning: tuning.clone(), adapter })
     }
 
     /// The backend in a word.
@@ -61,10 +61,38 @@ impl Subject {
         }
     }
 
+    /// Checks a kernel, or the CPU backend, on an f32 case, and times the prepared call.
+    pub(crate) fn time_call(
+        &self,
+        case: &Case,
+        check: &Check,
+        kernel: Option<Kernel>,
+        budget: Budget,
+    ) -> Result<(Comparison, Samples)> {
+        match (self, kernel) {
+            (Subject::Gpu { request, .. }, Some(kernel)) => {
+                let context = Context::request(request)?;
+                let layer = Layer::new(&context, &case.op, &case.weight, Some(&case.bias))?;
+                let (bound, output) =
+                    bind(&context, &layer.prepare_with(case.input.shape(), Storage::F32, kernel)?, case)?;
+                let samples = budget.sample(|| Ok(timed(|| call(&context, &bound))?.1))?;
+                Ok((check.compare(&output)?, samples))
+            }
+            (Subject::Cpu, None) => {
+                let layer = cpu::Layer::new(&case.op, &case.weight, Some(&case.bias))?;
+                let comparison = check.compare(&layer.run(&case.input)?)?;
+                Ok((comparison, budget.sample(|| Ok(timed(|| Ok(layer.run(&case.input)?))?.1))?))
+            }
+            _ => bail!("{} has no kernel {kernel:?} to time", self.adapter()),
+        }
+    }
+
     /// Checks a case, then times it. `None` where the backend is not meant to run it.
     pub(crate) fn measure(&self, case: &Case, check: &Check, budget: Budget) -> Result<Option<Measured>> {
         match self {
-            Subject::Gpu { request, .. } => gpu(&Context::request(request)?, case, check, budget),
+            Subject::Gpu { request, tuning, .. } => {
+                gpu(&Context::request(request)?.tuned(tuning.clone()), case, check, budget)
+            }
             Subject::Cpu if case.input.dtype() == DType::F16 => Ok(None),
             Subject::Cpu => on_cpu(case, check, budget).map(Some),
             Subject::Reference => {
@@ -89,12 +117,7 @@ fn gpu(context: &Context, case: &Case, check: &Check, budget: Budget) -> Result<
         Ok((layer, output))
     })?;
     let prepared = layer.prepare(case.input.shape(), storage)?;
-    // An element that is not written would stay NaN.
-    let poison = Tensor::f32(first.shape(), vec![f32::NAN; prepared.geometry().output_len()])?;
-    let (x, y) = (context.upload(&case.input, storage)?, context.upload(&poison, storage)?);
-    let bound = prepared.bind(x.slice(..), y.slice(..))?;
-    call(context, &bound)?;
-    let output = context.download(&y, first.shape(), storage)?;
+    let (bound, output) = bind(context, &prepared, case)?;
     let kernel = prepared.plan().kernel.to_string();
     let comparison = worse(check.compare(&first)?, check.compare(&output)?);
     if !comparison.passed() {
@@ -111,6 +134,17 @@ fn gpu(context: &Context, case: &Case, check: &Check, budget: Budget) -> Result<
         },
     };
     Ok(Some(Measured { kernel, comparison: Some(comparison), times: Some(times) }))
+}
+
+/// A layer with buffers of its own, and its output: an element that is not written would be NaN.
+fn bind(context: &Context, prepared: &Prepared, case: &Case) -> Result<(Bound, Tensor)> {
+    let (storage, shape) = (prepared.plan().storage, prepared.geometry().output_shape());
+    let poison = Tensor::f32(shape.clone(), vec![f32::NAN; prepared.geometry().output_len()])?;
+    let (x, y) = (context.upload(&case.input, storage)?, context.upload(&poison, storage)?);
+    let bound = prepared.bind(x.slice(..), y.slice(..))?;
+    call(context, &bound)?;
+    let output = context.download(&y, &shape, storage)?;
+    Ok((bound, output))
 }
 
 fn on_cpu(case: &Case, check: &Check, budget: Budget) -> Result<Measured> {

@@ -17,8 +17,8 @@ struct Params {
     blocks_per_group: i32,
     group_in_channels: i32,       // channels of one group
     group_out_channels: i32,
-    input_channel_begin: i32,     // the part of a group's input channels that this dispatch adds up
-    input_channel_end: i32,
+    input_channel_begin: i32,     // the part of a group's input channels that this dispatch adds up; the first part
+    input_channel_end: i32,       // begins with the bias, the last one finishes the outputs
     input_batch_stride: i32,
     input_channel_stride: i32,
     output_batch_stride: i32,
@@ -27,8 +27,8 @@ struct Params {
     input_window: i32,            // the bound window of each buffer begins at this element of the tensor
     weight_window: i32,           // in vec4s
     output_window: i32,
-    first_part: i32,              // whether this dispatch adds the first input channels, and so begins with the bias
-    last_part: i32,               // whether it adds the last ones, and so finishes the outputs
+    split_channels: i32,          // input channels of one split, where they are added up side by side
+    split_stride: i32,            // from the sums of one split to those of the next
     beta: f32,                    // parameter of the activation; the other one is in the record
     padding: i32,
 }

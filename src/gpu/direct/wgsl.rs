@@ -52,10 +52,12 @@ impl Generator<'_> {
         let width = self.tile.width;
         let sum = if width == 1 { "f32".to_string() } else { format!("vec{width}<f32>") };
         writeln!(self.out, "// Output channels of one vector.\nalias Sum = {sum};\n")?;
-        let stored = |quads: bool| if quads { "vec4<Elem>" } else { "Elem" };
-        writeln!(self.out, "alias Input = {};", stored(self.tile.input_quads.is_some()))?;
-        writeln!(self.out, "alias Loaded = {};", if self.tile.input_quads.is_some() { "vec4<f32>" } else { "f32" })?;
-        writeln!(self.out, "alias Output = {};\n", stored(self.tile.output_quads))?;
+        let stored = |elem: &str, quads: bool| if quads { format!("vec4<{elem}>") } else { elem.to_string() };
+        writeln!(self.out, "alias Input = {};", stored("Elem", self.tile.input_quads.is_some()))?;
+        writeln!(self.out, "alias Loaded = {};", stored("f32", self.tile.input_quads.is_some()))?;
+        // The sums of a split stay f32 until they are added up.
+        let output = stored(if self.split() { "f32" } else { "Elem" }, self.tile.output_quads);
+        writeln!(self.out, "alias Output = {output};\n")?;
         writeln!(self.out, "// Taps that lie together.\nalias Taps = array<vec4<f32>, {}>;\n", self.unit())?;
         writeln!(self.out, "{HEAD}")?;
         self.store()?;
@@ -76,6 +78,16 @@ impl Generator<'_> {
         self.accumulate()?;
         self.finish()?;
         writeln!(self.out, "}}")
+    }
+
+    /// Whether the input channels are split, and this kernel leaves the sums of each split to `sum.wgsl`.
+    fn split(&self) -> bool {
+        self.tile.splits > 1
+    }
+
+    /// The first input channel that an invocation adds, and the one behind its last.
+    fn channels(&self) -> [&'static str; 2] {
+        if self.split() { ["first_ci", "end_ci"] } else { ["params.input_channel_begin", "params.input_channel_end"] }
     }
 
     /// The axes in use, with their letters, the fastest first.
@@ -122,6 +134,11 @@ impl Generator<'_> {
         }
         if self.tile.phase_parts() > 1 {
             self.phases()?;
+        }
+        if self.split() {
+            writeln!(self.out, "    let split = i32(group.z) / {};", self.tile.phase_parts())?;
+            writeln!(self.out, "    let first_ci = params.input_channel_begin + split * params.split_channels;")?;
+            writeln!(self.out, "    let end_ci = min(first_ci + params.split_channels, params.input_channel_end);")?;
         }
         Ok(())
     }
@@ -218,8 +235,8 @@ impl Generator<'_> {
                 }
             }
         }
-        let first =
-            "(channel_group * params.group_in_channels + params.input_channel_begin) * params.input_channel_stride";
+        let [first_ci, _] = self.channels();
+        let first = format!("(channel_group * params.group_in_channels + {first_ci}) * params.input_channel_stride");
         let at = self.in_loads(&format!("n * params.input_batch_stride + {first} - params.input_window"));
         writeln!(self.out, "    var at = {at};")?;
         let (unit, kernel) = (self.unit(), self.tile.axes.map(|axis| axis.kernel));
@@ -234,17 +251,15 @@ impl Generator<'_> {
             tap = format!(" + {}", self.in_units(&taps.join(" + ")));
         }
         for vector in 0..self.tile.vectors {
-            writeln!(
-                self.out,
-                "    var w{vector} = record{vector} + {header} + params.input_channel_begin * {channel}{tap};"
-            )?;
+            writeln!(self.out, "    var w{vector} = record{vector} + {header} + {first_ci} * {channel}{tap};")?;
         }
         Ok(())
     }
 
     fn begin(&mut self) -> fmt::Result {
         for vector in 0..self.tile.vectors {
-            let bias = format!("weights[record{vector}][0]{}", self.swizzle(0));
+            let bias =
+                if self.split() { "Sum()".into() } else { format!("weights[record{vector}][0]{}", self.swizzle(0)) };
             writeln!(self.out, "    let bias{vector} = {bias};")?;
         }
         let sums = self.sums();
@@ -258,7 +273,7 @@ impl Generator<'_> {
                 self.out,
                 "    let slot = i32(((group.z * groups.y + group.y) * groups.x + group.x) * {workgroup}u + lane);"
             )?;
-            writeln!(self.out, "    if params.first_part == 0 {{")?;
+            writeln!(self.out, "    if params.input_channel_begin > 0 {{")?;
             for number in 0..sums.len() {
                 writeln!(self.out, "        s{number} = partial[{number} * slots + slot];")?;
             }
@@ -269,7 +284,8 @@ impl Generator<'_> {
 
     /// The loop over input channels.
     fn accumulate(&mut self) -> fmt::Result {
-        writeln!(self.out, "    for (var ci = params.input_channel_begin; ci < params.input_channel_end; ci++) {{")?;
+        let [first, end] = self.channels();
+        writeln!(self.out, "    for (var ci = {first}; ci < {end}; ci++) {{")?;
         writeln!(
             self.out,
             "        // Outside is 0, which adds nothing: the weights are finite where this kernel is used."
@@ -389,7 +405,7 @@ impl Generator<'_> {
     fn finish(&mut self) -> fmt::Result {
         let sums = self.sums();
         if self.in_parts {
-            writeln!(self.out, "    if params.last_part == 0 {{")?;
+            writeln!(self.out, "    if params.input_channel_end < params.group_in_channels {{")?;
             for number in 0..sums.len() {
                 writeln!(self.out, "        partial[{number} * slots + slot] = s{number};")?;
             }
@@ -411,10 +427,11 @@ impl Generator<'_> {
         }
         let width = self.tile.width;
         let first = "channel_group * params.group_out_channels + first_channel";
+        let split = if self.split() { " + split * params.split_stride" } else { "" };
         for vector in 0..self.tile.vectors {
             writeln!(
                 self.out,
-                "    let out{vector} = n * params.output_batch_stride + ({first} + {}) * params.output_channel_stride - params.output_window;",
+                "    let out{vector} = n * params.output_batch_stride + ({first} + {}) * params.output_channel_stride - params.output_window{split};",
                 vector * width
             )?;
             let slopes = self.in_units(&format!("params.record_stride - {}", self.packing.unit));
@@ -486,8 +503,7 @@ impl Generator<'_> {
     fn store(&mut self) -> fmt::Result {
         if self.tile.output_quads {
             writeln!(self.out, "fn store(at: i32, s0: f32, s1: f32, s2: f32, s3: f32, alpha: f32) {{")?;
-            let finished: Vec<String> =
-                (0..4).map(|number| format!("Elem(activate(s{number}, alpha, params.beta))")).collect();
+            let finished: Vec<String> = (0..4).map(|number| self.finished(&format!("s{number}"))).collect();
             writeln!(self.out, "    output[u32(at) / 4u] = Output(")?;
             for value in finished {
                 writeln!(self.out, "        {value},")?;
@@ -495,7 +511,13 @@ impl Generator<'_> {
             writeln!(self.out, "    );\n}}\n")
         } else {
             writeln!(self.out, "fn store(at: i32, sum: f32, alpha: f32) {{")?;
-            writeln!(self.out, "    output[at] = Elem(activate(sum, alpha, params.beta));\n}}\n")
+            let finished = self.finished("sum");
+            writeln!(self.out, "    output[at] = {finished};\n}}\n")
         }
+    }
+
+    /// What is stored of a sum.
+    fn finished(&self, sum: &str) -> String {
+        if self.split() { sum.into() } else { format!("Elem(activate({sum}, alpha, params.beta))") }
     }
 }
