@@ -17,7 +17,11 @@ fn activate(y: f32, alpha: f32, beta: f32) -> f32 { return y; }
 alias Sum = vec4<f32>;
 
 alias Input = vec4<Elem>;
+alias Loaded = vec4<f32>;
 alias Output = vec4<Elem>;
+
+// Taps that lie together.
+alias Taps = array<vec4<f32>, 4>;
 
 struct Axis {
     first_cell: i32,      // of the dispatch
@@ -38,18 +42,18 @@ struct Params {
     blocks_per_group: i32,
     group_in_channels: i32,       // channels of one group
     group_out_channels: i32,
-    input_channel_begin: i32,     // the part of a group's input channels that this dispatch adds up
-    input_channel_end: i32,
+    input_channel_begin: i32,     // the part of a group's input channels that this dispatch adds up; the first part
+    input_channel_end: i32,       // begins with the bias, the last one finishes the outputs
     input_batch_stride: i32,
     input_channel_stride: i32,
     output_batch_stride: i32,
     output_channel_stride: i32,
-    record_stride: i32,           // from one vector's record in `weights` to the next
+    record_stride: i32,           // from one vector's record in `weights` to the next, in vec4s
     input_window: i32,            // the bound window of each buffer begins at this element of the tensor
-    weight_window: i32,
+    weight_window: i32,           // in vec4s
     output_window: i32,
-    first_part: i32,              // whether this dispatch adds the first input channels, and so begins with the bias
-    last_part: i32,               // whether it adds the last ones, and so finishes the outputs
+    split_channels: i32,          // input channels of one split, where they are added up side by side
+    split_stride: i32,            // from the sums of one split to those of the next
     beta: f32,                    // parameter of the activation; the other one is in the record
     batch_end: i32,
 }
@@ -57,22 +61,16 @@ struct Params {
 @group(0) @binding(0) var<uniform> params: Params;
 @group(0) @binding(1) var<storage, read> input: array<Input>;
 // For each vector of output channels a record: its biases, its taps [group_in_channels][d][h][w], its alphas.
-@group(0) @binding(2) var<storage, read> weights: array<vec4<f32>>;
+@group(0) @binding(2) var<storage, read> weights: array<Taps>;
 @group(0) @binding(3) var<storage, read_write> output: array<Output>;
 
 fn inside(at: i32, extent: i32) -> bool {
     return u32(at) < u32(extent);
 }
 
-// The distance of an input coordinate from the first, kept inside the input.
-fn offset(at: i32, axis: i32) -> i32 {
-    return clamp(at, 0, params.axes[axis].input_extent - 1) * params.axes[axis].input_stride;
-}
-
-
-// Inputs, 0 outside. The weights are finite where this kernel is used, so that it adds nothing.
-fn load(at: i32, has: bool) -> vec4<f32> {
-    return select(vec4(0.0), vec4<f32>(input[u32(at) / 4u]), has);
+// The input coordinate `at`, or the nearest one inside.
+fn keep(at: i32, axis: i32) -> i32 {
+    return clamp(at, 0, params.axes[axis].input_extent - 1);
 }
 
 fn store(at: i32, s0: f32, s1: f32, s2: f32, s3: f32, alpha: f32) {
@@ -90,21 +88,20 @@ fn direct(
     @builtin(num_workgroups) groups: vec3<u32>,
     @builtin(local_invocation_index) lane: u32,
 ) {
-    let invocation = i32(group.x * 64u + lane);
-    if invocation >= params.invocations {
+    var rest = group.x * 64u + lane;
+    if rest >= u32(params.invocations) {
         return;
     }
-    var rest = invocation;
-    let x = params.axes[2].first_cell + rest % params.axes[2].tiles * 4;
-    rest /= params.axes[2].tiles;
-    let y = params.axes[1].first_cell + rest % params.axes[1].tiles * 1;
-    rest /= params.axes[1].tiles;
-    let n = params.batch_begin + rest;
+    let x = params.axes[2].first_cell + i32(rest % u32(params.axes[2].tiles)) * 4;
+    rest /= u32(params.axes[2].tiles);
+    let y = params.axes[1].first_cell + i32(rest % u32(params.axes[1].tiles)) * 1;
+    rest /= u32(params.axes[1].tiles);
+    let n = params.batch_begin + i32(rest);
     // The channels are the same for the whole workgroup, and so are its weights.
     let block = params.first_block + i32(group.y);
     let channel_group = block / params.blocks_per_group;
     let first_channel = block % params.blocks_per_group * 4;
-    let record0 = (block * 1 + 0) * params.record_stride - params.weight_window;
+    let record0 = ((block * 1 + 0) * params.record_stride - params.weight_window) / 4;
     // The first phase of this part, its first tap, and whether it begins in the next cell.
     var part = i32(group.z);
     let phase_x = part % 1 * 2;
@@ -117,19 +114,18 @@ fn direct(
     let carry_y = (phase_y + 1) / 2;
     let first_x = x + params.axes[2].origin + carry_x;
     let has_x0 = inside(first_x - 4, params.axes[2].input_extent);
-    let x0 = clamp(first_x - 4, 0, params.axes[2].input_extent - 4);
-    let has_x1 = inside(first_x + 0, params.axes[2].input_extent);
-    let x1 = clamp(first_x + 0, 0, params.axes[2].input_extent - 4);
+    let x0 = (keep(first_x - 4, 2) * params.axes[2].input_stride) >> 2u;
+    let x1 = ((first_x + 0) * params.axes[2].input_stride) >> 2u;
     let has_x2 = inside(first_x + 4, params.axes[2].input_extent);
-    let x2 = clamp(first_x + 4, 0, params.axes[2].input_extent - 4);
+    let x2 = (keep(first_x + 4, 2) * params.axes[2].input_stride) >> 2u;
     let first_y = y + params.axes[1].origin + carry_y;
     let has_y0 = inside(first_y - 1, params.axes[1].input_extent);
-    let y0 = offset(first_y - 1, 1);
+    let y0 = (keep(first_y - 1, 1) * params.axes[1].input_stride) >> 2u;
     let has_y1 = inside(first_y + 0, params.axes[1].input_extent);
-    let y1 = offset(first_y + 0, 1);
-    var at = n * params.input_batch_stride + (channel_group * params.group_in_channels + params.input_channel_begin) * params.input_channel_stride - params.input_window;
-    var w0 = record0 + 1 + params.input_channel_begin * 16 + tap_x * 1 + tap_y * 4;
-    let bias0 = weights[record0];
+    let y1 = (keep(first_y + 0, 1) * params.axes[1].input_stride) >> 2u;
+    var at = (n * params.input_batch_stride + (channel_group * params.group_in_channels + params.input_channel_begin) * params.input_channel_stride - params.input_window) >> 2u;
+    var w0 = record0 + 1 + params.input_channel_begin * 4 + (tap_x * 1 + tap_y * 4) / 4;
+    let bias0 = weights[record0][0];
     var s0 = bias0;
     var s1 = bias0;
     var s2 = bias0;
@@ -139,54 +135,55 @@ fn direct(
     var s6 = bias0;
     var s7 = bias0;
     for (var ci = params.input_channel_begin; ci < params.input_channel_end; ci++) {
-        let i0_0_0 = load(at + y0 + x0, has_y0 && has_x0);
-        let i0_0_1 = load(at + y0 + x1, has_y0 && has_x1);
-        let i0_0_2 = load(at + y0 + x2, has_y0 && has_x2);
-        let i0_1_0 = load(at + y1 + x0, has_y1 && has_x0);
-        let i0_1_1 = load(at + y1 + x1, has_y1 && has_x1);
-        let i0_1_2 = load(at + y1 + x2, has_y1 && has_x2);
-        let w0_0 = weights[w0 + 0];
+        // Outside is 0, which adds nothing: the weights are finite where this kernel is used.
+        let i0_0_0 = select(Loaded(), Loaded(input[at + y0 + x0]), has_y0 && has_x0);
+        let i0_0_1 = select(Loaded(), Loaded(input[at + y0 + x1]), has_y0);
+        let i0_0_2 = select(Loaded(), Loaded(input[at + y0 + x2]), has_y0 && has_x2);
+        let i0_1_0 = select(Loaded(), Loaded(input[at + y1 + x0]), has_y1 && has_x0);
+        let i0_1_1 = select(Loaded(), Loaded(input[at + y1 + x1]), has_y1);
+        let i0_1_2 = select(Loaded(), Loaded(input[at + y1 + x2]), has_y1 && has_x2);
+        let w0_0 = weights[w0 + 0][0];
         s1 = fma(Sum(i0_1_1.y), w0_0, s1);
         s3 = fma(Sum(i0_1_1.z), w0_0, s3);
         s5 = fma(Sum(i0_1_1.w), w0_0, s5);
         s7 = fma(Sum(i0_1_2.x), w0_0, s7);
-        let w0_1 = weights[w0 + 1];
+        let w0_1 = weights[w0 + 0][1];
         s0 = fma(Sum(i0_1_1.x), w0_1, s0);
         s2 = fma(Sum(i0_1_1.y), w0_1, s2);
         s4 = fma(Sum(i0_1_1.z), w0_1, s4);
         s6 = fma(Sum(i0_1_1.w), w0_1, s6);
-        let w0_2 = weights[w0 + 2];
+        let w0_2 = weights[w0 + 0][2];
         s1 = fma(Sum(i0_1_1.x), w0_2, s1);
         s3 = fma(Sum(i0_1_1.y), w0_2, s3);
         s5 = fma(Sum(i0_1_1.z), w0_2, s5);
         s7 = fma(Sum(i0_1_1.w), w0_2, s7);
-        let w0_3 = weights[w0 + 3];
+        let w0_3 = weights[w0 + 0][3];
         s0 = fma(Sum(i0_1_0.w), w0_3, s0);
         s2 = fma(Sum(i0_1_1.x), w0_3, s2);
         s4 = fma(Sum(i0_1_1.y), w0_3, s4);
         s6 = fma(Sum(i0_1_1.z), w0_3, s6);
-        let w0_8 = weights[w0 + 8];
+        let w0_8 = weights[w0 + 2][0];
         s1 = fma(Sum(i0_0_1.y), w0_8, s1);
         s3 = fma(Sum(i0_0_1.z), w0_8, s3);
         s5 = fma(Sum(i0_0_1.w), w0_8, s5);
         s7 = fma(Sum(i0_0_2.x), w0_8, s7);
-        let w0_9 = weights[w0 + 9];
+        let w0_9 = weights[w0 + 2][1];
         s0 = fma(Sum(i0_0_1.x), w0_9, s0);
         s2 = fma(Sum(i0_0_1.y), w0_9, s2);
         s4 = fma(Sum(i0_0_1.z), w0_9, s4);
         s6 = fma(Sum(i0_0_1.w), w0_9, s6);
-        let w0_10 = weights[w0 + 10];
+        let w0_10 = weights[w0 + 2][2];
         s1 = fma(Sum(i0_0_1.x), w0_10, s1);
         s3 = fma(Sum(i0_0_1.y), w0_10, s3);
         s5 = fma(Sum(i0_0_1.z), w0_10, s5);
         s7 = fma(Sum(i0_0_1.w), w0_10, s7);
-        let w0_11 = weights[w0 + 11];
+        let w0_11 = weights[w0 + 2][3];
         s0 = fma(Sum(i0_0_0.w), w0_11, s0);
         s2 = fma(Sum(i0_0_1.x), w0_11, s2);
         s4 = fma(Sum(i0_0_1.y), w0_11, s4);
         s6 = fma(Sum(i0_0_1.z), w0_11, s6);
-        at += params.input_channel_stride;
-        w0 += 16;
+        at += (params.input_channel_stride) >> 2u;
+        w0 += 4;
     }
     let ox0_0 = x * 2 + phase_x + 0 - params.axes[2].output_begin;
     let ox0_1 = x * 2 + phase_x + 1 - params.axes[2].output_begin;
@@ -198,7 +195,7 @@ fn direct(
     let ox3_1 = x * 2 + phase_x + 7 - params.axes[2].output_begin;
     let oy0_0 = y * 2 + phase_y + 0 - params.axes[1].output_begin;
     let out0 = n * params.output_batch_stride + (channel_group * params.group_out_channels + first_channel + 0) * params.output_channel_stride - params.output_window;
-    let alpha0 = weights[record0 + params.record_stride - 1];
+    let alpha0 = weights[record0 + (params.record_stride - 4) / 4][0];
     if inside(oy0_0, params.axes[1].output_extent) {
         let row = out0 + (oy0_0 + params.axes[1].output_begin) * params.axes[1].output_stride;
         if inside(ox0_0, params.axes[2].output_extent) {

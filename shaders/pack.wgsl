@@ -3,7 +3,7 @@
 // `gather` has for each output channel a record [bias, taps [group_in_channels][d][h][w], alpha]. `direct` computes
 // vectors of up to 4 output channels at once, and has for each vector a record of whole vec4s
 // [biases, taps [group_in_channels][d][h][w][channel of the vector], alphas]: it reads a tap of all of them together.
-// Channels beyond the group's last are 0, and so is what fills an input channel's taps up to whole vec4s.
+// Channels beyond the group's last are 0, and so is what fills each of the three up to whole units.
 
 struct Params {
     elements: u32,
@@ -16,8 +16,8 @@ struct Params {
     group_out_channels: u32,
     taps: u32,                // of one input and one output channel
     source_record: u32,
-    padding_1: u32,
-    padding_2: u32,
+    unit: u32,                // what the biases and the alphas are filled up to
+    padding: u32,
 }
 
 @group(0) @binding(0) var<uniform> params: Params;
@@ -26,14 +26,14 @@ struct Params {
 
 // The number at place `at` of the record of vector `vector`.
 fn number(vector: u32, at: u32) -> f32 {
-    var lane = at % 4u;
+    var lane = at % params.unit;
     var origin = 0u;   // the bias
-    if at >= params.record - 4u {
+    if at >= params.record - params.unit {
         origin = params.source_record - 1u;
-    } else if at >= 4u {
-        let ci = (at - 4u) / params.channel;
-        let tap = (at - 4u) % params.channel / params.lanes;
-        lane = (at - 4u) % params.lanes;
+    } else if at >= params.unit {
+        let ci = (at - params.unit) / params.channel;
+        let tap = (at - params.unit) % params.channel / params.lanes;
+        lane = (at - params.unit) % params.lanes;
         if tap >= params.taps {
             return 0.0;
         }

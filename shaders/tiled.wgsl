@@ -22,7 +22,11 @@ fn activate(y: f32, alpha: f32, beta: f32) -> f32 { return y; }
 alias Sum = vec4<f32>;
 
 alias Input = Elem;
+alias Loaded = f32;
 alias Output = vec4<Elem>;
+
+// Taps that lie together.
+alias Taps = array<vec4<f32>, 1>;
 
 struct Axis {
     first_cell: i32,      // of the dispatch
@@ -43,18 +47,18 @@ struct Params {
     blocks_per_group: i32,
     group_in_channels: i32,       // channels of one group
     group_out_channels: i32,
-    input_channel_begin: i32,     // the part of a group's input channels that this dispatch adds up
-    input_channel_end: i32,
+    input_channel_begin: i32,     // the part of a group's input channels that this dispatch adds up; the first part
+    input_channel_end: i32,       // begins with the bias, the last one finishes the outputs
     input_batch_stride: i32,
     input_channel_stride: i32,
     output_batch_stride: i32,
     output_channel_stride: i32,
-    record_stride: i32,           // from one vector's record in `weights` to the next
+    record_stride: i32,           // from one vector's record in `weights` to the next, in vec4s
     input_window: i32,            // the bound window of each buffer begins at this element of the tensor
-    weight_window: i32,
+    weight_window: i32,           // in vec4s
     output_window: i32,
-    first_part: i32,              // whether this dispatch adds the first input channels, and so begins with the bias
-    last_part: i32,               // whether it adds the last ones, and so finishes the outputs
+    split_channels: i32,          // input channels of one split, where they are added up side by side
+    split_stride: i32,            // from the sums of one split to those of the next
     beta: f32,                    // parameter of the activation; the other one is in the record
     batch_end: i32,
 }
@@ -62,22 +66,16 @@ struct Params {
 @group(0) @binding(0) var<uniform> params: Params;
 @group(0) @binding(1) var<storage, read> input: array<Input>;
 // For each vector of output channels a record: its biases, its taps [group_in_channels][d][h][w], its alphas.
-@group(0) @binding(2) var<storage, read> weights: array<vec4<f32>>;
+@group(0) @binding(2) var<storage, read> weights: array<Taps>;
 @group(0) @binding(3) var<storage, read_write> output: array<Output>;
 
 fn inside(at: i32, extent: i32) -> bool {
     return u32(at) < u32(extent);
 }
 
-// The distance of an input coordinate from the first, kept inside the input.
-fn offset(at: i32, axis: i32) -> i32 {
-    return clamp(at, 0, params.axes[axis].input_extent - 1) * params.axes[axis].input_stride;
-}
-
-
-// Inputs, 0 outside. The weights are finite where this kernel is used, so that it adds nothing.
-fn load(at: i32, has: bool) -> f32 {
-    return select(0.0, f32(input[at]), has);
+// The input coordinate `at`, or the nearest one inside.
+fn keep(at: i32, axis: i32) -> i32 {
+    return clamp(at, 0, params.axes[axis].input_extent - 1);
 }
 
 fn store(at: i32, s0: f32, s1: f32, s2: f32, s3: f32, alpha: f32) {
@@ -134,22 +132,22 @@ fn tiled(
     rest /= 10;
     let n0 = box_n + rest;
     let has0 = inside(x0, params.axes[2].input_extent) && inside(y0, params.axes[1].input_extent) && n0 < params.batch_end;
-    let from0 = offset(x0, 2) + offset(y0, 1) + min(n0, params.batch_end - 1) * params.input_batch_stride;
+    let from0 = keep(x0, 2) * params.axes[2].input_stride + keep(y0, 1) * params.axes[1].input_stride + min(n0, params.batch_end - 1) * params.input_batch_stride;
     var at = (channel_group * params.group_in_channels + params.input_channel_begin) * params.input_channel_stride - params.input_window;
     // The weights that it brings.
     let f0 = i32(lane) + 0;
-    var w0 = (block * 8 + f0 / 64) * params.record_stride - params.weight_window + 1 + params.input_channel_begin * 16 + f0 % 64;
+    var w0 = (block * 8 + f0 / 64) * params.record_stride - params.weight_window + 4 + params.input_channel_begin * 16 + f0 % 64;
     let f1 = i32(lane) + 128;
-    var w1 = (block * 8 + f1 / 64) * params.record_stride - params.weight_window + 1 + params.input_channel_begin * 16 + f1 % 64;
+    var w1 = (block * 8 + f1 / 64) * params.record_stride - params.weight_window + 4 + params.input_channel_begin * 16 + f1 % 64;
     let f2 = i32(lane) + 256;
-    var w2 = (block * 8 + f2 / 64) * params.record_stride - params.weight_window + 1 + params.input_channel_begin * 16 + f2 % 64;
+    var w2 = (block * 8 + f2 / 64) * params.record_stride - params.weight_window + 4 + params.input_channel_begin * 16 + f2 % 64;
     let f3 = i32(lane) + 384;
-    var w3 = (block * 8 + f3 / 64) * params.record_stride - params.weight_window + 1 + params.input_channel_begin * 16 + f3 % 64;
+    var w3 = (block * 8 + f3 / 64) * params.record_stride - params.weight_window + 4 + params.input_channel_begin * 16 + f3 % 64;
     // The unit where its own inputs begin.
     var own_unit = own_n;
     own_unit = own_unit * 10 + own_y;
     own_unit = own_unit * 3 + own_x / 2;
-    let bias0 = weights[record0];
+    let bias0 = weights[record0][0];
     var s0 = bias0;
     var s1 = bias0;
     var s2 = bias0;
@@ -160,19 +158,19 @@ fn tiled(
     var s7 = bias0;
     for (var ci = params.input_channel_begin; ci < params.input_channel_end; ci += 4) {
         if e0 < 60 {
-            inputs[0][e0 / 2][e0 % 2] = load(at + 0 * params.input_channel_stride + from0, has0);
-            inputs[1][e0 / 2][e0 % 2] = load(at + 1 * params.input_channel_stride + from0, has0);
-            inputs[2][e0 / 2][e0 % 2] = load(at + 2 * params.input_channel_stride + from0, has0);
-            inputs[3][e0 / 2][e0 % 2] = load(at + 3 * params.input_channel_stride + from0, has0);
+            inputs[0][e0 / 2][e0 % 2] = select(0.0, f32(input[at + 0 * params.input_channel_stride + from0]), has0);
+            inputs[1][e0 / 2][e0 % 2] = select(0.0, f32(input[at + 1 * params.input_channel_stride + from0]), has0);
+            inputs[2][e0 / 2][e0 % 2] = select(0.0, f32(input[at + 2 * params.input_channel_stride + from0]), has0);
+            inputs[3][e0 / 2][e0 % 2] = select(0.0, f32(input[at + 3 * params.input_channel_stride + from0]), has0);
         }
         at += 4 * params.input_channel_stride;
-        factors[f0 / 64][f0 % 64] = weights[w0];
+        factors[f0 / 64][f0 % 64] = weights[w0][0];
         w0 += 64;
-        factors[f1 / 64][f1 % 64] = weights[w1];
+        factors[f1 / 64][f1 % 64] = weights[w1][0];
         w1 += 64;
-        factors[f2 / 64][f2 % 64] = weights[w2];
+        factors[f2 / 64][f2 % 64] = weights[w2][0];
         w2 += 64;
-        factors[f3 / 64][f3 % 64] = weights[w3];
+        factors[f3 / 64][f3 % 64] = weights[w3][0];
         w3 += 64;
         workgroupBarrier();
         {
@@ -435,7 +433,7 @@ fn tiled(
     let oy0_0 = y * 2 + 0 - params.axes[1].output_begin;
     let oy0_1 = y * 2 + 1 - params.axes[1].output_begin;
     let out0 = n * params.output_batch_stride + (channel_group * params.group_out_channels + first_channel + 0) * params.output_channel_stride - params.output_window;
-    let alpha0 = weights[record0 + params.record_stride - 1];
+    let alpha0 = weights[record0 + params.record_stride - 4][0];
     if inside(oy0_0, params.axes[1].output_extent) {
         let row = out0 + (oy0_0 + params.axes[1].output_begin) * params.axes[1].output_stride;
         if inside(ox0_0, params.axes[2].output_extent) {

@@ -82,6 +82,14 @@ pub enum Error {
     #[error("{what}: {needed} needed, but the device's limit {limit_name} is {limit}")]
     Limit { what: String, needed: u64, limit: u64, limit_name: &'static str },
 
+    /// The device lacks a feature.
+    #[error("{what} needs the feature {feature}, which the device lacks")]
+    Feature { what: &'static str, feature: &'static str },
+
+    /// Timestamps that no time can be told from.
+    #[error("the device's timestamps {ticks:?} run backwards, or were not written: were the commands submitted?")]
+    Timestamps { ticks: Vec<u64> },
+
     /// The kernel that was asked for cannot run the operation.
     #[error("kernel {kernel} cannot run this: {reason}")]
     Kernel { kernel: crate::plan::Kernel, reason: String },
@@ -97,6 +105,10 @@ pub enum Error {
     /// A network's description is wrong, or its layers do not fit together.
     #[error("network: {problem}")]
     Network { problem: String },
+
+    /// What was measured on a device cannot be read.
+    #[error("tuning: {problem}")]
+    Tuning { problem: String },
 
     /// A texture given for a binding cannot be used.
     #[error("texture: {problem}")]

@@ -92,7 +92,7 @@ pub use convention::Convention;
 pub use error::{Error, Result};
 pub use layout::{Layout, WeightLayout};
 pub use op::{Axis, ConvTranspose, Geometry, OutputPaddingPolicy};
-pub use plan::{DeviceClass, DeviceProfile, Kernel, Plan, Storage};
+pub use plan::{Candidate, DeviceClass, DeviceProfile, Kernel, Plan, Storage};
 pub use tensor::{DType, Data, Tensor};
 pub use wgpu;
 

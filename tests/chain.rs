@@ -23,6 +23,7 @@ fn main() -> ExitCode {
     device::run(&[
         ("a_chain_is_its_layers_one_after_another", a_chain_is_its_layers_one_after_another),
         ("runs_overlap_and_keep_their_order", runs_overlap_and_keep_their_order),
+        ("runs_of_one_chain_do_not_mix", runs_of_one_chain_do_not_mix),
         ("a_chain_is_recorded_into_the_callers_pass", a_chain_is_recorded_into_the_callers_pass),
         ("chains_and_inputs_that_do_not_fit_are_refused", chains_and_inputs_that_do_not_fit_are_refused),
         ("the_shipped_network_gives_what_is_expected", the_shipped_network_gives_what_is_expected),
@@ -97,6 +98,27 @@ fn runs_overlap_and_keep_their_order() {
             let prepared = &prepared;
             scope.spawn(move || {
                 assert_eq!(&prepared.run(std::slice::from_ref(input)).unwrap()[0], expected);
+            });
+        }
+    });
+}
+
+/// All runs use the same buffers between the layers: none may be submitted in between, however low the bound of a
+/// submission.
+fn runs_of_one_chain_do_not_mix() {
+    let mut rng = Rng::with_seed(34);
+    let operations = operations(&mut rng, 4);
+    let inputs: Vec<Tensor> = (0..8).map(|_| tensor(&mut rng, &[1, 3, 20, 20], Values::Reals)).collect();
+    let low = context().limited(DeviceProfile { max_multiply_adds: 10_000, ..context().profile().clone() });
+    let prepared = Chain::new(&low, &operations).unwrap().prepare(inputs[0].shape(), Storage::F32).unwrap();
+    let alone: Vec<Vec<Tensor>> = inputs.chunks(2).map(|pair| prepared.run(pair).unwrap()).collect();
+    std::thread::scope(|scope| {
+        for (pair, alone) in inputs.chunks(2).zip(&alone) {
+            let prepared = &prepared;
+            scope.spawn(move || {
+                for _ in 0..30 {
+                    assert_eq!(&prepared.run(pair).unwrap(), alone);
+                }
             });
         }
     });

@@ -12,18 +12,30 @@ use fastrand::Rng;
 use std::alloc::{GlobalAlloc, Layout, System};
 use std::process::ExitCode;
 use std::sync::atomic::{AtomicUsize, Ordering};
-use upconv::gpu::{Context, Encoding, Layer, TextureReader, TextureWriter};
+use std::task::Poll;
+use upconv::gpu::{Context, Encoding, Layer, Prepared, TextureReader, TextureWriter};
 use upconv::upscale::Method;
-use upconv::{ConvTranspose, Error, Storage, Tensor, reference, wgpu};
+use upconv::{ConvTranspose, Convention, DeviceProfile, Error, Kernel, Storage, Tensor, reference, wgpu};
 
 fn main() -> ExitCode {
+    if std::env::var_os(OUT_OF_MEMORY_CHILD).is_some() {
+        run_out_of_memory();
+        return ExitCode::SUCCESS;
+    }
     device::run(&[
         ("a_texture_becomes_planes_with_its_border_replicated", a_texture_becomes_planes_with_its_border_replicated),
         ("textures_are_upsampled_in_one_pass", textures_are_upsampled_in_one_pass),
         ("linear_light_is_encoded", linear_light_is_encoded),
         ("unfit_textures_are_refused", unfit_textures_are_refused),
         ("encode_allocates_what_the_same_calls_by_hand_do", encode_allocates_what_the_same_calls_by_hand_do),
-        ("repeated_runs_leave_memory_flat", repeated_runs_leave_memory_flat),
+        ("repeated_runs_and_encodes_leave_memory_flat", repeated_runs_and_encodes_leave_memory_flat),
+        ("what_is_warm_compiles_no_more", what_is_warm_compiles_no_more),
+        ("a_preparation_is_kept_for_what_it_was_made_for", a_preparation_is_kept_for_what_it_was_made_for),
+        ("work_is_submitted_in_pieces", work_is_submitted_in_pieces),
+        ("a_chunk_of_winograd_is_one_piece", a_chunk_of_winograd_is_one_piece),
+        ("each_dispatch_is_timed", each_dispatch_is_timed),
+        ("pipelines_go_from_one_run_to_the_next", pipelines_go_from_one_run_to_the_next),
+        ("memory_that_runs_out_is_an_error", memory_that_runs_out_is_an_error),
         ("many_threads_share_one_device", many_threads_share_one_device),
         ("a_destroyed_device_is_an_error_and_a_new_one_works", a_destroyed_device_is_an_error_and_a_new_one_works),
         ("a_device_with_low_limits_suffices", a_device_with_low_limits_suffices),
@@ -280,20 +292,265 @@ fn resident() -> Option<usize> {
     Some(statm.split(' ').nth(1)?.parse::<usize>().ok()? * 4096)
 }
 
-fn repeated_runs_leave_memory_flat() {
-    let (layer, case) = small_layer(context());
-    let run = || layer.run(&case.input).unwrap();
-    for _ in 0..100 {
-        run();
+fn repeated_runs_and_encodes_leave_memory_flat() {
+    let context = context();
+    let (layer, case) = small_layer(context);
+    let run = || drop(layer.run(&case.input).unwrap());
+    let x = context.upload(&case.input, Storage::F32).unwrap();
+    let prepared = layer.prepare(case.input.shape(), Storage::F32).unwrap();
+    let y = buffer(context, prepared.output_bytes());
+    let encode = || {
+        let mut encoder = context.device().create_command_encoder(&Default::default());
+        prepared.encode(&mut encoder, x.slice(..), y.slice(..)).unwrap();
+        context.queue().submit([encoder.finish()]);
+        context.device().poll(wgpu::PollType::wait_indefinitely()).unwrap();
+    };
+    if let Some(before) = resident() {
+        let held = std::hint::black_box(vec![1u8; 32 << 20]);
+        let after = resident().unwrap();
+        assert!(after > before + (held.len() >> 1), "a leak would show: {before} bytes, then {after}");
     }
-    let before = resident();
-    for _ in 0..1000 {
-        run();
+    let repeated: [(&str, usize, &dyn Fn()); 2] = [("runs", 1_000, &run), ("encodes", 10_000, &encode)];
+    for (what, times, once) in repeated {
+        for _ in 0..100 {
+            once();
+        }
+        let before = resident();
+        for _ in 0..times {
+            once();
+        }
+        if let (Some(before), Some(after)) = (before, resident()) {
+            eprintln!("resident before and after {times} {what}: {} and {} KiB", before >> 10, after >> 10);
+            assert!(after < before + (8 << 20), "{what}: {before} bytes grew to {after}");
+        }
     }
-    if let (Some(before), Some(after)) = (before, resident()) {
-        eprintln!("resident before and after 1000 runs: {} and {} KiB", before >> 10, after >> 10);
-        assert!(after < before + (8 << 20), "{before} bytes grew to {after}");
+}
+
+fn what_is_warm_compiles_no_more() {
+    let context = fresh_context();
+    let (layer, case) = small_layer(&context);
+    let (other, shape) = (layer.clone(), case.input.shape().to_vec());
+    let warming = std::thread::spawn(move || {
+        let prepared = other.prepare_with(&shape, Storage::F32, Kernel::Direct)?;
+        prepared.warm_up()
+    });
+    // Meanwhile another layer runs, with a kernel of its own.
+    let expected = reference::run(&case.op, &case.input, &case.weight, None).unwrap();
+    assert_eq!(layer.run(&case.input).unwrap(), expected);
+    warming.join().unwrap().unwrap();
+    let compiled = context.pipeline_count();
+    finish(&context, layer.prepare(case.input.shape(), Storage::F32).unwrap().warm_up_async()).unwrap();
+    let prepared = layer.prepare_with(case.input.shape(), Storage::F32, Kernel::Direct).unwrap();
+    assert_eq!(computed(&context, &prepared, &case.input), expected);
+    assert_eq!(context.pipeline_count(), compiled);
+}
+
+/// Polls a future and the device in turn.
+fn finish<F: Future>(context: &Context, future: F) -> F::Output {
+    let mut future = Box::pin(future);
+    loop {
+        let waker = std::task::Waker::noop();
+        if let Poll::Ready(output) = future.as_mut().poll(&mut std::task::Context::from_waker(waker)) {
+            return output;
+        }
+        context.device().poll(wgpu::PollType::Poll).unwrap();
     }
+}
+
+/// What a prepared layer makes of an input, through buffers of the caller; elements that are not written are NaN.
+fn computed(context: &Context, prepared: &Prepared, input: &Tensor) -> Tensor {
+    let shape = prepared.geometry().output_shape();
+    let poison = Tensor::f32(shape.clone(), vec![f32::NAN; prepared.geometry().output_len()]).unwrap();
+    let (x, y) = (context.upload(input, Storage::F32).unwrap(), context.upload(&poison, Storage::F32).unwrap());
+    let bound = prepared.bind(x.slice(..), y.slice(..)).unwrap();
+    submit(context, |pass| bound.encode(pass));
+    context.download(&y, &shape, Storage::F32).unwrap()
+}
+
+fn a_preparation_is_kept_for_what_it_was_made_for() {
+    let context = context();
+    let (layer, case) = small_layer(context);
+    let shape = case.input.shape();
+    // Each with another convention, storage, kernel or shape; in every order, from many threads.
+    let conventions = [17, 18].map(|size| Convention::OutputSize(vec![size; 2]));
+    let expected: Vec<Tensor> = conventions
+        .iter()
+        .map(|convention| {
+            let op = convention.resolve(&case.op, shape).unwrap();
+            reference::run(&op, &case.input, &case.weight, None).unwrap()
+        })
+        .collect();
+    std::thread::scope(|scope| {
+        for thread in 0..8 {
+            let (layer, case, conventions, expected) = (&layer, &case, &conventions, &expected);
+            scope.spawn(move || {
+                for turn in 0..20 {
+                    let which = (turn + thread) % 2;
+                    let prepared = layer.prepare_to(&conventions[which], shape, Storage::F32).unwrap();
+                    assert_eq!(computed(context, &prepared, &case.input), expected[which]);
+                    let kernel = Kernel::EXACT[which];
+                    assert_eq!(layer.prepare_with(shape, Storage::F32, kernel).unwrap().plan().kernel, kernel);
+                    let wide = [1, 3, 8, 9 + which];
+                    assert_eq!(layer.prepare(&wide, Storage::F32).unwrap().geometry().input_shape(), wide);
+                    if context.profile().f16 {
+                        let storage = [Storage::F32, Storage::F16][which];
+                        assert_eq!(layer.prepare(shape, storage).unwrap().plan().storage, storage);
+                    }
+                }
+            });
+        }
+    });
+}
+
+/// The device of all tests, with so low a bound of multiply-adds that a small layer takes several dispatches.
+fn bounded() -> Context {
+    let context = context();
+    context.limited(DeviceProfile { max_multiply_adds: 2_000, ..context.profile().clone() })
+}
+
+fn work_is_submitted_in_pieces() {
+    let bounded = bounded();
+    let (layer, case) = small_layer(&bounded);
+    let expected = reference::run(&case.op, &case.input, &case.weight, None).unwrap();
+    assert_eq!(layer.run(&case.input).unwrap(), expected);
+
+    let prepared = layer.prepare(case.input.shape(), Storage::F32).unwrap();
+    let x = bounded.upload(&case.input, Storage::F32).unwrap();
+    let y = buffer(&bounded, prepared.output_bytes());
+    let bound = prepared.bind(x.slice(..), y.slice(..)).unwrap();
+    let pieces: Vec<_> = bound.pieces().collect();
+    assert!(pieces.len() > 1 && pieces.len() <= prepared.plan().dispatches.len(), "{}", pieces.len());
+    for piece in pieces {
+        submit(&bounded, |pass| piece.encode(pass));
+    }
+    assert_eq!(bounded.download(&y, expected.shape(), Storage::F32).unwrap(), expected);
+}
+
+/// The chunks of Winograd's filtering share a scratch with all other calls: no other work may come inside of one.
+fn a_chunk_of_winograd_is_one_piece() {
+    let context = context();
+    let mut rng = Rng::with_seed(6);
+    let op = ConvTranspose::builder().in_channels(256).out_channels(256).kernel([3, 3]).build().unwrap();
+    let weight = tensor(&mut rng, &op.weight_shape(), Values::Reals);
+    let layer = Layer::new(context, &op, &weight, None).unwrap();
+    let input = tensor(&mut rng, &[1, 256, 90, 90], Values::Reals);
+    let prepared = layer.prepare_with(input.shape(), Storage::F32, Kernel::Winograd).unwrap();
+    let chunks = prepared.plan().winograd.as_ref().unwrap().chunks;
+    assert!(chunks > 1);
+    // So low a bound that each chunk is a piece; between them another call fills the scratch with its own.
+    let low = context.limited(DeviceProfile { max_multiply_adds: 1 << 30, ..context.profile().clone() });
+    let layer = Layer::new(&low, &op, &weight, None).unwrap();
+    let low = layer.prepare_with(input.shape(), Storage::F32, Kernel::Winograd).unwrap();
+    let other = tensor(&mut rng, input.shape(), Values::Reals);
+    let (x, disturbing) =
+        (context.upload(&input, Storage::F32).unwrap(), context.upload(&other, Storage::F32).unwrap());
+    let (y, ignored) = (buffer(context, prepared.output_bytes()), buffer(context, prepared.output_bytes()));
+    let bound = low.bind(x.slice(..), y.slice(..)).unwrap();
+    let disturbing = prepared.bind(disturbing.slice(..), ignored.slice(..)).unwrap();
+    let pieces: Vec<_> = bound.pieces().collect();
+    assert_eq!(pieces.len(), chunks);
+    for piece in pieces {
+        submit(context, |pass| piece.encode(pass));
+        submit(context, |pass| disturbing.encode(pass));
+    }
+    let shape = prepared.geometry().output_shape();
+    let whole = computed(context, &prepared, &input);
+    assert_eq!(context.download(&y, &shape, Storage::F32).unwrap(), whole);
+}
+
+fn each_dispatch_is_timed() {
+    let bounded = bounded();
+    let (layer, case) = small_layer(&bounded);
+    let prepared = layer.prepare(case.input.shape(), Storage::F32).unwrap();
+    let x = bounded.upload(&case.input, Storage::F32).unwrap();
+    let y = buffer(&bounded, prepared.output_bytes());
+    let bound = prepared.bind(x.slice(..), y.slice(..)).unwrap();
+    let times = bound.time().unwrap();
+    let mut encoder = bounded.device().create_command_encoder(&Default::default());
+    let timestamps = bound.encode_timed(&mut encoder).unwrap();
+    bounded.queue().submit([encoder.finish()]);
+    assert_eq!(finish(&bounded, timestamps.read_async()).unwrap().len(), times.len());
+    let bands: Vec<_> = prepared.plan().dispatches.iter().map(|dispatch| &dispatch.band).collect();
+    assert!(bands.len() > 1);
+    assert_eq!(times.iter().filter_map(|time| time.band.as_ref()).collect::<Vec<_>>(), bands);
+    assert!(times.iter().all(|time| time.kernel == "gather"));
+    assert!(times.iter().any(|time| !time.duration.is_zero()), "{times:?}");
+    let expected = reference::run(&case.op, &case.input, &case.weight, None).unwrap();
+    assert_eq!(bounded.download(&y, expected.shape(), Storage::F32).unwrap(), expected);
+
+    // What is never submitted has no times.
+    let mut encoder = bounded.device().create_command_encoder(&Default::default());
+    let timestamps = bound.encode_timed(&mut encoder).unwrap();
+    assert!(matches!(timestamps.read(), Err(Error::Timestamps { .. })));
+
+    let plain = device_with(wgpu::Features::empty(), |limits| limits);
+    let (layer, case) = small_layer(&plain);
+    let prepared = layer.prepare(case.input.shape(), Storage::F32).unwrap();
+    let (x, y) = (buffer(&plain, prepared.input_bytes()), buffer(&plain, prepared.output_bytes()));
+    let refusal = prepared.bind(x.slice(..), y.slice(..)).unwrap().time().unwrap_err();
+    assert_eq!(refusal.to_string(), "timing a dispatch needs the feature TIMESTAMP_QUERY, which the device lacks");
+}
+
+fn pipelines_go_from_one_run_to_the_next() {
+    let (first, plain) = (fresh_context(), device_with(wgpu::Features::empty(), |limits| limits));
+    assert_eq!(plain.pipeline_data(), None);
+    assert_eq!(first.pipeline_data().is_some(), first.device().features().contains(wgpu::Features::PIPELINE_CACHE));
+    let (layer, _) = small_layer(&first);
+    layer.prepare(&[1, 3, 8, 8], Storage::F32).unwrap();
+    let data = first.pipeline_data().unwrap_or_default();
+    let mut damaged = data.clone();
+    if let Some(byte) = damaged.last_mut() {
+        *byte ^= 1;
+    }
+    let contexts =
+        [(fresh_context(), &data[..]), (fresh_context(), &damaged), (fresh_context(), b"none"), (plain, &data)];
+    for (context, data) in contexts {
+        let context = context.with_pipeline_data(data);
+        let (layer, case) = small_layer(&context);
+        let expected = reference::run(&case.op, &case.input, &case.weight, None).unwrap();
+        assert_eq!(layer.run(&case.input).unwrap(), expected);
+    }
+}
+
+/// The variable that tells this program that it is the child of [`memory_that_runs_out_is_an_error`].
+const OUT_OF_MEMORY_CHILD: &str = "UPCONV_OUT_OF_MEMORY_CHILD";
+
+/// In a process of its own, whose address space is bounded: drivers in software promise more memory than there is.
+fn memory_that_runs_out_is_an_error() {
+    let backend = context().device().adapter_info().backend;
+    if !cfg!(target_os = "linux") || backend != wgpu::Backend::Vulkan {
+        eprintln!(
+            "not tested on {backend}: only on Linux with Vulkan; through OpenGL wgpu learns of no lack of memory"
+        );
+        return;
+    }
+    // What is mapped now, with a device open, and 512 MiB more.
+    let mapped: u64 = std::fs::read_to_string("/proc/self/statm").unwrap().split(' ').next().unwrap().parse().unwrap();
+    let limit = mapped * 4 + (512 << 10);
+    let program = std::env::current_exe().unwrap();
+    let output = std::process::Command::new("sh")
+        .args(["-c", "ulimit -v \"$1\" && exec \"$2\"", "sh", &limit.to_string()])
+        .arg(program)
+        .env(OUT_OF_MEMORY_CHILD, "1")
+        .output()
+        .unwrap();
+    assert!(output.status.success(), "{limit} KiB: {}", String::from_utf8_lossy(&output.stderr));
+}
+
+fn run_out_of_memory() {
+    let context = fresh_context();
+    let (layer, case) = small_layer(&context);
+    let expected = reference::run(&case.op, &case.input, &case.weight, None).unwrap();
+    assert_eq!(layer.run(&case.input).unwrap(), expected);
+    // An output of 960 MiB, for an input of next to nothing.
+    let op = ConvTranspose::builder().out_channels(60).kernel([4, 4]).stride([4, 4]).build().unwrap();
+    let (weight, input) = (vec![1.0; 60 * 16], vec![1.0; 512 * 512]);
+    let large = Layer::new(&context, &op, &Tensor::f32(op.weight_shape(), weight).unwrap(), None).unwrap();
+    let error = large.run(&Tensor::f32([1, 1, 512, 512], input).unwrap()).unwrap_err();
+    assert!(matches!(error, Error::Device { source: wgpu::Error::OutOfMemory { .. }, .. }), "{error:?}");
+    assert!(std::error::Error::source(&error).unwrap().to_string().contains("Out of Memory"), "{error:?}");
+    // The device goes on.
+    assert_eq!(layer.run(&case.input).unwrap(), expected);
 }
 
 fn many_threads_share_one_device() {
@@ -331,19 +588,27 @@ fn a_destroyed_device_is_an_error_and_a_new_one_works() {
     layer.run(&case.input).unwrap();
 }
 
-fn a_device_with_low_limits_suffices() {
+/// A device of a test's own, with these features and limits.
+fn device_with(features: wgpu::Features, limits: fn(wgpu::Limits) -> wgpu::Limits) -> Context {
     let adapters = pollster::block_on(upconv::gpu::adapters(false));
     let adapter = adapters.first().unwrap();
-    let limits = wgpu::Limits {
+    let descriptor = wgpu::DeviceDescriptor {
+        required_features: features,
+        required_limits: limits(adapter.limits()),
+        ..Default::default()
+    };
+    let (device, queue) = pollster::block_on(adapter.request_device(&descriptor)).unwrap();
+    Context::new(device, queue)
+}
+
+fn a_device_with_low_limits_suffices() {
+    let low = device_with(wgpu::Features::empty(), |limits| wgpu::Limits {
         max_storage_buffer_binding_size: 16 << 20,
         max_compute_invocations_per_workgroup: 64,
         max_compute_workgroup_size_x: 64,
         max_storage_buffers_per_shader_stage: 4,
-        ..adapter.limits()
-    };
-    let descriptor = wgpu::DeviceDescriptor { required_limits: limits, ..Default::default() };
-    let (device, queue) = pollster::block_on(adapter.request_device(&descriptor)).unwrap();
-    let low = Context::new(device, queue);
+        ..limits
+    });
     // 32 MiB of input, in bands; and a few small ones with every kernel, their input channels in parts too.
     let op = ConvTranspose::builder().in_channels(8).out_channels(1).kernel([1]).build().unwrap();
     let input = Tensor::f32([1, 8, 1 << 20], vec![1.0; 8 << 20]).unwrap();
@@ -356,13 +621,9 @@ fn a_device_with_low_limits_suffices() {
         let Case { op, input, weight, bias } = random_case(&mut rng, Values::Integers, no_activation);
         let layer = Layer::new(&low, &op, &weight, bias.as_ref()).unwrap();
         let expected = reference::run(&op, &input, &weight, bias.as_ref()).unwrap();
-        for kernel in upconv::Kernel::EXACT {
+        for kernel in Kernel::EXACT {
             let Ok(prepared) = layer.prepare_with(input.shape(), Storage::F32, kernel) else { continue };
-            let x = low.upload(&input, Storage::F32).unwrap();
-            let y = buffer(&low, prepared.output_bytes());
-            let bound = prepared.bind(x.slice(..), y.slice(..)).unwrap();
-            submit(&low, |pass| bound.encode(pass));
-            assert_eq!(low.download(&y, expected.shape(), Storage::F32).unwrap(), expected, "{kernel}: {op:?}");
+            assert_eq!(computed(&low, &prepared, &input), expected, "{kernel}: {op:?}");
         }
     }
 }
@@ -408,6 +669,6 @@ const _: fn() = || {
     fn shared<T: Send + Sync>() {}
     shared::<Context>();
     shared::<Layer>();
-    shared::<upconv::gpu::Prepared>();
+    shared::<Prepared>();
     shared::<upconv::gpu::Bound>();
 };

@@ -249,6 +249,32 @@ fn a_huge_stride_and_dilation_run() {
     }
 }
 
+/// More phases than are computed together, with as many taps each or with one more for some, or none.
+#[test]
+fn kernels_as_long_as_a_large_stride_are_exact() {
+    let mut rng = Rng::with_seed(30);
+    for number in 0..40 {
+        let (stride, in_channels, out_channels) = (rng.usize(65..=150), rng.usize(1..=2), rng.usize(1..=8));
+        let kernel = [stride, 2 * stride, rng.usize(2..=300)][rng.usize(0..3)];
+        let layout = if rng.bool() { Layout::ChannelsFirst } else { Layout::ChannelsLast };
+        let (batch, width) = [(rng.usize(1..=17), rng.usize(1..=4)), (1, rng.usize(20..=40))][rng.usize(0..2)];
+        let op = ConvTranspose::builder().in_channels(in_channels).out_channels(out_channels).layout(layout);
+        let op = op.kernel([2, kernel]).stride([1, stride]).build().unwrap();
+        let shape = match layout {
+            Layout::ChannelsFirst => [batch, in_channels, 2, width],
+            Layout::ChannelsLast => [batch, 2, width, in_channels],
+        };
+        let input = tensor(&mut rng, &shape, Values::Integers);
+        let weight = tensor(&mut rng, &op.weight_shape(), Values::Integers);
+        let bias = Some(tensor(&mut rng, &[out_channels], Values::Integers));
+        let case = Case { op, input, weight, bias };
+        for level in levels() {
+            let comparison = compare(&case, &run_with(&case, level));
+            assert_eq!(comparison.inexact, 0, "case {number}, {level:?}: {comparison:?}, {case:?}");
+        }
+    }
+}
+
 #[test]
 fn unfit_shapes_are_refused() {
     let op = ConvTranspose::builder().in_channels(2).kernel([3]).build().unwrap();

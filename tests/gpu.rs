@@ -12,13 +12,14 @@ mod device;
 use common::{Case, Values, d2l_examples, no_activation, random_case, tensor};
 use device::context;
 use fastrand::Rng;
+use std::collections::BTreeMap;
 use std::process::ExitCode;
 use upconv::convention::AutoPad;
 use upconv::gpu::{AdapterRequest, Context, Layer, Prepared};
 use upconv::reference::{self, Comparison};
 use upconv::{
-    Activation, ConvTranspose, Convention, DType, Data, DeviceClass, DeviceProfile, Error, Kernel, Layout, Storage,
-    Tensor, wgpu,
+    Activation, Candidate, ConvTranspose, Convention, DType, Data, DeviceClass, DeviceProfile, Error, Kernel, Layout,
+    Storage, Tensor, wgpu,
 };
 
 fn main() -> ExitCode {
@@ -30,6 +31,9 @@ fn main() -> ExitCode {
         ("activations_pass_nan_on_and_keep_infinities", activations_pass_nan_on_and_keep_infinities),
         ("winograd_is_within_its_bound", winograd_is_within_its_bound),
         ("tiles_of_every_kind_are_exact", tiles_of_every_kind_are_exact),
+        ("tiles_of_every_class_are_exact", tiles_of_every_class_are_exact),
+        ("splits_of_the_input_channels_are_exact", splits_of_the_input_channels_are_exact),
+        ("splits_give_the_same_bits_in_bands_and_again", splits_give_the_same_bits_in_bands_and_again),
         ("two_runs_give_the_same_bits", two_runs_give_the_same_bits),
         ("bands_give_the_same_bits", bands_give_the_same_bits),
         ("the_holes_of_a_large_stride_hold_the_bias", the_holes_of_a_large_stride_hold_the_bias),
@@ -312,6 +316,141 @@ fn tiles_of_every_kind_are_exact() {
     let slabs = [whole_chunks, several_items, several_blocks];
     assert!(slabs.iter().all(|&seen| seen > 0), "{slabs:?}");
     assert!(seen.iter().all(|&seen| seen > 0), "{seen:?}");
+}
+
+/// The shapes of known layers with two input channels: the tiles are those of the layers.
+fn tiles_of_every_class_are_exact() {
+    let mut rng = Rng::with_seed(22);
+    let op = || ConvTranspose::builder().in_channels(2);
+    let cases = [
+        (op().out_channels(64).kernel([4, 4]).stride([2, 2]).padding([1, 1]), vec![16, 2, 16, 16]),
+        (op().out_channels(64).kernel([2, 2]).stride([2, 2]), vec![1, 2, 64, 64]),
+        (op().kernel([9, 9]).stride([2, 2]).padding([4, 4]).output_padding([1, 1]), vec![1, 2, 256, 256]),
+        (op().out_channels(21).kernel([64, 64]).stride([32, 32]).padding([16, 16]), vec![1, 2, 10, 15]),
+        (op().out_channels(3).kernel([4, 4]).stride([2, 2]).padding([3, 3]), vec![1, 2, 127, 126]),
+        (op().out_channels(256).kernel([16]).stride([8]).padding([4]), vec![1, 2, 200]),
+        (op().out_channels(32).kernel([4; 3]).stride([2; 3]).padding([1; 3]), vec![1, 2, 16, 16, 16]),
+        (op().out_channels(64).kernel([3, 3]).padding([1, 1]), vec![1, 2, 64, 64]),
+        (op().out_channels(64).kernel([3, 3]).padding([1, 1]).layout(Layout::ChannelsLast), vec![1, 64, 61, 2]),
+    ];
+    let (mut large, mut sure, mut unsure) = (0, 0, 0);
+    for (builder, shape) in cases {
+        let op = builder.build().unwrap();
+        let input = tensor(&mut rng, &shape, Values::Integers);
+        let weight = tensor(&mut rng, &op.weight_shape(), Values::Integers);
+        let bias = Some(tensor(&mut rng, &[op.out_channels()], Values::Integers));
+        let case = Case { op, input, weight, bias };
+        for class in [DeviceClass::Software, DeviceClass::Desktop, DeviceClass::Mobile, DeviceClass::Unknown] {
+            let device = context().limited(DeviceProfile { class, ..context().profile().clone() });
+            let layer = Layer::new(&device, &case.op, &case.weight, case.bias.as_ref()).unwrap();
+            let prepared = layer.prepare_with(case.input.shape(), Storage::F32, Kernel::Direct).unwrap();
+            let tile = prepared.plan().tile.unwrap();
+            let reads =
+                |wanted: bool| tile.axes.iter().any(|a| a.reads().iter().any(|&read| a.is_sure(read) == wanted));
+            large += usize::from(tile.sums() >= 32);
+            sure += usize::from(reads(true));
+            unsure += usize::from(reads(false));
+            let comparison = compare(&case, &run_prepared(&device, &prepared, &case.input));
+            assert_eq!(comparison.inexact, 0, "{class:?}: {comparison:?}, {}", prepared.plan().explain());
+        }
+    }
+    assert!(large > 20 && sure > 20 && unsure > 20, "{large} large tiles, {sure} with sure reads, {unsure} with tests");
+}
+
+/// Layers whose input channels can be split, evenly and unevenly: every rank, both layouts, groups, parted phases,
+/// ragged channels, activations.
+fn layers_that_split(rng: &mut Rng, values: Values) -> Vec<Case> {
+    let op = ConvTranspose::builder;
+    let leaky = Activation::LeakyRelu { alpha: 0.25 };
+    let prelu = Activation::Prelu { slopes: vec![0.5, -2.0, 0.0, 4.0, 0.125, 1.0] };
+    let (last, relu) = (Layout::ChannelsLast, Activation::Relu);
+    [
+        (op().in_channels(33).out_channels(3).kernel([5]).stride([2]).padding([1]).activation(leaky), vec![2, 33, 9]),
+        (op().in_channels(64).out_channels(8).kernel([4, 4]).stride([2, 2]).padding([1, 1]), vec![2, 64, 4, 4]),
+        (op().in_channels(40).out_channels(6).kernel([3, 3]).padding([1, 1]).activation(prelu), vec![1, 40, 3, 5]),
+        (op().in_channels(17).out_channels(5).kernel([3, 2]).stride([3, 2]).layout(last), vec![2, 4, 3, 17]),
+        (op().in_channels(48).out_channels(4).groups(2).kernel([4, 4]).stride([2, 2]), vec![1, 48, 3, 4]),
+        (
+            op().in_channels(24).out_channels(2).kernel([2, 3, 3]).stride([1, 2, 2]).activation(relu),
+            vec![1, 24, 2, 3, 3],
+        ),
+        (op().in_channels(16).out_channels(8).kernel([16]).stride([8]).padding([4]).layout(last), vec![1, 20, 16]),
+    ]
+    .into_iter()
+    .map(|(builder, shape)| {
+        let op = builder.build().unwrap();
+        let (input, weight) = (tensor(rng, &shape, values), tensor(rng, &op.weight_shape(), values));
+        let bias = Some(tensor(rng, &[op.out_channels()], values));
+        Case { op, input, weight, bias }
+    })
+    .collect()
+}
+
+/// The best few candidates for each number of splits, prepared.
+fn prepare_splits(layer: &Layer, input_shape: &[usize], storage: Storage, each: usize) -> Vec<Prepared> {
+    let mut taken = BTreeMap::new();
+    let mut wanted = |candidate: &&Candidate| {
+        let splits = candidate.tile().map_or(1, |tile| tile.splits);
+        let count = taken.entry(splits).or_insert(0);
+        *count += 1;
+        splits > 1 && *count <= each
+    };
+    let candidates = layer.candidates(input_shape).unwrap();
+    let candidates: Vec<_> = candidates.iter().filter(|candidate| wanted(candidate)).collect();
+    candidates.into_iter().map(|candidate| layer.prepare_candidate(input_shape, storage, candidate).unwrap()).collect()
+}
+
+fn splits_of_the_input_channels_are_exact() {
+    let small_tiles = context().limited(DeviceProfile { class: DeviceClass::Unknown, ..context().profile().clone() });
+    for (seed, values) in [(23, Values::Integers), (24, Values::Reals)] {
+        for case in layers_that_split(&mut Rng::with_seed(seed), values) {
+            let layer = Layer::new(&small_tiles, &case.op, &case.weight, case.bias.as_ref()).unwrap();
+            let prepared = prepare_splits(&layer, case.input.shape(), Storage::F32, 2);
+            assert!(!prepared.is_empty(), "{case:?}");
+            for prepared in prepared {
+                let comparison = compare(&case, &run_prepared(context(), &prepared, &case.input));
+                let splits = prepared.plan().explain().to_string();
+                assert!(comparison.passed(), "{comparison:?}, {case:?}, {splits}");
+                assert!(values == Values::Reals || comparison.inexact == 0, "{comparison:?}, {case:?}, {splits}");
+            }
+            if context().profile().f16 {
+                let case = Case { input: case.input.cast(DType::F16), ..case };
+                for prepared in prepare_splits(&layer, case.input.shape(), Storage::F16, 1) {
+                    let comparison = compare(&case, &run_prepared(context(), &prepared, &case.input));
+                    assert!(comparison.passed(), "{comparison:?}, {case:?}, {}", prepared.plan().explain());
+                }
+            }
+        }
+    }
+}
+
+fn splits_give_the_same_bits_in_bands_and_again() {
+    let profile = DeviceProfile { class: DeviceClass::Unknown, ..context().profile().clone() };
+    let large = context().limited(profile.clone());
+    let (mut banded, mut in_parts) = (0, 0);
+    for case in layers_that_split(&mut Rng::with_seed(25), Values::Reals) {
+        let layer = Layer::new(&large, &case.op, &case.weight, case.bias.as_ref()).unwrap();
+        for whole in prepare_splits(&layer, case.input.shape(), Storage::F32, 1) {
+            let expected = run_prepared(&large, &whole, &case.input);
+            assert_eq!(run_prepared(&large, &whole, &case.input), expected, "{case:?}");
+            // Many multiply-adds: the channels stay together. Few: they do not.
+            for max_multiply_adds in [20_000, 2000, 1000] {
+                let small = context().limited(DeviceProfile { max_multiply_adds, ..profile.clone() });
+                let layer = Layer::new(&small, &case.op, &case.weight, case.bias.as_ref()).unwrap();
+                let same = |candidate: &&Candidate| candidate.tile() == whole.plan().tile.as_ref();
+                let candidates = layer.candidates(case.input.shape()).unwrap();
+                let candidate = candidates.iter().find(same).unwrap();
+                let prepared = layer.prepare_candidate(case.input.shape(), Storage::F32, candidate).unwrap();
+                let channels = case.op.in_channels() / case.op.groups();
+                let dispatches = &prepared.plan().dispatches;
+                banded += usize::from(dispatches.len() > 1);
+                in_parts += usize::from(dispatches.iter().any(|d| d.band.group_in_channels.len() < channels));
+                let got = run_prepared(&small, &prepared, &case.input);
+                assert_eq!(got, expected, "{case:?}, {:?}", prepared.plan());
+            }
+        }
+    }
+    assert!(banded > 10 && in_parts > 3, "{banded} banded, {in_parts} in parts");
 }
 
 fn two_runs_give_the_same_bits() {

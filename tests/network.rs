@@ -82,6 +82,7 @@ fn the_shipped_network_gives_what_is_expected() {
     let input = network.pad(&picture("chelsea_67x45.png")).unwrap();
     let on_cpu = network.on_cpu().unwrap();
     check(&network.trim(&on_cpu.run(&input).unwrap()).unwrap(), 1e-5);
+    assert_eq!(on_cpu.run(&input).unwrap(), on_cpu.run(&input).unwrap(), "in the memory of the run before");
     // What stands between the layers in f16: eleven bits of it.
     check(&network.trim(&on_cpu.run(&input.cast(DType::F16)).unwrap()).unwrap(), 2e-3);
 }

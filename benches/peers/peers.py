@@ -1,14 +1,16 @@
 #!/usr/bin/env python3
 """Times other engines on the layers of `upconv bench` and prints how upconv compares with them.
 
-    peers.py table --upconv PROGRAM [--burn PROGRAM] [...]   everything that is installed, as a table of ratios
+    peers.py table --upconv PROGRAM [--rust PROGRAM] [...]   everything that is installed, as a table of ratios
     peers.py one ENGINE WORKLOAD [...]                       one measurement, as JSON
+    peers.py network --rust PROGRAM [...]                    a whole upscaler on the CPU, as a table
 
 The layers come from workloads.json of the command, the numbers from the same generator. Every output is compared with
 an f64 evaluation by numpy before anything is timed; one that differs by more than 1e-4 of the largest value is marked.
 Each measurement is a process of its own, and those of a workload follow each other, so that a machine's ups and downs
 touch all of them. All engines on the CPU get the same number of threads. Needs numpy; torch, onnxruntime and openvino
-(with onnx) and ncnn are used where they are installed.
+(with onnx) and ncnn are used where they are installed, and the engines of this folder's Rust program that it was built
+with.
 """
 
 import argparse
@@ -339,13 +341,20 @@ def rows_of(command, threads):
     return rows if isinstance(rows, list) else [rows]
 
 
-def ours(program, layer, seconds, threads):
+def ours(options, layer):
+    """Our rows, on the devices that the peers are compared with."""
+    devices = sorted({PAIRS[peer].removeprefix("upconv-") for peer in options.engines} - {"beside-burn"})
+    if not devices:
+        return []
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / "rows.json"
-        command = [program, "bench", "--workloads", layer.name, "--device", "gpu,cpu", "--json", str(path)]
-        environment = os.environ | {"RAYON_NUM_THREADS": str(threads)}
+        command = [options.upconv, "bench", "--workloads", layer.name, "--device", ",".join(devices)]
+        environment = os.environ | {"RAYON_NUM_THREADS": str(options.threads)}
         subprocess.run(
-            [*command, "--seconds", str(seconds)], stdout=subprocess.DEVNULL, env=environment, check=False
+            [*command, "--json", str(path), "--seconds", str(options.seconds)],
+            stdout=subprocess.DEVNULL,
+            env=environment,
+            check=False,
         )
         rows = json.loads(path.read_text()) if path.exists() else []
     return [row | {"engine": f"upconv-{row['device']}"} for row in rows]
@@ -355,16 +364,16 @@ def measure(options, layer):
     """All rows of a layer, of the round whose median was the shortest."""
     best = {}
     for _ in range(options.rounds):
-        rows = ours(options.upconv, layer, options.seconds, options.threads)
-        if options.burn:
-            pair = rows_of([options.burn, layer.name, "--seconds", str(options.seconds)], options.threads)
-            names = {"upconv": "upconv-beside-burn", "burn": "burn"}
-            rows += [row | {"engine": names[row["engine"]]} for row in pair]
+        rows = ours(options, layer)
         for engine in options.engines:
-            command = [sys.executable, __file__, "one", engine, layer.name, "--seconds", str(options.seconds)]
-            rows += rows_of([*command, "--threads", str(options.threads)], options.threads)
+            command = [sys.executable, __file__, "one", engine, layer.name, "--threads", str(options.threads)]
+            if engine in options.rust_engines:
+                command = [options.rust, engine, layer.name]
+            rows += rows_of([*command, "--seconds", str(options.seconds)], options.threads)
         for row in rows:
             row["median_ms"] = row.get("median_ms")
+            # Only burn is timed in turn with upconv.
+            row["engine"] = "upconv-beside-burn" if row["engine"] == "upconv" else row["engine"]
             kept = best.get(row["engine"])
             if kept is None or (row["median_ms"] or math.inf) < (kept["median_ms"] or math.inf):
                 best[row["engine"]] = row
@@ -379,6 +388,9 @@ PAIRS = {
     "onnxruntime": "upconv-cpu",
     "openvino": "upconv-cpu",
     "ncnn-cpu": "upconv-cpu",
+    "burn-flex": "upconv-cpu",
+    "candle": "upconv-cpu",
+    "tract": "upconv-cpu",
 }
 
 
@@ -392,7 +404,7 @@ def table(options):
         chosen = [layer for layer in chosen if layer.name.upper() in names]
     else:
         chosen = [layer for layer in chosen if layer.name.startswith("W")]
-    peers = (["burn"] if options.burn else []) + options.engines
+    peers = options.engines
     print("Milliseconds of a warm call, tensors on the device, and how many times as long as upconv's it takes.")
     print("burn and ncnn-vulkan are compared with upconv on the GPU, burn in one process and on one wgpu device;")
     print(f"the others with its CPU backend, all on {options.threads} threads.")
@@ -428,6 +440,171 @@ def table(options):
         Path(options.json).write_text(json.dumps(everything, indent=2) + "\n")
 
 
+class Upscaler:
+    """The network waifu2x-photo, from the bytes of a picture [h, w, 3] to those of one twice as large."""
+
+    border = 7
+
+    def __init__(self, height, width, threads):
+        data = (Path(__file__).resolve().parents[2] / "assets/waifu2x-photo.safetensors").read_bytes()
+        size = int.from_bytes(data[:8], "little")
+        header, data = json.loads(data[8 : 8 + size]), data[8 + size :]
+        missing = {"stride": 1, "padding": 0, "activation": {"kind": "none"}}
+        self.layers = [missing | layer for layer in json.loads(header["__metadata__"]["upconv"])["layers"]]
+
+        def tensor(name):
+            begin, end = header[name]["data_offsets"]
+            kind = {"F16": np.float16, "F32": np.float32}[header[name]["dtype"]]
+            return np.frombuffer(data[begin:end], kind).astype(np.float32).reshape(header[name]["shape"])
+
+        self.weights = [(tensor(layer["weight"]), tensor(layer["bias"])) for layer in self.layers]
+        self.shape = [1, 3, height + 2 * self.border, width + 2 * self.border]
+        self.prepare(threads)
+
+    def __call__(self, picture):
+        border = self.border
+        padded = np.pad(picture, ((border, border), (border, border), (0, 0)), mode="edge")
+        planes = np.ascontiguousarray(padded.transpose(2, 0, 1), dtype=np.float32)
+        planes *= np.float32(1 / 255)
+        made = self.run(planes[None])
+        made = np.clip(made * np.float32(255) + np.float32(0.5), 0, 255).astype(np.uint8)
+        return np.ascontiguousarray(made.transpose(1, 2, 0))
+
+
+class OnnxUpscaler(Upscaler):
+    def model(self):
+        from onnx import TensorProto, helper, numpy_helper
+
+        nodes, constants, x = [], [], "x"
+        for index, (layer, parameters) in enumerate(zip(self.layers, self.weights)):
+            names = [f"w{index}", f"b{index}"]
+            constants += [numpy_helper.from_array(array, name) for array, name in zip(parameters, names)]
+            kind = {"conv": "Conv", "deconv": "ConvTranspose"}[layer["kind"]]
+            pads, strides = [layer["padding"]] * 2, [layer["stride"]] * 2
+            pads = [one for pad in pads for one in (pad if isinstance(pad, list) else [pad] * 2)]
+            strides = layer["stride"] if isinstance(layer["stride"], list) else strides
+            nodes.append(helper.make_node(kind, [x, *names], [f"s{index}"], pads=pads, strides=strides))
+            x = f"s{index}"
+            if layer["activation"]["kind"] == "leaky_relu":
+                nodes.append(helper.make_node("LeakyRelu", [x], [f"a{index}"], alpha=layer["activation"]["alpha"]))
+                x = f"a{index}"
+        inputs = [helper.make_tensor_value_info("x", TensorProto.FLOAT, self.shape)]
+        graph = helper.make_graph(nodes, "net", inputs, [helper.make_tensor_value_info(x, 1, None)], constants)
+        model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)], ir_version=9)
+        return model.SerializeToString()
+
+
+class OnnxRuntimeUpscaler(OnnxUpscaler):
+    def prepare(self, threads):
+        import onnxruntime
+
+        options = onnxruntime.SessionOptions()
+        options.intra_op_num_threads = threads
+        options.add_session_config_entry("session.intra_op.allow_spinning", "0")
+        session = onnxruntime.InferenceSession(self.model(), options, ["CPUExecutionProvider"])
+        self.run = lambda x: session.run(None, {"x": x})[0][0]
+
+
+class OpenVinoUpscaler(OnnxUpscaler):
+    def prepare(self, threads):
+        import openvino
+
+        core = openvino.Core()
+        options = {"INFERENCE_NUM_THREADS": threads, "INFERENCE_PRECISION_HINT": "f32"}
+        request = core.compile_model(core.read_model(self.model(), b""), "CPU", options).create_infer_request()
+
+        def run(x):
+            request.infer({0: openvino.Tensor(x)})
+            return request.get_output_tensor(0).data[0]
+
+        self.run = run
+
+
+class NcnnUpscaler(Upscaler):
+    def prepare(self, threads):
+        import ncnn
+
+        self.net = net = ncnn.Net()
+        net.opt.num_threads = threads
+        net.opt.use_vulkan_compute = False
+        for narrow in ("fp16_packed", "fp16_storage", "fp16_arithmetic", "bf16_storage"):
+            setattr(net.opt, f"use_{narrow}", False)
+        lines, data, x = ["Input input 0 1 x"], b"", "x"
+        for index, (layer, (weight, bias)) in enumerate(zip(self.layers, self.weights)):
+            kind = {"conv": "Convolution", "deconv": "Deconvolution"}[layer["kind"]]
+            if kind == "Deconvolution":
+                weight = np.ascontiguousarray(weight.transpose(1, 0, 2, 3))
+            one = lambda value: value[0] if isinstance(value, list) else value
+            line = f"{kind} l{index} 1 1 {x} y{index} 0={len(bias)} 1={weight.shape[2]} 3={one(layer['stride'])}"
+            line += f" 4={one(layer['padding'])} 5=1 6={weight.size}"
+            if layer["activation"]["kind"] == "leaky_relu":
+                line += f" 9=2 -23310=1,{layer['activation']['alpha']}"
+            lines.append(line)
+            data += b"\0\0\0\0" + weight.tobytes() + bias.tobytes()
+            x = f"y{index}"
+        with tempfile.TemporaryDirectory() as folder:
+            Path(folder, "p").write_text(f"7767517\n{len(lines)} {len(lines)}\n" + "\n".join(lines) + "\n")
+            Path(folder, "b").write_bytes(data)
+            if net.load_param(f"{folder}/p") or net.load_model(f"{folder}/b"):
+                raise Unsupported("it refuses the network")
+
+        def run(planes):
+            extractor = net.create_extractor()
+            extractor.input("x", ncnn.Mat(planes[0]).clone())
+            code, made = extractor.extract(x)
+            if code:
+                raise Unsupported(f"it fails with {code}")
+            return np.array(made)
+
+        self.run = run
+
+
+UPSCALERS = {"onnxruntime": OnnxRuntimeUpscaler, "openvino": OpenVinoUpscaler, "ncnn-cpu": NcnnUpscaler}
+
+
+def upscaler(engine, path, width, seconds, threads):
+    """One engine's measurement of the network, as JSON, and its picture in place of the one that was read."""
+    picture = np.fromfile(path, np.uint8).reshape(-1, width, 3)
+    run = UPSCALERS[engine](*picture.shape[:2], threads)
+    run(picture).tofile(path)
+    times, begin = [], time.perf_counter()
+    while len(times) < 3 or time.perf_counter() - begin < seconds:
+        start = time.perf_counter()
+        run(picture)
+        times.append(time.perf_counter() - start)
+    return {"engine": engine, "median_ms": float(np.median(times)) * 1e3, "min_ms": min(times) * 1e3}
+
+
+def network(options):
+    print("waifu2x-photo on the CPU: milliseconds from 8-bit picture to 8-bit picture twice as large, warm, and how many")
+    print(f"times as long as upconv it takes; all on {options.threads} threads. In brackets the bytes, in a million, that")
+    print("are not upconv's.\n")
+    for side in (int(side) for side in options.sides.split(",")):
+        y, x, c = np.mgrid[:side, :side, :3]
+        waves = 128 + 80 * np.sin(x / (9 + c)) * np.cos(y / (13 - c)) + 40 * ((x // 37 + y // 29 + c) % 2)
+        picture = np.clip(waves, 0, 255).astype(np.uint8)
+        best = {}
+        for _ in range(options.rounds):
+            for engine in ["upconv", *(engine for engine in UPSCALERS if engine in installed())]:
+                with tempfile.TemporaryDirectory() as folder:
+                    path = f"{folder}/picture"
+                    picture.tofile(path)
+                    command = [sys.executable, __file__, "upscaler", engine, path, str(side)]
+                    command += ["--threads", str(options.threads)]
+                    if engine == "upconv":
+                        command = [options.rust, "network", path, path, str(side)]
+                    for row in rows_of([*command, "--seconds", str(options.seconds)], options.threads):
+                        row["bytes"] = np.fromfile(path, np.uint8)
+                        if engine not in best or row["median_ms"] < best[engine]["median_ms"]:
+                            best[engine] = row
+        own = best["upconv"]
+        for engine, row in best.items():
+            off = np.count_nonzero(row["bytes"] != own["bytes"]) / own["bytes"].size * 1e6
+            wrong = "!" if np.abs(row["bytes"].astype(int) - own["bytes"]).max() > 1 else ""
+            ratio = factor(row["median_ms"] / own["median_ms"])
+            print(f"{side}x{side}  {engine:<12}{row['median_ms']:>9.1f}{ratio:>9}  ({off:.0f}{wrong})", flush=True)
+
+
 def shown(row):
     if not row or not row["median_ms"]:
         return "!" if row and row["engine"].startswith("upconv") else "-"
@@ -454,11 +631,16 @@ def installed():
     return [engine for engine in ENGINES if all(find_spec(package) for package in needs[engine])]
 
 
+def built(program):
+    """The engines of this folder's Rust program."""
+    return subprocess.run([program, "list"], capture_output=True, text=True, check=True).stdout.split() if program else []
+
+
 def main():
     parser = argparse.ArgumentParser(description=__doc__.split("\n\n")[0])
     commands = parser.add_subparsers(dest="command", required=True)
     threads = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
-    for name in ("table", "one"):
+    for name in ("table", "one", "network", "upscaler"):
         command = commands.add_parser(name)
         command.add_argument("--seconds", type=float, default=2.0, help="for each measurement")
         command.add_argument("--threads", type=int, default=threads)
@@ -466,10 +648,19 @@ def main():
             command.add_argument("engine", choices=ENGINES)
             command.add_argument("workload")
             continue
+        if name == "upscaler":
+            command.add_argument("engine", choices=UPSCALERS)
+            command.add_argument("path")
+            command.add_argument("width", type=int)
+            continue
+        command.add_argument("--rust", required=name == "network", help="the program of this folder")
+        if name == "network":
+            command.add_argument("--sides", default="256,512", help="of the pictures, in pixels")
+            command.add_argument("--rounds", type=int, default=1, help="the round with the shortest median counts")
+            continue
         command.add_argument("--upconv", required=True, help="the program")
-        command.add_argument("--burn", help="the program of this folder")
         command.add_argument("--workloads", help="W1,W3,...; all of the table by default")
-        command.add_argument("--engines", type=lambda text: text.split(","), help=", ".join(ENGINES))
+        command.add_argument("--engines", type=lambda text: text.split(","), help=", ".join(PAIRS))
         command.add_argument("--rounds", type=int, default=1, help="the round with the shortest median counts")
         command.add_argument("--json", help="write all rows to a file")
     options = parser.parse_args()
@@ -479,13 +670,21 @@ def main():
             sys.exit(f"no such workload: {options.workload}")
         print(json.dumps(one(options.engine, layer, options.seconds, options.threads)))
         return
-    options.engines = installed() if options.engines is None else options.engines
+    if options.command == "upscaler":
+        print(json.dumps(upscaler(options.engine, options.path, options.width, options.seconds, options.threads)))
+        return
+    if options.command == "network":
+        network(options)
+        return
+    options.rust_engines = built(options.rust)
+    known = options.rust_engines + installed()
+    options.engines = known if options.engines is None else options.engines
     for engine in options.engines:
-        if engine not in ENGINES:
-            sys.exit(f"no such engine: {engine}; known: {', '.join(ENGINES)}")
-    missing = [engine for engine in ENGINES if engine not in installed()]
+        if engine not in known:
+            sys.exit(f"not installed or not built: {engine}; there are {', '.join(known)}")
+    missing = [engine for engine in PAIRS if engine not in known]
     if missing:
-        print(f"not installed: {', '.join(missing)}", file=sys.stderr)
+        print(f"not installed or not built: {', '.join(missing)}", file=sys.stderr)
     table(options)
 
 

@@ -3,6 +3,7 @@
 use crate::atomic::AtomicFile;
 use crate::device::{Backend, DeviceArgs};
 use crate::op_json::OpJson;
+use crate::tuning::TuningArgs;
 use crate::{npy, size};
 use anyhow::{Context, Result, bail, ensure};
 use std::fs;
@@ -39,6 +40,8 @@ pub(crate) struct Args {
     memory: u64,
     #[command(flatten)]
     device: DeviceArgs,
+    #[command(flatten)]
+    tuning: TuningArgs,
 }
 
 #[derive(Clone, Copy, Debug, Default, clap::ValueEnum)]
@@ -71,7 +74,7 @@ pub(crate) fn run(args: &Args) -> Result<()> {
         (None, Some(op), Some(output)) => {
             let case = single(op, args)?;
             let file = AtomicFile::create(output, false)?;
-            let backend = args.device.open()?;
+            let backend = args.device.open_tuned(&args.tuning)?;
             npy::write(file, &case.run(&backend)?)
         }
         _ => bail!("an operation and an output are needed, or --batch"),
@@ -110,7 +113,7 @@ fn batch(list: &Path, args: &Args) -> Result<()> {
         };
         cases.push((Path::new(case), Path::new(output)));
     }
-    let backend = args.device.open()?;
+    let backend = args.device.open_tuned(&args.tuning)?;
     let mut refused = 0;
     for (case, output) in &cases {
         let mut report = output.as_os_str().to_owned();

@@ -1,5 +1,7 @@
 //! Where the work is done: the options every command shares, and one face for the three backends.
 
+use crate::pipelines::Keeping;
+use crate::tuning::TuningArgs;
 use anyhow::{Result, bail};
 use clap::ValueEnum;
 use upconv::gpu::{self, AdapterRequest, Context};
@@ -27,7 +29,7 @@ enum Choice {
 
 /// An opened device.
 pub(crate) enum Backend {
-    Gpu(Context),
+    Gpu(Keeping),
     Cpu,
     Reference,
 }
@@ -59,21 +61,35 @@ impl DeviceArgs {
         Ok(backend)
     }
 
+    /// As [`open`](Self::open); a GPU is planned for with what was measured, which a second line says.
+    pub(crate) fn open_tuned(&self, tuning: &TuningArgs) -> Result<Backend> {
+        // What is refused is refused before a device is touched.
+        let tuning = tuning.load()?;
+        Ok(match self.open()? {
+            Backend::Gpu(mut context) if !tuning.is_empty() => {
+                eprintln!("tuning: {} measured choices; --no-tuning plans without them", tuning.len());
+                context.tune(tuning);
+                Backend::Gpu(context)
+            }
+            other => other,
+        })
+    }
+
     fn choose(&self) -> Result<(Backend, String)> {
         let name = self.adapter.clone();
-        let gpu = |context: Context| {
+        let gpu = |context: &Context| {
             let line = context.adapter_name();
-            (Backend::Gpu(context), line)
+            (Backend::Gpu(Keeping::new(context)), line)
         };
         match (self.device, &self.adapter) {
             (Choice::Gpu, _) | (Choice::Auto, Some(_)) => {
-                Ok(gpu(Context::request(&AdapterRequest { name, hardware_only: false })?))
+                Ok(gpu(&Context::request(&AdapterRequest { name, hardware_only: false })?))
             }
             (Choice::Cpu | Choice::Reference, Some(name)) => {
                 bail!("--adapter {name:?} names a GPU, but --device {:?} is none", self.device)
             }
             (Choice::Auto, None) => match Context::request(&AdapterRequest { name, hardware_only: true }) {
-                Ok(context) => Ok(gpu(context)),
+                Ok(context) => Ok(gpu(&context)),
                 Err(error @ (Error::NoAdapter { .. } | Error::NoDevice { .. })) => {
                     let threads = std::thread::available_parallelism().map_or(1, usize::from);
                     Ok((Backend::Cpu, format!("the CPU, {threads} threads ({error})")))

@@ -1,11 +1,13 @@
 //! `upconv explain`: what would be done, without doing it.
 
 use crate::device::{Backend, DeviceArgs};
-use crate::op_json::OpJson;
-use anyhow::{Context, Result};
+use crate::op_json;
+use crate::tuning::TuningArgs;
+use anyhow::Result;
+use clap::ValueEnum;
 use serde::Serialize;
 use std::path::PathBuf;
-use upconv::{DeviceProfile, OutputPaddingPolicy, Storage, plan};
+use upconv::{DeviceClass, DeviceProfile, Storage, gpu, plan};
 
 /// The options of `explain`.
 #[derive(clap::Args)]
@@ -23,16 +25,48 @@ pub(crate) struct Args {
     #[arg(long)]
     f16: bool,
     /// Print JSON.
-    #[arg(long)]
+    #[arg(long, conflicts_with = "wgsl")]
     json: bool,
+    /// Print the kernel's source, and nothing else.
+    #[arg(long)]
+    wgsl: bool,
+    /// Explain for a kind of devices with WebGPU's default limits, instead of a device that is here.
+    #[arg(long, value_enum, conflicts_with_all = ["device", "adapter"])]
+    class: Option<Class>,
     #[command(flatten)]
     device: DeviceArgs,
+    #[command(flatten)]
+    tuning: TuningArgs,
+}
+
+/// [`DeviceClass`] as a word.
+#[derive(Clone, Copy, Debug, ValueEnum)]
+enum Class {
+    Software,
+    Desktop,
+    Mobile,
+    Unknown,
+}
+
+impl From<Class> for DeviceClass {
+    fn from(class: Class) -> Self {
+        match class {
+            Class::Software => DeviceClass::Software,
+            Class::Desktop => DeviceClass::Desktop,
+            Class::Mobile => DeviceClass::Mobile,
+            Class::Unknown => DeviceClass::Unknown,
+        }
+    }
 }
 
 #[derive(Serialize)]
 struct Explained {
     device: String,
     kernel: String,
+    /// Why this one.
+    reason: String,
+    /// What one invocation computes.
+    invocation: String,
     input_shape: Vec<usize>,
     output_shape: Vec<usize>,
     /// For each axis the phases that taps reach, and all.
@@ -44,23 +78,24 @@ struct Explained {
 }
 
 pub(crate) fn run(args: &Args) -> Result<()> {
-    let path = if args.op.is_dir() { args.op.join("case.json") } else { args.op.clone() };
-    let json = OpJson::read(&path)?;
-    let input = args.input_shape.clone().or_else(|| json.input_shape()).context("--input-shape is needed")?;
-    let weight = args.weight_shape.clone().or_else(|| json.weight_shape()).context("--weight-shape is needed")?;
-    let op = json.resolve(&input, &weight, OutputPaddingPolicy::Strict)?;
-    op.check_parameters(&weight, None)?;
-    let (device, profile) = match args.device.named().then(|| args.device.open()).transpose()? {
-        Some(Backend::Gpu(context)) => (context.adapter_name(), context.profile().clone()),
-        _ => ("any, by WebGPU's default limits".to_string(), DeviceProfile { f16: args.f16, ..Default::default() }),
-    };
+    let (op, input) = op_json::read_at(&args.op, args.input_shape.as_deref(), args.weight_shape.as_deref())?;
     let storage = if args.f16 { Storage::F16 } else { Storage::F32 };
     let geometry = op.at(&input)?;
-    let plan = plan::plan(&op, &geometry, storage, &profile)?;
-    if args.json {
+    let (device, plan) = match args.device.named().then(|| args.device.open_tuned(&args.tuning)).transpose()? {
+        Some(Backend::Gpu(context)) => (context.adapter_name(), context.plan(&op, &geometry, storage)?),
+        _ => {
+            let (device, profile) = by_default_limits(args);
+            (device, plan::plan(&op, &geometry, storage, &profile)?)
+        }
+    };
+    if args.wgsl {
+        print!("{}", gpu::wgsl(&op, &plan));
+    } else if args.json {
         let explained = Explained {
             device,
             kernel: plan.kernel.to_string(),
+            reason: plan.reason().to_string(),
+            invocation: plan.invocation(),
             input_shape: geometry.input_shape(),
             output_shape: geometry.output_shape(),
             phases: plan.phases().to_vec(),
@@ -74,4 +109,15 @@ pub(crate) fn run(args: &Args) -> Result<()> {
         println!("device         {device}\n{}", plan.explain());
     }
     Ok(())
+}
+
+/// A device of which at most the class is known.
+fn by_default_limits(args: &Args) -> (String, DeviceProfile) {
+    let class = args.class.map_or(DeviceClass::Unknown, DeviceClass::from);
+    let name = match class {
+        DeviceClass::Unknown => "any".to_string(),
+        class => format!("{class:?}").to_lowercase(),
+    };
+    let profile = DeviceProfile { f16: args.f16, class, ..DeviceProfile::default() };
+    (format!("{name}, by WebGPU's default limits"), profile)
 }

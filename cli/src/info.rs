@@ -2,7 +2,7 @@
 
 use anyhow::Result;
 use serde::Serialize;
-use upconv::gpu::{self, Context};
+use upconv::gpu;
 use upconv::wgpu;
 
 /// The options of `info`.
@@ -40,7 +40,7 @@ pub(crate) fn run(args: &Args) -> Result<()> {
     let info = Info {
         version: env!("CARGO_PKG_VERSION"),
         cpu_threads: std::thread::available_parallelism().map_or(1, usize::from),
-        adapters: adapters.iter().map(describe).collect::<Result<_>>()?,
+        adapters: adapters.iter().map(describe).collect(),
     };
     if args.json {
         println!("{}", serde_json::to_string_pretty(&info)?);
@@ -66,19 +66,18 @@ pub(crate) fn all_adapters() -> Vec<wgpu::Adapter> {
     pollster::block_on(gpu::adapters(true))
 }
 
-fn describe(adapter: &wgpu::Adapter) -> Result<Adapter> {
-    let info = adapter.get_info();
-    let context = Context::from_adapter(adapter)?;
-    let profile = context.profile();
-    Ok(Adapter {
+/// What a device of the adapter would have; none is made, so that an adapter that gives none is listed too.
+fn describe(adapter: &wgpu::Adapter) -> Adapter {
+    let (info, limits) = (adapter.get_info(), adapter.limits());
+    Adapter {
         name: info.name,
         backend: info.backend.to_string(),
         device_type: format!("{:?}", info.device_type),
         driver: format!("{} {}", info.driver, info.driver_info).trim().to_string(),
         auto: info.device_type != wgpu::DeviceType::Cpu,
-        f16: profile.f16,
-        max_binding_bytes: profile.max_binding,
-        max_buffer_bytes: profile.max_buffer,
-        max_workgroups: profile.max_workgroups,
-    })
+        f16: adapter.features().contains(wgpu::Features::SHADER_F16),
+        max_binding_bytes: limits.max_storage_buffer_binding_size,
+        max_buffer_bytes: limits.max_buffer_size,
+        max_workgroups: limits.max_compute_workgroups_per_dimension,
+    }
 }

@@ -11,7 +11,10 @@ mod info;
 mod npy;
 mod op_json;
 mod picture;
+mod pipelines;
 mod size;
+mod tune;
+mod tuning;
 mod upscale;
 mod verify;
 
@@ -45,6 +48,8 @@ enum Command {
     Explain(explain::Args),
     /// Time layers of known networks on the GPU, the CPU and the reference, each checked first.
     Bench(bench::Args),
+    /// Measure the kernels that a layer may run with on this machine, and remember the fastest.
+    Tune(tune::Args),
     /// List the adapters of this machine.
     Info(info::Args),
 }
@@ -63,6 +68,7 @@ fn main() -> ExitCode {
         Command::Verify(args) => verify::run(&args),
         Command::Explain(args) => explain::run(&args),
         Command::Bench(args) => bench::run(&args),
+        Command::Tune(args) => tune::run(&args),
         Command::Info(args) => info::run(&args),
     };
     match result {

@@ -86,6 +86,22 @@ const MISTAKEN: [(&str, &str); 14] = [
     ("activations", "activation"),
 ];
 
+/// The operation that a file, or a folder with `case.json`, describes at an input's and a weight's shape, and the
+/// input's shape. Shapes that are not given must be in the file.
+pub(crate) fn read_at(
+    path: &Path,
+    input_shape: Option<&[usize]>,
+    weight_shape: Option<&[usize]>,
+) -> Result<(ConvTranspose, Vec<usize>)> {
+    let path = if path.is_dir() { path.join("case.json") } else { path.to_path_buf() };
+    let json = OpJson::read(&path)?;
+    let input = input_shape.map(<[_]>::to_vec).or_else(|| json.input_shape()).context("--input-shape is needed")?;
+    let weight = weight_shape.map(<[_]>::to_vec).or_else(|| json.weight_shape()).context("--weight-shape is needed")?;
+    let op = json.resolve(&input, &weight, OutputPaddingPolicy::Strict)?;
+    op.check_parameters(&weight, None)?;
+    Ok((op, input))
+}
+
 impl OpJson {
     pub(crate) fn read(path: &Path) -> Result<Self> {
         let text = std::fs::read_to_string(path).with_context(|| format!("cannot read {}", path.display()))?;

@@ -1,7 +1,7 @@
 //! `upconv verify`: every kernel against the reference, on every adapter and on the CPU.
 
 use crate::info::all_adapters;
-use anyhow::{Result, ensure};
+use anyhow::{Context as _, Result, ensure};
 use serde::Serialize;
 use upconv::gpu::{self, Context};
 use upconv::reference::{self, Comparison, Expected};
@@ -43,14 +43,42 @@ struct Row {
 
 pub(crate) fn run(args: &Args) -> Result<()> {
     let cases = cases()?;
-    let mut rows = Vec::new();
-    for device in devices(args)? {
-        if !args.json {
+    let report = check(devices(args)?, &cases, args.json);
+    if args.json {
+        println!("{}", serde_json::to_string_pretty(&report.rows)?);
+    } else {
+        println!("{} passed, {} failed", report.rows.len() - report.failed(), report.failed());
+    }
+    report.verdict()
+}
+
+/// What came of the checks.
+#[derive(Default)]
+struct Report {
+    rows: Vec<Row>,
+    /// Devices that could not be checked, or not to the end.
+    broken: Vec<String>,
+}
+
+impl Report {
+    fn failed(&self) -> usize {
+        self.rows.iter().filter(|row| !row.passed).count()
+    }
+
+    fn verdict(&self) -> Result<()> {
+        let (failed, all) = (self.failed(), self.rows.len());
+        ensure!(self.broken.is_empty(), "{failed} of {all} checks failed, not checked: {}", self.broken.join("; "));
+        ensure!(failed == 0, "{failed} of {all} checks failed");
+        Ok(())
+    }
+
+    fn add(&mut self, device: &Device, cases: &[Case], quiet: bool) -> Result<()> {
+        if !quiet {
             println!("{}", device.name());
         }
-        for case in &cases {
-            for row in device.check(case)? {
-                if !args.json {
+        for case in cases {
+            for row in device.check(case).with_context(|| format!("{}, {}", device.name(), case.name))? {
+                if !quiet {
                     let verdict = if row.passed { "ok" } else { "WRONG" };
                     println!(
                         "  {:<28} {:<8} {:>9} outputs   worst error {:>9.2e} = {:>5.1} % of its bound   {verdict}",
@@ -61,18 +89,25 @@ pub(crate) fn run(args: &Args) -> Result<()> {
                         row.worst_share * 100.0
                     );
                 }
-                rows.push(row);
+                self.rows.push(row);
             }
         }
+        Ok(())
     }
-    let failed = rows.iter().filter(|row| !row.passed).count();
-    if args.json {
-        println!("{}", serde_json::to_string_pretty(&rows)?);
-    } else {
-        println!("{} passed, {failed} failed", rows.len() - failed);
+}
+
+/// Checks every case on every device. One that fails is told, and stops no other.
+fn check(devices: Vec<Result<Device>>, cases: &[Case], quiet: bool) -> Report {
+    let mut report = Report::default();
+    for device in devices {
+        if let Err(error) = device.and_then(|device| report.add(&device, cases, quiet)) {
+            if !quiet {
+                println!("  BROKEN: {error:#}");
+            }
+            report.broken.push(format!("{error:#}"));
+        }
     }
-    ensure!(failed == 0, "{failed} of {} checks failed", rows.len());
-    Ok(())
+    report
 }
 
 enum Device {
@@ -80,15 +115,17 @@ enum Device {
     Cpu,
 }
 
-fn devices(args: &Args) -> Result<Vec<Device>> {
-    let mut devices = Vec::new();
+fn devices(args: &Args) -> Result<Vec<Result<Device>>> {
+    let mut devices: Vec<Result<Device>> = Vec::new();
     for adapter in all_adapters() {
-        devices.push(Device::Gpu(Context::from_adapter(&adapter)?));
+        devices.push(Context::from_adapter(&adapter).map(Device::Gpu).map_err(Into::into));
     }
-    devices.push(Device::Cpu);
+    devices.push(Ok(Device::Cpu));
     if let Some(wanted) = &args.adapter {
-        let here: Vec<String> = devices.iter().map(Device::name).collect();
-        devices.retain(|device| device.name().to_lowercase().contains(&wanted.to_lowercase()));
+        // The error names the adapter that gave no device.
+        let name = |device: &Result<Device>| device.as_ref().map_or_else(ToString::to_string, Device::name);
+        let here: Vec<String> = devices.iter().map(name).collect();
+        devices.retain(|device| name(device).to_lowercase().contains(&wanted.to_lowercase()));
         ensure!(!devices.is_empty(), "no device with {wanted:?} in its name; here are: {}", here.join(", "));
     }
     Ok(devices)
@@ -233,5 +270,21 @@ impl Case {
         let (input, weight, bias) = (random(shape)?, random(&op.weight_shape())?, random(&[op.out_channels()])?);
         let expected = reference::conv_transpose(&op, &input, &weight, Some(&bias))?;
         Ok(Self { name, op, input, weight, bias, expected })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use anyhow::anyhow;
+
+    #[test]
+    fn a_broken_device_stops_no_other() {
+        let cases = &cases().unwrap()[..1];
+        let report = check(vec![Err(anyhow!("adapter a gave no device")), Ok(Device::Cpu)], cases, true);
+        assert_eq!((report.rows.len(), report.failed()), (1, 0));
+        let verdict = report.verdict().unwrap_err().to_string();
+        assert_eq!(verdict, "0 of 1 checks failed, not checked: adapter a gave no device");
+        check(vec![Ok(Device::Cpu)], cases, true).verdict().unwrap();
     }
 }

@@ -1,34 +1,26 @@
 //! The program on a GPU.
-//!
-//! Without a device every test fails. `UPCONV_SKIP_GPU_TESTS=1` is how a person asks for them to be skipped; they then
-//! show as ignored.
 
 #![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
 
 mod common;
+#[path = "../../tests/common/harness.rs"]
+mod harness;
 #[path = "common/onnx.rs"]
 mod onnx;
 
 use common::{Folder, difference, samples};
-use libtest_mimic::{Arguments, Failed, Trial};
+use std::process::ExitCode;
 
-fn main() {
-    let skip = std::env::var_os("UPCONV_SKIP_GPU_TESTS").is_some_and(|value| value == "1");
-    let tests: &[(&str, fn())] = &[
+fn main() -> ExitCode {
+    harness::run(&[
         ("the_gpu_and_the_cpu_make_the_same_picture", the_gpu_and_the_cpu_make_the_same_picture),
         ("the_gpu_makes_the_same_picture_in_pieces", the_gpu_makes_the_same_picture_in_pieces),
         ("the_cases_of_onnx", || onnx::check("gpu")),
         ("a_network_makes_what_is_expected", a_network_makes_what_is_expected),
         ("a_network_makes_the_same_picture_in_tiles", a_network_makes_the_same_picture_in_tiles),
-    ];
-    let mut arguments = Arguments::from_args();
-    // A software device is busy with one test.
-    arguments.test_threads.get_or_insert(1);
-    let trials = tests.iter().map(|&(name, test)| {
-        let run = move || std::panic::catch_unwind(test).map_err(|_| Failed::without_message());
-        Trial::test(name, run).with_ignored_flag(skip)
-    });
-    libtest_mimic::run(&arguments, trials.collect()).exit();
+        ("a_damaged_cache_of_pipelines_stops_nothing", a_damaged_cache_of_pipelines_stops_nothing),
+        ("what_was_tuned_is_planned_with", what_was_tuned_is_planned_with),
+    ])
 }
 
 fn the_gpu_and_the_cpu_make_the_same_picture() {
@@ -50,6 +42,32 @@ fn the_gpu_makes_the_same_picture_in_pieces() {
         ));
         assert!(folder.open("whole.png") == folder.open("pieces.png"), "{scale}");
     }
+}
+
+fn what_was_tuned_is_planned_with() {
+    let folder = Folder::new();
+    folder.write("op.json", r#"{"strides": [2, 2]}"#);
+    let shapes = "--input-shape 1,8,32,32 --weight-shape 8,8,2,2";
+    let run = |line: &str| {
+        let run = folder.run(line);
+        assert_eq!(run.code, Some(0), "{line}: {}", run.stderr);
+        run.stdout
+    };
+    let tune = format!("tune op.json {shapes} --candidates 2 --milliseconds 0 --tuning t.json");
+    let tuned = run(&tune);
+    assert!(tuned.ends_with("1 choices in t.json\n"), "{tuned}");
+    let explain = format!("explain op.json {shapes} --device gpu");
+    let tuned = run(&format!("{explain} --tuning t.json"));
+    assert!(tuned.contains("tuned: the fastest that was measured on this adapter"), "{tuned}");
+    let untuned = run(&format!("{explain} --no-tuning"));
+    assert!(!untuned.contains("tuned"), "{untuned}");
+    // A file that is named must be there and sound; what is no tuning is not written over.
+    folder.refuse(&format!("{explain} --tuning no.json"), 1, &["there is no no.json"]);
+    folder.write("t.json", "{}");
+    for command in [format!("{explain} --tuning t.json"), tune] {
+        folder.refuse(&command, 1, &["t.json: tuning: its key"]);
+    }
+    assert_eq!(std::fs::read_to_string(folder.path("t.json")).unwrap(), "{}");
 }
 
 /// Against a picture made from an f64 evaluation elsewhere.
@@ -74,4 +92,28 @@ fn a_network_makes_the_same_picture_in_tiles() {
         folder.succeed(&format!("upscale in.png tiles.png --model waifu2x-photo --device gpu --tile {tile}"));
         assert!(folder.open("whole.png") == folder.open("tiles.png"), "{tile}");
     }
+}
+
+fn a_damaged_cache_of_pipelines_stops_nothing() {
+    let folder = Folder::with_astronaut();
+    let kept = Folder::new();
+    let cache = kept.path("cache");
+    let upscale = |out: &str| {
+        let run = folder.run_cached(&format!("upscale in.png {out} --scale 2 --device gpu"), &cache);
+        assert_eq!(run.code, Some(0), "{}", run.stderr);
+        run.stderr.contains("(vulkan")
+    };
+    let vulkan = upscale("first.png");
+    if vulkan && cfg!(target_os = "linux") {
+        let files: Vec<_> = std::fs::read_dir(cache.join("upconv")).unwrap().map(|file| file.unwrap().path()).collect();
+        assert_eq!(files.len(), 1, "one file is kept, and nothing beside it: {files:?}");
+        std::fs::write(&files[0], "damaged").unwrap();
+    }
+    upscale("second.png");
+    assert!(folder.open("first.png") == folder.open("second.png"));
+    // A cache folder that is none.
+    std::fs::remove_dir_all(&cache).unwrap_or_default();
+    std::fs::write(&cache, "").unwrap();
+    upscale("third.png");
+    assert!(folder.open("first.png") == folder.open("third.png"));
 }

@@ -41,7 +41,7 @@ impl Work<'_> {
         parts: &mut Parts<'_>,
         scratch: &mut Scratch,
     ) -> Option<usize> {
-        let Scratch { panel, sums, starts } = scratch;
+        let Scratch { panel, sums, starts, .. } = scratch;
         let lanes = packed.level.lanes();
         let in_group = self.op.in_channels() / self.op.groups();
         let vectors = self.shape.items.len().div_ceil(lanes);

@@ -24,7 +24,7 @@ impl Work<'_> {
         scratch: &mut Scratch,
     ) -> Option<usize> {
         let mut written = 0;
-        let Scratch { panel, sums, starts } = scratch;
+        let Scratch { panel, sums, starts, .. } = scratch;
         let lanes = packed.level.lanes();
         let in_group = self.op.in_channels() / self.op.groups();
         // Tap offsets run from `least` to `most` before q, so that the box does from `from` on.

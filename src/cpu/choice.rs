@@ -8,8 +8,6 @@ use std::ops::Range;
 
 /// The largest panel, in elements: what leaves room for the weights in a second-level cache of 1 MiB.
 const PANEL: usize = 160 << 10;
-/// Beyond this stride most outputs are nothing but bias, and the tables of phases outgrow the work.
-const LARGEST_STRIDE: usize = 64;
 /// The multiply-adds below which a task is not worth its start.
 const SMALLEST_TASK: usize = 1 << 16;
 
@@ -191,7 +189,7 @@ fn best_cut(costs: &Costs, most_parts: usize, panel: usize) -> Option<Candidate>
 pub(super) fn choose(op: &ConvTranspose, geometry: &Geometry, packed: Option<&Packed>, threads: usize) -> Choice {
     let Some(packed) = packed else { return Choice::Gather };
     let axes = op.axes3();
-    if axes.iter().any(|axis| axis.stride > LARGEST_STRIDE) || geometry.batch == 0 {
+    if geometry.batch == 0 {
         return Choice::Gather;
     }
     let lanes = packed.level.lanes();
@@ -280,8 +278,8 @@ mod tests {
 
     #[test]
     fn what_products_do_not_serve_is_gathered_row_by_row() {
-        let large_stride = op(2, 2, [2, 1000, 0]);
-        assert_eq!(chosen(&large_stride, &[1, 2, 4, 4], 2), Choice::Gather);
+        let wide = ConvTranspose::builder().kernel([2, 2]).dilation([1, 1 << 24]).build().unwrap();
+        assert_eq!(chosen(&wide, &[1, 1, 4, 40], 2), Choice::Gather, "a box would be as wide as the dilation");
         let op = op(2, 2, [3, 2, 0]);
         assert_eq!(choose(&op, &op.at(&[1, 2, 4, 4]).unwrap(), None, 2), Choice::Gather);
     }

@@ -23,7 +23,7 @@ impl Work<'_> {
         scratch: &mut Scratch,
     ) -> Option<usize> {
         let mut written = 0;
-        let Scratch { panel, sums, starts } = scratch;
+        let Scratch { panel, sums, starts, .. } = scratch;
         let lanes = packed.level.lanes();
         let in_group = self.op.in_channels() / self.op.groups();
         for row_group in &packed.groups {

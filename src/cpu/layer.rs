@@ -6,6 +6,7 @@ use super::output;
 use super::packed::Packed;
 use super::products::{self, Pool};
 use super::simd::Level;
+use super::winograd::{self, Winograd};
 use crate::error::{Error, Result};
 use crate::op::{ConvTranspose, Geometry};
 use crate::tensor::{DType, Data, Tensor};
@@ -23,14 +24,16 @@ pub struct Layer {
 struct Inner {
     op: ConvTranspose,
     level: Level,
-    /// For the products, unless a weight is infinite or NaN.
+    winograd: Option<Winograd>,
+    /// For the products, unless a weight is infinite or NaN or Winograd's transforms serve.
     packed: Option<Packed>,
     /// Without shared blocks, where those have holes: for inputs that are infinite or NaN.
     plain: Option<Packed>,
     pool: Pool,
     /// The last choice, with what it was made for.
     chosen: Mutex<Option<(Geometry, usize, Arc<Choice>)>>,
-    single: gather::Weights<f32>,
+    /// Made of the packed weights when first needed; from the beginning where there are none.
+    single: OnceLock<gather::Weights<f32>>,
     /// Made when first needed, unless the weights came in f64.
     double: OnceLock<gather::Weights<f64>>,
 }
@@ -46,28 +49,50 @@ impl Layer {
         Self::with_level(op, weight, bias, Level::best())
     }
 
+    /// As [`Layer::new`], but by Winograd's transforms for two axes, kernel 3×3 at stride 1 and dilation 1, channels
+    /// first, one group. With fewer than 32 input or output channels they take as long or longer.
+    ///
+    /// They do a quarter of the multiply-adds, and err more. An element is then within `(16 + in_channels)·ε` of the
+    /// largest Σ|x·w| of the whole output, ε = 2⁻²³ (times what an activation makes of it), and not of its own Σ|x·w|;
+    /// an input that is infinite or NaN shows in outputs up to five rows and columns away. The bits of an element do not
+    /// depend on what is beyond the 6×6 inputs of its tile; tiles of 4×4 begin at the first output.
+    ///
+    /// # Errors
+    /// As [`Layer::new`].
+    pub fn with_winograd(op: &ConvTranspose, weight: &Tensor, bias: Option<&Tensor>) -> Result<Self> {
+        Self::build(op, weight, bias, Level::best(), true)
+    }
+
     /// As [`Layer::new`], for given vector instructions; [`Level::Scalar`] where this machine lacks them.
     ///
     /// # Errors
     /// As [`Layer::new`].
     pub fn with_level(op: &ConvTranspose, weight: &Tensor, bias: Option<&Tensor>, level: Level) -> Result<Self> {
+        Self::build(op, weight, bias, level, false)
+    }
+
+    fn build(op: &ConvTranspose, weight: &Tensor, bias: Option<&Tensor>, level: Level, fewer: bool) -> Result<Self> {
         op.check_parameters(weight.shape(), bias.map(Tensor::shape))?;
         let level = if level.is_available() { level } else { Level::Scalar };
-        let double = OnceLock::new();
+        let (single, double) = (OnceLock::new(), OnceLock::new());
         if weight.dtype() == DType::F64 || bias.is_some_and(|bias| bias.dtype() == DType::F64) {
             let bias = bias.map(Tensor::to_f64).unwrap_or_default();
             double.get_or_init(|| gather::Weights::new(op, &weight.to_f64(), bias));
         }
         let (weight, bias) = (weight.to_f32(), bias.map(Tensor::to_f32).unwrap_or_default());
         let finite = weight.iter().all(|w| w.is_finite());
-        let packed = finite.then(|| Packed::new(op, &weight, &bias, level, true));
-        let holes = packed.as_ref().is_some_and(|packed| packed.holes);
-        let plain = holes.then(|| Packed::new(op, &weight, &bias, level, false));
-        let single = gather::Weights::new(op, &weight, bias);
+        let winograd = (finite && fewer && winograd::serves(op)).then(|| Winograd::new(op, &weight, &bias, level));
+        let pack = |share| Packed::new(op, &weight, &bias, level, share);
+        let packed = (finite && winograd.is_none()).then(|| pack(true));
+        let plain = packed.as_ref().is_some_and(|packed| packed.holes).then(|| pack(false));
+        if packed.is_none() {
+            single.get_or_init(|| gather::Weights::new(op, &weight, bias));
+        }
         Ok(Self {
             inner: Arc::new(Inner {
                 op: op.clone(),
                 level,
+                winograd,
                 packed,
                 plain,
                 pool: Pool::default(),
@@ -100,7 +125,7 @@ impl Layer {
     /// # Errors
     /// An input shape that [`ConvTranspose::at`] refuses.
     pub fn run(&self, input: &Tensor) -> Result<Tensor> {
-        let Inner { op, single, double, .. } = &*self.inner;
+        let Inner { op, double, .. } = &*self.inner;
         let geometry = op.at(input.shape())?;
         let run = |x: &[f32]| {
             let mut y = Vec::new();
@@ -109,7 +134,7 @@ impl Layer {
         };
         let data = match input.data() {
             Data::F64(x) => {
-                let double = double.get_or_init(|| single.map(f64::from));
+                let double = double.get_or_init(|| self.single().map(f64::from));
                 let mut y = vec![0.0; geometry.output_len()];
                 gather::run(op, &geometry, double, x, &mut y);
                 Data::F64(y)
@@ -144,7 +169,12 @@ impl Layer {
     }
 
     fn run_single(&self, geometry: &Geometry, x: &[f32], y: &mut Vec<f32>) {
-        let Inner { op, packed, plain, pool, single, .. } = &*self.inner;
+        let Inner { op, winograd, packed, plain, pool, .. } = &*self.inner;
+        if let Some(winograd) = winograd
+            && output::write(y, geometry.output_len(), |y| winograd.run(op, geometry, pool, x, y))
+        {
+            return;
+        }
         let choice = self.choice(geometry);
         if let (Choice::Products(cut), Some(packed)) = (&*choice, packed) {
             let packings = [packed, plain.as_ref().unwrap_or(packed)];
@@ -155,7 +185,15 @@ impl Layer {
         }
         y.clear();
         y.resize(geometry.output_len(), 0.0);
-        gather::run(op, geometry, single, x, y);
+        gather::run(op, geometry, self.single(), x, y);
+    }
+
+    fn single(&self) -> &gather::Weights<f32> {
+        let Inner { op, packed, single, .. } = &*self.inner;
+        single.get_or_init(|| {
+            let (weight, bias) = packed.as_ref().map(|packed| packed.unpack(op)).unwrap_or_default();
+            gather::Weights::new(op, &weight, bias)
+        })
     }
 
     /// What is chosen, found again if the last run had the same sizes and threads.

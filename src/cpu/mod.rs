@@ -21,7 +21,7 @@
 //! product. `choice` decides how, and how the work is cut into tasks; a task fills a panel with its part of the input
 //! (`boxed`, `gathered` or `batched`), `product` multiplies it with the `packed` weights in registers, `finish` applies
 //! the activation, and `lay` puts the phases side by side into the output. What that does not serve is left to
-//! `gather`: f64, weights that are infinite or NaN (the zeros around an input must not meet them), and huge strides.
+//! `gather`: f64, weights that are infinite or NaN (the zeros around an input must not meet them), and huge dilations.
 
 mod batched;
 mod boxed;
@@ -40,6 +40,7 @@ mod products;
 mod simd;
 mod smooth;
 mod task;
+mod winograd;
 
 pub use layer::Layer;
 pub use simd::Level;

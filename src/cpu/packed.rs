@@ -14,6 +14,8 @@ use std::ops::Range;
 
 /// Below this many rows, phases share a block.
 const ENOUGH_ROWS: usize = 6;
+/// The most phases of an axis in a block, and of the last axis in a row group: their sums wait to be laid out together.
+const TOGETHER: usize = 64;
 
 /// Blocks whose rows of output interleave: their phases differ on the last axis only.
 #[derive(Clone, Debug)]
@@ -112,45 +114,63 @@ impl Packed {
         block: &Block,
         channels: Range<usize>,
     ) {
-        let (in_group, out_group) = (op.in_channels() / op.groups(), op.out_channels() / op.groups());
-        let strides = op.weight_layout().strides(op.in_channels(), out_group, &op.axes3().map(|axis| axis.kernel));
-        let first_input = channels.start / out_group * in_group;
-        let mut rows = Vec::new();
-        for &[z, y] in &row_group.outer {
-            for &x in &block.inner {
-                rows.extend(channels.clone().map(|co| ([z, y, x], co)));
-            }
-        }
+        let rows = rows(row_group, block, channels);
         self.rows.extend(rows.iter().map(|&(_, co)| {
             let (alpha, beta) = op.activation().parameters(co);
             Row { bias: bias.get(co).copied().unwrap_or(0.0), alpha, beta }
         }));
-        // Where each tap of each row is within the kernel, if the row's phase has it.
-        let taps: Vec<Vec<Option<usize>>> = block
-            .offsets
-            .iter()
-            .map(|offsets| {
-                let tap = |(phases, co): &([Phase; 3], usize)| {
-                    let mut at = co % out_group * strides.output;
-                    for axis in 0..3 {
-                        let (tap, _) =
-                            self.tables[axis].taps(phases[axis]).find(|&(_, offset)| offset == offsets[axis])?;
-                        at += tap * strides.spatial[axis];
-                    }
-                    Some(at)
-                };
-                rows.iter().map(tap).collect()
-            })
-            .collect();
-        self.holes |= taps.iter().flatten().any(Option::is_none);
+        let places = self.places(op, block, &rows);
+        self.holes |= places.iter().any(Option::is_none);
+        self.weights.extend(places.into_iter().map(|at| at.map_or(0.0, |at| weight[at])));
+    }
+
+    /// Where each weight of these rows stands in the operation's weight, in the order in which they are packed; `None`
+    /// for a tap that the row's phase lacks.
+    fn places(&self, op: &ConvTranspose, block: &Block, rows: &[([Phase; 3], usize)]) -> Vec<Option<usize>> {
+        let (in_group, out_group) = (op.in_channels() / op.groups(), op.out_channels() / op.groups());
+        let strides = op.weight_layout().strides(op.in_channels(), out_group, &op.axes3().map(|axis| axis.kernel));
+        let first_input = rows.first().map_or(0, |&(_, co)| co / out_group * in_group);
+        let tap = |offsets: &[i64; 3], &(phases, co): &([Phase; 3], usize)| {
+            let mut at = co % out_group * strides.output;
+            for axis in 0..3 {
+                let (tap, _) = self.tables[axis].taps(phases[axis]).find(|&(_, offset)| offset == offsets[axis])?;
+                at += tap * strides.spatial[axis];
+            }
+            Some(at)
+        };
+        let taps: Vec<Vec<Option<usize>>> =
+            block.offsets.iter().map(|offsets| rows.iter().map(|row| tap(offsets, row)).collect()).collect();
+        let mut places = Vec::with_capacity(rows.len() * taps.len() * in_group);
         for tile in tiles(rows.len(), most_rows(self.level)) {
             for ci in first_input..first_input + in_group {
                 for tap in &taps {
-                    let at = |tap: &Option<usize>| tap.map_or(0.0, |at| weight[ci * strides.input + at]);
-                    self.weights.extend(tap[tile.clone()].iter().map(at));
+                    places.extend(tap[tile.clone()].iter().map(|at| at.map(|at| ci * strides.input + at)));
                 }
             }
         }
+        places
+    }
+
+    /// The weight, in the operation's weight layout, and the bias that were packed.
+    pub(super) fn unpack(&self, op: &ConvTranspose) -> (Vec<f32>, Vec<f32>) {
+        let mut weight = vec![0.0; op.weight_shape().iter().product()];
+        let out_group = op.out_channels() / op.groups();
+        for group in 0..op.groups() {
+            for (index, tile) in self.channel_tiles.iter().enumerate() {
+                let channels = group * out_group + tile.start..group * out_group + tile.end;
+                for row_group in &self.groups {
+                    for block in &row_group.blocks {
+                        let places = self.places(op, block, &rows(row_group, block, channels.clone()));
+                        for (at, &packed) in places.into_iter().zip(self.block(group, index, block).0) {
+                            if let Some(at) = at {
+                                weight[at] = packed;
+                            }
+                        }
+                    }
+                }
+            }
+        }
+        (weight, self.bias.clone())
     }
 
     /// How many phases have taps.
@@ -174,6 +194,12 @@ impl Packed {
     }
 }
 
+/// The phases and the output channel of each row of a block.
+fn rows(row_group: &RowGroup, block: &Block, channels: Range<usize>) -> Vec<([Phase; 3], usize)> {
+    let phases = row_group.outer.iter().flat_map(|&[z, y]| block.inner.iter().map(move |&x| [z, y, x]));
+    phases.flat_map(|phases| channels.clone().map(move |co| (phases, co))).collect()
+}
+
 /// Which phases share a block: on the last axis first, then on those before it, while there are too few rows.
 fn row_groups(tables: &[AxisPhases; 3], channels: usize) -> Vec<RowGroup> {
     let mut rows = channels;
@@ -185,26 +211,28 @@ fn row_groups(tables: &[AxisPhases; 3], channels: usize) -> Vec<RowGroup> {
         }
     }
     let sets = |axis: usize| -> Vec<Vec<Phase>> {
-        let phases = &tables[axis].phases;
-        if share[axis] { vec![phases.clone()] } else { phases.iter().map(|&phase| vec![phase]).collect() }
+        tables[axis].phases.chunks(if share[axis] { TOGETHER } else { 1 }).map(<[Phase]>::to_vec).collect()
     };
+    let inner_sets = sets(2);
     let mut groups = Vec::new();
     let mut number = 0;
     for zs in sets(0) {
         for ys in sets(1) {
-            let outer = zs.iter().flat_map(|&z| ys.iter().map(move |&y| [z, y])).collect();
-            let mut blocks = Vec::new();
-            for inner in sets(2) {
-                let [oz, oy, ox] = [(0, &zs), (1, &ys), (2, &inner)].map(|(axis, set)| offsets(&tables[axis], set));
-                let offsets = oz
-                    .iter()
-                    .flat_map(|&z| oy.iter().map(move |&y| (z, y)))
-                    .flat_map(|(z, y)| ox.iter().map(move |&x| [z, y, x]))
-                    .collect();
-                blocks.push(Block { inner, offsets, number });
-                number += 1;
+            let outer: Vec<[Phase; 2]> = zs.iter().flat_map(|&z| ys.iter().map(move |&y| [z, y])).collect();
+            for inner_sets in inner_sets.chunks(if share[2] { 1 } else { TOGETHER }) {
+                let mut blocks = Vec::new();
+                for inner in inner_sets {
+                    let [oz, oy, ox] = [(0, &zs), (1, &ys), (2, inner)].map(|(axis, set)| offsets(&tables[axis], set));
+                    let offsets = oz
+                        .iter()
+                        .flat_map(|&z| oy.iter().map(move |&y| (z, y)))
+                        .flat_map(|(z, y)| ox.iter().map(move |&x| [z, y, x]))
+                        .collect();
+                    blocks.push(Block { inner: inner.clone(), offsets, number });
+                    number += 1;
+                }
+                groups.push(RowGroup { outer: outer.clone(), blocks });
             }
-            groups.push(RowGroup { outer, blocks });
         }
     }
     groups

@@ -21,7 +21,7 @@ impl<'a> Source<'a> {
 
     /// The part `start..end` of `length` inputs `from ..` along a row that lies within the input, and where it starts
     /// in a channel; nothing where the row itself is outside.
-    fn inside(&self, [z, y]: [i64; 2], from: i64, length: usize) -> (Range<usize>, usize) {
+    pub(super) fn inside(&self, [z, y]: [i64; 2], from: i64, length: usize) -> (Range<usize>, usize) {
         let [depth, height, width] = self.extents.map(|extent| extent as i64);
         if !(0..depth).contains(&z) || !(0..height).contains(&y) {
             return (0..0, 0);
@@ -37,7 +37,7 @@ impl<'a> Source<'a> {
 
     /// Copies the inputs of a channel that [`inside`](Self::inside) found, with zeros around them.
     #[inline(always)]
-    fn copy_row(&self, channel: usize, (inside, at): (&Range<usize>, usize), row: &mut [f32]) {
+    pub(super) fn copy_row(&self, channel: usize, (inside, at): (&Range<usize>, usize), row: &mut [f32]) {
         row[..inside.start].fill(0.0);
         row[inside.end..].fill(0.0);
         if inside.is_empty() {

@@ -176,7 +176,7 @@ fn tile<S: Simd, const M: usize, const V: usize>(
 }
 
 #[inline(always)]
-fn store<S: Simd>(_: S, y: &mut [f32], value: S::f32s) {
+pub(super) fn store<S: Simd>(_: S, y: &mut [f32], value: S::f32s) {
     S::as_mut_simd_f32s(&mut y[..S::F32_LANES]).0[0] = value;
 }
 

@@ -18,6 +18,7 @@ pub(super) struct Scratch {
     pub(super) panel: Vec<f32>,
     pub(super) sums: Vec<f32>,
     pub(super) starts: Vec<usize>,
+    pub(super) lines: Vec<f32>,
 }
 
 /// Working memory to be used again: as many as tasks ever ran at once.
@@ -27,7 +28,7 @@ pub(super) struct Pool {
 }
 
 impl Pool {
-    fn with<R>(&self, work: impl FnOnce(&mut Scratch) -> R) -> R {
+    pub(super) fn with<R>(&self, work: impl FnOnce(&mut Scratch) -> R) -> R {
         let free = || self.free.lock().unwrap_or_else(PoisonError::into_inner);
         let mut scratch = free().pop().unwrap_or_default();
         let result = work(&mut scratch);
@@ -38,7 +39,9 @@ impl Pool {
     /// The bytes held.
     pub(super) fn bytes(&self) -> usize {
         let free = self.free.lock().unwrap_or_else(PoisonError::into_inner);
-        free.iter().map(|s| (s.panel.capacity() + s.sums.capacity()) * 4 + s.starts.capacity() * 8).sum()
+        free.iter()
+            .map(|s| (s.panel.capacity() + s.sums.capacity() + s.lines.capacity()) * 4 + s.starts.capacity() * 8)
+            .sum()
     }
 }
 

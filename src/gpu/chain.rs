@@ -2,6 +2,8 @@
 
 use super::context::Context;
 use super::layer::{Bound, Layer, Prepared};
+use super::span::span;
+use super::step::{Step, keep_together};
 use crate::error::{Error, Result};
 use crate::op::ConvTranspose;
 use crate::plan::{Kernel, Storage};
@@ -9,7 +11,7 @@ use crate::tensor::{Data, Tensor};
 use futures_intrusive::channel::shared::{OneshotReceiver, oneshot_channel};
 use half::f16;
 use std::sync::{Arc, Mutex, PoisonError};
-use wgpu::{Buffer, BufferSlice, BufferUsages, ComputePass, ComputePassDescriptor, MapMode, SubmissionIndex};
+use wgpu::{Buffer, BufferSlice, BufferUsages, ComputePass, MapMode, SubmissionIndex};
 
 /// Layers of which each reads what the one before has written, with their weights on a device. Cheap to clone.
 ///
@@ -113,7 +115,8 @@ impl Chain {
         &self.layers
     }
 
-    /// Plans all layers for an input shape, compiles their kernels, and allocates what stands between them.
+    /// Plans all layers for an input shape, compiles their kernels, and allocates what stands between them. Input
+    /// channels are not split and measured choices not used, so that the tiles of a picture are planned alike.
     ///
     /// # Errors
     /// What [`Layer::prepare`] refuses, [`Error::Limit`] where the device has no buffer that large, [`Error::Device`].
@@ -123,7 +126,7 @@ impl Chain {
         for (layer, wish) in self.layers.iter().zip(wishes) {
             let shape = stages.last().map_or_else(|| input_shape.to_vec(), |before| before.geometry().output_shape());
             stages.push(match wish.map(|kernel| layer.prepare_with(&shape, storage, kernel)) {
-                None | Some(Err(Error::Kernel { .. })) => layer.prepare(&shape, storage)?,
+                None | Some(Err(Error::Kernel { .. })) => layer.prepare_unsplit(&shape, storage)?,
                 Some(prepared) => prepared?,
             });
         }
@@ -188,6 +191,8 @@ impl PreparedChain {
                 let mut layers = vec![first.bind(input, written)?];
                 layers.extend_from_slice(middle);
                 layers.push(last.bind(read, output)?);
+                // All runs use the same buffers between the layers.
+                keep_together(&mut layers.iter_mut().flat_map(Bound::steps_mut).collect::<Vec<_>>());
                 layers
             }
         };
@@ -228,26 +233,22 @@ impl PreparedChain {
             let expected = format!("{shape:?}, for which the chain was prepared");
             return Err(Error::Shape { what: "input", given: other.shape().to_vec(), expected });
         }
+        span!("run chain", shape = ?shape, inputs = inputs.len(), layers = stages.len());
         let slot = self.slot(inputs.len())?;
         let distance = self.distance(self.input_bytes());
         for (index, input) in inputs.iter().enumerate() {
             write(context, &slot.input, index as u64 * distance, input, first.plan().storage)?;
         }
         let (sender, receiver) = oneshot_channel();
-        let submission = context.checked("running a chain of layers", || {
-            let mut encoder = context.device().create_command_encoder(&Default::default());
-            {
-                let descriptor = ComputePassDescriptor { label: Some("upconv chain"), timestamp_writes: None };
-                let mut pass = encoder.begin_compute_pass(&descriptor);
-                slot.chains.iter().for_each(|chain| chain.encode(&mut pass));
-            }
+        let steps: Vec<&Step> = slot.chains.iter().flat_map(BoundChain::steps).collect();
+        let submission = context.submit("upconv chain", &steps, |encoder| {
             encoder.copy_buffer_to_buffer(&slot.output, 0, &slot.staging, 0, slot.staging.size());
-            let submission = context.queue().submit([encoder.finish()]);
+        })?;
+        context.checked("reading a buffer", || {
             slot.staging.map_async(MapMode::Read, .., move |result| {
                 // The receiver may be gone: the run was dropped.
                 let _ = sender.send(result);
             });
-            submission
         })?;
         Ok(Pending { chain: self.clone(), slot, receiver, submission })
     }
@@ -286,6 +287,10 @@ impl BoundChain {
     pub fn encode(&self, pass: &mut ComputePass<'_>) {
         self.layers.iter().for_each(|layer| layer.encode(pass));
     }
+
+    fn steps(&self) -> impl Iterator<Item = &Step> {
+        self.layers.iter().flat_map(Bound::steps)
+    }
 }
 
 impl Pending {
@@ -314,6 +319,7 @@ impl Pending {
         let (shape, storage, length) =
             (last.geometry().output_shape(), last.plan().storage, last.geometry().output_len());
         let distance = self.chain.distance(self.chain.output_bytes()) as usize;
+        span!("take", bytes = self.slot.staging.size());
         let bytes = self.slot.staging.get_mapped_range(..).map_err(|error| lost(&error))?;
         let tensor = |index: usize| {
             let bytes = &bytes[index * distance..][..length * storage.size() as usize];

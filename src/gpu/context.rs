@@ -1,14 +1,21 @@
 //! A device with what upconv keeps on it: the compiled pipelines.
 
 use super::adapter::{AdapterRequest, describe};
+use super::cache::Cache;
+use super::pipeline_cache;
 use super::shader::{self, Variant};
+use super::span::span;
 use super::staging::Pool;
+use super::tune::Tuning;
 use crate::error::{Error, Result};
 use crate::plan::{DeviceClass, DeviceProfile};
 use std::fmt;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-use wgpu::{Adapter, Buffer, BufferUsages, ComputePipeline, Device, DeviceDescriptor, ErrorFilter, Features, Queue};
+use wgpu::{
+    Adapter, Buffer, BufferUsages, ComputePipeline, Device, DeviceDescriptor, ErrorFilter, Features, PipelineCache,
+    Queue,
+};
 
 /// A device and its queue, the caller's own or one made here. Cheap to clone; clones share their pipelines.
 #[derive(Clone)]
@@ -20,18 +27,31 @@ struct Inner {
     device: Device,
     queue: Queue,
     profile: DeviceProfile,
+    tuning: Tuning,
     shared: Arc<Shared>,
 }
 
 /// What contexts of the same device share.
-#[derive(Default)]
 struct Shared {
-    /// The longest unused one first.
-    pipelines: Mutex<Vec<(Variant, ComputePipeline)>>,
+    pipelines: Cache<Variant, ComputePipeline>,
     compiled: AtomicUsize,
+    /// The driver's, where the device has the feature.
+    pipeline_cache: Option<PipelineCache>,
     staging: Mutex<Pool>,
     /// See [`Context::scratch`].
     scratch: Mutex<[Option<Buffer>; 2]>,
+}
+
+impl Shared {
+    fn new(device: &Device, pipeline_data: &[u8]) -> Arc<Self> {
+        Arc::new(Self {
+            pipelines: Cache::new(MAX_PIPELINES),
+            compiled: AtomicUsize::default(),
+            pipeline_cache: pipeline_cache::open(device, pipeline_data),
+            staging: Mutex::default(),
+            scratch: Mutex::default(),
+        })
+    }
 }
 
 /// At most this many pipelines are kept; `direct` has one for each operation and tile.
@@ -44,7 +64,7 @@ impl fmt::Debug for Context {
 }
 
 /// Features that are used where a device has them; none is needed.
-const WELCOME: Features = Features::SHADER_F16.union(Features::TIMESTAMP_QUERY);
+const WELCOME: Features = Features::SHADER_F16.union(Features::TIMESTAMP_QUERY).union(Features::PIPELINE_CACHE);
 
 impl Context {
     /// Uses the caller's device. Its limits and features are respected; WebGPU's default limits suffice, and no
@@ -68,14 +88,46 @@ impl Context {
     /// As [`Context::new`], with limits of the caller's choice: lower ones cut the work into more dispatches, with
     /// the same bits as result. Higher ones than the device's are the caller's mistake, and wgpu's to report.
     pub fn with_profile(device: Device, queue: Queue, profile: DeviceProfile) -> Self {
-        Self { inner: Arc::new(Inner { device, queue, profile, shared: Arc::default() }) }
+        let shared = Shared::new(&device, &[]);
+        Self { inner: Arc::new(Inner { device, queue, profile, tuning: Tuning::default(), shared }) }
+    }
+
+    /// The same device, its pipelines compiled with the help of what [`pipeline_data`](Self::pipeline_data) returned
+    /// in an earlier run of the program. To be called before layers are made: they keep the context they were made
+    /// with.
+    ///
+    /// Data that are damaged, or of another adapter or driver, change nothing; nor do any on a device without the
+    /// feature `PIPELINE_CACHE`, which wgpu has on Vulkan. Whoever can write where the data are kept can make the
+    /// driver run what they like: keep them in a place of the user's own.
+    #[must_use]
+    pub fn with_pipeline_data(&self, data: &[u8]) -> Self {
+        let Inner { device, queue, profile, tuning, .. } = &*self.inner;
+        let (device, queue, profile, tuning) = (device.clone(), queue.clone(), profile.clone(), tuning.clone());
+        let shared = Shared::new(&device, data);
+        Self { inner: Arc::new(Inner { device, queue, profile, tuning, shared }) }
+    }
+
+    /// What the driver wants to be reminded of in the next run of the program, so that it compiles faster: bytes for
+    /// [`with_pipeline_data`](Self::with_pipeline_data), kept under the name that [`wgpu::util::pipeline_cache_key`]
+    /// gives. `None` without the feature `PIPELINE_CACHE`.
+    pub fn pipeline_data(&self) -> Option<Vec<u8>> {
+        self.pipeline_cache().and_then(pipeline_cache::data)
     }
 
     /// The same device under another profile; what is compiled is shared.
     pub fn limited(&self, profile: DeviceProfile) -> Self {
+        self.with(profile, self.inner.tuning.clone())
+    }
+
+    /// The same device; layers made with it are planned as was [measured](Tuning::measure) to be the fastest.
+    pub fn tuned(&self, tuning: Tuning) -> Self {
+        self.with(self.inner.profile.clone(), tuning)
+    }
+
+    fn with(&self, profile: DeviceProfile, tuning: Tuning) -> Self {
         let Inner { device, queue, shared, .. } = &*self.inner;
         let (device, queue, shared) = (device.clone(), queue.clone(), shared.clone());
-        Self { inner: Arc::new(Inner { device, queue, profile, shared }) }
+        Self { inner: Arc::new(Inner { device, queue, profile, tuning, shared }) }
     }
 
     /// Makes a device on the best adapter that answers the request, with the adapter's own limits.
@@ -136,6 +188,11 @@ impl Context {
         &self.inner.profile
     }
 
+    /// What was measured to be the fastest, and is planned with.
+    pub fn tuning(&self) -> &Tuning {
+        &self.inner.tuning
+    }
+
     /// The adapter in one line: its name, backend, kind and driver.
     pub fn adapter_name(&self) -> String {
         describe(&self.inner.device.adapter_info())
@@ -149,19 +206,16 @@ impl Context {
     /// The pipeline of a variant, compiled at its first use, and again where many others have been used since.
     pub(super) fn pipeline(&self, variant: &Variant) -> Result<ComputePipeline> {
         let Shared { pipelines, compiled, .. } = &*self.inner.shared;
-        let mut pipelines = lock(pipelines);
-        let pipeline = match pipelines.iter().position(|(other, _)| other == variant) {
-            Some(index) => pipelines.remove(index).1,
-            None => {
-                compiled.fetch_add(1, Ordering::Relaxed);
-                self.checked("compiling a kernel", || shader::compile(self.device(), variant))?
-            }
-        };
-        pipelines.push((variant.clone(), pipeline.clone()));
-        if pipelines.len() > MAX_PIPELINES {
-            pipelines.remove(0);
-        }
-        Ok(pipeline)
+        pipelines.get(variant, || {
+            span!("compile", kernel = variant.entry_point());
+            compiled.fetch_add(1, Ordering::Relaxed);
+            self.checked("compiling a kernel", || shader::compile(self.device(), self.pipeline_cache(), variant))
+        })
+    }
+
+    /// The driver's cache.
+    pub(super) fn pipeline_cache(&self) -> Option<&PipelineCache> {
+        self.inner.shared.pipeline_cache.as_ref()
     }
 
     /// A buffer of at least so many bytes for what one dispatch leaves to the next of the same call. All calls share
@@ -183,49 +237,54 @@ impl Context {
     }
 
     /// Runs wgpu calls and turns what the device reports of them into our error.
-    ///
-    /// In a browser the report arrives later than a call that does not wait can return; there it goes to wgpu's
-    /// handler of uncaptured errors.
     pub(super) fn checked<T>(&self, during: &'static str, calls: impl FnOnce() -> T) -> Result<T> {
-        #[cfg(target_family = "wasm")]
-        {
-            let _ = during;
-            Ok(calls())
-        }
-        #[cfg(not(target_family = "wasm"))]
-        {
-            let scopes = [ErrorFilter::Validation, ErrorFilter::OutOfMemory, ErrorFilter::Internal]
-                .map(|filter| self.device().push_error_scope(filter));
-            let value = calls();
-            let mut reported = None;
-            // The scopes are a stack: the last one pushed is popped first.
-            for scope in scopes.into_iter().rev() {
-                reported = super::block_on(scope.pop()).or(reported);
-            }
-            match reported {
-                None => Ok(value),
-                Some(source) if self.is_lost() => Err(Error::DeviceLost { during, reason: source.to_string() }),
-                Some(source) => Err(Error::Device { during, source }),
-            }
-        }
-    }
-
-    /// Whether the device is lost or destroyed. wgpu tells that to the one callback of its owner, and otherwise lets
-    /// what is made on such a device be invalid; so something is made to see.
-    #[cfg(not(target_family = "wasm"))]
-    fn is_lost(&self) -> bool {
-        let probe = self.device().create_buffer(&wgpu::BufferDescriptor {
-            label: Some("upconv probe"),
-            size: 4,
-            usage: BufferUsages::MAP_WRITE | BufferUsages::COPY_SRC,
-            mapped_at_creation: true,
-        });
-        probe.get_mapped_range_mut(..).is_err()
+        checked(self.device(), during, calls)
     }
 }
 
+/// Runs wgpu calls and turns what the device reports of them into our error.
+///
+/// In a browser the report arrives later than a call that does not wait can return; there it goes to wgpu's handler of
+/// uncaptured errors.
+pub(super) fn checked<T>(device: &Device, during: &'static str, calls: impl FnOnce() -> T) -> Result<T> {
+    #[cfg(target_family = "wasm")]
+    {
+        let _ = (device, during);
+        Ok(calls())
+    }
+    #[cfg(not(target_family = "wasm"))]
+    {
+        let scopes = [ErrorFilter::Validation, ErrorFilter::OutOfMemory, ErrorFilter::Internal]
+            .map(|filter| device.push_error_scope(filter));
+        let value = calls();
+        let mut reported = None;
+        // The scopes are a stack: the last one pushed is popped first.
+        for scope in scopes.into_iter().rev() {
+            reported = super::block_on(scope.pop()).or(reported);
+        }
+        match reported {
+            None => Ok(value),
+            Some(source) if is_lost(device) => Err(Error::DeviceLost { during, reason: source.to_string() }),
+            Some(source) => Err(Error::Device { during, source }),
+        }
+    }
+}
+
+/// Whether the device is lost or destroyed. wgpu tells that to the one callback of its owner, and otherwise lets what is
+/// made on such a device be invalid; so something is made to see.
+#[cfg(not(target_family = "wasm"))]
+fn is_lost(device: &Device) -> bool {
+    let probe = device.create_buffer(&wgpu::BufferDescriptor {
+        label: Some("upconv probe"),
+        size: 4,
+        usage: BufferUsages::MAP_WRITE | BufferUsages::COPY_SRC,
+        mapped_at_creation: true,
+    });
+    probe.get_mapped_range_mut(..).is_err()
+}
+
 /// What a mutex holds stays whole whoever panicked.
-fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+pub(super) fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 

@@ -1,21 +1,29 @@
 //! An operation with its weights on a device: packed once, prepared for a shape, bound to buffers, recorded.
 
+use super::cache::Cache;
 use super::context::Context;
 use super::direct::{self, PackParams};
 use super::gather::{self, pack};
 use super::shader::Variant;
 use super::slice;
-use super::transfer::{Download, storage_for};
+use super::span::span;
+use super::step::{Recorder, Step, piece};
+use super::sum;
+use super::transfer::{Download, Reading, storage_for};
 use super::winograd;
 use crate::convention::Convention;
 use crate::error::{Error, Result};
-use crate::op::{ConvTranspose, Geometry};
-use crate::plan::{Dispatch, Kernel, Plan, Storage, Window, Winograd, plan, plan_with};
+use crate::op::{Axis, ConvTranspose, Geometry};
+use crate::plan::bands::folded;
+use crate::plan::{
+    Band, Candidate, Dispatch, Kernel, Plan, Storage, Window, Winograd, candidates, plan_candidate, plan_split,
+    plan_with,
+};
 use crate::tensor::{DType, Tensor};
 use std::sync::{Arc, OnceLock};
 use wgpu::{
-    BindGroup, BindGroupDescriptor, BindGroupEntry, BindingResource, Buffer, BufferBinding, BufferSize, BufferSlice,
-    BufferUsages, CommandEncoder, ComputePass, ComputePassDescriptor, ComputePipeline,
+    BindGroupDescriptor, BindGroupEntry, BindingResource, Buffer, BufferBinding, BufferSize, BufferSlice, BufferUsages,
+    CommandEncoder, ComputePass, ComputePassDescriptor, ComputePipeline,
 };
 
 /// A transposed convolution with its weights on a device. Cheap to clone; usable from many threads.
@@ -36,39 +44,80 @@ struct Inner {
     product: OnceLock<Layer>,
     /// Whether no weight is NaN or infinite. `direct` and `tiled` multiply weights by 0 where `gather` skips them.
     finite: bool,
+    prepared: Cache<Key, Prepared>,
 }
 
-/// A layer planned for one input shape.
+/// All that the preparations of a layer differ in.
+#[derive(Clone, Debug, PartialEq)]
+struct Key {
+    /// Conventions change the padding.
+    axes: [Axis; 3],
+    input_shape: Vec<usize>,
+    storage: Storage,
+    wish: Wish,
+}
+
+/// At most this many preparations are kept for each layer.
+const MAX_PREPARED: usize = 32;
+
+/// A layer planned for one input shape. Cheap to clone.
 #[derive(Clone, Debug)]
 pub struct Prepared {
-    layer: Layer,
+    context: Context,
     /// The layer's, but for its padding.
-    op: ConvTranspose,
+    op: Arc<ConvTranspose>,
     geometry: Geometry,
-    plan: Plan,
+    plan: Arc<Plan>,
     machine: Machine,
 }
 
 /// What runs a plan.
 #[derive(Clone, Debug)]
 enum Machine {
-    Kernel { pipeline: ComputePipeline, weights: Buffer },
-    Winograd(Box<winograd::Machine>),
+    Kernel(Compiled),
+    Winograd(Arc<winograd::Machine>),
+}
+
+/// A compiled kernel.
+#[derive(Clone, Debug)]
+struct Compiled {
+    pipeline: ComputePipeline,
+    /// What adds up the splits of the input channels, where there are any.
+    sum: Option<ComputePipeline>,
+    /// In the kernel's order.
+    weights: Buffer,
+    /// In the order of `gather`, for the biases that `sum` adds.
+    records: Buffer,
 }
 
 /// A prepared layer with the caller's buffers.
 #[derive(Clone, Debug)]
 pub struct Bound {
+    context: Context,
     /// In the order in which they run.
     steps: Vec<Step>,
 }
 
-/// One dispatch, ready to be recorded.
-#[derive(Clone, Debug)]
-pub(super) struct Step {
-    pub(super) pipeline: ComputePipeline,
-    pub(super) bind_group: BindGroup,
-    pub(super) workgroups: [u32; 3],
+/// What one dispatch is made of: its parameters at binding 0, behind them the parts of the buffers that it sees.
+struct Call<'a> {
+    pipeline: &'a ComputePipeline,
+    params: Vec<u8>,
+    buffers: Vec<(&'a Buffer, Window)>,
+    workgroups: [u32; 3],
+    kernel: &'static str,
+    band: &'a Band,
+    /// See [`Step`].
+    multiply_adds: u64,
+}
+
+/// What a plan is asked for.
+#[derive(Clone, Copy, Debug, PartialEq)]
+enum Wish {
+    /// What was measured or else estimated to be the fastest.
+    Fastest,
+    /// What is estimated to be the fastest without splits.
+    Unsplit,
+    Kernel(Kernel),
 }
 
 impl Layer {
@@ -80,6 +129,7 @@ impl Layer {
     /// Shapes that do not fit the operation, [`Error::Limit`] for weights beyond the device's largest buffer,
     /// [`Error::Device`].
     pub fn new(context: &Context, op: &ConvTranspose, weight: &Tensor, bias: Option<&Tensor>) -> Result<Self> {
+        span!("pack", shape = ?weight.shape(), bytes = weight.data().len() as u64 * 4);
         let packed = pack(op, weight, bias)?;
         let weights = context.upload_bytes("upconv weights", bytemuck::cast_slice(&packed))?;
         let finite = packed.iter().all(|weight| weight.is_finite());
@@ -93,8 +143,8 @@ impl Layer {
 
     fn with_records(context: &Context, op: &ConvTranspose, weights: Buffer, finite: bool) -> Self {
         let (context, op) = (context.clone(), op.clone());
-        let (direct_weights, product) = (OnceLock::new(), OnceLock::new());
-        Self { inner: Arc::new(Inner { context, op, weights, direct_weights, product, finite }) }
+        let (direct_weights, product, prepared) = (OnceLock::new(), OnceLock::new(), Cache::new(MAX_PREPARED));
+        Self { inner: Arc::new(Inner { context, op, weights, direct_weights, product, finite, prepared }) }
     }
 
     /// The operation.
@@ -107,12 +157,29 @@ impl Layer {
         &self.inner.context
     }
 
-    /// Plans the layer for an input shape, in the order of the operation's layout, and compiles its kernel.
+    /// Plans the layer for an input shape, in the order of the operation's layout, and compiles its kernel. The last
+    /// few preparations are kept, so that preparing again costs next to nothing.
+    ///
+    /// Compiling takes from 10 ms to seconds. So that an application goes on meanwhile, prepare and
+    /// [`warm up`](Prepared::warm_up) on a thread:
+    ///
+    /// ```no_run
+    /// # fn example(layer: upconv::gpu::Layer) {
+    /// use upconv::{Result, Storage};
+    ///
+    /// let (shape, other) = ([1, 64, 128, 128], layer.clone());
+    /// let warming = std::thread::spawn(move || other.prepare(&shape, Storage::F32)?.warm_up());
+    /// // Meanwhile other layers run. Once `warming.is_finished()`:
+    /// let prepared: Result<_> = layer.prepare(&shape, Storage::F32); // at hand
+    /// # }
+    /// ```
+    ///
+    /// Whoever needs the same kernel meanwhile waits for it, and nobody else.
     ///
     /// # Errors
-    /// What [`ConvTranspose::at`] and [`plan`] refuse, [`Error::Device`].
+    /// What [`ConvTranspose::at`] and [`Context::plan`] refuse, [`Error::Device`].
     pub fn prepare(&self, input_shape: &[usize], storage: Storage) -> Result<Prepared> {
-        self.prepare_op(self.inner.op.clone(), input_shape, storage, None)
+        self.prepare_op(&self.inner.op, input_shape, storage, Wish::Fastest)
     }
 
     /// As [`prepare`](Self::prepare), with the padding and output padding that a convention means at this shape. The
@@ -121,7 +188,7 @@ impl Layer {
     /// # Errors
     /// As [`prepare`](Self::prepare), and what [`Convention::resolve`] refuses.
     pub fn prepare_to(&self, convention: &Convention, input_shape: &[usize], storage: Storage) -> Result<Prepared> {
-        self.prepare_op(convention.resolve(&self.inner.op, input_shape)?, input_shape, storage, None)
+        self.prepare_op(&convention.resolve(&self.inner.op, input_shape)?, input_shape, storage, Wish::Fastest)
     }
 
     /// As [`prepare`](Self::prepare), with a kernel of the caller's choice.
@@ -129,57 +196,108 @@ impl Layer {
     /// # Errors
     /// As [`prepare`](Self::prepare), and [`Error::Kernel`] saying why the kernel cannot run this layer.
     pub fn prepare_with(&self, input_shape: &[usize], storage: Storage, kernel: Kernel) -> Result<Prepared> {
-        self.prepare_op(self.inner.op.clone(), input_shape, storage, Some(kernel))
+        self.prepare_op(&self.inner.op, input_shape, storage, Wish::Kernel(kernel))
+    }
+
+    /// As [`prepare`](Self::prepare), without splits and whatever was measured: a part of a picture is planned as the
+    /// whole is, but for its size.
+    pub(super) fn prepare_unsplit(&self, input_shape: &[usize], storage: Storage) -> Result<Prepared> {
+        self.prepare_op(&self.inner.op, input_shape, storage, Wish::Unsplit)
     }
 
     /// As planned, for an input that the plan is for.
     pub(super) fn prepare_as(&self, input_shape: &[usize], plan: &Plan) -> Result<Prepared> {
-        let op = self.inner.op.clone();
-        let geometry = op.at(input_shape)?;
-        self.prepare_plan(op, geometry, plan.clone())
+        let op = &self.inner.op;
+        self.prepare_plan(op, op.at(input_shape)?, plan.clone())
     }
 
-    fn prepare_op(
+    /// The ways in which the layer may be computed at an input shape, those with the least estimated cost first.
+    ///
+    /// # Errors
+    /// What [`ConvTranspose::at`] refuses.
+    pub fn candidates(&self, input_shape: &[usize]) -> Result<Vec<Candidate>> {
+        let Inner { context, op, finite, .. } = &*self.inner;
+        let mut candidates = candidates(op, &op.at(input_shape)?, context.profile());
+        candidates.retain(|candidate| *finite || candidate.kernel() == Kernel::Gather);
+        Ok(candidates)
+    }
+
+    /// As [`prepare`](Self::prepare), with one of [`candidates`](Self::candidates).
+    ///
+    /// # Errors
+    /// As [`prepare`](Self::prepare), and [`Error::Kernel`] for what is no candidate at this shape.
+    pub fn prepare_candidate(
         &self,
-        op: ConvTranspose,
         input_shape: &[usize],
         storage: Storage,
-        kernel: Option<Kernel>,
+        candidate: &Candidate,
     ) -> Result<Prepared> {
-        let Inner { context, finite, .. } = &*self.inner;
+        self.check_weights(candidate.kernel())?;
+        let Inner { context, op, .. } = &*self.inner;
         let geometry = op.at(input_shape)?;
-        let plan = match kernel {
-            Some(kernel) if kernel != Kernel::Gather && !finite => {
-                let reason = "a weight is NaN or infinite, and taps outside the input are multiplied by 0".to_string();
-                return Err(Error::Kernel { kernel, reason });
+        let plan = plan_candidate(op, &geometry, storage, context.profile(), candidate, "it was asked for")?;
+        self.prepare_plan(op, geometry, plan)
+    }
+
+    /// Refuses kernels that would multiply NaN and infinity by 0.
+    fn check_weights(&self, kernel: Kernel) -> Result<()> {
+        if kernel == Kernel::Gather || self.inner.finite {
+            return Ok(());
+        }
+        let reason = "a weight is NaN or infinite, and taps outside the input are multiplied by 0".to_string();
+        Err(Error::Kernel { kernel, reason })
+    }
+
+    fn prepare_op(&self, op: &ConvTranspose, input_shape: &[usize], storage: Storage, wish: Wish) -> Result<Prepared> {
+        let key = Key { axes: *op.axes3(), input_shape: input_shape.to_vec(), storage, wish };
+        self.inner.prepared.get(&key, || self.prepare_anew(op, input_shape, storage, wish))
+    }
+
+    fn prepare_anew(
+        &self,
+        op: &ConvTranspose,
+        input_shape: &[usize],
+        storage: Storage,
+        wish: Wish,
+    ) -> Result<Prepared> {
+        span!("prepare", shape = ?input_shape, storage = ?storage);
+        let Inner { context, finite, .. } = &*self.inner;
+        let (geometry, profile) = (op.at(input_shape)?, context.profile());
+        let plan = match wish {
+            Wish::Kernel(kernel) => {
+                self.check_weights(kernel)?;
+                plan_with(op, &geometry, storage, profile, kernel)?
             }
-            Some(kernel) => plan_with(&op, &geometry, storage, context.profile(), kernel)?,
-            None if *finite => plan(&op, &geometry, storage, context.profile())?,
-            None => plan_with(&op, &geometry, storage, context.profile(), Kernel::Gather)?,
+            _ if !finite => plan_with(op, &geometry, storage, profile, Kernel::Gather)?,
+            Wish::Fastest => context.plan(op, &geometry, storage)?,
+            Wish::Unsplit => plan_split(op, &geometry, storage, profile, 1)?,
         };
         self.prepare_plan(op, geometry, plan)
     }
 
-    fn prepare_plan(&self, op: ConvTranspose, geometry: Geometry, plan: Plan) -> Result<Prepared> {
+    fn prepare_plan(&self, op: &ConvTranspose, geometry: Geometry, plan: Plan) -> Result<Prepared> {
         let Inner { context, weights, .. } = &*self.inner;
         let machine = match &plan.winograd {
             Some(laid) => {
                 let product = self.product(laid)?;
-                Machine::Winograd(Box::new(winograd::Machine::new(
+                Machine::Winograd(Arc::new(winograd::Machine::new(
                     &product,
                     weights,
-                    &op,
+                    op,
                     &geometry,
                     plan.storage,
                     laid,
                 )?))
             }
-            None => Machine::Kernel {
-                pipeline: context.pipeline(&Variant::of(&op, &plan))?,
+            None => Machine::Kernel(Compiled {
+                pipeline: context.pipeline(&Variant::of(op, &plan))?,
+                sum: Variant::sum(op, &plan).map(|variant| context.pipeline(&variant)).transpose()?,
+                records: weights.clone(),
                 weights: if plan.tile.is_some() { self.direct_weights()? } else { weights.clone() },
-            },
+            }),
         };
-        Ok(Prepared { layer: self.clone(), op, geometry, plan, machine })
+        let (context, op, plan) = (context.clone(), Arc::new(op.clone()), Arc::new(plan));
+        Ok(Prepared { context, op, geometry, plan, machine })
     }
 
     /// The products of Winograd's filtering as a layer of their own.
@@ -199,12 +317,12 @@ impl Layer {
         if let Some(packed) = direct_weights.get() {
             return Ok(packed.clone());
         }
+        span!("pack", kernel = "direct", bytes = direct::packed_bytes(op));
         let params = PackParams::new(op);
         let packed = context.buffer("upconv packed weights", direct::packed_bytes(op), BufferUsages::STORAGE)?;
         let uniform = context.uniform(bytemuck::bytes_of(&params))?;
         let pipeline = context.pipeline(&Variant::Pack)?;
         context.checked("packing weights", || {
-            let whole = |buffer: &Buffer| Window { offset: 0, size: buffer.size() };
             let entries = [
                 entry(0, &uniform, whole(&uniform)),
                 entry(1, weights, whole(weights)),
@@ -252,15 +370,16 @@ impl Layer {
     }
 
     fn start(&self, input: &Tensor) -> Result<(Download, DType)> {
+        span!("run", shape = ?input.shape());
         let context = &self.inner.context;
         let storage = storage_for(input.dtype(), context)?;
         let prepared = self.prepare(input.shape(), storage)?;
         let x = context.upload(input, storage)?;
         let y =
             context.buffer("upconv output", prepared.output_bytes(), BufferUsages::STORAGE | BufferUsages::COPY_SRC)?;
-        let mut encoder = context.device().create_command_encoder(&Default::default());
-        prepared.encode(&mut encoder, x.slice(..), y.slice(..))?;
-        context.checked("running a layer", || context.queue().submit([encoder.finish()]))?;
+        let bound = prepared.bind(x.slice(..), y.slice(..))?;
+        let steps: Vec<&Step> = bound.steps.iter().collect();
+        context.submit("upconv layer", &steps, |_| {})?;
         let download = context.start_download(&y, &prepared.geometry.output_shape(), storage)?;
         let dtype = if input.dtype() == DType::Bf16 { DType::F32 } else { input.dtype() };
         Ok((download, dtype))
@@ -268,6 +387,11 @@ impl Layer {
 }
 
 impl Prepared {
+    /// The device.
+    pub fn context(&self) -> &Context {
+        &self.context
+    }
+
     /// The sizes.
     pub fn geometry(&self) -> &Geometry {
         &self.geometry
@@ -295,56 +419,88 @@ impl Prepared {
     /// # Errors
     /// [`Error::Buffer`] saying which of this does not hold, [`Error::Device`].
     pub fn bind(&self, input: BufferSlice<'_>, output: BufferSlice<'_>) -> Result<Bound> {
-        let context = &self.layer.inner.context;
+        let context = &self.context;
+        span!("bind", kernel = self.plan.kernel.name(), dispatches = self.plan.dispatches.len());
         slice::check(context, "input", &input, self.input_bytes())?;
         slice::check(context, "output", &output, self.output_bytes())?;
         if input.buffer() == output.buffer() {
             let problem = "is the input's buffer too; wgpu tracks each buffer as a whole, so it must be another".into();
             return Err(Error::Buffer { what: "output", problem });
         }
-        let (pipeline, weights) = match &self.machine {
-            Machine::Kernel { pipeline, weights } => (pipeline, weights),
+        let kernel = match &self.machine {
+            Machine::Kernel(kernel) => kernel,
             Machine::Winograd(machine) => {
                 let bytes = [self.input_bytes(), self.output_bytes()];
-                return Ok(Bound { steps: machine.steps(context, &self.op, &self.geometry, input, output, bytes)? });
+                let steps = machine.steps(context, &self.op, &self.geometry, input, output, bytes)?;
+                return Ok(Bound { context: context.clone(), steps });
             }
         };
-        let alignment = context.device().limits().min_uniform_buffer_offset_alignment as usize;
-        let params: Vec<Vec<u8>> = self.plan.dispatches.iter().map(|dispatch| self.params(dispatch)).collect();
-        let params_size = params.first().map_or(0, Vec::len);
-        let slot = params_size.next_multiple_of(alignment);
-        let mut uniforms = vec![0; slot * params.len()];
-        for (slot, params) in uniforms.chunks_mut(slot.max(1)).zip(&params) {
-            slot[..params_size].copy_from_slice(params);
-        }
-        let uniform = context.uniform(&uniforms)?;
         let scratch = match self.plan.scratch {
             0 => None,
             size => Some(context.buffer("upconv sums", size, BufferUsages::STORAGE)?),
         };
-        let layout = pipeline.get_bind_group_layout(0);
+        let calls = self.calls(kernel, &input, &output, scratch.as_ref());
+        let alignment = context.device().limits().min_uniform_buffer_offset_alignment as usize;
+        let slot = calls.iter().map(|call| call.params.len()).max().unwrap_or(0).next_multiple_of(alignment);
+        let mut uniforms = vec![0; slot * calls.len()];
+        for (slot, call) in uniforms.chunks_mut(slot.max(1)).zip(&calls) {
+            slot[..call.params.len()].copy_from_slice(&call.params);
+        }
+        let uniform = context.uniform(&uniforms)?;
         let steps = context.checked("binding buffers", || {
-            let bind = |(index, dispatch): (usize, &Dispatch)| {
-                let mut entries = vec![
-                    entry(0, &uniform, Window { offset: (index * slot) as u64, size: params_size as u64 }),
-                    entry(1, input.buffer(), shifted(dispatch.input, &input)),
-                    entry(2, weights, dispatch.weights),
-                    entry(3, output.buffer(), shifted(dispatch.output, &output)),
-                ];
-                if let Some(scratch) = &scratch {
-                    entries.push(entry(4, scratch, Window { offset: 0, size: self.plan.scratch }));
-                }
-                let descriptor =
-                    BindGroupDescriptor { label: Some("upconv layer"), layout: &layout, entries: &entries };
+            let bind = |(index, call): (usize, &Call<'_>)| {
+                let params = Window { offset: (index * slot) as u64, size: call.params.len() as u64 };
+                let buffers = std::iter::once((&uniform, params)).chain(call.buffers.iter().copied());
+                let entries: Vec<_> =
+                    (0..).zip(buffers).map(|(binding, (buffer, window))| entry(binding, buffer, window)).collect();
+                let layout = &call.pipeline.get_bind_group_layout(0);
+                let descriptor = BindGroupDescriptor { label: Some("upconv layer"), layout, entries: &entries };
                 Step {
-                    pipeline: pipeline.clone(),
+                    pipeline: call.pipeline.clone(),
                     bind_group: context.device().create_bind_group(&descriptor),
-                    workgroups: dispatch.workgroups,
+                    workgroups: call.workgroups,
+                    kernel: call.kernel,
+                    band: Some(call.band.clone()),
+                    multiply_adds: call.multiply_adds,
                 }
             };
-            self.plan.dispatches.iter().enumerate().map(bind).collect()
+            calls.iter().enumerate().map(bind).collect()
         })?;
-        Ok(Bound { steps })
+        Ok(Bound { context: context.clone(), steps })
+    }
+
+    /// Makes the driver do now what it would leave to the first dispatch: some compile only then. Runs one workgroup of
+    /// each kernel, on buffers of its own that it lets go; waits until the device is done.
+    ///
+    /// Meanwhile other threads record and submit as usual; the device does what is submitted in its order.
+    ///
+    /// # Errors
+    /// As [`bind`](Self::bind), [`Error::Limit`] where the device has no buffer that large, [`Error::DeviceLost`].
+    #[cfg(not(target_family = "wasm"))]
+    pub fn warm_up(&self) -> Result<()> {
+        self.start_warming_up()?.wait(|_| ())
+    }
+
+    /// [`warm_up`](Self::warm_up) as a future. The device must be polled meanwhile; a browser does so by itself.
+    ///
+    /// # Errors
+    /// As [`warm_up`](Self::warm_up).
+    pub async fn warm_up_async(&self) -> Result<()> {
+        self.start_warming_up()?.finish(|_| ()).await
+    }
+
+    fn start_warming_up(&self) -> Result<Reading> {
+        span!("warm up", kernel = self.plan.kernel.name());
+        let context = &self.context;
+        let x = context.buffer("upconv input", self.input_bytes(), BufferUsages::STORAGE)?;
+        let y = context.buffer("upconv output", self.output_bytes(), BufferUsages::STORAGE | BufferUsages::COPY_SRC)?;
+        let mut steps = self.bind(x.slice(..), y.slice(..))?.steps;
+        steps.dedup_by(|next, step| next.pipeline == step.pipeline);
+        for step in &mut steps {
+            (step.workgroups, step.multiply_adds) = ([1; 3], 0);
+        }
+        context.submit("upconv warming up", &steps.iter().collect::<Vec<_>>(), |_| {})?;
+        context.start_reading(&y, 0)
     }
 
     /// [`bind`](Self::bind) and [`Bound::encode`] in a pass of its own.
@@ -356,6 +512,47 @@ impl Prepared {
         let descriptor = ComputePassDescriptor { label: Some("upconv layer"), timestamp_writes: None };
         bound.encode(&mut encoder.begin_compute_pass(&descriptor));
         Ok(())
+    }
+
+    /// The plan's dispatches, each followed by the sum of its splits where these are complete.
+    fn calls<'a>(
+        &'a self,
+        kernel: &'a Compiled,
+        input: &BufferSlice<'a>,
+        output: &BufferSlice<'a>,
+        scratch: Option<&'a Buffer>,
+    ) -> Vec<Call<'a>> {
+        let Self { context, op, .. } = self;
+        let scratch = scratch.map(|buffer| (buffer, whole(buffer)));
+        let mut calls = Vec::new();
+        for dispatch in &self.plan.dispatches {
+            let x = (input.buffer(), shifted(dispatch.input, input));
+            let w = (&kernel.weights, dispatch.weights);
+            let y = (output.buffer(), shifted(dispatch.output, output));
+            let (params, workgroups) = (self.params(dispatch), dispatch.workgroups);
+            let buffers = match (&kernel.sum, scratch) {
+                (Some(_), Some(sums)) => vec![x, w, sums],
+                _ => [x, w, y].into_iter().chain(scratch).collect(),
+            };
+            let (name, band, multiply_adds) = (self.plan.kernel.name(), &dispatch.band, dispatch.multiply_adds);
+            let pipeline = &kernel.pipeline;
+            calls.push(Call { pipeline, params, buffers, workgroups, kernel: name, band, multiply_adds });
+            let last = dispatch.band.group_in_channels.end == op.in_channels() / op.groups();
+            if let (Some(sum), Some(sums), true) = (&kernel.sum, scratch, last) {
+                let params = sum::Params::new(&self.op, &self.geometry, &self.plan, dispatch);
+                calls.push(Call {
+                    pipeline: sum,
+                    params: bytemuck::bytes_of(&params).to_vec(),
+                    buffers: vec![sums, (&kernel.records, whole(&kernel.records)), y],
+                    workgroups: folded(band, context.profile()),
+                    kernel: "sum",
+                    band,
+                    // It reads what the dispatches before it left.
+                    multiply_adds: 0,
+                });
+            }
+        }
+        calls
     }
 
     /// The kernel's parameters for a dispatch.
@@ -371,26 +568,47 @@ impl Prepared {
 }
 
 impl Bound {
+    /// Records the dispatches. Nothing is submitted, copied or read back.
+    ///
+    /// Systems reset a device that is busy with one submission for some seconds. A single dispatch stays within the
+    /// [`max_multiply_adds`](crate::DeviceProfile::max_multiply_adds) of the device's profile; where a layer needs more
+    /// of them, encode its [`pieces`](Self::pieces) into a submission each.
+    pub fn encode(&self, pass: &mut ComputePass<'_>) {
+        let mut recorder = Recorder::default();
+        self.steps.iter().for_each(|step| recorder.record(step, pass));
+    }
+
+    /// The same dispatches in as few pieces as stay within
+    /// [`max_multiply_adds`](crate::DeviceProfile::max_multiply_adds) each; in their order they give the same bits.
+    pub fn pieces(&self) -> impl Iterator<Item = Bound> + '_ {
+        let mut left = &self.steps[..];
+        std::iter::from_fn(move || {
+            let steps = left.split_off(..piece(left, self.context.profile().max_multiply_adds))?.to_vec();
+            (!steps.is_empty()).then(|| Bound { context: self.context.clone(), steps })
+        })
+    }
+
+    /// The device.
+    pub fn context(&self) -> &Context {
+        &self.context
+    }
+
     /// The dispatches.
     pub(super) fn steps(&self) -> &[Step] {
         &self.steps
     }
 
-    /// Records the dispatches. Nothing is submitted, copied or read back.
-    pub fn encode(&self, pass: &mut ComputePass<'_>) {
-        let mut set = None;
-        for Step { pipeline, bind_group, workgroups: [x, y, z] } in &self.steps {
-            if set.replace(pipeline) != Some(pipeline) {
-                pass.set_pipeline(pipeline);
-            }
-            pass.set_bind_group(0, bind_group, &[]);
-            pass.dispatch_workgroups(*x, *y, *z);
-        }
+    pub(super) fn steps_mut(&mut self) -> &mut [Step] {
+        &mut self.steps
     }
 }
 
 fn bytes(elements: usize, storage: Storage) -> u64 {
     (elements as u64 * storage.size()).next_multiple_of(4).max(4)
+}
+
+fn whole(buffer: &Buffer) -> Window {
+    Window { offset: 0, size: buffer.size() }
 }
 
 fn shifted(window: Window, slice: &BufferSlice<'_>) -> Window {

@@ -17,24 +17,36 @@
 //! ```
 
 mod adapter;
+mod cache;
 mod chain;
 mod context;
 mod direct;
 mod gather;
 mod layer;
 mod params;
+mod pipeline_cache;
 mod shader;
 mod slice;
+mod span;
 mod staging;
+mod step;
+mod sum;
 mod texture;
+mod timing;
 mod transfer;
+mod tune;
 mod winograd;
 
 pub use adapter::{AdapterRequest, adapters};
 pub use chain::{BoundChain, Chain, Pending, PreparedChain};
 pub use context::Context;
 pub use layer::{Bound, Layer, Prepared};
+pub use shader::wgsl;
 pub use texture::{BoundTexture, Encoding, TextureReader, TextureWriter};
+pub use timing::{DispatchTime, Timestamps};
+pub use tune::Tuning;
+#[cfg(not(target_family = "wasm"))]
+pub use tune::{Effort, Outcome, Trial};
 
 /// Waits for a future where blocking is possible: everywhere but in a browser.
 #[cfg(not(target_family = "wasm"))]

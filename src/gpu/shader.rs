@@ -8,11 +8,12 @@ use crate::op::ConvTranspose;
 use crate::plan::tile::{Packing, Tile};
 use crate::plan::{Plan, Storage};
 use wgpu::{
-    ComputePipeline, ComputePipelineDescriptor, Device, PipelineCompilationOptions, ShaderModuleDescriptor,
-    ShaderSource,
+    ComputePipeline, ComputePipelineDescriptor, Device, PipelineCache, PipelineCompilationOptions,
+    ShaderModuleDescriptor, ShaderSource,
 };
 
 const GATHER: &str = include_str!("../../shaders/gather.wgsl");
+const SUM: &str = include_str!("../../shaders/sum.wgsl");
 const PACK: &str = include_str!("../../shaders/pack.wgsl");
 const WINOGRAD_WEIGHTS: &str = include_str!("../../shaders/winograd_weights.wgsl");
 const ACTIVATION: &str = include_str!("../../shaders/activation.wgsl");
@@ -25,6 +26,8 @@ pub(crate) enum Variant {
     Gather { storage: Storage, activation: u32, in_parts: bool },
     /// `direct.wgsl` or `tiled.wgsl` for a tile.
     Direct { tile: Box<Tile>, packing: Packing, storage: Storage, activation: u32, in_parts: bool },
+    /// `sum.wgsl`
+    Sum { storage: Storage, activation: u32 },
     /// `pack.wgsl`
     Pack,
     /// `winograd_weights.wgsl`
@@ -38,15 +41,23 @@ pub(crate) enum Variant {
 impl Variant {
     /// The kernel of a plan.
     pub(crate) fn of(op: &ConvTranspose, plan: &Plan) -> Self {
-        let (storage, activation, in_parts) = (plan.storage, activation_number(op.activation()), plan.scratch > 0);
+        let (storage, activation, in_parts) =
+            (plan.storage, activation_number(op.activation()), plan.scratch > 0 && plan.splits() == 1);
         match plan.tile {
             None => Variant::Gather { storage, activation, in_parts },
             Some(tile) => {
                 // What differs only between layers of other sizes must not make another variant.
+                let tile = Tile { splits: tile.splits.min(2), ..tile };
                 let packing = Packing { vectors: 0, record: 0, ..Packing::new(op) };
                 Variant::Direct { tile: Box::new(tile), packing, storage, activation, in_parts }
             }
         }
+    }
+
+    /// The kernel that adds up the splits of a plan, where there are any.
+    pub(crate) fn sum(op: &ConvTranspose, plan: &Plan) -> Option<Self> {
+        let (storage, activation) = (plan.storage, activation_number(op.activation()));
+        (plan.splits() > 1).then_some(Variant::Sum { storage, activation })
     }
 
     /// The variant's WGSL.
@@ -55,6 +66,7 @@ impl Variant {
             Variant::Gather { storage, activation, .. } => {
                 format!("{}\n{}", header(*storage, *activation), body(GATHER))
             }
+            Variant::Sum { storage, activation } => format!("{}\n{}", header(*storage, *activation), body(SUM)),
             Variant::Direct { tile, packing, storage, activation, in_parts } => {
                 let kernel = direct::generate(tile, packing, *in_parts);
                 format!("{}\n{kernel}", header(*storage, *activation))
@@ -70,16 +82,25 @@ impl Variant {
         }
     }
 
-    fn entry_point(&self) -> &'static str {
+    pub(crate) fn entry_point(&self) -> &'static str {
         match self {
             Variant::Gather { in_parts: false, .. } => "whole",
             Variant::Gather { in_parts: true, .. } => "part",
             Variant::Direct { tile, .. } => direct::entry_point(tile),
+            Variant::Sum { .. } => "sum",
             Variant::Pack => "pack",
             Variant::WinogradWeights => "weights",
             Variant::WinogradInput { .. } => "to_points",
             Variant::WinogradOutput { .. } => "to_outputs",
         }
+    }
+}
+
+/// The WGSL of a plan's kernel for its operation, as it is given to the device; for `winograd`, that of its products.
+pub fn wgsl(op: &ConvTranspose, plan: &Plan) -> String {
+    match &plan.winograd {
+        Some(winograd) => wgsl(&winograd.product, &winograd.plan),
+        None => Variant::of(op, plan).source(),
     }
 }
 
@@ -116,7 +137,7 @@ pub(super) fn body(file: &str) -> &str {
     file.split_once("// ---\n").map_or(file, |(_, body)| body)
 }
 
-pub(crate) fn compile(device: &Device, variant: &Variant) -> ComputePipeline {
+pub(crate) fn compile(device: &Device, cache: Option<&PipelineCache>, variant: &Variant) -> ComputePipeline {
     let label = format!("upconv {variant:?}");
     let module = device.create_shader_module(ShaderModuleDescriptor {
         label: Some(&label),
@@ -132,83 +153,187 @@ pub(crate) fn compile(device: &Device, variant: &Variant) -> ComputePipeline {
             zero_initialize_workgroup_memory: false,
             ..PipelineCompilationOptions::default()
         },
-        cache: None,
+        cache,
     })
 }
 
 #[cfg(test)]
 pub(super) mod tests {
     use super::*;
-    use crate::plan::{Kernel, plan_with};
+    use crate::plan::{Candidate, Kernel, candidates, field, plan_candidate, plan_with};
     use crate::{DeviceClass, DeviceProfile, Error};
+    use naga::ShaderStage;
+    use naga::back::{glsl, hlsl, msl, spv};
+    use naga::proc::{BoundsCheckPolicies, BoundsCheckPolicy};
+    use naga::valid::{Capabilities, ModuleInfo, ValidationFlags, Validator};
+    use std::collections::BTreeSet;
+    use std::io::Write;
+    use std::process::{Command, Stdio};
 
     /// Parses and validates a kernel, as wgpu would.
-    pub(crate) fn validate(source: &str) -> naga::Module {
+    fn parse(source: &str) -> (naga::Module, ModuleInfo) {
         let module = naga::front::wgsl::parse_str(source)
             .unwrap_or_else(|error| panic!("{}\n{source}", error.emit_to_string(source)));
-        let mut validator =
-            naga::valid::Validator::new(naga::valid::ValidationFlags::all(), naga::valid::Capabilities::SHADER_FLOAT16);
-        validator.validate(&module).unwrap_or_else(|error| panic!("{}\n{source}", error.emit_to_string(source)));
-        module
+        let info = Validator::new(ValidationFlags::all(), Capabilities::SHADER_FLOAT16)
+            .validate(&module)
+            .unwrap_or_else(|error| panic!("{}\n{source}", error.emit_to_string(source)));
+        (module, info)
     }
 
-    fn of(name: &str) -> ConvTranspose {
-        let op = ConvTranspose::builder;
-        let description = match name {
-            "deep" => op().in_channels(512).out_channels(256).kernel([4, 4]).stride([2, 2]).padding([1, 1]),
-            "u-net" => op().in_channels(128).out_channels(64).kernel([2, 2]).stride([2, 2]),
-            "fsrcnn" => op().in_channels(56).kernel([9, 9]).stride([2, 2]).padding([4, 4]).output_padding([1, 1]),
-            "fcn" => op().in_channels(21).out_channels(21).kernel([64, 64]).stride([32, 32]).padding([16, 16]),
-            "picture" => op().in_channels(256).out_channels(3).kernel([4, 4]).stride([2, 2]).padding([3, 3]),
-            "sound" => op().in_channels(512).out_channels(256).kernel([16]).stride([8]).padding([4]),
-            "depthwise" => {
-                op().in_channels(64).out_channels(64).groups(64).kernel([4, 4]).stride([2, 2]).padding([1, 1])
+    pub(crate) fn validate(source: &str) -> naga::Module {
+        parse(source).0
+    }
+
+    /// Every kernel that a plan may choose for the operations of the field, on every class of devices, with both
+    /// storages, whole and in parts; and those around them.
+    fn sources() -> BTreeSet<String> {
+        let mut sources: BTreeSet<String> = winograd::tests::variants().iter().map(Variant::source).collect();
+        sources.insert(Variant::Pack.source());
+        for storage in [Storage::F32, Storage::F16] {
+            for (op, plan) in split_plans(storage) {
+                sources.insert(wgsl(&op, &plan));
+                sources.extend(Variant::sum(&op, &plan).map(|sum| sum.source()));
             }
-            "volume" => op().in_channels(32).out_channels(16).kernel([4; 3]).stride([2; 3]).padding([1; 3]),
-            _ => op().in_channels(64).out_channels(64).kernel([3, 3]).padding([1, 1]).activation(Activation::Gelu),
-        };
-        description.build().unwrap()
-    }
-
-    /// What is compared: for each class of devices, the operations of the field with both storages, whole and in parts.
-    #[test]
-    fn every_variant_of_the_fields_operations_validates() {
-        let shapes: [(&str, &[usize]); 9] = [
-            ("deep", &[16, 512, 4, 4]),
-            ("u-net", &[1, 128, 128, 128]),
-            ("fsrcnn", &[1, 56, 256, 256]),
-            ("fcn", &[1, 21, 10, 15]),
-            ("picture", &[1, 256, 128, 128]),
-            ("sound", &[1, 512, 200]),
-            ("depthwise", &[1, 64, 128, 128]),
-            ("volume", &[1, 32, 16, 16, 16]),
-            ("stride 1", &[1, 64, 64, 64]),
-        ];
-        for class in [DeviceClass::Software, DeviceClass::Desktop, DeviceClass::Mobile] {
-            for (name, shape) in shapes {
-                for storage in [Storage::F32, Storage::F16] {
+            for class in [DeviceClass::Software, DeviceClass::Desktop, DeviceClass::Mobile, DeviceClass::Unknown] {
+                let profile = DeviceProfile { class, f16: true, ..DeviceProfile::default() };
+                for (name, op, shape) in field::operations() {
                     for kernel in Kernel::EXACT {
-                        let profile = DeviceProfile { class, f16: true, ..DeviceProfile::default() };
-                        let op = of(name);
-                        let mut plan = match plan_with(&op, &op.at(shape).unwrap(), storage, &profile, kernel) {
+                        let mut plan = match plan_with(&op, &op.at(&shape).unwrap(), storage, &profile, kernel) {
+                            // It does not part the phases.
                             Err(Error::Kernel { kernel: Kernel::Tiled, .. }) if name == "fcn" => continue,
                             plan => plan.unwrap(),
                         };
-                        validate(&Variant::of(&op, &plan).source());
+                        sources.insert(wgsl(&op, &plan));
                         plan.scratch = 4;
-                        validate(&Variant::of(&op, &plan).source());
+                        sources.insert(wgsl(&op, &plan));
                     }
                 }
             }
+            let elem = elem(storage);
+            sources.insert(format!("{elem}\n{}", body(include_str!("../../shaders/from_texture.wgsl"))));
+            for format in ["rgba8unorm", "rgba16float", "rgba32float", "r32float"] {
+                let picture = format!("alias Picture = texture_storage_2d<{format}, write>;");
+                let to = body(include_str!("../../shaders/to_texture.wgsl"));
+                sources.insert(format!("{elem}\n{picture}\n{to}"));
+            }
         }
-        validate(&Variant::Pack.source());
+        sources
+    }
+
+    /// Splits with whole and parted phases, one and several vectors, quads and not.
+    fn split_plans(storage: Storage) -> Vec<(ConvTranspose, Plan)> {
+        let profile = DeviceProfile { f16: true, ..DeviceProfile::default() };
+        let mut plans = Vec::new();
+        for (_, op, shape) in field::operations() {
+            let geometry = op.at(&shape).unwrap();
+            let split = |candidate: &Candidate| candidate.tile().is_some_and(|tile| tile.splits == 2);
+            for candidate in candidates(&op, &geometry, &profile).into_iter().filter(split).step_by(8).take(3) {
+                plans.push((op.clone(), plan_candidate(&op, &geometry, storage, &profile, &candidate, "").unwrap()));
+            }
+        }
+        assert!(plans.len() > 10, "{}", plans.len());
+        plans
+    }
+
+    #[test]
+    fn there_are_few_variants() {
+        // Two kernels for 9 operations on 4 classes with 2 storages, whole and in parts, if no two were alike; and those
+        // around them, some splits among them.
+        let count = sources().len();
+        assert!((100..=2 * 9 * 4 * 2 * 2 + 80).contains(&count), "{count}");
+    }
+
+    #[test]
+    fn every_variant_is_translated_for_every_backend() {
+        for source in sources() {
+            let (module, info) = parse(&source);
+            for entry in &module.entry_points {
+                spirv(&module, &info, &entry.name, BoundsCheckPolicy::Unchecked);
+                to_hlsl(&module, &info, &entry.name);
+                to_msl(&module, &info, &entry.name);
+                // GL has no f16.
+                if !source.contains("enable f16;") {
+                    to_glsl(&module, &info, &entry.name);
+                }
+            }
+        }
+    }
+
+    /// Both with `robustBufferAccess2` and without, as wgpu writes it.
+    #[test]
+    #[ignore = "needs spirv-val, of the package spirv-tools"]
+    fn every_variant_is_valid_spirv() {
+        for source in &sources() {
+            let (module, info) = parse(source);
+            for entry in &module.entry_points {
+                for buffer in [BoundsCheckPolicy::Unchecked, BoundsCheckPolicy::Restrict] {
+                    let words = spirv(&module, &info, &entry.name, buffer);
+                    let mut child = Command::new("spirv-val")
+                        .args(["--target-env", "vulkan1.3", "-"])
+                        .stdin(Stdio::piped())
+                        .stderr(Stdio::piped())
+                        .spawn()
+                        .expect("spirv-val, of the package spirv-tools");
+                    child.stdin.take().unwrap().write_all(bytemuck::cast_slice(&words)).unwrap();
+                    let output = child.wait_with_output().unwrap();
+                    assert!(output.status.success(), "{}\n{source}", String::from_utf8_lossy(&output.stderr));
+                }
+            }
+        }
+    }
+
+    fn policies(buffer: BoundsCheckPolicy) -> BoundsCheckPolicies {
+        let index = BoundsCheckPolicy::Restrict;
+        BoundsCheckPolicies { index, buffer, image_load: index, binding_array: BoundsCheckPolicy::Unchecked }
+    }
+
+    fn spirv(module: &naga::Module, info: &ModuleInfo, entry: &str, buffer: BoundsCheckPolicy) -> Vec<u32> {
+        let options = spv::Options {
+            lang_version: (1, 6),
+            bounds_check_policies: policies(buffer),
+            use_storage_input_output_16: true,
+            ..spv::Options::default()
+        };
+        let stage = spv::PipelineOptions { shader_stage: ShaderStage::Compute, entry_point: entry.into() };
+        spv::write_vec(module, info, &options, Some(&stage)).unwrap()
+    }
+
+    fn to_hlsl(module: &naga::Module, info: &ModuleInfo, entry: &str) {
+        let options = hlsl::Options { shader_model: hlsl::ShaderModel::V6_2, ..hlsl::Options::default() };
+        let stage = hlsl::PipelineOptions { entry_point: Some((ShaderStage::Compute, entry.into())) };
+        let mut text = String::new();
+        let written = hlsl::Writer::new(&mut text, &options, &stage).write(module, info, None).unwrap();
+        assert!(written.entry_point_names.iter().all(Result::is_ok));
+    }
+
+    fn to_msl(module: &naga::Module, info: &ModuleInfo, entry: &str) {
+        let options = msl::Options {
+            lang_version: (2, 3),
+            bounds_check_policies: policies(BoundsCheckPolicy::Restrict),
+            ..msl::Options::default()
+        };
+        let stage = msl::PipelineOptions {
+            entry_point: Some((ShaderStage::Compute, entry.into())),
+            ..msl::PipelineOptions::default()
+        };
+        let (_, written) = msl::write_string(module, info, &options, &stage).unwrap();
+        assert!(written.entry_point_names.iter().all(Result::is_ok));
+    }
+
+    fn to_glsl(module: &naga::Module, info: &ModuleInfo, entry: &str) {
+        let options = glsl::Options { version: glsl::Version::new_gles(310), ..glsl::Options::default() };
+        let stage =
+            glsl::PipelineOptions { shader_stage: ShaderStage::Compute, entry_point: entry.into(), multiview: None };
+        let mut text = String::new();
+        let policies = BoundsCheckPolicies::default();
+        glsl::Writer::new(&mut text, module, info, &options, &stage, policies).unwrap().write().unwrap();
     }
 
     /// The canonical texts are the kernels of a 4x4 layer of stride 2 on a device of which nothing is known.
     #[test]
     fn the_canonical_texts_are_what_the_generator_writes() {
         for kernel in [Kernel::Direct, Kernel::Tiled] {
-            let op = of("deep");
+            let (_, op, _) = field::operations().swap_remove(0);
             let geometry = op.at(&[16, 512, 32, 32]).unwrap();
             let plan = plan_with(&op, &geometry, Storage::F32, &DeviceProfile::default(), kernel).unwrap();
             let Variant::Direct { tile, packing, .. } = Variant::of(&op, &plan) else { panic!("no tile: {plan:?}") };
@@ -232,13 +357,15 @@ pub(super) mod tests {
 
     #[test]
     fn parameters_have_the_same_layout_in_rust_and_in_wgsl() {
-        use crate::gpu::{direct, gather};
-        let (gather_module, pack_module) = (validate(GATHER), validate(PACK));
+        use crate::gpu::{direct, gather, sum};
+        let (gather_module, sum_module, pack_module) = (validate(GATHER), validate(SUM), validate(PACK));
         let direct_module = validate(include_str!("../../shaders/direct.wgsl"));
         assert_eq!(gather::GpuAxis::layout(), layout(&gather_module, "Axis"));
         assert_eq!(gather::Params::layout(), layout(&gather_module, "Params"));
         assert_eq!(direct::GpuAxis::layout(), layout(&direct_module, "Axis"));
         assert_eq!(direct::Params::layout(), layout(&direct_module, "Params"));
+        assert_eq!(sum::SumAxis::layout(), layout(&sum_module, "Axis"));
+        assert_eq!(sum::Params::layout(), layout(&sum_module, "Params"));
         assert_eq!(direct::PackParams::layout(), layout(&pack_module, "Params"));
     }
 }

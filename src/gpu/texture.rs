@@ -206,7 +206,7 @@ fn compile(
             module: &module,
             entry_point: Some(name),
             compilation_options: Default::default(),
-            cache: None,
+            cache: context.pipeline_cache(),
         });
         (pipeline, layout)
     })

@@ -1,6 +1,7 @@
 //! Tensors to buffers and back.
 
 use super::context::Context;
+use super::span::span;
 use crate::error::{Error, Result};
 use crate::plan::Storage;
 use crate::tensor::{DType, Data, Tensor};
@@ -15,6 +16,7 @@ impl Context {
     /// # Errors
     /// [`Error::Limit`] where the device has no buffer that large, [`Error::Device`] where it runs out of memory.
     pub fn upload(&self, tensor: &Tensor, storage: Storage) -> Result<Buffer> {
+        span!("upload", shape = ?tensor.shape(), bytes = tensor.data().len() as u64 * storage.size());
         match (storage, tensor.data()) {
             (Storage::F32, Data::F32(v)) => self.upload_bytes("upconv tensor", bytemuck::cast_slice(v)),
             (Storage::F16, Data::F16(v)) => self.upload_bytes("upconv tensor", bytemuck::cast_slice(v)),
@@ -88,8 +90,14 @@ impl Context {
     }
 
     pub(super) fn start_download(&self, buffer: &Buffer, shape: &[usize], storage: Storage) -> Result<Download> {
-        let elements = crate::tensor::element_count(shape)?;
-        let size = (elements as u64 * storage.size()).next_multiple_of(4);
+        let bytes = crate::tensor::element_count(shape)? as u64 * storage.size();
+        Ok(Download { reading: self.start_reading(buffer, bytes)?, shape: shape.to_vec(), storage })
+    }
+
+    /// Copies the first bytes of a buffer to where they can be read.
+    pub(super) fn start_reading(&self, buffer: &Buffer, bytes: u64) -> Result<Reading> {
+        span!("read back", bytes);
+        let size = bytes.next_multiple_of(4);
         if buffer.size() < size {
             let problem = format!("{} bytes, but {size} are to be read", buffer.size());
             return Err(Error::Buffer { what: "downloaded", problem });
@@ -114,46 +122,73 @@ impl Context {
                 let _ = sender.send(result);
             });
         })?;
-        Ok(Download { context: self.clone(), staging, receiver, shape: shape.to_vec(), elements, storage })
+        Ok(Reading { context: self.clone(), staging, receiver, bytes: bytes as usize })
     }
 }
 
 type MapResult = std::result::Result<(), wgpu::BufferAsyncError>;
 
-/// A readback on its way.
-pub(super) struct Download {
+/// Bytes on their way to the host.
+pub(super) struct Reading {
     context: Context,
     staging: Buffer,
     receiver: futures_intrusive::channel::shared::OneshotReceiver<MapResult>,
+    bytes: usize,
+}
+
+/// A tensor on its way to the host.
+pub(super) struct Download {
+    reading: Reading,
     shape: Vec<usize>,
-    elements: usize,
     storage: Storage,
+}
+
+impl Reading {
+    /// Waits for the device, then finishes.
+    #[cfg(not(target_family = "wasm"))]
+    pub(super) fn wait<T>(self, take: impl FnOnce(&[u8]) -> T) -> Result<T> {
+        {
+            span!("wait");
+            self.context.device().poll(wgpu::PollType::wait_indefinitely()).map_err(|error| lost(&error))?;
+        }
+        super::block_on(self.finish(take))
+    }
+
+    /// Gives the bytes to `take`, which finds them at any alignment.
+    pub(super) async fn finish<T>(self, take: impl FnOnce(&[u8]) -> T) -> Result<T> {
+        match self.receiver.receive().await {
+            Some(Ok(())) => {}
+            Some(Err(error)) => return Err(lost(&error)),
+            None => return Err(lost(&"its mapping was dropped")),
+        }
+        span!("take", bytes = self.bytes);
+        let range = self.staging.get_mapped_range(..).map_err(|error| lost(&error))?;
+        let taken = take(&range[..self.bytes]);
+        drop(range);
+        self.staging.unmap();
+        self.context.staging().put(self.staging);
+        Ok(taken)
+    }
 }
 
 impl Download {
     /// Waits for the device, then finishes.
     #[cfg(not(target_family = "wasm"))]
     pub(super) fn wait(self) -> Result<Tensor> {
-        self.context.device().poll(wgpu::PollType::wait_indefinitely()).map_err(|error| lost(&error))?;
-        super::block_on(self.finish())
+        let Download { reading, shape, storage } = self;
+        Tensor::new(shape, reading.wait(|bytes| elements(bytes, storage))?)
     }
 
     pub(super) async fn finish(self) -> Result<Tensor> {
-        match self.receiver.receive().await {
-            Some(Ok(())) => {}
-            Some(Err(error)) => return Err(lost(&error)),
-            None => return Err(lost(&"its mapping was dropped")),
-        }
-        let bytes = self.staging.get_mapped_range(..).map_err(|error| lost(&error))?;
-        // A mapped range need not be aligned for f32.
-        let data = match self.storage {
-            Storage::F32 => Data::F32(bytemuck::pod_collect_to_vec(&bytes[..self.elements * 4])),
-            Storage::F16 => Data::F16(bytemuck::pod_collect_to_vec(&bytes[..self.elements * 2])),
-        };
-        drop(bytes);
-        self.staging.unmap();
-        self.context.staging().put(self.staging);
-        Tensor::new(self.shape, data)
+        let Download { reading, shape, storage } = self;
+        Tensor::new(shape, reading.finish(|bytes| elements(bytes, storage)).await?)
+    }
+}
+
+fn elements(bytes: &[u8], storage: Storage) -> Data {
+    match storage {
+        Storage::F32 => Data::F32(bytemuck::pod_collect_to_vec(bytes)),
+        Storage::F16 => Data::F16(bytemuck::pod_collect_to_vec(bytes)),
     }
 }
 

@@ -79,13 +79,14 @@ impl<'a> Bander<'a> {
         if self.least_dispatches() > MAX_DISPATCHES as u64 {
             return Err(self.too_many());
         }
-        let channels = self.op.in_channels() / self.op.groups();
-        let unit = self.tile.and_then(|tile| tile.slab).map_or(1, |slab| slab.chunk);
+        // Splits and chunks stay whole: each split leaves sums of its own, so that none is continued.
+        let unit = self.whole_channels();
+        let units = self.group_in_channels().div_ceil(unit);
         let mut best: Option<(Vec<Dispatch>, usize)> = None;
         let mut refusal = None;
         let mut parts = 1;
         loop {
-            match self.cut(channels.div_ceil(parts).next_multiple_of(unit)) {
+            match self.cut(units.div_ceil(parts) * unit) {
                 Ok(dispatches) => {
                     if best.as_ref().is_none_or(|(fewest, _)| dispatches.len() < fewest.len()) {
                         best = Some((dispatches, parts));
@@ -97,10 +98,10 @@ impl<'a> Bander<'a> {
                 }
                 Err(error) => refusal = Some(error),
             }
-            if parts >= channels {
+            if parts >= units {
                 break;
             }
-            parts = (parts * 2).min(channels);
+            parts = (parts * 2).min(units);
         }
         match (best, refusal) {
             (Some(best), _) => Ok(best),
@@ -111,12 +112,12 @@ impl<'a> Bander<'a> {
 
     /// Halves the output until each band fits, with at most `chunk` input channels of a group at a time.
     fn cut(&self, chunk: usize) -> Result<Vec<Dispatch>> {
-        let channels = self.op.in_channels() / self.op.groups();
+        let channels = self.group_in_channels();
         let whole = Band {
             batch: 0..self.geometry.batch,
             out_channels: 0..self.op.out_channels(),
             output: self.geometry.output.map(|extent| 0..extent),
-            group_in_channels: 0..chunk,
+            group_in_channels: 0..chunk.min(channels),
         };
         let count = channels.div_ceil(chunk);
         let parts = |band: &Band| {
@@ -161,7 +162,7 @@ impl<'a> Bander<'a> {
 
     /// The dispatches that the multiply-adds alone make necessary.
     fn least_dispatches(&self) -> u64 {
-        let channels = (self.op.in_channels() / self.op.groups()) as u64;
+        let channels = self.group_in_channels() as u64;
         let multiply_adds = (self.geometry.output_len() as u64).saturating_mul(channels).saturating_mul(self.taps);
         multiply_adds.div_ceil(self.profile.max_multiply_adds.max(1))
     }
@@ -187,34 +188,40 @@ impl<'a> Bander<'a> {
         let binding = self.profile.max_binding.min(MAX_ELEMENTS * self.storage.size()) & !3;
         let window = |span: Span, size: u64| self.window(span, size).size;
         let elements = band.elements();
-        let multiply_adds = elements.saturating_mul(band.group_in_channels.len() as u64).saturating_mul(self.taps);
         let mut demands = vec![
             ("max_storage_buffer_binding_size", self.input(band).size, binding),
             ("max_storage_buffer_binding_size", self.weights(band).size, binding),
             ("max_storage_buffer_binding_size", window(self.output_span(band), self.storage.size()), binding),
-            ("max_multiply_adds", multiply_adds, self.profile.max_multiply_adds),
+            ("max_multiply_adds", self.multiply_adds(band), self.profile.max_multiply_adds),
         ];
-        if band.group_in_channels.len() < self.op.in_channels() / self.op.groups() {
-            demands.push(("max_storage_buffer_binding_size", self.scratch(band), binding));
-        }
+        demands.push(("max_storage_buffer_binding_size", self.scratch(band), binding));
         let groups = u64::from(self.profile.max_workgroups);
-        match &self.tile {
-            None => demands.push((
-                "max_compute_workgroups_per_dimension",
-                elements,
-                groups.pow(2).saturating_mul(GATHER_WORKGROUP).min(MAX_ELEMENTS),
-            )),
-            Some(tile) => {
-                let workgroups = self.tiled_workgroups(band, tile);
-                demands.extend(workgroups.map(|count| ("max_compute_workgroups_per_dimension", count, groups)));
-            }
+        if let Some(tile) = &self.tile {
+            let workgroups = self.tiled_workgroups(band, tile);
+            demands.extend(workgroups.map(|count| ("max_compute_workgroups_per_dimension", count, groups)));
+        }
+        if self.tile.is_none_or(|tile| tile.splits > 1) {
+            // One invocation for each element, in `gather` or in `sum`.
+            let most = groups.pow(2).saturating_mul(GATHER_WORKGROUP).min(MAX_ELEMENTS);
+            demands.push(("max_compute_workgroups_per_dimension", elements, most));
         }
         demands
     }
 
-    /// The bytes of the sums that a band leaves to the next part of the input channels.
+    /// The multiply-adds of a band, if as many taps reached each element as reach the most favoured.
+    fn multiply_adds(&self, band: &Band) -> u64 {
+        band.elements().saturating_mul(band.group_in_channels.len() as u64).saturating_mul(self.taps)
+    }
+
+    /// The bytes of the sums that a band leaves to the next part of the input channels, or that its splits leave to
+    /// `sum`.
     pub(super) fn scratch(&self, band: &Band) -> u64 {
         match &self.tile {
+            Some(tile) if tile.splits > 1 => {
+                let output = self.window(self.output_span(band), self.storage.size());
+                split_stride(output, self.storage) * tile.splits as u64 * 4
+            }
+            _ if band.group_in_channels.len() == self.group_in_channels() => 0,
             None => band.elements() * 4,
             Some(tile) => {
                 // A vec3 takes the room of a vec4.
@@ -224,7 +231,22 @@ impl<'a> Bander<'a> {
         }
     }
 
-    /// Workgroups of `direct` and `tiled`: of tiles side by side, of blocks of channels, of parts of the phases.
+    /// The input channels of a group.
+    fn group_in_channels(&self) -> usize {
+        self.op.in_channels() / self.op.groups()
+    }
+
+    /// What a cut of a group's input channels must be a multiple of.
+    fn whole_channels(&self) -> usize {
+        match &self.tile {
+            Some(Tile { slab: Some(slab), .. }) => slab.chunk,
+            Some(tile) if tile.splits > 1 => tile.split_channels(self.group_in_channels()),
+            _ => 1,
+        }
+    }
+
+    /// Workgroups of `direct` and `tiled`: of tiles side by side, of blocks of channels, of parts of the phases and
+    /// splits of the input channels.
     fn tiled_workgroups(&self, band: &Band, tile: &Tile) -> [u64; 3] {
         let tiles: usize = [0, 1, 2].iter().map(|&a| tiles(tile, &band.output[a], a).1).product();
         let blocks = blocks(self.op, tile, &band.out_channels);
@@ -232,7 +254,8 @@ impl<'a> Bander<'a> {
             None => (band.batch.len() * tiles).div_ceil(tile.workgroup as usize),
             Some(slab) => band.batch.len().div_ceil(slab.items) * tiles,
         };
-        [boxes, blocks.len(), tile.phase_parts()].map(|count| count as u64)
+        let splits = if tile.splits > 1 { band.group_in_channels.len().div_ceil(self.whole_channels()) } else { 1 };
+        [boxes, blocks.len(), tile.phase_parts() * splits].map(|count| count as u64)
     }
 
     fn refusal(&self, band: &Band) -> Error {
@@ -251,18 +274,15 @@ impl<'a> Bander<'a> {
 
     fn dispatch(&self, band: Band) -> Dispatch {
         let workgroups = match &self.tile {
-            None => {
-                let groups = band.elements().div_ceil(GATHER_WORKGROUP);
-                let x = groups.min(u64::from(self.profile.max_workgroups));
-                [x, groups.div_ceil(x), 1]
-            }
-            Some(tile) => self.tiled_workgroups(&band, tile),
+            None => folded(&band, self.profile),
+            Some(tile) => self.tiled_workgroups(&band, tile).map(|count| count as u32),
         };
         Dispatch {
             input: self.input(&band),
             weights: self.weights(&band),
             output: self.window(self.output_span(&band), self.storage.size()),
-            workgroups: workgroups.map(|count| count as u32),
+            workgroups,
+            multiply_adds: self.multiply_adds(&band),
             band,
         }
     }
@@ -351,6 +371,19 @@ impl<'a> Bander<'a> {
         let end = if end + 1 == stride { stride } else { end };
         Some((first * stride + begin, last * stride + end))
     }
+}
+
+/// The workgroups of one invocation for each element of a band, folded into even rows where one dimension cannot have
+/// so many: rows of the full length left up to half of all workgroups idle, and lavapipe takes as long for those.
+pub(crate) fn folded(band: &Band, profile: &DeviceProfile) -> [u32; 3] {
+    let groups = band.elements().div_ceil(GATHER_WORKGROUP);
+    let rows = groups.div_ceil(u64::from(profile.max_workgroups)).max(1);
+    [groups.div_ceil(rows) as u32, rows as u32, 1]
+}
+
+/// The numbers from the sums of one split to those of the next, where a dispatch sees this much of the output.
+pub(crate) fn split_stride(output: Window, storage: Storage) -> u64 {
+    (output.size / storage.size()).next_multiple_of(4)
 }
 
 /// The elements from the first to the last of a box in a strided tensor.

@@ -32,6 +32,8 @@ pub(super) struct Traits {
     pub(super) read: f64,
     /// Reading or writing four neighbouring ones at once.
     pub(super) quad: f64,
+    /// Reading four weights, at an address that all lanes share.
+    pub(super) weights: f64,
     /// Reading four neighbouring ones from the workgroup's memory, or writing one there; `None` where nothing tells
     /// that it pays, and `tiled` is not chosen.
     pub(super) shared: Option<f64>,
@@ -47,15 +49,25 @@ impl DeviceClass {
             // Measured on lavapipe 22.3: 95 G multiply-adds/s, 2.3 G reads/s, 1.3 to 2 G reads/s of a quad. Spilling a
             // sum costs less there than reading an input again.
             DeviceClass::Software => {
-                Traits { registers: 360, read: 41.0, quad: 50.0, shared: None, invocations: 64.0, workgroup: 16 }
+                let (read, quad, weights) = (41.0, 50.0, 50.0);
+                Traits { registers: 360, read, quad, weights, shared: None, invocations: 64.0, workgroup: 16 }
             }
-            // By the compilers' statistics: no spills, and 8 waves on AMD. A read from the workgroup's memory is one
-            // instruction on NVIDIA and two on AMD; one from a buffer is several, with its test and its address.
+            // By the compilers' statistics (benches/STATIC.md): 82 numbers leave RADV 96 registers, which is 8 waves.
+            // Occupied are 64 SIMDs of 32 lanes with two waves each: a card of the middle. `direct` has enough
+            // independent sums to keep a lane busy alone. A read from the workgroup's memory is one instruction on
+            // NVIDIA and two on AMD; one from a buffer is several, with its test and its address.
             DeviceClass::Desktop => {
-                Traits { registers: 96, read: 6.0, quad: 4.0, shared: Some(1.5), invocations: 32768.0, workgroup: 64 }
+                let (read, quad, weights) = (6.0, 4.0, 3.0);
+                Traits { registers: 82, read, quad, weights, shared: Some(1.5), invocations: 4096.0, workgroup: 64 }
             }
-            DeviceClass::Mobile | DeviceClass::Unknown => {
-                Traits { registers: 64, read: 6.0, quad: 6.0, shared: None, invocations: 8192.0, workgroup: 64 }
+            // No spills on Adreno and Apple; their drivers test each read, those of weights too.
+            DeviceClass::Mobile => {
+                let (read, quad, weights) = (12.0, 12.0, 12.0);
+                Traits { registers: 80, read, quad, weights, shared: None, invocations: 4096.0, workgroup: 64 }
+            }
+            DeviceClass::Unknown => {
+                let (read, quad, weights) = (6.0, 6.0, 6.0);
+                Traits { registers: 64, read, quad, weights, shared: None, invocations: 8192.0, workgroup: 64 }
             }
         }
     }
@@ -67,6 +79,19 @@ pub(super) const VECTORS: [usize; 4] = [1, 2, 3, 4];
 
 /// The parts into which the phases of an axis may be cut, in phases.
 const PHASES: [usize; 4] = [1, 2, 4, 8];
+
+/// Into how many parts the input channels may be split, to be added up side by side.
+const SPLITS: [usize; 6] = [1, 2, 4, 8, 16, 32];
+
+/// The fewest input channels of a split.
+const LEAST_SPLIT: usize = 8;
+
+/// The most bytes of scratch memory that splits may leave their sums in, for the whole output.
+const MAX_SPLIT_BYTES: usize = 64 << 20;
+
+/// What the kernel that adds up the splits costs by having to wait for them: some 4 µs, in multiply-adds of each of the
+/// invocations that occupy the device.
+const SECOND_DISPATCH: f64 = 1500.0;
 
 /// The most multiply-adds written out: beyond it compilers take seconds.
 pub(super) const MAX_WRITTEN_OUT: usize = 5200;
@@ -81,18 +106,18 @@ const LOOP: f64 = 8.0;
 const LEAST_MULTIPLY_ADDS: u128 = 1 << 22;
 
 /// The kernel with the least estimated cost.
-pub(super) fn choose(op: &ConvTranspose, geometry: &Geometry, profile: &DeviceProfile) -> Choice {
+pub(super) fn choose(op: &ConvTranspose, geometry: &Geometry, profile: &DeviceProfile, most_splits: usize) -> Choice {
     let useful = useful_multiply_adds(op.axes3(), geometry, op.groups());
     if useful < LEAST_MULTIPLY_ADDS {
         return Choice::gather(&format!(
             "below {LEAST_MULTIPLY_ADDS} multiply-adds it is done before another kernel is compiled"
         ));
     }
-    match direct(op, geometry, profile) {
+    match direct(op, geometry, profile, most_splits) {
         Err(reason) => Choice::gather(&format!("`direct` cannot: {reason}")),
         Ok((direct, tile)) => {
             let traits = profile.class.traits();
-            let ratio = gather_cost(&traits, op, geometry) / direct;
+            let ratio = gather(op, geometry, profile) / direct;
             if ratio < 1.0 {
                 return Choice::gather(&format!("`direct` is estimated at {:.1} times its cost", 1.0 / ratio));
             }
@@ -111,12 +136,41 @@ pub(super) fn choose(op: &ConvTranspose, geometry: &Geometry, profile: &DevicePr
     }
 }
 
-/// The tile of `direct` with the least estimated cost, behind that cost, or why there is none.
-pub(super) fn direct(op: &ConvTranspose, geometry: &Geometry, profile: &DeviceProfile) -> Result<(f64, Tile), String> {
+/// The tile of `direct` with the least estimated cost among those of at most so many splits, behind that cost, or why
+/// there is none.
+pub(super) fn direct(
+    op: &ConvTranspose,
+    geometry: &Geometry,
+    profile: &DeviceProfile,
+    most_splits: usize,
+) -> Result<(f64, Tile), String> {
+    let mut best = (f64::INFINITY, None);
+    visit_tiles(op, geometry, profile, |cost, tile| {
+        if cost < best.0 && tile.splits <= most_splits {
+            best = (cost, Some(tile));
+        }
+    })?;
+    match best {
+        (cost, Some(tile)) => Ok((cost, tile)),
+        (cost, None) => Err(format!("its cost is estimated at {cost}")),
+    }
+}
+
+/// Every tile that `direct` may have, behind its estimated cost, or why there is none.
+pub(super) fn visit_tiles(
+    op: &ConvTranspose,
+    geometry: &Geometry,
+    profile: &DeviceProfile,
+    mut visit: impl FnMut(f64, Tile),
+) -> Result<(), String> {
     let traits = profile.class.traits();
     let packing = packed_weights(op, profile)?;
-    let options = [0, 1, 2].map(|a| axis_options(&op.axes3()[a], geometry.output[a], CELLS[a]));
-    let mut best: Option<(f64, Tile)> = None;
+    let options = [0, 1, 2].map(|a| axis_options(&op.axes3()[a], geometry.input[a], geometry.output[a], CELLS[a]));
+    let mut found = false;
+    let mut visit = |cost: f64, tile: Tile| {
+        found = true;
+        visit(cost, tile);
+    };
     for &vectors in VECTORS.iter().filter(|vectors| packing.vectors.is_multiple_of(**vectors)) {
         for z in &options[0] {
             for y in &options[1] {
@@ -130,6 +184,8 @@ pub(super) fn direct(op: &ConvTranspose, geometry: &Geometry, profile: &DevicePr
                         ragged: !(op.out_channels() / op.groups()).is_multiple_of(packing.width),
                         input_quads: None,
                         output_quads: false,
+                        rows: geometry.input_strides().spatial[2] == 1,
+                        splits: 1,
                         slab: None,
                     };
                     let reads = [z, y, x].map(|option| option.reads);
@@ -142,15 +198,16 @@ pub(super) fn direct(op: &ConvTranspose, geometry: &Geometry, profile: &DevicePr
                         continue;
                     }
                     let (tile, reading) = with_quads(&traits, op, geometry, profile, tile, reads);
-                    let cost = cost(&traits, op, geometry, &tile, reading);
-                    if best.is_none_or(|(least, _)| cost < least) {
-                        best = Some((cost, tile));
+                    for tile in SPLITS.map(|splits| Tile { splits, ..tile }) {
+                        if may_split(op, geometry, &tile) {
+                            visit(cost(&traits, op, geometry, &tile, reading), tile);
+                        }
                     }
                 }
             }
         }
     }
-    best.ok_or_else(|| {
+    found.then_some(()).ok_or_else(|| {
         let phases: Vec<String> = op.axes().iter().map(|axis| axis.stride.to_string()).collect();
         let kernel: Vec<String> = op.axes().iter().map(|axis| axis.kernel.to_string()).collect();
         format!("{} taps for {} phases are too many to write out", kernel.join("x"), phases.join("x"))
@@ -190,7 +247,9 @@ fn with_quads(
     let one_by_one = reads.iter().product::<usize>() as f64 * traits.read;
     let tile = Tile { output_quads: writes_quads(geometry, profile, &x), ..tile };
     let rows = geometry.input_strides().spatial[2] == 1 && geometry.input[2].is_multiple_of(4);
-    if aligned && rows && x.cells.is_multiple_of(4) && x.phase_parts() == 1 {
+    // Distances that wrap cannot be turned into quads.
+    let near = i32::try_from(geometry.input_len()).is_ok();
+    if aligned && rows && near && x.cells.is_multiple_of(4) && x.phase_parts() == 1 {
         let axis = &op.axes3()[2];
         let lead = axis.pad_begin.div_euclid(axis.stride as i64).rem_euclid(4) as usize;
         let in_quads = (reads[0] * reads[1] * Tile::quads(&x, lead).len()) as f64 * traits.quad;
@@ -208,7 +267,7 @@ pub(super) struct AxisOption {
 }
 
 /// The sensible ones.
-pub(super) fn axis_options(axis: &Axis, output: usize, cells: &[usize]) -> Vec<AxisOption> {
+pub(super) fn axis_options(axis: &Axis, input: usize, output: usize, cells: &[usize]) -> Vec<AxisOption> {
     // Beyond these neither the sums nor the written-out taps of a cell could fit; and the table would be long.
     let whole = (axis.stride <= 64 && axis.kernel <= 256).then_some(axis.stride);
     let phases = whole.into_iter().chain(PHASES.into_iter().filter(|&phases| phases < axis.stride));
@@ -220,8 +279,21 @@ pub(super) fn axis_options(axis: &Axis, output: usize, cells: &[usize]) -> Vec<A
                 (tile.cells == 1 || tile.cells < 2 * extent) && tile.tap_count() <= 256
             })
         })
-        .map(|axis| AxisOption { axis, reads: axis.reads().len() })
+        .map(|tile| AxisOption { axis: tile.at(axis, input, output), reads: tile.reads().len() })
         .collect()
+}
+
+/// Whether the input channels may be split as the tile says: into parts that are none too small, with sums that are
+/// none too many. It depends on no limit of the device, so that the order of additions does not either.
+fn may_split(op: &ConvTranspose, geometry: &Geometry, tile: &Tile) -> bool {
+    let channels = op.in_channels() / op.groups();
+    let split = tile.split_channels(channels);
+    let bytes = geometry.output_len().saturating_mul(tile.splits).saturating_mul(4);
+    tile.splits == 1
+        || split >= LEAST_SPLIT
+            && channels.div_ceil(split) == tile.splits
+            && bytes <= MAX_SPLIT_BYTES
+            && tile.splits * tile.phase_parts() <= MAX_PARTS
 }
 
 /// The estimate, where reading the inputs of one channel costs `reading`.
@@ -229,18 +301,109 @@ fn cost(traits: &Traits, op: &ConvTranspose, geometry: &Geometry, tile: &Tile, r
     let tiles: usize =
         (0..3).map(|a| geometry.output[a].div_ceil(tile.axes[a].stride).div_ceil(tile.axes[a].cells)).product();
     let blocks = Packing::new(op).vectors / tile.vectors * op.groups();
-    let invocations = (geometry.batch * tiles * blocks * tile.phase_parts()) as f64;
-    let channels = (op.in_channels() / op.groups()) as f64;
+    let invocations = (geometry.batch * tiles * blocks * tile.phase_parts() * tile.splits) as f64;
+    let channels = tile.split_channels(op.in_channels() / op.groups()) as f64;
     let weights = (tile.taps() * tile.vectors * lanes(tile.width)).div_ceil(4) as f64;
-    let channel = reading + weights * traits.quad + tile.multiply_adds() as f64 + LOOP;
+    let channel = reading + weights * traits.weights + tile.multiply_adds() as f64 + LOOP;
     let writing = if tile.output_quads { traits.quad / 4.0 } else { traits.read };
-    invocations.max(traits.invocations) * (channels * channel + tile.sums() as f64 * writing)
+    let summing = if tile.splits == 1 { 0.0 } else { sum_cost(traits, geometry, tile.splits) };
+    invocations.max(traits.invocations) * (channels * channel + tile.sums() as f64 * writing) + summing
+}
+
+/// The same for `sum`, which reads a sum of each split and writes an output.
+fn sum_cost(traits: &Traits, geometry: &Geometry, splits: usize) -> f64 {
+    let outputs = (geometry.output_len() as f64).max(traits.invocations);
+    outputs * (splits + 1) as f64 * traits.read + traits.invocations * SECOND_DISPATCH
 }
 
 /// The same estimate for `gather`, which reads an input and a weight for each multiply-add.
-fn gather_cost(traits: &Traits, op: &ConvTranspose, geometry: &Geometry) -> f64 {
+pub(super) fn gather(op: &ConvTranspose, geometry: &Geometry, profile: &DeviceProfile) -> f64 {
+    let traits = profile.class.traits();
     let useful = useful_multiply_adds(op.axes3(), geometry, op.groups()) as f64;
     let outputs = geometry.output_len() as f64;
     let occupied = (traits.invocations / outputs.max(1.0)).max(1.0);
     occupied * (useful * (2.0 * traits.read + 1.0) + outputs * traits.read)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::plan::field;
+
+    const CLASSES: [DeviceClass; 4] =
+        [DeviceClass::Software, DeviceClass::Desktop, DeviceClass::Mobile, DeviceClass::Unknown];
+
+    fn profile(class: DeviceClass) -> DeviceProfile {
+        DeviceProfile { class, ..DeviceProfile::default() }
+    }
+
+    #[test]
+    fn the_fields_operations_get_a_tile_on_every_class() {
+        for class in CLASSES {
+            for (name, op, shape) in field::operations() {
+                let choice = choose(&op, &op.at(&shape).unwrap(), &profile(class), usize::MAX);
+                assert!(choice.tile.is_some(), "{name} on {class:?}: {}", choice.reason);
+                assert!(choice.reason.contains("is estimated at") && choice.reason.contains("`gather`"), "{}", choice.reason);
+            }
+        }
+    }
+
+    #[test]
+    fn a_tile_stays_within_its_bounds() {
+        for class in CLASSES {
+            for max_invocations in [1, 32, 256] {
+                let profile = DeviceProfile { max_invocations, ..profile(class) };
+                for (name, op, shape) in field::operations() {
+                    let (cost, tile) = direct(&op, &op.at(&shape).unwrap(), &profile, usize::MAX).unwrap();
+                    assert!(cost.is_finite() && cost > 0.0, "{name}: {cost}");
+                    assert!(tile.workgroup <= max_invocations, "{name}: {tile:?}");
+                    assert!(tile.multiply_adds() <= MAX_WRITTEN_OUT, "{name}: {tile:?}");
+                    assert!(tile.sums() < class.traits().registers, "{name}: {tile:?}");
+                    assert!(Packing::new(&op).vectors.is_multiple_of(tile.vectors), "{name}: {tile:?}");
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn more_work_never_gets_a_smaller_tile() {
+        for class in CLASSES {
+            for (name, op, mut shape) in field::operations() {
+                let mut least = 0;
+                for batch in [1, 2, 4, 8, 16, 64, 256] {
+                    shape[0] = batch;
+                    let (_, tile) = direct(&op, &op.at(&shape).unwrap(), &profile(class), 1).unwrap();
+                    assert!(tile.sums() >= least, "{name} on {class:?}, batch {batch}: {tile}, {least} before");
+                    least = tile.sums();
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn small_work_is_left_to_gather() {
+        // 16 multiply-adds for each input: 2^18 inputs are the least.
+        let op = ConvTranspose::builder().kernel([4, 4]).stride([4, 4]).build().unwrap();
+        let desktop = profile(DeviceClass::Desktop);
+        let choice = |width: usize| choose(&op, &op.at(&[1, 1, 512, width]).unwrap(), &desktop, 1);
+        assert!(choice(511).reason.contains("below 4194304 multiply-adds"), "{}", choice(511).reason);
+        assert!(!choice(512).reason.contains("below"), "{}", choice(512).reason);
+    }
+
+    #[test]
+    fn what_direct_cannot_do_is_said() {
+        let refusal = |op: &ConvTranspose, shape: &[usize]| {
+            let geometry = op.at(shape).unwrap();
+            let reason = direct(op, &geometry, &profile(DeviceClass::Desktop), usize::MAX).unwrap_err();
+            let choice = choose(op, &geometry, &profile(DeviceClass::Desktop), usize::MAX);
+            assert!(choice.tile.is_none() && choice.reason.contains(&reason), "{}", choice.reason);
+            reason
+        };
+        // A dilation keeps the phases together, and their 300 taps are too many.
+        let long = ConvTranspose::builder().kernel([300]).stride([2]).dilation([3]).build().unwrap();
+        assert_eq!(refusal(&long, &[1, 1, 100_000]), "300 taps for 2 phases are too many to write out");
+        let heavy = ConvTranspose::builder().in_channels(4096).out_channels(1024).kernel([3, 3]).build().unwrap();
+        let reason = refusal(&heavy, &[1, 4096, 8, 8]);
+        assert_eq!(reason, "its weights take 167788544 bytes, which exceed a binding of 134217728");
+    }
 }

@@ -47,9 +47,9 @@ pub enum DeviceClass {
     Software,
     /// A GPU with 128 registers or more for each invocation at a good occupancy: AMD, NVIDIA, Intel's.
     Desktop,
-    /// A GPU of a telephone or of an Apple computer: fewer registers.
+    /// A GPU of a telephone or of an Apple computer with some 100 registers for each invocation: Apple's, Adreno.
     Mobile,
-    /// Nothing is known; treated as the weakest hardware.
+    /// Nothing is known, or that there are but 64 registers; treated as the weakest hardware.
     Unknown,
 }
 
@@ -62,8 +62,8 @@ const CLASSES: [(&str, DeviceClass); 18] = [
     ("apple", DeviceClass::Mobile),
     ("adreno", DeviceClass::Mobile),
     ("turnip", DeviceClass::Mobile),
-    ("mali", DeviceClass::Mobile),
-    ("powervr", DeviceClass::Mobile),
+    ("mali", DeviceClass::Unknown),
+    ("powervr", DeviceClass::Unknown),
     ("radv", DeviceClass::Desktop),
     ("radeon", DeviceClass::Desktop),
     ("amd", DeviceClass::Desktop),

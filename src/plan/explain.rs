@@ -55,6 +55,19 @@ impl Plan {
         products.unwrap_or(self.explanation.workgroup_memory)
     }
 
+    /// Why this kernel and not another.
+    pub fn reason(&self) -> &str {
+        &self.explanation.reason
+    }
+
+    /// What one invocation computes; for `winograd`, one of its matrix products.
+    pub fn invocation(&self) -> String {
+        match &self.winograd.as_ref().map_or(self, |winograd| &winograd.plan).tile {
+            Some(tile) => format!("{tile}, {} sums in registers", tile.sums()),
+            None => "one output element".into(),
+        }
+    }
+
     /// The plan in words, one fact a line.
     pub fn explain(&self) -> impl fmt::Display + '_ {
         ExplainDisplay(self)
@@ -70,15 +83,13 @@ impl fmt::Display for ExplainDisplay<'_> {
         let shares: Vec<String> = phases.iter().map(|(reached, all)| format!("{reached} of {all}")).collect();
         writeln!(f, "shapes         {input:?} -> {output:?}")?;
         writeln!(f, "kernel         {}: {reason}", plan.kernel)?;
-        match &plan.tile {
-            Some(tile) => writeln!(f, "invocation     {tile}, {} sums in registers", tile.sums())?,
-            None if plan.winograd.is_some() => {}
-            None => writeln!(f, "invocation     one output element")?,
-        }
-        if let Some(Winograd { tiles: [height, width], chunk, chunks, plan, .. }) = &plan.winograd {
-            writeln!(f, "tiles          {height} x {width} of 4x4 outputs, {chunks} times {chunk} of them")?;
-            let how = plan.tile.map_or_else(|| "one product each".into(), |tile| tile.to_string());
-            writeln!(f, "products       36 matrix products by {}: {how}", plan.kernel)?;
+        match &plan.winograd {
+            None => writeln!(f, "invocation     {}", plan.invocation())?,
+            Some(Winograd { tiles: [height, width], chunk, chunks, plan, .. }) => {
+                writeln!(f, "tiles          {height} x {width} of 4x4 outputs, {chunks} times {chunk} of them")?;
+                let how = plan.tile.map_or_else(|| "one product each".into(), |tile| tile.to_string());
+                writeln!(f, "products       36 matrix products by {}: {how}", plan.kernel)?;
+            }
         }
         if let Some(slab) = plan.tile.and_then(|tile| tile.slab) {
             writeln!(f, "workgroup      {slab}")?;
@@ -87,6 +98,9 @@ impl fmt::Display for ExplainDisplay<'_> {
         let share = if *effective == 0 { 100.0 } else { *useful as f64 / *effective as f64 * 100.0 };
         writeln!(f, "multiply-adds  {useful} useful of {effective} ({share:.1} %, the rest is cropped)")?;
         writeln!(f, "dispatches     {}, input channels in {parts} part{}", plan.dispatch_count(), plural(*parts))?;
+        if plan.splits() > 1 {
+            writeln!(f, "splits         {}, added up in their order by another kernel", plan.splits())?;
+        }
         let shared = plan.workgroup_memory();
         write!(f, "memory         {} bytes of scratch, {shared} of each workgroup's", plan.scratch)
     }

@@ -3,14 +3,18 @@
 //! Nothing here touches a device, so that every choice and every refusal can be tested without one.
 
 pub(crate) mod bands;
+mod candidate;
 mod choice;
 mod device;
 mod explain;
+#[cfg(test)]
+pub(crate) mod field;
 pub mod slab;
 pub mod tile;
 mod tiled;
 pub(crate) mod winograd;
 
+pub use candidate::{Candidate, candidates, plan_candidate};
 pub use device::{DeviceClass, DeviceProfile};
 pub use winograd::Winograd;
 
@@ -66,16 +70,21 @@ impl Kernel {
     pub const ALL: [Kernel; 4] = [Kernel::Gather, Kernel::Direct, Kernel::Tiled, Kernel::Winograd];
     /// Those whose error is bounded for each output, and that skip taps outside the input.
     pub const EXACT: [Kernel; 3] = [Kernel::Gather, Kernel::Direct, Kernel::Tiled];
-}
 
-impl fmt::Display for Kernel {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(match self {
+    /// Its name.
+    pub fn name(self) -> &'static str {
+        match self {
             Kernel::Gather => "gather",
             Kernel::Direct => "direct",
             Kernel::Tiled => "tiled",
             Kernel::Winograd => "winograd",
-        })
+        }
+    }
+}
+
+impl fmt::Display for Kernel {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.name())
     }
 }
 
@@ -114,6 +123,8 @@ pub struct Dispatch {
     pub output: Window,
     /// The workgroups along x, y and z.
     pub workgroups: [u32; 3],
+    /// The most multiply-adds that it may do.
+    pub multiply_adds: u64,
 }
 
 /// Everything that is decided before a device is touched.
@@ -129,7 +140,7 @@ pub struct Plan {
     pub storage: Storage,
     /// The dispatches, to be run in this order.
     pub dispatches: Vec<Dispatch>,
-    /// Bytes of scratch memory for the sums that a later dispatch continues; 0 where there are none.
+    /// Bytes of scratch memory for the sums that a later dispatch continues or adds up; 0 where there are none.
     pub scratch: u64,
     explanation: Explanation,
 }
@@ -166,8 +177,20 @@ impl Record {
 /// [`Error::Limit`] where a single element needs more than the device offers, [`Error::OutOfRange`] where a coordinate
 /// exceeds the 32 bits of a shader's integers, [`Error::DType`] for f16 storage on a device without it.
 pub fn plan(op: &ConvTranspose, geometry: &Geometry, storage: Storage, profile: &DeviceProfile) -> Result<Plan> {
+    plan_split(op, geometry, storage, profile, usize::MAX)
+}
+
+/// As [`plan`], with the input channels in at most so many splits. Without splits an output's products are added in an
+/// order that depends on no extent of the input.
+pub(crate) fn plan_split(
+    op: &ConvTranspose,
+    geometry: &Geometry,
+    storage: Storage,
+    profile: &DeviceProfile,
+    most_splits: usize,
+) -> Result<Plan> {
     check(op, geometry, storage, profile)?;
-    let choice = choice::choose(op, geometry, profile);
+    let choice = choice::choose(op, geometry, profile, most_splits);
     match cut(op, geometry, storage, profile, choice) {
         // A tile may need more of a binding than a single element.
         Err(Error::Limit { .. }) => {
@@ -177,7 +200,7 @@ pub fn plan(op: &ConvTranspose, geometry: &Geometry, storage: Storage, profile: 
     }
 }
 
-/// Plans with a kernel of the caller's choice.
+/// Plans with a kernel of the caller's choice, its input channels not split.
 ///
 /// # Errors
 /// As [`plan`], and [`Error::Kernel`] where the kernel cannot run the operation.
@@ -191,7 +214,7 @@ pub fn plan_with(
     check(op, geometry, storage, profile)?;
     let best = match kernel {
         Kernel::Gather => return cut(op, geometry, storage, profile, Choice::gather("it was asked for")),
-        Kernel::Direct => choice::direct(op, geometry, profile),
+        Kernel::Direct => choice::direct(op, geometry, profile, 1),
         Kernel::Tiled => tiled::tiled(op, geometry, profile),
         Kernel::Winograd => {
             let laid = winograd::winograd(op, geometry, storage, profile)?;
@@ -204,6 +227,13 @@ pub fn plan_with(
     let (_, tile) = best.map_err(|reason| Error::Kernel { kernel, reason })?;
     let choice = Choice { tile: Some(tile), reason: "it was asked for".into() };
     cut(op, geometry, storage, profile, choice)
+}
+
+impl Plan {
+    /// Into how many parts the input channels of a group are split, to be added up side by side; 1 where they are not.
+    pub fn splits(&self) -> usize {
+        self.tile.map_or(1, |tile| tile.splits)
+    }
 }
 
 fn check(op: &ConvTranspose, geometry: &Geometry, storage: Storage, profile: &DeviceProfile) -> Result<()> {
@@ -228,17 +258,22 @@ fn cut(
     let Choice { tile, reason } = choice;
     let bander = Bander::new(op, geometry, storage, profile, tile);
     let (dispatches, parts) = if geometry.output_len() == 0 { (Vec::new(), 1) } else { bander.dispatches()? };
-    let scratch = if parts == 1 { 0 } else { dispatches.iter().map(|d| bander.scratch(&d.band)).max().unwrap_or(0) };
-    let kernel = match tile {
-        None => Kernel::Gather,
-        Some(Tile { slab: None, .. }) => Kernel::Direct,
-        Some(Tile { slab: Some(_), .. }) => Kernel::Tiled,
-    };
+    let scratch = dispatches.iter().map(|dispatch| bander.scratch(&dispatch.band)).max().unwrap_or(0);
+    let kernel = kernel_of(tile.as_ref());
     let mut explanation = Explanation::new(op, geometry, parts, reason);
     if let Some(tile @ Tile { slab: Some(slab), .. }) = &tile {
         explanation.workgroup_memory = slab.bytes(tile, &Packing::new(op));
     }
     Ok(Plan { kernel, tile, winograd: None, storage, dispatches, scratch, explanation })
+}
+
+/// The kernel that a tile is for.
+fn kernel_of(tile: Option<&Tile>) -> Kernel {
+    match tile {
+        None => Kernel::Gather,
+        Some(Tile { slab: None, .. }) => Kernel::Direct,
+        Some(Tile { slab: Some(_), .. }) => Kernel::Tiled,
+    }
 }
 
 /// Refuses what does not fit the shaders' `i32` coordinates.
@@ -398,8 +433,9 @@ mod tests {
         let plan = planned(&op, &[1, 3, 1000, 1000], &DeviceProfile::default()).unwrap();
         assert_eq!(plan.dispatches.len(), 1);
         let [x, y, _] = plan.dispatches[0].workgroups;
-        assert_eq!(x, 65_535);
-        assert!(u64::from(x) * u64::from(y) * GATHER_WORKGROUP >= 12_000_000);
+        let groups = 12_000_000_u64.div_ceil(GATHER_WORKGROUP);
+        assert_eq!((x, y), (62_500, 3));
+        assert_eq!(u64::from(x) * u64::from(y), groups, "no workgroup is idle");
     }
 
     #[test]

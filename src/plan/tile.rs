@@ -25,10 +25,14 @@ pub struct TileAxis {
     pub cells: usize,
     /// How many outputs of a cell it computes: all `stride` of them, or a part that divides it.
     pub phases: usize,
+    /// The offsets, from the first to before the second, at which every invocation reads inside the input, as
+    /// [`reads`](Self::reads) counts them. The inputs at others are tested.
+    pub sure: (i64, i64),
 }
 
 impl TileAxis {
-    /// The share of `cells` cells and `phases` of their phases; `None` where the phases cannot be parted so.
+    /// The share of `cells` cells and `phases` of their phases, with no read that is [`sure`](Self::sure); `None` where
+    /// the phases cannot be parted so.
     ///
     /// A part of the phases is possible where all parts look alike: without dilation, with as many taps for each phase,
     /// and with no part that begins in one cell and ends in the next.
@@ -39,7 +43,28 @@ impl TileAxis {
             && kernel.is_multiple_of(stride)
             && stride.is_multiple_of(phases)
             && shift.is_multiple_of(phases);
-        (phases == stride || alike).then_some(Self { kernel, stride, dilation, shift, cells, phases })
+        (phases == stride || alike).then_some(Self { kernel, stride, dilation, shift, cells, phases, sure: (0, 0) })
+    }
+
+    /// The same with the reads that are sure where `axis` turns `input` elements into `output`.
+    #[must_use]
+    pub fn at(self, axis: &Axis, input: usize, output: usize) -> Self {
+        let last_cell = (output.max(1) - 1) / self.stride / self.cells * self.cells;
+        let last_carry =
+            if self.phase_parts() > 1 { (self.stride - self.phases + self.shift) / self.stride } else { 0 };
+        let origin = axis.pad_begin.div_euclid(self.stride as i64);
+        let begin = -origin;
+        let end = input as i64 - (last_cell + last_carry) as i64 - origin;
+        // What no invocation reads must not make another kernel; a quad reaches 3 elements beyond.
+        let reads = self.reads();
+        let (Some(first), Some(last)) = (reads.first(), reads.last()) else { return self };
+        let (begin, end) = (begin.max(first - 3), end.min(last + 4));
+        Self { sure: if begin < end { (begin, end) } else { (0, 0) }, ..self }
+    }
+
+    /// Whether the input at offset `read` is inside for every invocation.
+    pub fn is_sure(&self, read: i64) -> bool {
+        (self.sure.0..self.sure.1).contains(&read)
     }
 
     /// Into how many parts the phases are cut.
@@ -95,6 +120,11 @@ pub struct Tile {
     pub input_quads: Option<usize>,
     /// Whether outputs are written four at a time along w.
     pub output_quads: bool,
+    /// Whether inputs that are neighbours along w are neighbours in memory.
+    pub rows: bool,
+    /// Into how many parts the input channels of a group are split, to be added up side by side; `sum.wgsl` adds their
+    /// sums. 1 where they are not.
+    pub splits: usize,
     /// What the invocations of a workgroup of `tiled` share; `None` for `direct`, where each reads for itself.
     pub slab: Option<Slab>,
 }
@@ -103,6 +133,11 @@ impl Tile {
     /// Output channels of an invocation.
     pub fn channels(&self) -> usize {
         self.width * self.vectors
+    }
+
+    /// Input channels of each split of `channels`; the last one may have fewer.
+    pub fn split_channels(&self, channels: usize) -> usize {
+        channels.div_ceil(self.splits)
     }
 
     /// Vectors of output channels of a workgroup.
@@ -160,19 +195,23 @@ impl fmt::Display for Tile {
             join(|axis| axis.cells),
             join(|axis| axis.phases),
             self.channels()
-        )
+        )?;
+        if self.splits > 1 { write!(f, ", {} splits of the input channels", self.splits) } else { Ok(()) }
     }
 }
 
 /// The order of the weights that `direct` and `tiled` read: for each vector of output channels a record of its biases,
-/// its taps `[group_in_channels][d][h][w][channel of the vector]` and its slopes, in units of vec4.
+/// its taps `[group_in_channels][d][h][w][channel of the vector]` and its slopes, in vec4s. All three begin at multiples
+/// of `unit`, because compilers read neighbours at once where they know that they are aligned.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct Packing {
     /// Output channels of a vector: 1 to 4.
     pub width: usize,
     /// Vectors of one group.
     pub vectors: usize,
-    /// vec4s of one input channel's taps.
+    /// 4, 2 or 1 vec4s.
+    pub unit: usize,
+    /// vec4s of one input channel's taps: a multiple of `unit`, as are those of a record's biases and slopes.
     pub channel: usize,
     /// vec4s of one record.
     pub record: usize,
@@ -185,8 +224,11 @@ impl Packing {
         let width = group_out_channels.min(4);
         let taps: usize = op.axes3().iter().map(|axis| axis.kernel).product();
         let channel = taps.div_ceil(4 / lanes(width));
-        let record = 2 + op.in_channels() / op.groups() * channel;
-        Self { width, vectors: group_out_channels.div_ceil(width), channel, record }
+        // At most an eighth is filled up for it.
+        let unit = [4, 2].into_iter().find(|&unit| channel.next_multiple_of(unit) * 8 <= channel * 9).unwrap_or(1);
+        let channel = channel.next_multiple_of(unit);
+        let record = 2 * unit + op.in_channels() / op.groups() * channel;
+        Self { width, vectors: group_out_channels.div_ceil(width), unit, channel, record }
     }
 }
 

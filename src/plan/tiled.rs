@@ -33,11 +33,13 @@ const CHUNK: f64 = 24.0;
 pub(super) fn tiled(op: &ConvTranspose, geometry: &Geometry, profile: &DeviceProfile) -> Result<(f64, Tile), String> {
     let traits = profile.class.traits();
     let packing = packed_weights(op, profile)?;
-    let options = [0, 1, 2].map(|a| axis_options(&op.axes3()[a], geometry.output[a], CELLS[a]));
+    let options = [0, 1, 2].map(|a| axis_options(&op.axes3()[a], geometry.input[a], geometry.output[a], CELLS[a]));
     let mut best: Option<(f64, Tile)> = None;
     for &vectors in VECTORS.iter().filter(|vectors| packing.vectors.is_multiple_of(**vectors)) {
         for [z, y, x] in whole(&options) {
             let tile = Tile {
+                rows: geometry.input_strides().spatial[2] == 1,
+                splits: 1,
                 rank: op.rank(),
                 axes: [z.axis, y.axis, x.axis],
                 width: packing.width,

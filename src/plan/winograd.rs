@@ -109,7 +109,7 @@ mod tests {
             let op = op(channels);
             let laid = laid_out(&op, &shape, &DeviceProfile::default());
             let [height, width] = [shape[2] - 2, shape[3] - 2];
-            assert!(laid.tiles[0] * TILE >= height && laid.tiles[1] * TILE >= width && laid.tiles[1] % 4 == 0);
+            assert!(laid.tiles[0] * TILE >= height && laid.tiles[1] * TILE >= width && laid.tiles[1].is_multiple_of(4));
             let all = shape[0] * laid.tiles[0] * laid.tiles[1];
             assert!(laid.chunks * laid.chunk >= all && (laid.chunks - 1) * laid.chunk < all);
             // One chunk of the least size may be more than that, but not by more than itself.

@@ -3,26 +3,31 @@
 #![doc = include_str!("note.md")]
 
 mod check;
+mod growth;
+mod growth_plot;
 mod plot;
 mod report;
 mod subject;
 mod timing;
-mod workloads;
+pub(crate) mod workloads;
 
 use crate::atomic::AtomicFile;
+use crate::tuning::TuningArgs;
 use anyhow::{Result, bail, ensure};
-use check::Check;
+pub(crate) use check::Check;
 use clap::ValueEnum;
 use indicatif::{ProgressBar, ProgressStyle};
-use report::{Cost, Row};
+pub(crate) use report::Cost;
+use report::Row;
+use serde::Serialize;
 use std::io::Write;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 use subject::Subject;
 use timing::Budget;
 use upconv::Error;
-use upconv::gpu::AdapterRequest;
-use workloads::{Case, Workload};
+use upconv::gpu::{AdapterRequest, Tuning};
+pub(crate) use workloads::{Case, Workload};
 
 const NOTE: &str = include_str!("note.md");
 
@@ -38,12 +43,17 @@ pub(crate) struct Args {
     /// Take the GPU adapter with this in its name, driver or backend; may be given more than once.
     #[arg(long, value_name = "SUBSTRING")]
     adapter: Vec<String>,
-    /// Write the rows to a file, as a list of objects.
+    #[command(flatten)]
+    tuning: TuningArgs,
+    /// Write the rows, or the curves of the growth, to a file, as a list of objects.
     #[arg(long, value_name = "FILE")]
     json: Option<PathBuf>,
-    /// Draw the rows as bars.
+    /// Draw the rows as bars, or the growth as lines.
     #[arg(long, value_name = "FILE.svg")]
     plot: Option<PathBuf>,
+    /// Time one layer for outputs from 32x32 to 2048x2048 instead, with each kernel: how does the cost grow?
+    #[arg(long, conflicts_with = "workloads")]
+    growth: bool,
     /// Time each thing so many times.
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..), conflicts_with = "seconds")]
     runs: Option<u32>,
@@ -79,9 +89,15 @@ pub(crate) fn run(args: &Args) -> Result<()> {
     for subject in &subjects {
         println!("    {:<11}{}", subject.device(), subject.adapter());
     }
-    println!("\n{}", report::head());
     let bar = ProgressBar::new_spinner().with_style(ProgressStyle::with_template("{spinner} {msg}")?);
     bar.enable_steady_tick(Duration::from_millis(100));
+    if args.growth {
+        let curves = growth::measure(&subjects, budget, |what| bar.set_message(what.to_string()))?;
+        bar.finish_and_clear();
+        println!("\n{}\n{}", growth::LAYER, growth::table(&curves));
+        return save(args, &curves, growth_plot::svg);
+    }
+    println!("\n{}", report::head());
     let mut rows = Vec::new();
     for workload in &workloads {
         let new = measure(workload, &subjects, budget, &bar)?;
@@ -90,14 +106,20 @@ pub(crate) fn run(args: &Args) -> Result<()> {
     }
     bar.finish_and_clear();
     println!("\n{NOTE}");
-    if let Some(path) = &args.json {
-        write(path, &(serde_json::to_string_pretty(&rows)? + "\n"))?;
-    }
-    if let Some(path) = &args.plot {
-        write(path, &plot::svg(&rows))?;
-    }
+    save(args, &rows, plot::svg)?;
     let failed = rows.iter().filter(|row| row.error.is_some()).count();
     ensure!(failed == 0, "{failed} of {} rows failed", rows.len());
+    Ok(())
+}
+
+/// Writes what was measured to the files that are asked for.
+fn save<T: Serialize>(args: &Args, measured: &[T], plot: fn(&[T]) -> String) -> Result<()> {
+    if let Some(path) = &args.json {
+        write(path, &(serde_json::to_string_pretty(measured)? + "\n"))?;
+    }
+    if let Some(path) = &args.plot {
+        write(path, &plot(measured))?;
+    }
     Ok(())
 }
 
@@ -108,11 +130,13 @@ fn subjects(args: &Args) -> Result<Vec<Subject>> {
         bail!("--adapter {:?} names a GPU, but --device asks for none", args.adapter[0]);
     }
     let mut subjects = Vec::new();
+    let tuning = if asked(Choice::Gpu) { args.tuning.load()? } else { Tuning::default() };
     for name in &args.adapter {
-        subjects.push(Subject::gpu(AdapterRequest { name: Some(name.clone()), hardware_only: false })?);
+        let request = AdapterRequest { name: Some(name.clone()), hardware_only: false };
+        subjects.push(Subject::gpu(request, &tuning)?);
     }
     if asked(Choice::Gpu) && subjects.is_empty() {
-        match Subject::gpu(AdapterRequest::default()) {
+        match Subject::gpu(AdapterRequest::default(), &tuning) {
             Ok(gpu) => subjects.push(gpu),
             Err(error) if args.device.contains(&Choice::Gpu) => return Err(error),
             Err(error) if matches!(error.downcast_ref(), Some(Error::NoAdapter { .. } | Error::NoDevice { .. })) => {

@@ -20,7 +20,7 @@ const GPU_COLOURS: [&str; 4] = ["#3b82f6", "#14a38b", "#9b5de5", "#d6457a"];
 const CPU_COLOUR: &str = "#e0862a";
 const REFERENCE_COLOUR: &str = "#9aa4af";
 
-const STYLE: &str = "\
+pub(super) const STYLE: &str = "\
 text{font:12px system-ui,-apple-system,'Segoe UI',Helvetica,Arial,sans-serif;fill:#768390}\
 .title{font-size:17px;font-weight:600}\
 .name{font-size:13px;font-weight:600}\
@@ -169,7 +169,7 @@ impl Scale {
     }
 }
 
-fn escape(text: &str) -> String {
+pub(super) fn escape(text: &str) -> String {
     text.replace('&', "&amp;").replace('<', "&lt;").replace('>', "&gt;").replace('"', "&quot;")
 }
 

@@ -5,14 +5,14 @@ use super::timing::{Budget, Samples, timed};
 use super::workloads::Case;
 use anyhow::{Result, bail};
 use std::time::Duration;
-use upconv::gpu::{AdapterRequest, Bound, Context, Layer};
+use upconv::gpu::{AdapterRequest, Bound, Context, Layer, Prepared, Tuning};
 use upconv::reference::Comparison;
-use upconv::wgpu::{self, ComputePassDescriptor, ComputePassTimestampWrites};
-use upconv::{DType, Storage, Tensor, cpu};
+use upconv::wgpu::PollType;
+use upconv::{DType, Error, Kernel, Storage, Tensor, cpu};
 
 /// A backend.
 pub(crate) enum Subject {
-    Gpu { request: AdapterRequest, adapter: String },
+    Gpu { request: AdapterRequest, tuning: Tuning, adapter: String },
     Cpu,
     Reference,
 }
@@ -36,10 +36,10 @@ pub(crate) struct Times {
 }
 
 impl Subject {
-    /// The GPU that answers a request.
-    pub(crate) fn gpu(request: AdapterRequest) -> Result<Self> {
+    /// The GPU that answers a request, to be planned for with what was measured.
+    pub(crate) fn gpu(request: AdapterRequest, tuning: &Tuning) -> Result<Self> {
         let adapter = Context::request(&request)?.adapter_name();
-        Ok(Subject::Gpu { request, adapter })
+        Ok(Subject::Gpu { request, tuning: tuning.clone(), adapter })
     }
 
     /// The backend in a word.
@@ -61,10 +61,38 @@ impl Subject {
         }
     }
 
+    /// Checks a kernel, or the CPU backend, on an f32 case, and times the prepared call.
+    pub(crate) fn time_call(
+        &self,
+        case: &Case,
+        check: &Check,
+        kernel: Option<Kernel>,
+        budget: Budget,
+    ) -> Result<(Comparison, Samples)> {
+        match (self, kernel) {
+            (Subject::Gpu { request, .. }, Some(kernel)) => {
+                let context = Context::request(request)?;
+                let layer = Layer::new(&context, &case.op, &case.weight, Some(&case.bias))?;
+                let (bound, output) =
+                    bind(&context, &layer.prepare_with(case.input.shape(), Storage::F32, kernel)?, case)?;
+                let samples = budget.sample(|| Ok(timed(|| call(&context, &bound))?.1))?;
+                Ok((check.compare(&output)?, samples))
+            }
+            (Subject::Cpu, None) => {
+                let layer = cpu::Layer::new(&case.op, &case.weight, Some(&case.bias))?;
+                let comparison = check.compare(&layer.run(&case.input)?)?;
+                Ok((comparison, budget.sample(|| Ok(timed(|| Ok(layer.run(&case.input)?))?.1))?))
+            }
+            _ => bail!("{} has no kernel {kernel:?} to time", self.adapter()),
+        }
+    }
+
     /// Checks a case, then times it. `None` where the backend is not meant to run it.
     pub(crate) fn measure(&self, case: &Case, check: &Check, budget: Budget) -> Result<Option<Measured>> {
         match self {
-            Subject::Gpu { request, .. } => gpu(&Context::request(request)?, case, check, budget),
+            Subject::Gpu { request, tuning, .. } => {
+                gpu(&Context::request(request)?.tuned(tuning.clone()), case, check, budget)
+            }
             Subject::Cpu if case.input.dtype() == DType::F16 => Ok(None),
             Subject::Cpu => on_cpu(case, check, budget).map(Some),
             Subject::Reference => {
@@ -89,13 +117,7 @@ fn gpu(context: &Context, case: &Case, check: &Check, budget: Budget) -> Result<
         Ok((layer, output))
     })?;
     let prepared = layer.prepare(case.input.shape(), storage)?;
-    // An element that is not written would stay NaN.
-    let poison = Tensor::f32(first.shape(), vec![f32::NAN; prepared.geometry().output_len()])?;
-    let (x, y) = (context.upload(&case.input, storage)?, context.upload(&poison, storage)?);
-    let bound = prepared.bind(x.slice(..), y.slice(..))?;
-    let clock = Clock::new(context);
-    call(context, &bound, None)?;
-    let output = context.download(&y, first.shape(), storage)?;
+    let (bound, output) = bind(context, &prepared, case)?;
     let kernel = prepared.plan().kernel.to_string();
     let comparison = worse(check.compare(&first)?, check.compare(&output)?);
     if !comparison.passed() {
@@ -103,14 +125,26 @@ fn gpu(context: &Context, case: &Case, check: &Check, budget: Budget) -> Result<
     }
     let times = Times {
         first_call,
-        call: budget.sample(|| Ok(timed(|| call(context, &bound, None))?.1))?,
+        call: budget.sample(|| Ok(timed(|| call(context, &bound))?.1))?,
         end_to_end: budget.sample(|| Ok(timed(|| Ok(layer.run(&case.input)?))?.1))?,
-        kernel: match &clock {
-            Some(clock) => Some(budget.sample(|| clock.time(context, &bound))?),
-            None => None,
+        kernel: match on_device(&bound) {
+            Ok(_) => Some(budget.sample(|| Ok(on_device(&bound)?))?),
+            Err(Error::Feature { .. }) => None,
+            Err(error) => return Err(error.into()),
         },
     };
     Ok(Some(Measured { kernel, comparison: Some(comparison), times: Some(times) }))
+}
+
+/// A layer with buffers of its own, and its output: an element that is not written would be NaN.
+fn bind(context: &Context, prepared: &Prepared, case: &Case) -> Result<(Bound, Tensor)> {
+    let (storage, shape) = (prepared.plan().storage, prepared.geometry().output_shape());
+    let poison = Tensor::f32(shape.clone(), vec![f32::NAN; prepared.geometry().output_len()])?;
+    let (x, y) = (context.upload(&case.input, storage)?, context.upload(&poison, storage)?);
+    let bound = prepared.bind(x.slice(..), y.slice(..))?;
+    call(context, &bound)?;
+    let output = context.download(&y, &shape, storage)?;
+    Ok((bound, output))
 }
 
 fn on_cpu(case: &Case, check: &Check, budget: Budget) -> Result<Measured> {
@@ -134,83 +168,17 @@ fn worse(a: Comparison, b: Comparison) -> Comparison {
 }
 
 /// Records the layer, submits it and waits until it is done.
-fn call(context: &Context, bound: &Bound, clock: Option<&Clock>) -> Result<()> {
+fn call(context: &Context, bound: &Bound) -> Result<()> {
     let mut encoder = context.device().create_command_encoder(&Default::default());
-    let timestamp_writes = clock.map(Clock::writes);
-    let descriptor = ComputePassDescriptor { label: Some("upconv bench"), timestamp_writes };
-    bound.encode(&mut encoder.begin_compute_pass(&descriptor));
-    if let Some(clock) = clock {
-        clock.resolve(&mut encoder);
-    }
+    bound.encode(&mut encoder.begin_compute_pass(&Default::default()));
     context.queue().submit([encoder.finish()]);
-    context.device().poll(wgpu::PollType::wait_indefinitely())?;
+    context.device().poll(PollType::wait_indefinitely())?;
     Ok(())
 }
 
-/// Two timestamps, at the beginning and at the end of a pass.
-struct Clock {
-    queries: wgpu::QuerySet,
-    resolved: wgpu::Buffer,
-    readable: wgpu::Buffer,
-    /// Nanoseconds for each tick.
-    period: f64,
-}
-
-impl Clock {
-    const BYTES: u64 = 16;
-
-    /// `None` on a device without timestamps.
-    fn new(context: &Context) -> Option<Self> {
-        let device = context.device();
-        if !device.features().contains(wgpu::Features::TIMESTAMP_QUERY) {
-            return None;
-        }
-        let buffer = |label, usage| {
-            let descriptor =
-                wgpu::BufferDescriptor { label: Some(label), size: Self::BYTES, usage, mapped_at_creation: false };
-            device.create_buffer(&descriptor)
-        };
-        let (label, ty) = (Some("upconv timestamps"), wgpu::QueryType::Timestamp);
-        Some(Self {
-            queries: device.create_query_set(&wgpu::QuerySetDescriptor { label, ty, count: 2 }),
-            resolved: buffer("upconv ticks", wgpu::BufferUsages::QUERY_RESOLVE | wgpu::BufferUsages::COPY_SRC),
-            readable: buffer("upconv ticks to read", wgpu::BufferUsages::MAP_READ | wgpu::BufferUsages::COPY_DST),
-            period: context.queue().get_timestamp_period().into(),
-        })
-    }
-
-    fn writes(&self) -> ComputePassTimestampWrites<'_> {
-        ComputePassTimestampWrites {
-            query_set: &self.queries,
-            beginning_of_pass_write_index: Some(0),
-            end_of_pass_write_index: Some(1),
-        }
-    }
-
-    fn resolve(&self, encoder: &mut wgpu::CommandEncoder) {
-        encoder.resolve_query_set(&self.queries, 0..2, &self.resolved, 0);
-        encoder.copy_buffer_to_buffer(&self.resolved, 0, &self.readable, 0, Self::BYTES);
-    }
-
-    /// The time the device needed for the pass.
-    fn time(&self, context: &Context, bound: &Bound) -> Result<Duration> {
-        call(context, bound, Some(self))?;
-        // The wait below is for the mapping; whether it failed shows where the range is asked for.
-        self.readable.slice(..).map_async(wgpu::MapMode::Read, |_| {});
-        context.device().poll(wgpu::PollType::wait_indefinitely())?;
-        let ticks: Vec<u64> = {
-            let bytes = self.readable.slice(..).get_mapped_range()?;
-            bytes
-                .chunks_exact(8)
-                .map(|tick| tick.iter().rev().fold(0, |sum, &byte| sum << 8 | u64::from(byte)))
-                .collect()
-        };
-        self.readable.unmap();
-        match ticks[..] {
-            [begin, end] if begin <= end => Ok(Duration::from_secs_f64((end - begin) as f64 * self.period / 1e9)),
-            _ => bail!("the device's timestamps run backwards: {ticks:?}"),
-        }
-    }
+/// The time the device needed for the layer's dispatches.
+fn on_device(bound: &Bound) -> upconv::Result<Duration> {
+    Ok(bound.time()?.iter().map(|dispatch| dispatch.duration).sum())
 }
 
 /// The processor's name where the system tells it.

@@ -49,6 +49,20 @@ pub(crate) struct Case {
     pub(crate) bias: Tensor,
 }
 
+impl Case {
+    /// An operation with a seeded input, weight and bias.
+    pub(crate) fn new(op: ConvTranspose, input_shape: &[usize], half: bool) -> Result<Self> {
+        let mut input = random(1, input_shape)?;
+        if half {
+            let narrowed = input.to_f32().into_iter().map(f16::from_f32).collect();
+            input = Tensor::new(input_shape.to_vec(), Data::F16(narrowed))?;
+        }
+        let weight = random(2, &op.weight_shape())?;
+        let bias = random(3, &[op.out_channels()])?;
+        Ok(Self { op, input, weight, bias })
+    }
+}
+
 /// The workloads, in the order of the table.
 pub(crate) fn all() -> Result<Vec<Workload>> {
     Ok(serde_json::from_str(TABLE)?)
@@ -93,15 +107,7 @@ impl Workload {
 
     /// The operation with a seeded input, weight and bias.
     pub(crate) fn case(&self) -> Result<Case> {
-        let op = self.op()?;
-        let mut input = random(1, &self.input)?;
-        if self.f16 {
-            let narrowed = input.to_f32().into_iter().map(f16::from_f32).collect();
-            input = Tensor::new(self.input.clone(), Data::F16(narrowed))?;
-        }
-        let weight = random(2, &op.weight_shape())?;
-        let bias = random(3, &[op.out_channels()])?;
-        Ok(Case { op, input, weight, bias })
+        Case::new(self.op()?, &self.input, self.f16)
     }
 
     /// The layer in words: `16 × 512×4×4 → 256, k4 s2 p1`.

@@ -65,9 +65,15 @@ impl Folder {
 
     /// Runs the program in the folder, with the words of `line` as its arguments.
     pub(crate) fn run(&self, line: &str) -> Run {
+        self.run_cached(line, Path::new(env!("CARGO_TARGET_TMPDIR")))
+    }
+
+    /// [`run`](Self::run) with a folder for what may be lost.
+    pub(crate) fn run_cached(&self, line: &str, cache: &Path) -> Run {
         let output = Command::new(env!("CARGO_BIN_EXE_upconv"))
             .args(line.split(' '))
             .current_dir(self.0.path())
+            .env("XDG_CACHE_HOME", cache)
             .output()
             .unwrap();
         Run {

@@ -17,18 +17,18 @@ struct Params {
     blocks_per_group: i32,
     group_in_channels: i32,       // channels of one group
     group_out_channels: i32,
-    input_channel_begin: i32,     // the part of a group's input channels that this dispatch adds up
-    input_channel_end: i32,
+    input_channel_begin: i32,     // the part of a group's input channels that this dispatch adds up; the first part
+    input_channel_end: i32,       // begins with the bias, the last one finishes the outputs
     input_batch_stride: i32,
     input_channel_stride: i32,
     output_batch_stride: i32,
     output_channel_stride: i32,
-    record_stride: i32,           // from one vector's record in `weights` to the next
+    record_stride: i32,           // from one vector's record in `weights` to the next, in vec4s
     input_window: i32,            // the bound window of each buffer begins at this element of the tensor
-    weight_window: i32,
+    weight_window: i32,           // in vec4s
     output_window: i32,
-    first_part: i32,              // whether this dispatch adds the first input channels, and so begins with the bias
-    last_part: i32,               // whether it adds the last ones, and so finishes the outputs
+    split_channels: i32,          // input channels of one split, where they are added up side by side
+    split_stride: i32,            // from the sums of one split to those of the next
     beta: f32,                    // parameter of the activation; the other one is in the record
     batch_end: i32,
 }
@@ -36,15 +36,14 @@ struct Params {
 @group(0) @binding(0) var<uniform> params: Params;
 @group(0) @binding(1) var<storage, read> input: array<Input>;
 // For each vector of output channels a record: its biases, its taps [group_in_channels][d][h][w], its alphas.
-@group(0) @binding(2) var<storage, read> weights: array<vec4<f32>>;
+@group(0) @binding(2) var<storage, read> weights: array<Taps>;
 @group(0) @binding(3) var<storage, read_write> output: array<Output>;
 
 fn inside(at: i32, extent: i32) -> bool {
     return u32(at) < u32(extent);
 }
 
-// The distance of an input coordinate from the first, kept inside the input.
-fn offset(at: i32, axis: i32) -> i32 {
-    return clamp(at, 0, params.axes[axis].input_extent - 1) * params.axes[axis].input_stride;
+// The input coordinate `at`, or the nearest one inside.
+fn keep(at: i32, axis: i32) -> i32 {
+    return clamp(at, 0, params.axes[axis].input_extent - 1);
 }
-

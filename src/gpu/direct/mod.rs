@@ -9,7 +9,7 @@ pub(crate) use wgsl::{entry_point, generate};
 
 use super::params::shader_struct;
 use crate::op::{ConvTranspose, Geometry};
-use crate::plan::bands::{blocks, blocks_per_group, tiles};
+use crate::plan::bands::{blocks, blocks_per_group, split_stride, tiles};
 use crate::plan::tile::{Packing, Tile};
 use crate::plan::{Dispatch, Record, Storage};
 
@@ -47,8 +47,8 @@ shader_struct! {
         input_window: i32,
         weight_window: i32,
         output_window: i32,
-        first_part: i32,
-        last_part: i32,
+        split_channels: i32,
+        split_stride: i32,
         beta: f32,
         batch_end: i32,
     }
@@ -66,6 +66,10 @@ impl Params {
         let (xs, ys) = (geometry.input_strides(), geometry.output_strides());
         let band = &dispatch.band;
         let group_in_channels = op.in_channels() / op.groups();
+        let split_channels = tile.split_channels(group_in_channels);
+        // The splits before this dispatch's; what is not split has none.
+        let before = band.group_in_channels.start / split_channels;
+        let split_stride = split_stride(dispatch.output, storage) as i32;
         let axes = [0, 1, 2].map(|a| {
             let axis = &op.axes3()[a];
             let (first_cell, tiles) = tiles(tile, &band.output[a], a);
@@ -97,9 +101,9 @@ impl Params {
             record_stride: Packing::new(op).record as i32,
             input_window: (dispatch.input.offset / storage.size()) as i32,
             weight_window: (dispatch.weights.offset / 16) as i32,
-            output_window: (dispatch.output.offset / storage.size()) as i32,
-            first_part: (band.group_in_channels.start == 0).into(),
-            last_part: (band.group_in_channels.end == group_in_channels).into(),
+            output_window: (dispatch.output.offset / storage.size()) as i32 - before as i32 * split_stride,
+            split_channels: split_channels as i32,
+            split_stride,
             beta: op.activation().parameters(0).1,
             batch_end: band.batch.end as i32,
         }
@@ -119,8 +123,8 @@ shader_struct! {
         group_out_channels: u32,
         taps: u32,
         source_record: u32,
-        padding_1: u32,
-        padding_2: u32,
+        unit: u32,
+        padding: u32,
     }
 }
 
@@ -138,8 +142,8 @@ impl PackParams {
             group_out_channels: (op.out_channels() / op.groups()) as u32,
             taps: source.channel as u32,
             source_record: source.stride as u32,
-            padding_1: 0,
-            padding_2: 0,
+            unit: packing.unit as u32 * 4,
+            padding: 0,
         }
     }
 

@@ -95,7 +95,7 @@ impl Generator<'_> {
                 writeln!(self.out, "    let {letter}{number} = {at};")?;
                 writeln!(self.out, "    rest /= {};", extents[a])?;
                 has.push(format!("inside({letter}{number}, params.axes[{a}].input_extent)"));
-                from.push(format!("offset({letter}{number}, {a})"));
+                from.push(format!("keep({letter}{number}, {a}) * params.axes[{a}].input_stride"));
             }
             writeln!(self.out, "    let n{number} = box_n + rest;")?;
             has.push(format!("n{number} < params.batch_end"));
@@ -110,12 +110,12 @@ impl Generator<'_> {
     /// For each vec4 of weights that the invocation brings: its number, and where it is.
     fn source_weights(&mut self, slab: &Slab) -> fmt::Result {
         let (lanes, vectors) = (slab.invocations(), slab.blocks * self.tile.vectors);
-        let (channel, each) = (self.packing.channel, slab.chunk * self.packing.channel);
+        let (header, channel, each) = (self.packing.unit, self.packing.channel, slab.chunk * self.packing.channel);
         writeln!(self.out, "    // The weights that it brings.")?;
         for number in 0..slab.brought_weights(self.tile, self.packing) {
             writeln!(self.out, "    let f{number} = i32(lane) + {};", number * lanes)?;
             let record = format!("(block * {vectors} + f{number} / {each}) * params.record_stride");
-            let first = format!("1 + params.input_channel_begin * {channel} + f{number} % {each}");
+            let first = format!("{header} + params.input_channel_begin * {channel} + f{number} % {each}");
             writeln!(self.out, "    var w{number} = {record} - params.weight_window + {first};")?;
         }
         Ok(())
@@ -164,7 +164,7 @@ impl Generator<'_> {
             for ci in 0..slab.chunk {
                 let from = format!("at + {ci} * params.input_channel_stride + from{number}");
                 let to = format!("inputs[{ci}][e{number} / {unit}][e{number} % {unit}]");
-                writeln!(self.out, "        {indent}{to} = load({from}, has{number});")?;
+                writeln!(self.out, "        {indent}{to} = select(0.0, f32(input[{from}]), has{number});")?;
             }
             if last {
                 writeln!(self.out, "        }}")?;
@@ -177,7 +177,7 @@ impl Generator<'_> {
             let last = (number + 1) * lanes > total;
             let (open, close) = if last { (format!("if f{number} < {total} {{ "), " }") } else { (String::new(), "") };
             let to = format!("factors[f{number} / {each}][f{number} % {each}]");
-            writeln!(self.out, "        {open}{to} = weights[w{number}];{close}")?;
+            writeln!(self.out, "        {open}{to} = weights[w{number}][0];{close}")?;
             writeln!(self.out, "        w{number} += {each};")?;
         }
         Ok(())

@@ -38,6 +38,14 @@ pub(super) struct Generator<'a> {
 const LETTERS: [&str; 3] = ["z", "y", "x"];
 const COMPONENTS: [&str; 4] = [".x", ".y", ".z", ".w"];
 
+/// An input that the invocation loads, or a quad of them, on one axis.
+struct Load {
+    /// Of its first element from the input of the first cell.
+    offset: i64,
+    /// Whether it is inside the input for every invocation.
+    sure: bool,
+}
+
 /// A sum that the invocation keeps: the vector of output channels at one output.
 struct Sum {
     vector: usize,
@@ -50,11 +58,14 @@ impl Generator<'_> {
         let width = self.tile.width;
         let sum = if width == 1 { "f32".to_string() } else { format!("vec{width}<f32>") };
         writeln!(self.out, "// Output channels of one vector.\nalias Sum = {sum};\n")?;
-        let stored = |quads: bool| if quads { "vec4<Elem>" } else { "Elem" };
-        writeln!(self.out, "alias Input = {};", stored(self.tile.input_quads.is_some()))?;
-        writeln!(self.out, "alias Output = {};\n", stored(self.tile.output_quads))?;
+        let stored = |elem: &str, quads: bool| if quads { format!("vec4<{elem}>") } else { elem.to_string() };
+        writeln!(self.out, "alias Input = {};", stored("Elem", self.tile.input_quads.is_some()))?;
+        writeln!(self.out, "alias Loaded = {};", stored("f32", self.tile.input_quads.is_some()))?;
+        // The sums of a split stay f32 until they are added up.
+        let output = stored(if self.split() { "f32" } else { "Elem" }, self.tile.output_quads);
+        writeln!(self.out, "alias Output = {output};\n")?;
+        writeln!(self.out, "// Taps that lie together.\nalias Taps = array<vec4<f32>, {}>;\n", self.unit())?;
         writeln!(self.out, "{HEAD}")?;
-        self.load()?;
         self.store()?;
         if self.in_parts {
             writeln!(self.out, "// Sums that a later dispatch continues.")?;
@@ -88,6 +99,16 @@ impl Generator<'_> {
         writeln!(self.out, "}}")
     }
 
+    /// Whether the input channels are split, and this kernel leaves the sums of each split to `sum.wgsl`.
+    fn split(&self) -> bool {
+        self.tile.splits > 1
+    }
+
+    /// The first input channel that an invocation adds, and the one behind its last.
+    fn channels(&self) -> [&'static str; 2] {
+        if self.split() { ["first_ci", "end_ci"] } else { ["params.input_channel_begin", "params.input_channel_end"] }
+    }
+
     /// The axes in use, with their letters, the fastest first.
     pub(super) fn axes(&self) -> Vec<(usize, &'static str, TileAxis)> {
         (3 - self.tile.rank..3).rev().map(|a| (a, LETTERS[a], self.tile.axes[a])).collect()
@@ -112,31 +133,31 @@ impl Generator<'_> {
     /// Which cells, phases and channels.
     fn place(&mut self) -> fmt::Result {
         let Tile { workgroup, vectors, .. } = *self.tile;
-        writeln!(self.out, "    let invocation = i32(group.x * {workgroup}u + lane);")?;
-        writeln!(self.out, "    if invocation >= params.invocations {{\n        return;\n    }}")?;
-        writeln!(self.out, "    var rest = invocation;")?;
+        // Not negative, and divided without a test for signs.
+        writeln!(self.out, "    var rest = group.x * {workgroup}u + lane;")?;
+        writeln!(self.out, "    if rest >= u32(params.invocations) {{\n        return;\n    }}")?;
         for (a, letter, axis) in self.axes() {
-            let cells = axis.cells;
-            writeln!(
-                self.out,
-                "    let {letter} = params.axes[{a}].first_cell + rest % params.axes[{a}].tiles * {cells};"
-            )?;
-            writeln!(self.out, "    rest /= params.axes[{a}].tiles;")?;
+            let (cells, tiles) = (axis.cells, format!("u32(params.axes[{a}].tiles)"));
+            writeln!(self.out, "    let {letter} = params.axes[{a}].first_cell + i32(rest % {tiles}) * {cells};")?;
+            writeln!(self.out, "    rest /= {tiles};")?;
         }
-        writeln!(self.out, "    let n = params.batch_begin + rest;")?;
+        writeln!(self.out, "    let n = params.batch_begin + i32(rest);")?;
         let channels = self.tile.channels();
         writeln!(self.out, "    // The channels are the same for the whole workgroup, and so are its weights.")?;
         writeln!(self.out, "    let block = params.first_block + i32(group.y);")?;
         writeln!(self.out, "    let channel_group = block / params.blocks_per_group;")?;
         writeln!(self.out, "    let first_channel = block % params.blocks_per_group * {channels};")?;
         for vector in 0..vectors {
-            writeln!(
-                self.out,
-                "    let record{vector} = (block * {vectors} + {vector}) * params.record_stride - params.weight_window;"
-            )?;
+            let record = format!("(block * {vectors} + {vector}) * params.record_stride - params.weight_window");
+            writeln!(self.out, "    let record{vector} = {};", self.in_units(&record))?;
         }
         if self.tile.phase_parts() > 1 {
             self.phases()?;
+        }
+        if self.split() {
+            writeln!(self.out, "    let split = i32(group.z) / {};", self.tile.phase_parts())?;
+            writeln!(self.out, "    let first_ci = params.input_channel_begin + split * params.split_channels;")?;
+            writeln!(self.out, "    let end_ci = min(first_ci + params.split_channels, params.input_channel_end);")?;
         }
         Ok(())
     }
@@ -165,51 +186,103 @@ impl Generator<'_> {
         Ok(())
     }
 
+    /// vec4s of weights that lie together at a multiple of their size. Where the phases are parted, the first tap is
+    /// known only when the kernel runs: it is a multiple of the phases of a part and of whole rows.
+    fn unit(&self) -> usize {
+        let Tile { axes: [_, _, x], .. } = *self.tile;
+        let together =
+            |unit: usize| x.kernel.is_multiple_of(unit) && (x.phase_parts() == 1 || x.phases.is_multiple_of(unit));
+        let most = self.packing.unit;
+        if self.tile.slab.is_some() {
+            // Each invocation brings vec4s of its own.
+            return 1;
+        }
+        let unit = [4, 2].into_iter().find(|&unit| most.is_multiple_of(unit) && together(unit));
+        if self.tile.phase_parts() == 1 { most } else { unit.unwrap_or(1) }
+    }
+
+    /// A distance in vec4s of weights as one in units.
+    fn in_units(&self, distance: &str) -> String {
+        if self.unit() > 1 { format!("({distance}) / {}", self.unit()) } else { distance.into() }
+    }
+
+    /// What is loaded along an axis: inputs, or quads of them.
+    fn loads(&self, a: usize) -> Vec<Load> {
+        let axis = &self.tile.axes[a];
+        match (a, self.tile.input_quads) {
+            (2, Some(lead)) => Tile::quads(axis, lead)
+                .into_iter()
+                .map(|quad| quad * 4 - lead as i64)
+                .map(|offset| Load { offset, sure: axis.is_sure(offset) && axis.is_sure(offset + 3) })
+                .collect(),
+            _ => axis.reads().into_iter().map(|offset| Load { offset, sure: axis.is_sure(offset) }).collect(),
+        }
+    }
+
+    /// The load from which the distance of load `number` along an axis is known: the first sure one of a row for all
+    /// sure ones, so that compilers see which inputs are neighbours; itself for the others.
+    fn base(&self, loads: &[Load], a: usize, number: usize) -> usize {
+        let first = loads.iter().position(|load| load.sure).unwrap_or(number);
+        if a == 2 && self.tile.rows && loads[number].sure { first } else { number }
+    }
+
+    /// The distance of a load from the first element along an axis.
+    fn distance(&self, a: usize, number: usize, loads: &[Load]) -> String {
+        let base = self.base(loads, a, number);
+        let elements = loads[number].offset - loads[base].offset;
+        let beyond = if self.tile.input_quads.is_some() { elements / 4 } else { elements };
+        if beyond == 0 { format!("{}{base}", LETTERS[a]) } else { format!("{}{base} + {beyond}", LETTERS[a]) }
+    }
+
+    /// A distance in elements as one in loads.
+    fn in_loads(&self, distance: &str) -> String {
+        if self.tile.input_quads.is_some() { format!("({distance}) >> 2u") } else { distance.into() }
+    }
+
     /// Which inputs: their distances along each axis, kept inside, and whether they were.
     fn inputs(&mut self) -> fmt::Result {
         let carried = self.tile.phase_parts() > 1;
-        for (a, letter, axis) in self.axes() {
+        for (a, letter, _) in self.axes() {
             let carry = if carried { format!(" + carry_{letter}") } else { String::new() };
             writeln!(self.out, "    let first_{letter} = {letter} + params.axes[{a}].origin{carry};")?;
-            if let (2, Some(lead)) = (a, self.tile.input_quads) {
-                for (number, quad) in Tile::quads(&axis, lead).into_iter().enumerate() {
-                    let at = format!("first_x + {}", quad * 4 - lead as i64).replace("+ -", "- ");
-                    writeln!(self.out, "    let has_x{number} = inside({at}, params.axes[2].input_extent);")?;
-                    writeln!(self.out, "    let x{number} = clamp({at}, 0, params.axes[2].input_extent - 4);")?;
+            let loads = self.loads(a);
+            for (number, load) in loads.iter().enumerate() {
+                let at = format!("first_{letter} + {}", load.offset).replace("+ -", "- ");
+                if !load.sure {
+                    writeln!(self.out, "    let has_{letter}{number} = inside({at}, params.axes[{a}].input_extent);")?;
                 }
-                continue;
-            }
-            for (number, offset) in axis.reads().into_iter().enumerate() {
-                let at = format!("first_{letter} + {offset}").replace("+ -", "- ");
-                writeln!(self.out, "    let has_{letter}{number} = inside({at}, params.axes[{a}].input_extent);")?;
-                writeln!(self.out, "    let {letter}{number} = offset({at}, {a});")?;
+                if self.base(&loads, a, number) == number {
+                    let kept = if load.sure { format!("({at})") } else { format!("keep({at}, {a})") };
+                    let distance = self.in_loads(&format!("{kept} * params.axes[{a}].input_stride"));
+                    writeln!(self.out, "    let {letter}{number} = {distance};")?;
+                }
             }
         }
-        let first = "channel_group * params.group_in_channels + params.input_channel_begin";
-        writeln!(
-            self.out,
-            "    var at = n * params.input_batch_stride + ({first}) * params.input_channel_stride - params.input_window;"
-        )?;
-        let (channel, kernel) = (self.packing.channel, self.tile.axes.map(|axis| axis.kernel));
+        let [first_ci, _] = self.channels();
+        let first = format!("(channel_group * params.group_in_channels + {first_ci}) * params.input_channel_stride");
+        let at = self.in_loads(&format!("n * params.input_batch_stride + {first} - params.input_window"));
+        writeln!(self.out, "    var at = {at};")?;
+        let (unit, kernel) = (self.unit(), self.tile.axes.map(|axis| axis.kernel));
+        let (header, channel) = (self.packing.unit / unit, self.packing.channel / unit);
         let mut tap = String::new();
         if carried {
-            for (a, letter, _) in self.axes() {
-                let distance = kernel[a + 1..].iter().product::<usize>();
-                write!(tap, " + tap_{letter} * {distance}")?;
-            }
+            let taps: Vec<String> = self
+                .axes()
+                .iter()
+                .map(|&(a, letter, _)| format!("tap_{letter} * {}", kernel[a + 1..].iter().product::<usize>()))
+                .collect();
+            tap = format!(" + {}", self.in_units(&taps.join(" + ")));
         }
         for vector in 0..self.tile.vectors {
-            writeln!(
-                self.out,
-                "    var w{vector} = record{vector} + 1 + params.input_channel_begin * {channel}{tap};"
-            )?;
+            writeln!(self.out, "    var w{vector} = record{vector} + {header} + {first_ci} * {channel}{tap};")?;
         }
         Ok(())
     }
 
     fn begin(&mut self) -> fmt::Result {
         for vector in 0..self.tile.vectors {
-            let bias = format!("weights[record{vector}]{}", self.swizzle(0));
+            let bias =
+                if self.split() { "Sum()".into() } else { format!("weights[record{vector}][0]{}", self.swizzle(0)) };
             writeln!(self.out, "    let bias{vector} = {bias};")?;
         }
         let sums = self.sums();
@@ -223,7 +296,7 @@ impl Generator<'_> {
                 self.out,
                 "    let slot = i32(((group.z * groups.y + group.y) * groups.x + group.x) * {workgroup}u + lane);"
             )?;
-            writeln!(self.out, "    if params.first_part == 0 {{")?;
+            writeln!(self.out, "    if params.input_channel_begin > 0 {{")?;
             for number in 0..sums.len() {
                 writeln!(self.out, "        s{number} = partial[{number} * slots + slot];")?;
             }
@@ -234,34 +307,40 @@ impl Generator<'_> {
 
     /// The loop over input channels.
     fn accumulate(&mut self) -> fmt::Result {
-        writeln!(self.out, "    for (var ci = params.input_channel_begin; ci < params.input_channel_end; ci++) {{")?;
-        let reads = self.tile.axes.map(|axis| axis.reads());
-        let columns = self.tile.input_quads.map_or(reads[2].len(), |lead| Tile::quads(&self.tile.axes[2], lead).len());
+        let [first, end] = self.channels();
+        writeln!(self.out, "    for (var ci = {first}; ci < {end}; ci++) {{")?;
+        writeln!(
+            self.out,
+            "        // Outside is 0, which adds nothing: the weights are finite where this kernel is used."
+        )?;
+        let loads = [0, 1, 2].map(|a| self.loads(a));
         let used = 3 - self.tile.rank..3;
-        for z in 0..reads[0].len() {
-            for y in 0..reads[1].len() {
-                for x in 0..columns {
+        for z in 0..loads[0].len() {
+            for y in 0..loads[1].len() {
+                for x in 0..loads[2].len() {
                     let numbers = [z, y, x];
-                    let terms = |prefix: &str, separator: &str| {
-                        used.clone()
-                            .map(|a| format!("{prefix}{}{}", LETTERS[a], numbers[a]))
-                            .collect::<Vec<_>>()
-                            .join(separator)
-                    };
-                    let (at, has) = (terms("", " + "), terms("has_", " && "));
-                    writeln!(self.out, "        let i{z}_{y}_{x} = load(at + {at}, {has});")?;
+                    let at: String =
+                        used.clone().map(|a| format!(" + {}", self.distance(a, numbers[a], &loads[a]))).collect();
+                    let tested = used.clone().filter(|&a| !loads[a][numbers[a]].sure);
+                    let has: Vec<String> = tested.map(|a| format!("has_{}{}", LETTERS[a], numbers[a])).collect();
+                    let input = format!("Loaded(input[at{at}])");
+                    let input =
+                        if has.is_empty() { input } else { format!("select(Loaded(), {input}, {})", has.join(" && ")) };
+                    writeln!(self.out, "        let i{z}_{y}_{x} = {input};")?;
                 }
             }
         }
+        let reads = self.tile.axes.map(|axis| axis.reads());
         self.multiply(&reads, 0)?;
-        writeln!(self.out, "        at += params.input_channel_stride;")?;
+        writeln!(self.out, "        at += {};", self.in_loads("params.input_channel_stride"))?;
         for vector in 0..self.tile.vectors {
-            writeln!(self.out, "        w{vector} += {};", self.packing.channel)?;
+            writeln!(self.out, "        w{vector} += {};", self.packing.channel / self.unit())?;
         }
         writeln!(self.out, "    }}")
     }
 
-    /// The multiply-adds of one input channel, tap by tap: a weight is read once and multiplies the inputs of all cells.
+    /// The multiply-adds of input channel `ci` of a chunk, vector by vector and tap by tap: a weight is read once and
+    /// multiplies the inputs of all cells.
     pub(super) fn multiply(&mut self, reads: &[Vec<i64>; 3], ci: usize) -> fmt::Result {
         // (tap, offset, output of the cell) of each axis, by tap.
         let taps = self.tile.axes.map(|axis| {
@@ -277,15 +356,16 @@ impl Generator<'_> {
         };
         let [_, kh, kw] = self.tile.axes.map(|axis| axis.kernel);
         let taps_of_vec4 = 4 / lanes(self.tile.width);
-        for &(kz, oz, sz) in &taps[0] {
-            for &(ky, oy, sy) in &taps[1] {
-                for &(kx, ox, sx) in &taps[2] {
-                    let tap = (kz * kh + ky) * kw + kx;
-                    for vector in 0..self.tile.vectors {
+        for vector in 0..self.tile.vectors {
+            for &(kz, oz, sz) in &taps[0] {
+                for &(ky, oy, sy) in &taps[1] {
+                    for &(kx, ox, sx) in &taps[2] {
+                        let tap = (kz * kh + ky) * kw + kx;
                         let index = tap / taps_of_vec4;
                         if tap % taps_of_vec4 == 0 || (taps_of_vec4 > 1 && self.first_use(&taps, tap, taps_of_vec4)) {
+                            let (units, rest) = (index / self.unit(), index % self.unit());
                             let weight = match self.tile.slab {
-                                None => format!("weights[w{vector} + {index}]"),
+                                None => format!("weights[w{vector} + {units}][{rest}]"),
                                 Some(_) => self.factor(vector, ci, index),
                             };
                             writeln!(self.out, "        let w{vector}_{index} = {weight};")?;
@@ -349,7 +429,7 @@ impl Generator<'_> {
     fn finish(&mut self) -> fmt::Result {
         let sums = self.sums();
         if self.in_parts {
-            writeln!(self.out, "    if params.last_part == 0 {{")?;
+            writeln!(self.out, "    if params.input_channel_end < params.group_in_channels {{")?;
             for number in 0..sums.len() {
                 writeln!(self.out, "        partial[{number} * slots + slot] = s{number};")?;
             }
@@ -374,17 +454,16 @@ impl Generator<'_> {
         }
         let width = self.tile.width;
         let first = "channel_group * params.group_out_channels + first_channel";
+        let split = if self.split() { " + split * params.split_stride" } else { "" };
         for vector in 0..self.tile.vectors {
             writeln!(
                 self.out,
-                "    let out{vector} = n * params.output_batch_stride + ({first} + {}) * params.output_channel_stride - params.output_window;",
+                "    let out{vector} = n * params.output_batch_stride + ({first} + {}) * params.output_channel_stride - params.output_window{split};",
                 vector * width
             )?;
-            writeln!(
-                self.out,
-                "    let alpha{vector} = weights[record{vector} + params.record_stride - 1]{};",
-                self.swizzle(0)
-            )?;
+            let slopes = self.in_units(&format!("params.record_stride - {}", self.packing.unit));
+            let alpha = format!("weights[record{vector} + {slopes}][0]{}", self.swizzle(0));
+            writeln!(self.out, "    let alpha{vector} = {alpha};")?;
             if self.tile.ragged {
                 writeln!(
                     self.out,
@@ -447,27 +526,11 @@ impl Generator<'_> {
         Ok(())
     }
 
-    /// Reading an input or a quad of them.
-    fn load(&mut self) -> fmt::Result {
-        writeln!(
-            self.out,
-            "// Inputs, 0 outside. The weights are finite where this kernel is used, so that it adds nothing."
-        )?;
-        if self.tile.input_quads.is_some() {
-            writeln!(self.out, "fn load(at: i32, has: bool) -> vec4<f32> {{")?;
-            writeln!(self.out, "    return select(vec4(0.0), vec4<f32>(input[u32(at) / 4u]), has);\n}}\n")
-        } else {
-            writeln!(self.out, "fn load(at: i32, has: bool) -> f32 {{")?;
-            writeln!(self.out, "    return select(0.0, f32(input[at]), has);\n}}\n")
-        }
-    }
-
     /// Finishing an output or a quad of them.
     fn store(&mut self) -> fmt::Result {
         if self.tile.output_quads {
             writeln!(self.out, "fn store(at: i32, s0: f32, s1: f32, s2: f32, s3: f32, alpha: f32) {{")?;
-            let finished: Vec<String> =
-                (0..4).map(|number| format!("Elem(activate(s{number}, alpha, params.beta))")).collect();
+            let finished: Vec<String> = (0..4).map(|number| self.finished(&format!("s{number}"))).collect();
             writeln!(self.out, "    output[u32(at) / 4u] = Output(")?;
             for value in finished {
                 writeln!(self.out, "        {value},")?;
@@ -475,7 +538,13 @@ impl Generator<'_> {
             writeln!(self.out, "    );\n}}\n")
         } else {
             writeln!(self.out, "fn store(at: i32, sum: f32, alpha: f32) {{")?;
-            writeln!(self.out, "    output[at] = Elem(activate(sum, alpha, params.beta));\n}}\n")
+            let finished = self.finished("sum");
+            writeln!(self.out, "    output[at] = {finished};\n}}\n")
         }
+    }
+
+    /// What is stored of a sum.
+    fn finished(&self, sum: &str) -> String {
+        if self.split() { sum.into() } else { format!("Elem(activate({sum}, alpha, params.beta))") }
     }
 }

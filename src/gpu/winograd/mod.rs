@@ -6,9 +6,10 @@ mod wgsl;
 pub(crate) use wgsl::{Stores, input, output};
 
 use super::context::Context;
-use super::layer::{Layer, Prepared, Step, entry};
+use super::layer::{Layer, Prepared, entry};
 use super::params::shader_struct;
 use super::shader::Variant;
+use super::step::Step;
 use crate::error::Result;
 use crate::op::{ConvTranspose, Geometry};
 use crate::plan::winograd::{POINTS, TILE, Winograd};
@@ -148,6 +149,14 @@ impl Machine {
         let laid = &self.laid;
         let [point_bytes, product_bytes] = laid.scratch();
         let product = self.product.bind(self.points.slice(..point_bytes), self.products.slice(..product_bytes))?;
+        let multiply_adds = product.steps().iter().map(|step| step.multiply_adds).sum();
+        // All calls share the scratch: nothing may come between the steps of a chunk.
+        let product = product.steps().iter().map(|step| Step {
+            kernel: "winograd_product",
+            band: None,
+            multiply_adds: 0,
+            ..step.clone()
+        });
         let alignment = context.device().limits().min_uniform_buffer_offset_alignment as usize;
         let slot = size_of::<Params>().next_multiple_of(alignment);
         let params: Vec<Params> = (0..laid.chunks).flat_map(|chunk| self.params(op, geometry, chunk)).collect();
@@ -161,15 +170,19 @@ impl Machine {
         let part = |size: u64| Window { offset: 0, size };
         let (from, to) = (slice(&input, bytes[0]), slice(&output, bytes[1]));
         context.checked("binding buffers", || {
-            let step = |pipeline: &ComputePipeline, params: &Params, channels: usize, entries: &[_]| {
-                let layout = pipeline.get_bind_group_layout(0);
-                let descriptor = BindGroupDescriptor { label: Some("upconv winograd"), layout: &layout, entries };
-                Step {
-                    pipeline: pipeline.clone(),
-                    bind_group: context.device().create_bind_group(&descriptor),
-                    workgroups: [(params.invocations as u32).div_ceil(self.workgroup), channels as u32, 1],
-                }
-            };
+            let step =
+                |kernel: &'static str, pipeline: &ComputePipeline, params: &Params, channels: usize, entries: &[_]| {
+                    let layout = pipeline.get_bind_group_layout(0);
+                    let descriptor = BindGroupDescriptor { label: Some("upconv winograd"), layout: &layout, entries };
+                    Step {
+                        pipeline: pipeline.clone(),
+                        bind_group: context.device().create_bind_group(&descriptor),
+                        workgroups: [(params.invocations as u32).div_ceil(self.workgroup), channels as u32, 1],
+                        kernel,
+                        band: None,
+                        multiply_adds: 0,
+                    }
+                };
             let mut steps = Vec::with_capacity(laid.dispatches());
             for (chunk, pair) in params.chunks_exact(2).enumerate() {
                 let entries = [
@@ -177,15 +190,16 @@ impl Machine {
                     entry(1, input.buffer(), from),
                     entry(2, &self.points, part(point_bytes)),
                 ];
-                steps.push(step(&self.to_points, &pair[0], op.in_channels(), &entries));
-                steps.extend_from_slice(product.steps());
+                let to_points = step("winograd_input", &self.to_points, &pair[0], op.in_channels(), &entries);
+                steps.push(Step { multiply_adds, ..to_points });
+                steps.extend(product.clone());
                 let entries = [
                     entry(0, &uniform, at(2 * chunk + 1)),
                     entry(1, &self.products, part(product_bytes)),
                     entry(2, &self.records, whole(&self.records)),
                     entry(3, output.buffer(), to),
                 ];
-                steps.push(step(&self.to_outputs, &pair[1], op.out_channels(), &entries));
+                steps.push(step("winograd_output", &self.to_outputs, &pair[1], op.out_channels(), &entries));
             }
             steps
         })
@@ -244,12 +258,12 @@ fn whole(buffer: &Buffer) -> Window {
 const _: () = assert!(POINTS == 36 && TILE == 4, "the shaders' texts speak of 36 points and tiles of 4");
 
 #[cfg(test)]
-mod tests {
+pub(super) mod tests {
     use super::super::shader::tests::{layout, validate};
     use super::*;
     use crate::winograd::F4;
 
-    fn variants() -> Vec<Variant> {
+    pub(crate) fn variants() -> Vec<Variant> {
         let mut variants = vec![Variant::WinogradWeights];
         for storage in [Storage::F32, Storage::F16] {
             for (wide, workgroup) in [(1, 64), (4, 16)] {

@@ -411,7 +411,7 @@ impl Network {
     }
 
     /// Packs the weights onto a device. Wide layers of kernel 3×3 ask for
-    /// [`Kernel::Winograd`](crate::Kernel::Winograd).
+    /// [`Kernel::Winograd`].
     ///
     /// # Errors
     /// What [`gpu::Chain::new`] refuses.
@@ -420,17 +420,19 @@ impl Network {
         Ok(chain.with_kernels(self.blocked.iter().map(|blocked| blocked.then_some(Kernel::Winograd))))
     }
 
-    /// Packs the weights for the CPU.
+    /// Packs the weights for the CPU. Wide layers of kernel 3×3 are computed as
+    /// [`cpu::Layer::with_winograd`](crate::cpu::Layer::with_winograd) does.
     ///
     /// # Errors
     /// What [`cpu::Layer::new`](crate::cpu::Layer::new) refuses.
     #[cfg(feature = "cpu")]
     pub fn on_cpu(&self) -> Result<OnCpu> {
-        let layers = self.parameters().map(|layer| {
+        let layers = self.parameters().zip(&self.blocked).map(|(layer, &blocked)| {
             let (op, weight, bias) = layer?;
-            crate::cpu::Layer::new(&op, &weight, bias.as_ref())
+            let new = if blocked { crate::cpu::Layer::with_winograd } else { crate::cpu::Layer::new };
+            new(&op, &weight, bias.as_ref())
         });
-        Ok(OnCpu { layers: layers.collect::<Result<_>>()? })
+        Ok(OnCpu { layers: layers.collect::<Result<_>>()?, between: Default::default() })
     }
 
     /// Runs all layers on the reference; between them stands what the input's type holds.
@@ -458,17 +460,31 @@ impl Network {
 #[derive(Clone, Debug)]
 pub struct OnCpu {
     layers: Vec<crate::cpu::Layer>,
+    /// What stands between two layers, before and after one: as many pairs as runs were ever under way at once.
+    between: std::sync::Arc<std::sync::Mutex<Vec<[Vec<f32>; 2]>>>,
 }
 
 #[cfg(feature = "cpu")]
 impl OnCpu {
-    /// Runs all layers. With f16 as input what stands between them is rounded to f16, as on a device that stores it so.
+    /// Runs all layers, in memory that it keeps for the next run. With f16 as input what stands between them is rounded to f16, as on a device that stores it so.
     ///
     /// # Errors
     /// [`Error::Shape`] for another number of axes or channels.
     pub fn run(&self, input: &Tensor) -> Result<Tensor> {
-        let [first, rest @ ..] = &self.layers[..] else { return Ok(input.clone()) };
-        rest.iter().try_fold(first.run(input)?, |x, layer| layer.run(&x))
+        let ([layers @ .., last], Some(input_f32)) = (&self.layers[..], input.as_f32()) else {
+            return self.layers.iter().try_fold(input.clone(), |x, layer| layer.run(&x));
+        };
+        let between = || self.between.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
+        let [mut x, mut y] = between().pop().unwrap_or_default();
+        let mut shape = input.shape().to_vec();
+        for (index, layer) in layers.iter().enumerate() {
+            shape = layer.run_into(&shape, if index == 0 { input_f32 } else { &x }, &mut y)?.output_shape();
+            std::mem::swap(&mut x, &mut y);
+        }
+        let mut output = Vec::new();
+        let geometry = last.run_into(&shape, if layers.is_empty() { input_f32 } else { &x }, &mut output)?;
+        between().push([x, y]);
+        Tensor::f32(geometry.output_shape(), output)
     }
 }
 

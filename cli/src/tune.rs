@@ -1,0 +1,122 @@
+//! `upconv tune`: measures the candidates for a layer on an adapter, and remembers the fastest.
+
+use crate::atomic::AtomicFile;
+use crate::bench::{Case, Check, Cost, Workload, workloads};
+use crate::{op_json, tuning};
+use anyhow::{Context as _, Result, bail, ensure};
+use std::fs;
+use std::io::Write;
+use std::path::PathBuf;
+use std::time::Duration;
+use upconv::gpu::{AdapterRequest, Context, Effort, Layer, Outcome, Trial};
+use upconv::{ConvTranspose, DType};
+
+/// The options of `tune`.
+#[derive(clap::Args)]
+pub(crate) struct Args {
+    /// The operation: a JSON file, or a folder with `case.json`.
+    #[arg(value_name = "OP.json", required_unless_present = "workloads", conflicts_with = "workloads")]
+    op: Option<PathBuf>,
+    /// The input's shape, as N,C,H,W in the order of its layout.
+    #[arg(long, value_name = "N,C,H,W", value_delimiter = ',')]
+    input_shape: Option<Vec<usize>>,
+    /// The weight's shape, in the order of its layout.
+    #[arg(long, value_name = "I,O,H,W", value_delimiter = ',')]
+    weight_shape: Option<Vec<usize>>,
+    /// Store input and output as f16.
+    #[arg(long, conflicts_with = "workloads")]
+    f16: bool,
+    /// The layers of `bench` with these names, whatever their case.
+    #[arg(long, value_name = "W1,W3,...", value_delimiter = ',')]
+    workloads: Vec<String>,
+    /// Take the GPU adapter with this in its name, driver or backend; without it the best one, software ones too.
+    #[arg(long, value_name = "SUBSTRING")]
+    adapter: Option<String>,
+    /// Measure so many of the candidates with the least estimated cost, and `gather`.
+    #[arg(long, value_name = "N", default_value_t = 12, value_parser = clap::value_parser!(u32).range(1..=1000))]
+    candidates: u32,
+    /// Time each of them for so many milliseconds, and at least five times.
+    #[arg(long, value_name = "MS", default_value_t = 100, value_parser = clap::value_parser!(u32).range(..=600_000))]
+    milliseconds: u32,
+    /// Remember the fastest in this file; without it, in the user's cache folder, where the other commands look.
+    #[arg(long, value_name = "FILE")]
+    tuning: Option<PathBuf>,
+}
+
+pub(crate) fn run(args: &Args) -> Result<()> {
+    let cases = cases(args)?;
+    let path =
+        args.tuning.clone().or_else(tuning::default_path).context("there is no cache folder: --tuning is needed")?;
+    let mut tuning = tuning::read(&path)?.unwrap_or_default();
+    let request = AdapterRequest { name: args.adapter.clone(), hardware_only: false };
+    let context = Context::request(&request)?;
+    eprintln!("device: {}", context.adapter_name());
+    let effort = Effort { candidates: args.candidates as usize, time: Duration::from_millis(args.milliseconds.into()) };
+    for (name, case) in &cases {
+        println!("{name}");
+        ensure!(
+            case.input.dtype() != DType::F16 || context.profile().f16,
+            "{} has no SHADER_F16, and f16 tensors are stored as f32 there",
+            context.adapter_name()
+        );
+        let check = Check::new(case, Cost::new(&case.op, &case.input)?.multiply_adds)?;
+        let layer = Layer::new(&context, &case.op, &case.weight, Some(&case.bias))?;
+        let trials = tuning
+            .measure(&layer, &case.input, effort, |output| Ok::<_, anyhow::Error>(check.compare(output)?.passed()))?;
+        print(&trials)?;
+    }
+    if let Some(folder) = path.parent() {
+        fs::create_dir_all(folder).with_context(|| format!("cannot make the folder {}", folder.display()))?;
+    }
+    let mut file = AtomicFile::create(&path, false)?;
+    file.write_all(tuning.to_json().as_bytes())?;
+    file.commit()?;
+    println!("{} choices in {}", tuning.len(), path.display());
+    Ok(())
+}
+
+/// The layers to measure with their names.
+fn cases(args: &Args) -> Result<Vec<(String, Case)>> {
+    let Some(path) = &args.op else {
+        let case = |workload: &Workload| {
+            Ok((format!("{} {}: {}", workload.name, workload.title, workload.describe()), workload.case()?))
+        };
+        return workloads::select(&args.workloads)?.iter().map(case).collect();
+    };
+    let (op, input) = op_json::read_at(path, args.input_shape.as_deref(), args.weight_shape.as_deref())?;
+    Ok(vec![(path.display().to_string(), Case::new(plain(&op)?, &input, args.f16)?)])
+}
+
+/// The operation with weights in the usual order and no activation: no choice depends on them.
+fn plain(op: &ConvTranspose) -> upconv::Result<ConvTranspose> {
+    let axes = op.axes();
+    ConvTranspose::builder()
+        .in_channels(op.in_channels())
+        .out_channels(op.out_channels())
+        .groups(op.groups())
+        .kernel(axes.iter().map(|axis| axis.kernel))
+        .stride(axes.iter().map(|axis| axis.stride))
+        .dilation(axes.iter().map(|axis| axis.dilation))
+        .padding(axes.iter().map(|axis| (axis.pad_begin, axis.pad_end)))
+        .output_padding(axes.iter().map(|axis| axis.output_padding))
+        .layout(op.layout())
+        .build()
+}
+
+/// What was tried, the fastest first.
+fn print(trials: &[Trial]) -> Result<()> {
+    let mut sorted: Vec<&Trial> = trials.iter().collect();
+    sorted.sort_by_key(|trial| trial.time().map_or((1, Duration::ZERO), |time| (0, time)));
+    for (place, trial) in sorted.iter().enumerate() {
+        let outcome = match &trial.outcome {
+            Outcome::Time(time) => format!("{:.3} ms", time.as_secs_f64() * 1e3),
+            Outcome::Wrong => "WRONG".into(),
+            Outcome::Failed(error) => format!("failed: {error}"),
+        };
+        println!("  {} {outcome:>12}   {}", if place == 0 { '>' } else { ' ' }, trial.candidate);
+    }
+    match sorted.first() {
+        Some(fastest) if fastest.time().is_some() => Ok(()),
+        _ => bail!("no candidate gave what the reference computes"),
+    }
+}
