@@ -343,7 +343,11 @@ mod tests {
             for (name, op, shape) in field::operations() {
                 let choice = choose(&op, &op.at(&shape).unwrap(), &profile(class), usize::MAX);
                 assert!(choice.tile.is_some(), "{name} on {class:?}: {}", choice.reason);
-                assert!(choice.reason.contains("is estimated at") && choice.reason.contains("`gather`"), "{}", choice.reason);
+                assert!(
+                    choice.reason.contains("is estimated at") && choice.reason.contains("`gather`"),
+                    "{}",
+                    choice.reason
+                );
             }
         }
     }
