@@ -44,6 +44,7 @@ pub(crate) struct Args {
 enum Class {
     Software,
     Desktop,
+    Nvidia,
     Mobile,
     Unknown,
 }
@@ -53,6 +54,7 @@ impl From<Class> for DeviceClass {
         match class {
             Class::Software => DeviceClass::Software,
             Class::Desktop => DeviceClass::Desktop,
+            Class::Nvidia => DeviceClass::Nvidia,
             Class::Mobile => DeviceClass::Mobile,
             Class::Unknown => DeviceClass::Unknown,
         }

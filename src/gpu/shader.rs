@@ -194,6 +194,7 @@ pub(super) mod tests {
                 sources.insert(wgsl(&op, &plan));
                 sources.extend(Variant::sum(&op, &plan).map(|sum| sum.source()));
             }
+            // NVIDIA's tiles are the desktop's.
             for class in [DeviceClass::Software, DeviceClass::Desktop, DeviceClass::Mobile, DeviceClass::Unknown] {
                 let profile = DeviceProfile { class, f16: true, ..DeviceProfile::default() };
                 for (name, op, shape) in field::operations() {

@@ -90,7 +90,7 @@ mod tests {
     #[test]
     fn candidates_have_names_of_their_own_and_the_plan_takes_the_first() {
         let (op, geometry) = deep();
-        for class in [DeviceClass::Software, DeviceClass::Desktop, DeviceClass::Mobile] {
+        for class in [DeviceClass::Software, DeviceClass::Desktop, DeviceClass::Nvidia, DeviceClass::Mobile] {
             let profile = DeviceProfile { class, ..DeviceProfile::default() };
             let candidates = candidates(&op, &geometry, &profile);
             let names: HashSet<String> = candidates.iter().map(ToString::to_string).collect();

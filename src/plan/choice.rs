@@ -54,11 +54,13 @@ impl DeviceClass {
             }
             // By the compilers' statistics (benches/STATIC.md): 82 numbers leave RADV 96 registers, which is 8 waves.
             // Occupied are 64 SIMDs of 32 lanes with two waves each: a card of the middle. `direct` has enough
-            // independent sums to keep a lane busy alone. A read from the workgroup's memory is one instruction on
-            // NVIDIA and two on AMD; one from a buffer is several, with its test and its address.
-            DeviceClass::Desktop => {
+            // independent sums to keep a lane busy alone. On AMD `tiled` leaves fewer waves and a smaller share of
+            // multiply-adds, because weights are scalar loads there and a read from the workgroup's memory takes two
+            // instructions; NVIDIA takes one, where a read from a buffer is several, with its test and its address.
+            DeviceClass::Desktop | DeviceClass::Nvidia => {
                 let (read, quad, weights) = (6.0, 4.0, 3.0);
-                Traits { registers: 82, read, quad, weights, shared: Some(1.5), invocations: 4096.0, workgroup: 64 }
+                let shared = (self == DeviceClass::Nvidia).then_some(1.5);
+                Traits { registers: 82, read, quad, weights, shared, invocations: 4096.0, workgroup: 64 }
             }
             // No spills on Adreno and Apple; their drivers test each read, those of weights too.
             DeviceClass::Mobile => {
@@ -330,8 +332,8 @@ mod tests {
     use super::*;
     use crate::plan::field;
 
-    const CLASSES: [DeviceClass; 4] =
-        [DeviceClass::Software, DeviceClass::Desktop, DeviceClass::Mobile, DeviceClass::Unknown];
+    const CLASSES: [DeviceClass; 5] =
+        [DeviceClass::Software, DeviceClass::Desktop, DeviceClass::Nvidia, DeviceClass::Mobile, DeviceClass::Unknown];
 
     fn profile(class: DeviceClass) -> DeviceProfile {
         DeviceProfile { class, ..DeviceProfile::default() }

@@ -45,8 +45,10 @@ impl Default for DeviceProfile {
 pub enum DeviceClass {
     /// A GPU in software: lavapipe, `SwiftShader`, llvmpipe, WARP.
     Software,
-    /// A GPU with 128 registers or more for each invocation at a good occupancy: AMD, NVIDIA, Intel's.
+    /// A GPU with 128 registers or more for each invocation at a good occupancy: AMD's, Intel's.
     Desktop,
+    /// As many registers, and weights that no scalar unit reads: what a workgroup shares counts for more.
+    Nvidia,
     /// A GPU of a telephone or of an Apple computer with some 100 registers for each invocation: Apple's, Adreno.
     Mobile,
     /// Nothing is known, or that there are but 64 registers; treated as the weakest hardware.
@@ -67,9 +69,9 @@ const CLASSES: [(&str, DeviceClass); 18] = [
     ("radv", DeviceClass::Desktop),
     ("radeon", DeviceClass::Desktop),
     ("amd", DeviceClass::Desktop),
-    ("nvidia", DeviceClass::Desktop),
-    ("nvk", DeviceClass::Desktop),
-    ("geforce", DeviceClass::Desktop),
+    ("nvidia", DeviceClass::Nvidia),
+    ("nvk", DeviceClass::Nvidia),
+    ("geforce", DeviceClass::Nvidia),
     ("intel", DeviceClass::Desktop),
     ("arc(tm)", DeviceClass::Desktop),
     ("microsoft direct3d", DeviceClass::Software),
@@ -93,7 +95,7 @@ mod tests {
             ("llvmpipe (LLVM 15.0.6, 256 bits)", "llvmpipe", DeviceClass::Software),
             ("SwiftShader Device (LLVM 10.0.0)", "SwiftShader driver", DeviceClass::Software),
             ("AMD Radeon RX 7900 XTX (RADV NAVI31)", "radv", DeviceClass::Desktop),
-            ("NVIDIA GeForce RTX 3080", "NVIDIA", DeviceClass::Desktop),
+            ("NVIDIA GeForce RTX 3080", "NVIDIA", DeviceClass::Nvidia),
             ("Apple M1", "", DeviceClass::Mobile),
             ("Turnip Adreno (TM) 740", "turnip Mesa driver", DeviceClass::Mobile),
             ("Voodoo 2", "", DeviceClass::Unknown),

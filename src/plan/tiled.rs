@@ -149,10 +149,11 @@ mod tests {
     }
 
     #[test]
-    fn it_is_chosen_for_deep_layers_on_desktop_devices_alone() {
+    fn it_is_chosen_for_deep_layers_on_nvidia_alone() {
         let (op, geometry) = decoder();
         for (class, expected) in [
-            (DeviceClass::Desktop, Kernel::Tiled),
+            (DeviceClass::Nvidia, Kernel::Tiled),
+            (DeviceClass::Desktop, Kernel::Direct),
             (DeviceClass::Software, Kernel::Direct),
             (DeviceClass::Mobile, Kernel::Direct),
             (DeviceClass::Unknown, Kernel::Direct),
@@ -164,7 +165,7 @@ mod tests {
         // One channel of 64 groups: nothing is shared by several output channels.
         let op = ConvTranspose::builder().in_channels(64).out_channels(64).groups(64).kernel([4, 4]).stride([2, 2]);
         let op = op.build().unwrap();
-        let profile = DeviceProfile { class: DeviceClass::Desktop, ..DeviceProfile::default() };
+        let profile = DeviceProfile { class: DeviceClass::Nvidia, ..DeviceProfile::default() };
         let plan = plan(&op, &op.at(&[1, 64, 128, 128]).unwrap(), Storage::F32, &profile).unwrap();
         assert_eq!(plan.kernel, Kernel::Direct, "{}", plan.explain());
     }
@@ -172,7 +173,7 @@ mod tests {
     #[test]
     fn a_workgroup_stays_within_the_devices_limits() {
         let (op, geometry) = decoder();
-        for class in [DeviceClass::Desktop, DeviceClass::Software, DeviceClass::Unknown] {
+        for class in [DeviceClass::Nvidia, DeviceClass::Software, DeviceClass::Unknown] {
             for max_workgroup_memory in [2 << 10, 4 << 10, 16 << 10, 64 << 10] {
                 for max_invocations in [1, 24, 64, 1024] {
                     let profile =
