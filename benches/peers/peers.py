@@ -3,7 +3,7 @@
 
     peers.py table --upconv PROGRAM [--rust PROGRAM] [...]   everything that is installed, as a table of ratios
     peers.py one ENGINE WORKLOAD [...]                       one measurement, as JSON
-    peers.py network --rust PROGRAM [...]                    a whole upscaler on the CPU, as a table
+    peers.py network --rust PROGRAM [...]                    a whole upscaler, as a table
 
 The layers come from workloads.json of the command, the numbers from the same generator. Every output is compared with
 an f64 evaluation by numpy before anything is timed; one that differs by more than 1e-4 of the largest value is marked.
@@ -521,12 +521,14 @@ class OpenVinoUpscaler(OnnxUpscaler):
 
 
 class NcnnUpscaler(Upscaler):
+    vulkan = False
+
     def prepare(self, threads):
         import ncnn
 
         self.net = net = ncnn.Net()
         net.opt.num_threads = threads
-        net.opt.use_vulkan_compute = False
+        net.opt.use_vulkan_compute = self.vulkan
         for narrow in ("fp16_packed", "fp16_storage", "fp16_arithmetic", "bf16_storage"):
             setattr(net.opt, f"use_{narrow}", False)
         lines, data, x = ["Input input 0 1 x"], b"", "x"
@@ -559,7 +561,11 @@ class NcnnUpscaler(Upscaler):
         self.run = run
 
 
-UPSCALERS = {"onnxruntime": OnnxRuntimeUpscaler, "openvino": OpenVinoUpscaler, "ncnn-cpu": NcnnUpscaler}
+class NcnnVulkanUpscaler(NcnnUpscaler):
+    vulkan = True
+
+
+UPSCALERS = {"ncnn-vulkan": NcnnVulkanUpscaler, "onnxruntime": OnnxRuntimeUpscaler, "openvino": OpenVinoUpscaler, "ncnn-cpu": NcnnUpscaler}
 
 
 def upscaler(engine, path, width, seconds, threads):
@@ -576,29 +582,30 @@ def upscaler(engine, path, width, seconds, threads):
 
 
 def network(options):
-    print("waifu2x-photo on the CPU: milliseconds from 8-bit picture to 8-bit picture twice as large, warm, and how many")
-    print(f"times as long as upconv it takes; all on {options.threads} threads. In brackets the bytes, in a million, that")
-    print("are not upconv's.\n")
+    print("waifu2x-photo: milliseconds from 8-bit picture to 8-bit picture twice as large, warm, and how many")
+    print(f"times as long as upconv it takes on the same device; all on {options.threads} threads. In brackets the")
+    print("bytes, in a million, that are not upconv's.\n")
     for side in (int(side) for side in options.sides.split(",")):
         y, x, c = np.mgrid[:side, :side, :3]
         waves = 128 + 80 * np.sin(x / (9 + c)) * np.cos(y / (13 - c)) + 40 * ((x // 37 + y // 29 + c) % 2)
         picture = np.clip(waves, 0, 255).astype(np.uint8)
         best = {}
         for _ in range(options.rounds):
-            for engine in ["upconv", *(engine for engine in UPSCALERS if engine in installed())]:
+            for engine in ["upconv-gpu", "upconv", *(engine for engine in UPSCALERS if engine in installed())]:
                 with tempfile.TemporaryDirectory() as folder:
                     path = f"{folder}/picture"
                     picture.tofile(path)
                     command = [sys.executable, __file__, "upscaler", engine, path, str(side)]
                     command += ["--threads", str(options.threads)]
-                    if engine == "upconv":
-                        command = [options.rust, "network", path, path, str(side)]
+                    if engine in ("upconv", "upconv-gpu"):
+                        device = "gpu" if engine == "upconv-gpu" else "cpu"
+                        command = [options.rust, "network", device, path, path, str(side)]
                     for row in rows_of([*command, "--seconds", str(options.seconds)], options.threads):
                         row["bytes"] = np.fromfile(path, np.uint8)
                         if engine not in best or row["median_ms"] < best[engine]["median_ms"]:
                             best[engine] = row
-        own = best["upconv"]
         for engine, row in best.items():
+            own = best["upconv-gpu" if engine in ("upconv-gpu", "ncnn-vulkan") else "upconv"]
             off = np.count_nonzero(row["bytes"] != own["bytes"]) / own["bytes"].size * 1e6
             wrong = "!" if np.abs(row["bytes"].astype(int) - own["bytes"]).max() > 1 else ""
             ratio = factor(row["median_ms"] / own["median_ms"])

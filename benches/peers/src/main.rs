@@ -5,8 +5,8 @@
 //! the CPU, on as many threads as `RAYON_NUM_THREADS` says.
 //!
 //! Arguments: `list` names the engines that were built in, one a line; an engine's name, `--seconds S` for each workload,
-//! and the names of workloads (all that it can run by default); or `network`, `--seconds S`, two files and a width: see
-//! that module.
+//! and the names of workloads (all that it can run by default); or `network`, `--seconds S`, `cpu` or `gpu`, two
+//! files and a width: see that module.
 
 #[cfg(any(feature = "burn", feature = "flex"))]
 mod burn_layer;
@@ -88,8 +88,8 @@ fn main() -> Result<()> {
     }
     let span = Duration::from_secs_f64(seconds);
     if engine == "network" {
-        let [input, output, width] = &names[..] else { bail!("expected two files and a width") };
-        println!("{}", serde_json::to_string_pretty(&network::time(input, output, width.parse()?, span)?)?);
+        let [device, input, output, width] = &names[..] else { bail!("expected a device, two files and a width") };
+        println!("{}", serde_json::to_string_pretty(&network::time(device, input, output, width.parse()?, span)?)?);
         return Ok(());
     }
     let Some((_, time)) = ENGINES.iter().find(|(name, _)| *name == engine) else {
