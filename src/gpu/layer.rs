@@ -420,7 +420,7 @@ impl Prepared {
     /// [`Error::Buffer`] saying which of this does not hold, [`Error::Device`].
     pub fn bind(&self, input: BufferSlice<'_>, output: BufferSlice<'_>) -> Result<Bound> {
         let context = &self.context;
-        span!("bind", kernel = self.plan.kernel.name(), dispatches = self.plan.dispatches.len());
+        span!("bind", kernel = self.plan.kernel.name(), dispatches = self.plan.dispatch_count());
         slice::check(context, "input", &input, self.input_bytes())?;
         slice::check(context, "output", &output, self.output_bytes())?;
         if input.buffer() == output.buffer() {
@@ -440,16 +440,9 @@ impl Prepared {
             size => Some(context.buffer("upconv sums", size, BufferUsages::STORAGE)?),
         };
         let calls = self.calls(kernel, &input, &output, scratch.as_ref());
-        let alignment = context.device().limits().min_uniform_buffer_offset_alignment as usize;
-        let slot = calls.iter().map(|call| call.params.len()).max().unwrap_or(0).next_multiple_of(alignment);
-        let mut uniforms = vec![0; slot * calls.len()];
-        for (slot, call) in uniforms.chunks_mut(slot.max(1)).zip(&calls) {
-            slot[..call.params.len()].copy_from_slice(&call.params);
-        }
-        let uniform = context.uniform(&uniforms)?;
+        let (uniform, windows) = context.uniforms(&calls.iter().map(|call| &call.params[..]).collect::<Vec<_>>())?;
         let steps = context.checked("binding buffers", || {
-            let bind = |(index, call): (usize, &Call<'_>)| {
-                let params = Window { offset: (index * slot) as u64, size: call.params.len() as u64 };
+            let bind = |(call, &params): (&Call<'_>, &Window)| {
                 let buffers = std::iter::once((&uniform, params)).chain(call.buffers.iter().copied());
                 let entries: Vec<_> =
                     (0..).zip(buffers).map(|(binding, (buffer, window))| entry(binding, buffer, window)).collect();
@@ -464,7 +457,7 @@ impl Prepared {
                     multiply_adds: call.multiply_adds,
                 }
             };
-            calls.iter().enumerate().map(bind).collect()
+            calls.iter().zip(&windows).map(bind).collect()
         })?;
         Ok(Bound { context: context.clone(), steps })
     }
@@ -607,7 +600,7 @@ fn bytes(elements: usize, storage: Storage) -> u64 {
     (elements as u64 * storage.size()).next_multiple_of(4).max(4)
 }
 
-fn whole(buffer: &Buffer) -> Window {
+pub(super) fn whole(buffer: &Buffer) -> Window {
     Window { offset: 0, size: buffer.size() }
 }
 

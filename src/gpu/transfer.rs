@@ -3,7 +3,7 @@
 use super::context::Context;
 use super::span::span;
 use crate::error::{Error, Result};
-use crate::plan::Storage;
+use crate::plan::{Storage, Window};
 use crate::tensor::{DType, Data, Tensor};
 use futures_intrusive::channel::shared::oneshot_channel;
 use half::f16;
@@ -54,6 +54,18 @@ impl Context {
         let buffer = self.buffer("upconv parameters", bytes.len() as u64, usage)?;
         self.write(&buffer, bytes)?;
         Ok(buffer)
+    }
+
+    /// A buffer of several sets of parameters, and where each lies in it.
+    pub(super) fn uniforms(&self, sets: &[&[u8]]) -> Result<(Buffer, Vec<Window>)> {
+        let alignment = self.device().limits().min_uniform_buffer_offset_alignment as usize;
+        let slot = sets.iter().map(|set| set.len()).max().unwrap_or(0).next_multiple_of(alignment);
+        let mut bytes = vec![0; slot * sets.len()];
+        for (slot, set) in bytes.chunks_mut(slot.max(1)).zip(sets) {
+            slot[..set.len()].copy_from_slice(set);
+        }
+        let window = |(index, set): (usize, &&[u8])| Window { offset: (index * slot) as u64, size: set.len() as u64 };
+        Ok((self.uniform(&bytes)?, sets.iter().enumerate().map(window).collect()))
     }
 
     /// A buffer of at least `size` bytes: a multiple of 4, and never empty, which no binding may be.

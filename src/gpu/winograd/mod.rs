@@ -6,7 +6,7 @@ mod wgsl;
 pub(crate) use wgsl::{Stores, input, output};
 
 use super::context::Context;
-use super::layer::{Layer, Prepared, entry};
+use super::layer::{Layer, Prepared, entry, whole};
 use super::params::shader_struct;
 use super::shader::Variant;
 use super::step::Step;
@@ -157,15 +157,8 @@ impl Machine {
             multiply_adds: 0,
             ..step.clone()
         });
-        let alignment = context.device().limits().min_uniform_buffer_offset_alignment as usize;
-        let slot = size_of::<Params>().next_multiple_of(alignment);
         let params: Vec<Params> = (0..laid.chunks).flat_map(|chunk| self.params(op, geometry, chunk)).collect();
-        let mut uniforms = vec![0; slot * params.len()];
-        for (slot, params) in uniforms.chunks_mut(slot).zip(&params) {
-            slot[..size_of::<Params>()].copy_from_slice(bytemuck::bytes_of(params));
-        }
-        let uniform = context.uniform(&uniforms)?;
-        let at = |index: usize| Window { offset: (index * slot) as u64, size: size_of::<Params>() as u64 };
+        let (uniform, windows) = context.uniforms(&params.iter().map(bytemuck::bytes_of).collect::<Vec<_>>())?;
         let slice = |slice: &BufferSlice<'_>, size: u64| Window { offset: slice.offset(), size };
         let part = |size: u64| Window { offset: 0, size };
         let (from, to) = (slice(&input, bytes[0]), slice(&output, bytes[1]));
@@ -186,7 +179,7 @@ impl Machine {
             let mut steps = Vec::with_capacity(laid.dispatches());
             for (chunk, pair) in params.chunks_exact(2).enumerate() {
                 let entries = [
-                    entry(0, &uniform, at(2 * chunk)),
+                    entry(0, &uniform, windows[2 * chunk]),
                     entry(1, input.buffer(), from),
                     entry(2, &self.points, part(point_bytes)),
                 ];
@@ -194,7 +187,7 @@ impl Machine {
                 steps.push(Step { multiply_adds, ..to_points });
                 steps.extend(product.clone());
                 let entries = [
-                    entry(0, &uniform, at(2 * chunk + 1)),
+                    entry(0, &uniform, windows[2 * chunk + 1]),
                     entry(1, &self.products, part(product_bytes)),
                     entry(2, &self.records, whole(&self.records)),
                     entry(3, output.buffer(), to),
@@ -249,10 +242,6 @@ impl Machine {
             },
         ]
     }
-}
-
-fn whole(buffer: &Buffer) -> Window {
-    Window { offset: 0, size: buffer.size() }
 }
 
 const _: () = assert!(POINTS == 36 && TILE == 4, "the shaders' texts speak of 36 points and tiles of 4");
