@@ -28,6 +28,8 @@ impl Choice {
 pub(super) struct Traits {
     /// The most numbers that an invocation's sums and inputs may take.
     pub(super) registers: usize,
+    /// How many sums are added up before the next, where a tile may have more of them than stay in registers.
+    together: Option<usize>,
     /// Reading or writing one element.
     pub(super) read: f64,
     /// Reading or writing four neighbouring ones at once.
@@ -50,7 +52,8 @@ impl DeviceClass {
             // sum costs less there than reading an input again.
             DeviceClass::Software => {
                 let (read, quad, weights) = (41.0, 50.0, 50.0);
-                Traits { registers: 360, read, quad, weights, shared: None, invocations: 64.0, workgroup: 16 }
+                let together = Some(8);
+                Traits { registers: 360, together, read, quad, weights, shared: None, invocations: 64.0, workgroup: 16 }
             }
             // By the compilers' statistics (benches/STATIC.md): 82 numbers leave RADV 96 registers, which is 8 waves.
             // Occupied are 64 SIMDs of 32 lanes with two waves each: a card of the middle. `direct` has enough
@@ -60,16 +63,43 @@ impl DeviceClass {
             DeviceClass::Desktop | DeviceClass::Nvidia => {
                 let (read, quad, weights) = (6.0, 4.0, 3.0);
                 let shared = (self == DeviceClass::Nvidia).then_some(1.5);
-                Traits { registers: 82, read, quad, weights, shared, invocations: 4096.0, workgroup: 64 }
+                Traits {
+                    registers: 82,
+                    together: None,
+                    read,
+                    quad,
+                    weights,
+                    shared,
+                    invocations: 4096.0,
+                    workgroup: 64,
+                }
             }
             // No spills on Adreno and Apple; their drivers test each read, those of weights too.
             DeviceClass::Mobile => {
                 let (read, quad, weights) = (12.0, 12.0, 12.0);
-                Traits { registers: 80, read, quad, weights, shared: None, invocations: 4096.0, workgroup: 64 }
+                Traits {
+                    registers: 80,
+                    together: None,
+                    read,
+                    quad,
+                    weights,
+                    shared: None,
+                    invocations: 4096.0,
+                    workgroup: 64,
+                }
             }
             DeviceClass::Unknown => {
                 let (read, quad, weights) = (6.0, 6.0, 6.0);
-                Traits { registers: 64, read, quad, weights, shared: None, invocations: 8192.0, workgroup: 64 }
+                Traits {
+                    registers: 64,
+                    together: None,
+                    read,
+                    quad,
+                    weights,
+                    shared: None,
+                    invocations: 8192.0,
+                    workgroup: 64,
+                }
             }
         }
     }
@@ -183,6 +213,7 @@ pub(super) fn visit_tiles(
                         width: packing.width,
                         vectors,
                         workgroup: traits.workgroup.min(profile.max_invocations),
+                        together: traits.together.map(|sums| (sums / packing.width).max(1)),
                         ragged: !(op.out_channels() / op.groups()).is_multiple_of(packing.width),
                         input_quads: None,
                         output_quads: false,

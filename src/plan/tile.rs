@@ -113,6 +113,8 @@ pub struct Tile {
     pub vectors: usize,
     /// Invocations of a workgroup.
     pub workgroup: u32,
+    /// How many vectors of sums are added up before the next, where not all of them stay in registers.
+    pub together: Option<usize>,
     /// Whether the last vector of a group has channels beyond the group's.
     pub ragged: bool,
     /// Whether inputs are read four at a time along w, and then by how many elements (0 to 3) cell 0 begins after

@@ -45,6 +45,7 @@ pub(super) fn tiled(op: &ConvTranspose, geometry: &Geometry, profile: &DevicePro
                 width: packing.width,
                 vectors,
                 workgroup: 0,
+                together: None,
                 ragged: !(op.out_channels() / op.groups()).is_multiple_of(packing.width),
                 input_quads: None,
                 output_quads: writes_quads(geometry, profile, &x.axis),

@@ -2,6 +2,7 @@
 //! over input channels. Its text for one tile is `shaders/direct.wgsl`, the place to read what the kernel does.
 
 use crate::plan::tile::{Packing, Tile, TileAxis, lanes};
+use std::collections::BTreeSet;
 use std::fmt::{self, Write};
 
 /// The part that is the same for every tile.
@@ -51,6 +52,23 @@ struct Sum {
     vector: usize,
     /// Cell and output of the cell, for each axis.
     at: [(usize, usize); 3],
+}
+
+/// A product that is added to a sum.
+struct Product {
+    /// The number of the sum.
+    sum: usize,
+    /// Its vector of output channels, and which output of its cell it is.
+    vector: usize,
+    slots: [usize; 3],
+    /// The number of the tap among those of the kernel.
+    tap: usize,
+    input: String,
+}
+
+/// Where something is in a list that has it.
+fn position(list: &[i64], wanted: i64) -> usize {
+    list.iter().position(|&at| at == wanted).unwrap_or_default()
 }
 
 impl Generator<'_> {
@@ -339,9 +357,30 @@ impl Generator<'_> {
         writeln!(self.out, "    }}")
     }
 
-    /// The multiply-adds of input channel `ci` of a chunk, vector by vector and tap by tap: a weight is read once and
-    /// multiplies the inputs of all cells.
+    /// The multiply-adds of input channel `ci` of a chunk. A weight is read once, before its first use.
     pub(super) fn multiply(&mut self, reads: &[Vec<i64>; 3], ci: usize) -> fmt::Result {
+        let taps_of_vec4 = 4 / lanes(self.tile.width);
+        let mut read = BTreeSet::new();
+        for Product { sum, vector, tap, input, .. } in self.products(reads) {
+            let index = tap / taps_of_vec4;
+            if read.insert((vector, index)) {
+                let (units, rest) = (index / self.unit(), index % self.unit());
+                let weight = match self.tile.slab {
+                    None => format!("weights[w{vector} + {units}][{rest}]"),
+                    Some(_) => self.factor(vector, ci, index),
+                };
+                writeln!(self.out, "        let w{vector}_{index} = {weight};")?;
+            }
+            let weight = format!("w{vector}_{index}{}", self.swizzle(tap % taps_of_vec4));
+            writeln!(self.out, "        s{sum} = fma(Sum({input}), {weight}, s{sum});")?;
+        }
+        Ok(())
+    }
+
+    /// The products of one input channel, those of a sum in the order of its taps: vector by vector and tap by tap, so
+    /// that a weight multiplies the inputs of all cells one after another; or where the tile says how many sums are
+    /// added up together, so many cells of an output after the other, each with all its taps.
+    fn products(&self, reads: &[Vec<i64>; 3]) -> Vec<Product> {
         // (tap, offset, output of the cell) of each axis, by tap.
         let taps = self.tile.axes.map(|axis| {
             let mut taps: Vec<(usize, i64, usize)> = (0..axis.phases)
@@ -351,46 +390,41 @@ impl Generator<'_> {
             taps
         });
         let sums = self.sums();
-        let numbers = |wanted: &dyn Fn(&Sum) -> bool| -> Vec<usize> {
-            sums.iter().enumerate().filter(|(_, sum)| wanted(sum)).map(|(number, _)| number).collect()
-        };
         let [_, kh, kw] = self.tile.axes.map(|axis| axis.kernel);
-        let taps_of_vec4 = 4 / lanes(self.tile.width);
-        for vector in 0..self.tile.vectors {
-            for &(kz, oz, sz) in &taps[0] {
-                for &(ky, oy, sy) in &taps[1] {
-                    for &(kx, ox, sx) in &taps[2] {
-                        let tap = (kz * kh + ky) * kw + kx;
-                        let index = tap / taps_of_vec4;
-                        if tap % taps_of_vec4 == 0 || (taps_of_vec4 > 1 && self.first_use(&taps, tap, taps_of_vec4)) {
-                            let (units, rest) = (index / self.unit(), index % self.unit());
-                            let weight = match self.tile.slab {
-                                None => format!("weights[w{vector} + {units}][{rest}]"),
-                                Some(_) => self.factor(vector, ci, index),
-                            };
-                            writeln!(self.out, "        let w{vector}_{index} = {weight};")?;
-                        }
-                        let weight = format!("w{vector}_{index}{}", self.swizzle(tap % taps_of_vec4));
-                        let mine = numbers(&|sum| sum.vector == vector && [sz, sy, sx] == sum.at.map(|(_, slot)| slot));
-                        for number in mine {
-                            let cells = sums[number].at.map(|(cell, _)| cell as i64);
-                            let read = |a: usize, offset: i64| {
-                                reads[a].iter().position(|&read| read == cells[a] + offset).unwrap_or_default()
-                            };
-                            let (column, component) = self.column(&reads[2], cells[2] + ox);
-                            let input = format!("i{}_{}_{column}{component}", read(0, oz), read(1, oy));
-                            writeln!(self.out, "        s{number} = fma(Sum({input}), {weight}, s{number});")?;
-                        }
-                    }
+        let mut products = Vec::new();
+        for &(kz, oz, sz) in &taps[0] {
+            for &(ky, oy, sy) in &taps[1] {
+                for &(kx, ox, sx) in &taps[2] {
+                    let slots = [sz, sy, sx];
+                    let mine = sums.iter().enumerate().filter(|(_, sum)| sum.at.map(|(_, slot)| slot) == slots);
+                    products.extend(mine.map(|(number, sum)| {
+                        let [z, y, x] = sum.at.map(|(cell, _)| cell as i64);
+                        let row = |a: usize, offset: i64| position(&reads[a], offset);
+                        let (column, component) = self.column(&reads[2], x + ox);
+                        let input = format!("i{}_{}_{column}{component}", row(0, z + oz), row(1, y + oy));
+                        Product { sum: number, vector: sum.vector, slots, tap: (kz * kh + ky) * kw + kx, input }
+                    }));
                 }
             }
         }
-        Ok(())
+        // The sort is stable: the taps of a sum stay in their order.
+        match self.tile.together {
+            None => products.sort_by_key(|product| product.vector),
+            Some(together) => {
+                // The sums of a vector and an output, in the order of their cells.
+                let cell = |product: &Product| {
+                    let same =
+                        |sum: &&Sum| sum.vector == product.vector && sum.at.map(|(_, slot)| slot) == product.slots;
+                    sums[..product.sum].iter().filter(same).count()
+                };
+                products.sort_by_cached_key(|product| (product.vector, product.slots, cell(product) / together));
+            }
+        }
+        products
     }
 
     /// Where the input at offset `read` along w is: the number of the load, and the component where that is a quad.
     fn column(&self, reads: &[i64], read: i64) -> (usize, &'static str) {
-        let position = |loads: &[i64], load: i64| loads.iter().position(|&at| at == load).unwrap_or_default();
         match self.tile.input_quads {
             None => (position(reads, read), ""),
             Some(lead) => {
@@ -399,16 +433,6 @@ impl Generator<'_> {
                 (position(&quads, at.div_euclid(4)), COMPONENTS[at.rem_euclid(4) as usize])
             }
         }
-    }
-
-    /// Whether `tap` is the first in its vec4 that is used; taps are visited in order.
-    fn first_use(&self, taps: &[Vec<(usize, i64, usize)>; 3], tap: usize, taps_of_vec4: usize) -> bool {
-        let [_, kh, kw] = self.tile.axes.map(|axis| axis.kernel);
-        let used = |tap: usize| {
-            let has = |a: usize, k: usize| taps[a].iter().any(|&(tap, _, _)| tap == k);
-            has(0, tap / (kh * kw)) && has(1, tap / kw % kh) && has(2, tap % kw)
-        };
-        !(tap / taps_of_vec4 * taps_of_vec4..tap).any(used)
     }
 
     /// The part of a vec4 of weights that belongs to its tap number `number`.
