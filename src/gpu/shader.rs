@@ -106,8 +106,8 @@ pub fn wgsl(op: &ConvTranspose, plan: &Plan) -> String {
 
 /// The header that replaces a kernel's own: the type of the stored elements, and the activation.
 fn header(storage: Storage, activation: u32) -> String {
-    let elem = elem(storage);
-    format!("{elem}\nconst ACTIVATION: u32 = {activation}u;\n{}", body(ACTIVATION))
+    let (elem, narrow) = (elem(storage), storage == Storage::F16);
+    format!("{elem}\nconst ACTIVATION: u32 = {activation}u;\nconst NARROW: bool = {narrow};\n{}", body(ACTIVATION))
 }
 
 /// The header's type of stored elements.

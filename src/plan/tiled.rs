@@ -40,6 +40,9 @@ pub(super) fn tiled(op: &ConvTranspose, geometry: &Geometry, profile: &DevicePro
             let tile = Tile {
                 rows: geometry.input_strides().spatial[2] == 1,
                 splits: 1,
+                turn: 1,
+                once: false,
+                by_rows: false,
                 rank: op.rank(),
                 axes: [z.axis, y.axis, x.axis],
                 width: packing.width,

@@ -1,7 +1,8 @@
 //! The generator of `direct`: a pure function from a tile to WGSL, because what it writes out has no loop but the one
 //! over input channels. Its text for one tile is `shaders/direct.wgsl`, the place to read what the kernel does.
 
-use crate::plan::tile::{Packing, Tile, TileAxis, lanes};
+use crate::plan::tile::{Load, Packing, Tile, TileAxis, lanes};
+use std::collections::BTreeSet;
 use std::fmt::{self, Write};
 
 /// The part that is the same for every tile.
@@ -38,19 +39,27 @@ pub(super) struct Generator<'a> {
 const LETTERS: [&str; 3] = ["z", "y", "x"];
 const COMPONENTS: [&str; 4] = [".x", ".y", ".z", ".w"];
 
-/// An input that the invocation loads, or a quad of them, on one axis.
-struct Load {
-    /// Of its first element from the input of the first cell.
-    offset: i64,
-    /// Whether it is inside the input for every invocation.
-    sure: bool,
-}
-
 /// A sum that the invocation keeps: the vector of output channels at one output.
 struct Sum {
     vector: usize,
     /// Cell and output of the cell, for each axis.
     at: [(usize, usize); 3],
+}
+
+/// A tap of an invocation on one axis: which input it reads, counted from a cell's first, for which output of the cell.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+struct Tap {
+    tap: usize,
+    offset: i64,
+    slot: usize,
+}
+
+/// Those of an axis, by their numbers.
+fn taps_in_order(axis: &TileAxis) -> Vec<Tap> {
+    let of = |slot| axis.taps(slot).into_iter().map(move |(tap, offset)| Tap { tap, offset, slot });
+    let mut taps: Vec<Tap> = (0..axis.phases).flat_map(of).collect();
+    taps.sort_unstable();
+    taps
 }
 
 impl Generator<'_> {
@@ -186,37 +195,14 @@ impl Generator<'_> {
         Ok(())
     }
 
-    /// vec4s of weights that lie together at a multiple of their size. Where the phases are parted, the first tap is
-    /// known only when the kernel runs: it is a multiple of the phases of a part and of whole rows.
+    /// vec4s of weights that are read at once.
     fn unit(&self) -> usize {
-        let Tile { axes: [_, _, x], .. } = *self.tile;
-        let together =
-            |unit: usize| x.kernel.is_multiple_of(unit) && (x.phase_parts() == 1 || x.phases.is_multiple_of(unit));
-        let most = self.packing.unit;
-        if self.tile.slab.is_some() {
-            // Each invocation brings vec4s of its own.
-            return 1;
-        }
-        let unit = [4, 2].into_iter().find(|&unit| most.is_multiple_of(unit) && together(unit));
-        if self.tile.phase_parts() == 1 { most } else { unit.unwrap_or(1) }
+        self.tile.unit(self.packing)
     }
 
     /// A distance in vec4s of weights as one in units.
     fn in_units(&self, distance: &str) -> String {
         if self.unit() > 1 { format!("({distance}) / {}", self.unit()) } else { distance.into() }
-    }
-
-    /// What is loaded along an axis: inputs, or quads of them.
-    fn loads(&self, a: usize) -> Vec<Load> {
-        let axis = &self.tile.axes[a];
-        match (a, self.tile.input_quads) {
-            (2, Some(lead)) => Tile::quads(axis, lead)
-                .into_iter()
-                .map(|quad| quad * 4 - lead as i64)
-                .map(|offset| Load { offset, sure: axis.is_sure(offset) && axis.is_sure(offset + 3) })
-                .collect(),
-            _ => axis.reads().into_iter().map(|offset| Load { offset, sure: axis.is_sure(offset) }).collect(),
-        }
     }
 
     /// The load from which the distance of load `number` along an axis is known: the first sure one of a row for all
@@ -245,7 +231,7 @@ impl Generator<'_> {
         for (a, letter, _) in self.axes() {
             let carry = if carried { format!(" + carry_{letter}") } else { String::new() };
             writeln!(self.out, "    let first_{letter} = {letter} + params.axes[{a}].origin{carry};")?;
-            let loads = self.loads(a);
+            let loads = self.tile.loads(a);
             for (number, load) in loads.iter().enumerate() {
                 let at = format!("first_{letter} + {}", load.offset).replace("+ -", "- ");
                 if !load.sure {
@@ -305,83 +291,107 @@ impl Generator<'_> {
         Ok(())
     }
 
-    /// The loop over input channels.
+    /// The loop over input channels, or what it would do once.
     fn accumulate(&mut self) -> fmt::Result {
-        let [first, end] = self.channels();
-        writeln!(self.out, "    for (var ci = {first}; ci < {end}; ci++) {{")?;
+        let ([first, end], turn) = (self.channels(), self.tile.turn);
+        if self.tile.once {
+            writeln!(self.out, "    {{")?;
+        } else {
+            let step = if turn == 1 { "ci++".into() } else { format!("ci += {turn}") };
+            writeln!(self.out, "    for (var ci = {first}; ci < {end}; {step}) {{")?;
+        }
         writeln!(
             self.out,
             "        // Outside is 0, which adds nothing: the weights are finite where this kernel is used."
         )?;
-        let loads = [0, 1, 2].map(|a| self.loads(a));
-        let used = 3 - self.tile.rank..3;
-        for z in 0..loads[0].len() {
-            for y in 0..loads[1].len() {
-                for x in 0..loads[2].len() {
-                    let numbers = [z, y, x];
-                    let at: String =
-                        used.clone().map(|a| format!(" + {}", self.distance(a, numbers[a], &loads[a]))).collect();
-                    let tested = used.clone().filter(|&a| !loads[a][numbers[a]].sure);
-                    let has: Vec<String> = tested.map(|a| format!("has_{}{}", LETTERS[a], numbers[a])).collect();
-                    let input = format!("Loaded(input[at{at}])");
-                    let input =
-                        if has.is_empty() { input } else { format!("select(Loaded(), {input}, {})", has.join(" && ")) };
-                    writeln!(self.out, "        let i{z}_{y}_{x} = {input};")?;
-                }
-            }
-        }
         let reads = self.tile.axes.map(|axis| axis.reads());
-        self.multiply(&reads, 0)?;
-        writeln!(self.out, "        at += {};", self.in_loads("params.input_channel_stride"))?;
-        for vector in 0..self.tile.vectors {
-            writeln!(self.out, "        w{vector} += {};", self.packing.channel / self.unit())?;
+        for _ in 0..turn {
+            if turn > 1 {
+                writeln!(self.out, "        {{")?;
+            }
+            if !self.tile.by_rows {
+                let rows = (0..reads[0].len()).flat_map(|z| (0..reads[1].len()).map(move |y| [z, y]));
+                self.load(rows)?;
+            }
+            self.multiply(&reads, 0)?;
+            writeln!(self.out, "        at += {};", self.in_loads("params.input_channel_stride"))?;
+            for vector in 0..self.tile.vectors {
+                writeln!(self.out, "        w{vector} += {};", self.packing.channel / self.unit())?;
+            }
+            if turn > 1 {
+                writeln!(self.out, "        }}")?;
+            }
         }
         writeln!(self.out, "    }}")
     }
 
-    /// The multiply-adds of input channel `ci` of a chunk, vector by vector and tap by tap: a weight is read once and
-    /// multiplies the inputs of all cells.
+    /// The loads of rows of inputs, by their numbers along d and h.
+    fn load(&mut self, rows: impl IntoIterator<Item = [usize; 2]>) -> fmt::Result {
+        let loads = [0, 1, 2].map(|a| self.tile.loads(a));
+        let used = 3 - self.tile.rank..3;
+        for [z, y] in rows {
+            for x in 0..loads[2].len() {
+                let numbers = [z, y, x];
+                let at: String =
+                    used.clone().map(|a| format!(" + {}", self.distance(a, numbers[a], &loads[a]))).collect();
+                let tested = used.clone().filter(|&a| !loads[a][numbers[a]].sure);
+                let has: Vec<String> = tested.map(|a| format!("has_{}{}", LETTERS[a], numbers[a])).collect();
+                let input = format!("Loaded(input[at{at}])");
+                let input =
+                    if has.is_empty() { input } else { format!("select(Loaded(), {input}, {})", has.join(" && ")) };
+                writeln!(self.out, "        let i{z}_{y}_{x} = {input};")?;
+            }
+        }
+        Ok(())
+    }
+
+    /// The multiply-adds of input channel `ci` of a chunk, vector by vector and tap by tap, or by rows of taps and then
+    /// vector by vector: a weight is read once and multiplies the inputs of all cells. A sum meets its taps in the same
+    /// order either way.
     pub(super) fn multiply(&mut self, reads: &[Vec<i64>; 3], ci: usize) -> fmt::Result {
-        // (tap, offset, output of the cell) of each axis, by tap.
-        let taps = self.tile.axes.map(|axis| {
-            let mut taps: Vec<(usize, i64, usize)> = (0..axis.phases)
-                .flat_map(|slot| axis.taps(slot).into_iter().map(move |(tap, offset)| (tap, offset, slot)))
-                .collect();
-            taps.sort_unstable();
-            taps
-        });
-        let sums = self.sums();
-        let numbers = |wanted: &dyn Fn(&Sum) -> bool| -> Vec<usize> {
-            sums.iter().enumerate().filter(|(_, sum)| wanted(sum)).map(|(number, _)| number).collect()
+        let taps = self.tile.axes.map(|axis| taps_in_order(&axis));
+        let rows = taps[0].iter().flat_map(|&z| taps[1].iter().map(move |&y| (z, y)));
+        let vectors = 0..self.tile.vectors;
+        let steps: Vec<(usize, (Tap, Tap))> = if self.tile.by_rows {
+            rows.flat_map(|row| vectors.clone().map(move |vector| (vector, row))).collect()
+        } else {
+            vectors.flat_map(|vector| rows.clone().map(move |row| (vector, row))).collect()
         };
+        let sums = self.sums();
         let [_, kh, kw] = self.tile.axes.map(|axis| axis.kernel);
         let taps_of_vec4 = 4 / lanes(self.tile.width);
-        for vector in 0..self.tile.vectors {
-            for &(kz, oz, sz) in &taps[0] {
-                for &(ky, oy, sy) in &taps[1] {
-                    for &(kx, ox, sx) in &taps[2] {
-                        let tap = (kz * kh + ky) * kw + kx;
-                        let index = tap / taps_of_vec4;
-                        if tap % taps_of_vec4 == 0 || (taps_of_vec4 > 1 && self.first_use(&taps, tap, taps_of_vec4)) {
-                            let (units, rest) = (index / self.unit(), index % self.unit());
-                            let weight = match self.tile.slab {
-                                None => format!("weights[w{vector} + {units}][{rest}]"),
-                                Some(_) => self.factor(vector, ci, index),
-                            };
-                            writeln!(self.out, "        let w{vector}_{index} = {weight};")?;
-                        }
-                        let weight = format!("w{vector}_{index}{}", self.swizzle(tap % taps_of_vec4));
-                        let mine = numbers(&|sum| sum.vector == vector && [sz, sy, sx] == sum.at.map(|(_, slot)| slot));
-                        for number in mine {
-                            let cells = sums[number].at.map(|(cell, _)| cell as i64);
-                            let read = |a: usize, offset: i64| {
-                                reads[a].iter().position(|&read| read == cells[a] + offset).unwrap_or_default()
-                            };
-                            let (column, component) = self.column(&reads[2], cells[2] + ox);
-                            let input = format!("i{}_{}_{column}{component}", read(0, oz), read(1, oy));
-                            writeln!(self.out, "        s{number} = fma(Sum({input}), {weight}, s{number});")?;
-                        }
-                    }
+        let read = |a: usize, at: i64| reads[a].iter().position(|&read| read == at).unwrap_or_default();
+        let mut loaded = BTreeSet::new();
+        for (vector, (z, y)) in steps {
+            if self.tile.by_rows {
+                let cells = [0, 1].map(|a| 0..self.tile.axes[a].cells as i64);
+                let rows = cells[0].clone().flat_map(|cz| cells[1].clone().map(move |cy| [cz, cy]));
+                let rows: BTreeSet<[usize; 2]> =
+                    rows.map(|[cz, cy]| [read(0, cz + z.offset), read(1, cy + y.offset)]).collect();
+                let missing: Vec<[usize; 2]> = rows.difference(&loaded).copied().collect();
+                loaded.extend(&missing);
+                self.load(missing)?;
+            }
+            for x in &taps[2] {
+                let tap = (z.tap * kh + y.tap) * kw + x.tap;
+                let index = tap / taps_of_vec4;
+                if tap % taps_of_vec4 == 0 || (taps_of_vec4 > 1 && self.first_use(&taps, tap, taps_of_vec4)) {
+                    let (units, rest) = (index / self.unit(), index % self.unit());
+                    let weight = match self.tile.slab {
+                        None => format!("weights[w{vector} + {units}][{rest}]"),
+                        Some(_) => self.factor(vector, ci, index),
+                    };
+                    writeln!(self.out, "        let w{vector}_{index} = {weight};")?;
+                }
+                let weight = format!("w{vector}_{index}{}", self.swizzle(tap % taps_of_vec4));
+                let slots = [z.slot, y.slot, x.slot];
+                let mine = |sum: &Sum| sum.vector == vector && slots == sum.at.map(|(_, slot)| slot);
+                for (number, sum) in sums.iter().enumerate().filter(|(_, sum)| mine(sum)) {
+                    let cells = sum.at.map(|(cell, _)| cell as i64);
+                    let (column, component) = self.column(&reads[2], cells[2] + x.offset);
+                    let row = [read(0, cells[0] + z.offset), read(1, cells[1] + y.offset)];
+                    let input = format!("i{}_{}_{column}{component}", row[0], row[1]);
+                    writeln!(self.out, "        s{number} = fma(Sum({input}), {weight}, s{number});")?;
                 }
             }
         }
@@ -402,10 +412,10 @@ impl Generator<'_> {
     }
 
     /// Whether `tap` is the first in its vec4 that is used; taps are visited in order.
-    fn first_use(&self, taps: &[Vec<(usize, i64, usize)>; 3], tap: usize, taps_of_vec4: usize) -> bool {
+    fn first_use(&self, taps: &[Vec<Tap>; 3], tap: usize, taps_of_vec4: usize) -> bool {
         let [_, kh, kw] = self.tile.axes.map(|axis| axis.kernel);
         let used = |tap: usize| {
-            let has = |a: usize, k: usize| taps[a].iter().any(|&(tap, _, _)| tap == k);
+            let has = |a: usize, k: usize| taps[a].iter().any(|at| at.tap == k);
             has(0, tap / (kh * kw)) && has(1, tap / kw % kh) && has(2, tap % kw)
         };
         !(tap / taps_of_vec4 * taps_of_vec4..tap).any(used)
