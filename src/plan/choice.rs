@@ -69,7 +69,7 @@ impl DeviceClass {
             DeviceClass::Desktop => Traits {
                 registers: 84,
                 by_rows: true,
-                test: 2.0,
+                test: 2.5,
                 weights: 2.0,
                 unit: 5.0,
                 turn: 320,
