@@ -1,60 +1,51 @@
-// The functions fused behind the bias. A kernel's header is made of this file with ACTIVATION set, so that the switch
-// is decided when the kernel is compiled.
+// The functions fused behind the bias. A kernel's header is this file with the one call of `activate` that it needs.
 //
 // NaN passes through all of them. A comparison would not do: some compilers turn `select(y, 0.0, y < 0.0)` into a
 // maximum, which drops it, and some `exp` never return it. Its bits tell it apart on every device.
 
-const ACTIVATION: u32 = 0u;
+fn activate(y: f32, alpha: f32, beta: f32) -> f32 { return select(leaky_relu(y, alpha), y, is_nan(y)); }
 // ---
-
-fn activate(y: f32, alpha: f32, beta: f32) -> f32 {
-    if ACTIVATION == 0u {
-        return y;
-    }
-    return select(function(y, alpha, beta), y, is_nan(y));
-}
 
 fn is_nan(y: f32) -> bool {
     return (bitcast<u32>(y) & 0x7fffffffu) > 0x7f800000u;
 }
 
-fn function(y: f32, alpha: f32, beta: f32) -> f32 {
-    switch ACTIVATION {
-        case 1u: { // relu
-            return select(y, 0.0, y < 0.0);
-        }
-        case 2u: { // leaky_relu, prelu
-            return select(y, alpha * y, y < 0.0);
-        }
-        case 3u: { // clip
-            return clip(y, alpha, beta);
-        }
-        case 4u: { // sigmoid
-            return 1.0 / (1.0 + exp(-y));
-        }
-        case 5u: { // tanh: it is 1 to the last bit from 9.02 on, and exp overflows further out
-            return tanh(clip(y, -10.0, 10.0));
-        }
-        case 6u: { // hard_swish
-            return y * clip(alpha * y + beta, 0.0, 1.0);
-        }
-        case 7u: { // mish: tanh(ln(1 + e)) = (e² + 2e) / (e² + 2e + 2)
-            let e = exp(select(y, 20.0, y > 20.0));
-            let n = e * (e + 2.0);
-            return y * (n / (n + 2.0));
-        }
-        case 8u: { // gelu
-            return 0.5 * y * (1.0 + erf(y * 0.70710678));
-        }
-        default: {
-            return y;
-        }
-    }
+fn relu(y: f32) -> f32 {
+    return select(y, 0.0, y < 0.0);
+}
+
+// With a slope for each channel it is prelu.
+fn leaky_relu(y: f32, slope: f32) -> f32 {
+    return select(y, slope * y, y < 0.0);
 }
 
 fn clip(y: f32, least: f32, greatest: f32) -> f32 {
     let below = select(y, least, y < least);
     return select(below, greatest, y > greatest);
+}
+
+fn sigmoid(y: f32) -> f32 {
+    return 1.0 / (1.0 + exp(-y));
+}
+
+// It is 1 to the last bit from 9.02 on, and exp overflows further out.
+fn tanh_of(y: f32) -> f32 {
+    return tanh(clip(y, -10.0, 10.0));
+}
+
+fn hard_swish(y: f32, alpha: f32, beta: f32) -> f32 {
+    return y * clip(alpha * y + beta, 0.0, 1.0);
+}
+
+// tanh(ln(1 + e)) = (e² + 2e) / (e² + 2e + 2)
+fn mish(y: f32) -> f32 {
+    let e = exp(select(y, 20.0, y > 20.0));
+    let n = e * (e + 2.0);
+    return y * (n / (n + 2.0));
+}
+
+fn gelu(y: f32) -> f32 {
+    return 0.5 * y * (1.0 + erf(y * 0.70710678));
 }
 
 // Abramowitz and Stegun 7.1.26: |error| <= 1.5e-7.

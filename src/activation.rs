@@ -86,6 +86,8 @@ impl Activation {
             Activation::Prelu { slopes } => (slopes[channel], 0.0),
             Activation::Clip { min, max } => (*min, *max),
             Activation::HardSwish { alpha, beta } => (*alpha, *beta),
+            // What may be added to anything and leaves it as it is; +0 would turn -0.
+            Activation::None => (0.0, -0.0),
             _ => (0.0, 0.0),
         }
     }
@@ -181,6 +183,14 @@ mod tests {
     fn nan_passes_through_all() {
         for activation in all() {
             assert!(activation.apply(0, f64::NAN).is_nan(), "{activation:?}");
+        }
+    }
+
+    #[test]
+    fn the_shaders_add_nothing_to_what_has_no_activation() {
+        let (_, beta) = Activation::None.parameters(0);
+        for y in [0.0_f32, -0.0, 1.5, f32::MIN_POSITIVE, f32::NEG_INFINITY] {
+            assert_eq!((y + beta).to_bits(), y.to_bits(), "{y}");
         }
     }
 

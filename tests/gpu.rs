@@ -16,6 +16,7 @@ use std::collections::BTreeMap;
 use std::process::ExitCode;
 use upconv::convention::AutoPad;
 use upconv::gpu::{AdapterRequest, Context, Layer, Prepared};
+use upconv::plan::tile::Order;
 use upconv::reference::{self, Comparison};
 use upconv::{
     Activation, Candidate, ConvTranspose, Convention, DType, Data, DeviceClass, DeviceProfile, Error, Kernel, Layout,
@@ -32,6 +33,7 @@ fn main() -> ExitCode {
         ("winograd_is_within_its_bound", winograd_is_within_its_bound),
         ("tiles_of_every_kind_are_exact", tiles_of_every_kind_are_exact),
         ("tiles_of_every_class_are_exact", tiles_of_every_class_are_exact),
+        ("every_tile_adds_in_the_same_order", every_tile_adds_in_the_same_order),
         ("splits_of_the_input_channels_are_exact", splits_of_the_input_channels_are_exact),
         ("splits_give_the_same_bits_in_bands_and_again", splits_give_the_same_bits_in_bands_and_again),
         ("two_runs_give_the_same_bits", two_runs_give_the_same_bits),
@@ -332,8 +334,9 @@ fn tiles_of_every_class_are_exact() {
         (op().out_channels(32).kernel([4; 3]).stride([2; 3]).padding([1; 3]), vec![1, 2, 16, 16, 16]),
         (op().out_channels(64).kernel([3, 3]).padding([1, 1]), vec![1, 2, 64, 64]),
         (op().out_channels(64).kernel([3, 3]).padding([1, 1]).layout(Layout::ChannelsLast), vec![1, 64, 61, 2]),
+        (op().out_channels(2).groups(2).kernel([4, 4]).stride([2, 2]).padding([1, 1]), vec![16, 2, 64, 64]),
     ];
-    let (mut large, mut sure, mut unsure) = (0, 0, 0);
+    let (mut large, mut sure, mut unsure, mut turns, mut by_rows) = (0, 0, 0, 0, 0);
     for (builder, shape) in cases {
         let op = builder.build().unwrap();
         let input = tensor(&mut rng, &shape, Values::Integers);
@@ -350,11 +353,63 @@ fn tiles_of_every_class_are_exact() {
             large += usize::from(tile.sums() >= 32);
             sure += usize::from(reads(true));
             unsure += usize::from(reads(false));
+            turns += usize::from(tile.turn > 1);
+            by_rows += usize::from(tile.order == Order::Rows);
             let comparison = compare(&case, &run_prepared(&device, &prepared, &case.input));
             assert_eq!(comparison.inexact, 0, "{class:?}: {comparison:?}, {}", prepared.plan().explain());
         }
     }
     assert!(large > 20 && sure > 20 && unsure > 20, "{large} large tiles, {sure} with sure reads, {unsure} with tests");
+    assert!(turns > 2 && by_rows > 2, "{turns} with several channels in a turn, {by_rows} that read by rows");
+}
+
+/// Whatever the tile: odd and even numbers of input channels, inputs read by rows of taps or at once; whole and in parts.
+fn every_tile_adds_in_the_same_order() {
+    let mut rng = Rng::with_seed(29);
+    let op = ConvTranspose::builder;
+    let cases = [
+        (op().out_channels(4).kernel([2, 2]).stride([2, 2]), vec![1, 0, 32, 128], vec![1, 2, 3, 4, 6, 20, 24]),
+        (op().out_channels(4).kernel([3, 3]).stride([2, 2]).padding([1, 1]), vec![1, 0, 64, 64], vec![5, 6]),
+        (op().out_channels(16).kernel([4; 3]).stride([2; 3]).padding([1; 3]), vec![1, 0, 16, 16, 16], vec![3]),
+        (op().out_channels(8).kernel([3, 3]).padding([1, 1]), vec![2, 0, 64, 64], vec![5]),
+    ];
+    let (mut turns, mut once, mut by_rows, mut in_parts) = (0, 0, 0, 0);
+    for (builder, mut shape, channels) in cases {
+        for channels in channels {
+            shape[1] = channels;
+            let op = builder.clone().in_channels(channels).build().unwrap();
+            let input = tensor(&mut rng, &shape, Values::Reals);
+            let weight = tensor(&mut rng, &op.weight_shape(), Values::Reals);
+            let case = Case { op, input, weight, bias: None };
+            let mut expected: Option<Tensor> = None;
+            for class in [DeviceClass::Unknown, DeviceClass::Desktop, DeviceClass::Software] {
+                // Of 20 channels and more the planes do not fit at once.
+                let small = if channels < 20 { context().profile().max_binding } else { 1 << 18 };
+                for (max_binding, max_multiply_adds) in [(context().profile().max_binding, u64::MAX), (small, 1 << 18)]
+                {
+                    let profile =
+                        DeviceProfile { class, max_binding, max_multiply_adds, ..context().profile().clone() };
+                    let device = context().limited(profile);
+                    let layer = Layer::new(&device, &case.op, &case.weight, None).unwrap();
+                    let prepared = layer.prepare_with(&shape, Storage::F32, Kernel::Direct).unwrap();
+                    let plan = prepared.plan();
+                    let tile = plan.tile.unwrap();
+                    turns += usize::from(tile.turn > 1);
+                    once += usize::from(tile.once);
+                    by_rows += usize::from(tile.order == Order::Rows);
+                    in_parts += usize::from(plan.scratch > 0 && tile.turn > 1);
+                    let got = run_prepared(&device, &prepared, &case.input);
+                    match &expected {
+                        None => assert!(compare(&case, &got).passed(), "{case:?}, {}", plan.explain()),
+                        Some(expected) => assert_eq!(&got, expected, "{case:?}, {}", plan.explain()),
+                    }
+                    expected.get_or_insert(got);
+                }
+            }
+        }
+    }
+    let seen = [turns, once, by_rows, in_parts];
+    assert!(seen.iter().all(|&seen| seen > 1), "turns of several channels, once, by rows, in parts: {seen:?}");
 }
 
 /// Layers whose input channels can be split, evenly and unevenly: every rank, both layouts, groups, parted phases,

@@ -21,13 +21,13 @@ const ACTIVATION: &str = include_str!("../../shaders/activation.wgsl");
 /// What distinguishes one compiled kernel from another.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub(crate) enum Variant {
-    /// `gather.wgsl`; `activation` is the number by which `activation.wgsl` knows it, `in_parts` whether several
+    /// `gather.wgsl`; `activation` is the call of `activation.wgsl` that it is, `in_parts` whether several
     /// dispatches share the input channels of an output.
-    Gather { storage: Storage, activation: u32, in_parts: bool },
+    Gather { storage: Storage, activation: &'static str, in_parts: bool },
     /// `direct.wgsl` or `tiled.wgsl` for a tile.
-    Direct { tile: Box<Tile>, packing: Packing, storage: Storage, activation: u32, in_parts: bool },
+    Direct { tile: Box<Tile>, packing: Packing, storage: Storage, activation: &'static str, in_parts: bool },
     /// `sum.wgsl`
-    Sum { storage: Storage, activation: u32 },
+    Sum { storage: Storage, activation: &'static str },
     /// `pack.wgsl`
     Pack,
     /// `winograd_weights.wgsl`
@@ -35,14 +35,14 @@ pub(crate) enum Variant {
     /// `winograd_input.wgsl` for `wide` tiles in an invocation.
     WinogradInput { storage: Storage, wide: usize, workgroup: u32 },
     /// `winograd_output.wgsl` for `wide` tiles in an invocation.
-    WinogradOutput { storage: Storage, activation: u32, wide: usize, workgroup: u32, stores: Stores },
+    WinogradOutput { storage: Storage, activation: &'static str, wide: usize, workgroup: u32, stores: Stores },
 }
 
 impl Variant {
     /// The kernel of a plan.
     pub(crate) fn of(op: &ConvTranspose, plan: &Plan) -> Self {
         let (storage, activation, in_parts) =
-            (plan.storage, activation_number(op.activation()), plan.scratch > 0 && plan.splits() == 1);
+            (plan.storage, activation_call(op.activation()), plan.scratch > 0 && plan.splits() == 1);
         match plan.tile {
             None => Variant::Gather { storage, activation, in_parts },
             Some(tile) => {
@@ -56,7 +56,7 @@ impl Variant {
 
     /// The kernel that adds up the splits of a plan, where there are any.
     pub(crate) fn sum(op: &ConvTranspose, plan: &Plan) -> Option<Self> {
-        let (storage, activation) = (plan.storage, activation_number(op.activation()));
+        let (storage, activation) = (plan.storage, activation_call(op.activation()));
         (plan.splits() > 1).then_some(Variant::Sum { storage, activation })
     }
 
@@ -104,10 +104,18 @@ pub fn wgsl(op: &ConvTranspose, plan: &Plan) -> String {
     }
 }
 
-/// The header that replaces a kernel's own: the type of the stored elements, and the activation.
-fn header(storage: Storage, activation: u32) -> String {
+/// The header that replaces a kernel's own: the type of the stored elements, and the activation. It has no branch that
+/// is never taken: the function is called for each output of a tile, and drivers inline all of it everywhere first.
+fn header(storage: Storage, activation: &str) -> String {
     let elem = elem(storage);
-    format!("{elem}\nconst ACTIVATION: u32 = {activation}u;\n{}", body(ACTIVATION))
+    let (value, functions) = match (activation, storage) {
+        ("y", Storage::F32) => ("y".into(), ""),
+        // beta is -0 here, and changes nothing. But sums of which nothing is wanted but their f16 are rounded by RADV
+        // inside the loop that adds them up, in each of its turns.
+        ("y", Storage::F16) => ("y + beta".into(), ""),
+        _ => (format!("select({activation}, y, is_nan(y))"), body(ACTIVATION)),
+    };
+    format!("{elem}\nfn activate(y: f32, alpha: f32, beta: f32) -> f32 {{ return {value}; }}\n{functions}")
 }
 
 /// The header's type of stored elements.
@@ -118,17 +126,18 @@ pub(super) fn elem(storage: Storage) -> &'static str {
     }
 }
 
-pub(super) fn activation_number(activation: &Activation) -> u32 {
+/// What `activation.wgsl` makes of `y`, with the parameters of an activation as `alpha` and `beta`.
+pub(super) fn activation_call(activation: &Activation) -> &'static str {
     match activation {
-        Activation::None => 0,
-        Activation::Relu => 1,
-        Activation::LeakyRelu { .. } | Activation::Prelu { .. } => 2,
-        Activation::Clip { .. } => 3,
-        Activation::Sigmoid => 4,
-        Activation::Tanh => 5,
-        Activation::HardSwish { .. } => 6,
-        Activation::Mish => 7,
-        Activation::Gelu => 8,
+        Activation::None => "y",
+        Activation::Relu => "relu(y)",
+        Activation::LeakyRelu { .. } | Activation::Prelu { .. } => "leaky_relu(y, alpha)",
+        Activation::Clip { .. } => "clip(y, alpha, beta)",
+        Activation::Sigmoid => "sigmoid(y)",
+        Activation::Tanh => "tanh_of(y)",
+        Activation::HardSwish { .. } => "hard_swish(y, alpha, beta)",
+        Activation::Mish => "mish(y)",
+        Activation::Gelu => "gelu(y)",
     }
 }
 

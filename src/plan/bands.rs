@@ -79,7 +79,7 @@ impl<'a> Bander<'a> {
         if self.least_dispatches() > MAX_DISPATCHES as u64 {
             return Err(self.too_many());
         }
-        // Splits and chunks stay whole: each split leaves sums of its own, so that none is continued.
+        // Splits, chunks and turns of the loop stay whole: each split leaves sums of its own, so that none is continued.
         let unit = self.whole_channels();
         let units = self.group_in_channels().div_ceil(unit);
         let mut best: Option<(Vec<Dispatch>, usize)> = None;
@@ -241,7 +241,8 @@ impl<'a> Bander<'a> {
         match &self.tile {
             Some(Tile { slab: Some(slab), .. }) => slab.chunk,
             Some(tile) if tile.splits > 1 => tile.split_channels(self.group_in_channels()),
-            _ => 1,
+            Some(tile) => tile.turn,
+            None => 1,
         }
     }
 

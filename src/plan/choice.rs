@@ -4,7 +4,7 @@
 //! A larger tile reads less for each multiply-add, until its sums no longer fit the registers, until it computes more
 //! beyond the output's edge than it saves, or until too few invocations are left to occupy the device.
 
-use super::tile::{Packing, Tile, TileAxis, lanes};
+use super::tile::{Load, Order, Packing, Tile, TileAxis, lanes};
 use super::tiled::tiled;
 use super::{DeviceClass, DeviceProfile};
 use crate::op::{Axis, ConvTranspose, Geometry};
@@ -28,14 +28,20 @@ impl Choice {
 pub(super) struct Traits {
     /// The most numbers that an invocation's sums and inputs may take.
     pub(super) registers: usize,
-    /// How many sums are added up before the next, where a tile may have more of them than stay in registers.
-    together: Option<usize>,
+    /// The order of a tile's products; [`Order::Rows`] only where its inputs do not all fit beside the sums.
+    order: Order,
     /// Reading or writing one element.
     pub(super) read: f64,
     /// Reading or writing four neighbouring ones at once.
     pub(super) quad: f64,
+    /// Testing whether a number is inside, where that is not part of reading it.
+    test: f64,
     /// Reading four weights, at an address that all lanes share.
     pub(super) weights: f64,
+    /// Reading a unit of weights, besides.
+    unit: f64,
+    /// The most multiply-adds of a turn of the loop over input channels that has several of them.
+    turn: usize,
     /// Reading four neighbouring ones from the workgroup's memory, or writing one there; `None` where nothing tells
     /// that it pays, and `tiled` is not chosen.
     pub(super) shared: Option<f64>,
@@ -49,60 +55,60 @@ impl DeviceClass {
     pub(super) fn traits(self) -> Traits {
         match self {
             // Measured on lavapipe 22.3: 95 G multiply-adds/s, 2.3 G reads/s, 1.3 to 2 G reads/s of a quad. Spilling a
-            // sum costs less there than reading an input again.
+            // sum costs less there than reading an input again, and little where it takes all its taps at once: of the 16
+            // vector registers of AVX2, 8 sums leave as many for their inputs and weights.
             DeviceClass::Software => {
                 let (read, quad, weights) = (41.0, 50.0, 50.0);
-                let together = Some(8);
-                Traits { registers: 360, together, read, quad, weights, shared: None, invocations: 64.0, workgroup: 16 }
+                let (order, invocations, workgroup) = (Order::Sums(8), 64.0, 16);
+                Traits { registers: 360, order, read, quad, weights, invocations, workgroup, ..Traits::WEAKEST }
             }
-            // By the compilers' statistics (benches/STATIC.md): 82 numbers leave RADV 96 registers, which is 8 waves.
-            // Occupied are 64 SIMDs of 32 lanes with two waves each: a card of the middle. `direct` has enough
-            // independent sums to keep a lane busy alone. On AMD `tiled` leaves fewer waves and a smaller share of
-            // multiply-adds, because weights are scalar loads there and a read from the workgroup's memory takes two
-            // instructions; NVIDIA takes one, where a read from a buffer is several, with its test and its address.
-            DeviceClass::Desktop | DeviceClass::Nvidia => {
-                let (read, quad, weights) = (6.0, 4.0, 3.0);
-                let shared = (self == DeviceClass::Nvidia).then_some(1.5);
-                Traits {
-                    registers: 82,
-                    together: None,
-                    read,
-                    quad,
-                    weights,
-                    shared,
-                    invocations: 4096.0,
-                    workgroup: 64,
-                }
+            // By the compilers' statistics (benches/STATIC.md): 84 numbers leave RADV 96 registers, which is 8 waves. A
+            // test is an instruction for each number, beside the joining of conditions. Weights are read by a unit of
+            // their own, up to four vec4s at once, into few registers: beyond 100 numbers they are moved about. Occupied
+            // are 64 SIMDs of 32 lanes with two waves each: a card of the middle. `direct` has enough independent sums to
+            // keep a lane busy alone. `tiled` leaves fewer waves and a smaller share of multiply-adds, because a read
+            // from the workgroup's memory takes two instructions.
+            DeviceClass::Desktop => Traits {
+                registers: 84,
+                order: Order::Rows,
+                test: 2.5,
+                weights: 2.0,
+                unit: 5.0,
+                turn: 320,
+                invocations: 4096.0,
+                ..Traits::WEAKEST
+            },
+            // A read from the workgroup's memory takes one instruction, one from a buffer several, with its test and its
+            // address.
+            DeviceClass::Nvidia => {
+                let (quad, weights, shared) = (4.0, 3.0, Some(1.5));
+                Traits { registers: 82, quad, weights, shared, invocations: 4096.0, ..Traits::WEAKEST }
             }
             // No spills on Adreno and Apple; their drivers test each read, those of weights too.
             DeviceClass::Mobile => {
                 let (read, quad, weights) = (12.0, 12.0, 12.0);
-                Traits {
-                    registers: 80,
-                    together: None,
-                    read,
-                    quad,
-                    weights,
-                    shared: None,
-                    invocations: 4096.0,
-                    workgroup: 64,
-                }
+                Traits { registers: 80, read, quad, weights, invocations: 4096.0, ..Traits::WEAKEST }
             }
-            DeviceClass::Unknown => {
-                let (read, quad, weights) = (6.0, 6.0, 6.0);
-                Traits {
-                    registers: 64,
-                    together: None,
-                    read,
-                    quad,
-                    weights,
-                    shared: None,
-                    invocations: 8192.0,
-                    workgroup: 64,
-                }
-            }
+            DeviceClass::Unknown => Traits::WEAKEST,
         }
     }
+}
+
+impl Traits {
+    /// Those of a device of which nothing is known.
+    const WEAKEST: Self = Self {
+        registers: 64,
+        order: Order::Taps,
+        read: 6.0,
+        quad: 6.0,
+        test: 0.0,
+        weights: 6.0,
+        unit: 0.0,
+        turn: 128,
+        shared: None,
+        invocations: 8192.0,
+        workgroup: 64,
+    };
 }
 
 /// The sizes a tile may have, in cells along (d, h, w), and in vectors of channels: few, so that few kernels exist.
@@ -127,6 +133,10 @@ const SECOND_DISPATCH: f64 = 1500.0;
 
 /// The most multiply-adds written out: beyond it compilers take seconds.
 pub(super) const MAX_WRITTEN_OUT: usize = 5200;
+
+/// Input channels in a turn of the loop over them, the most first: the bound that wgpu puts on a loop, and the addresses,
+/// are counted once for all of them.
+const TURNS: [usize; 2] = [4, 2];
 
 /// The most workgroups along z, which WebGPU guarantees: parts of the phases cannot be spread over dispatches.
 const MAX_PARTS: usize = 65_535;
@@ -213,27 +223,33 @@ pub(super) fn visit_tiles(
                         width: packing.width,
                         vectors,
                         workgroup: traits.workgroup.min(profile.max_invocations),
-                        together: traits.together.map(|sums| (sums / packing.width).max(1)),
                         ragged: !(op.out_channels() / op.groups()).is_multiple_of(packing.width),
                         input_quads: None,
                         output_quads: false,
                         rows: geometry.input_strides().spatial[2] == 1,
                         splits: 1,
+                        turn: 1,
+                        once: false,
+                        order: Order::Taps,
                         slab: None,
                     };
                     let reads = [z, y, x].map(|option| option.reads);
+                    let fits = |inputs: usize| tile.sums() + inputs.max(4) <= traits.registers;
+                    let all_at_once = fits(reads.iter().product());
+                    let tile = Tile { order: traits.order.of(&tile, all_at_once), ..tile };
                     let parted = tile.phase_parts() > 1;
                     if tile.multiply_adds() > MAX_WRITTEN_OUT
-                        || tile.sums() + reads.iter().product::<usize>().max(4) > traits.registers
+                        || !(all_at_once || tile.order == Order::Rows && fits(z.axis.cells * y.axis.cells * reads[2]))
                         || parted && lanes(packing.width) < 4
                         || tile.phase_parts() > MAX_PARTS
                     {
                         continue;
                     }
-                    let (tile, reading) = with_quads(&traits, op, geometry, profile, tile, reads);
+                    let (tile, reading) = with_quads(&traits, op, geometry, profile, tile);
                     for tile in SPLITS.map(|splits| Tile { splits, ..tile }) {
                         if may_split(op, geometry, &tile) {
-                            visit(cost(&traits, op, geometry, &tile, reading), tile);
+                            let tile = with_turns(&traits, op, geometry, profile, tile);
+                            visit(cost(&traits, op, geometry, &packing, &tile, reading), tile);
                         }
                     }
                 }
@@ -273,24 +289,55 @@ fn with_quads(
     geometry: &Geometry,
     profile: &DeviceProfile,
     tile: Tile,
-    reads: [usize; 3],
 ) -> (Tile, f64) {
     let x = tile.axes[2];
     let aligned = profile.binding_alignment.is_multiple_of(16);
-    let one_by_one = reads.iter().product::<usize>() as f64 * traits.read;
     let tile = Tile { output_quads: writes_quads(geometry, profile, &x), ..tile };
+    let one_by_one = reading(traits, &tile);
     let rows = geometry.input_strides().spatial[2] == 1 && geometry.input[2].is_multiple_of(4);
     // Distances that wrap cannot be turned into quads.
     let near = i32::try_from(geometry.input_len()).is_ok();
     if aligned && rows && near && x.cells.is_multiple_of(4) && x.phase_parts() == 1 {
         let axis = &op.axes3()[2];
         let lead = axis.pad_begin.div_euclid(axis.stride as i64).rem_euclid(4) as usize;
-        let in_quads = (reads[0] * reads[1] * Tile::quads(&x, lead).len()) as f64 * traits.quad;
+        let quads = Tile { input_quads: Some(lead), ..tile };
+        let in_quads = reading(traits, &quads);
         if in_quads < one_by_one {
-            return (Tile { input_quads: Some(lead), ..tile }, in_quads);
+            return (quads, in_quads);
         }
     }
     (tile, one_by_one)
+}
+
+/// The cost of reading the inputs of one channel.
+fn reading(traits: &Traits, tile: &Tile) -> f64 {
+    let loads = [0, 1, 2].map(|a| tile.loads(a));
+    let all: usize = loads.iter().map(Vec::len).product();
+    let wanted = |which: fn(&Load) -> bool| -> usize {
+        loads
+            .iter()
+            .map(|loads| loads.iter().filter(|load| which(load)).map(|load| load.wanted).sum::<usize>())
+            .product()
+    };
+    let tested = wanted(|_| true) - wanted(|load| load.sure);
+    let each = if tile.input_quads.is_some() { traits.quad } else { traits.read };
+    all as f64 * each + tested as f64 * traits.test
+}
+
+/// As many input channels in a turn of the loop as its length allows. A part of the channels has whole turns, and has to
+/// fit a binding; no bit depends on it.
+fn with_turns(traits: &Traits, op: &ConvTranspose, geometry: &Geometry, profile: &DeviceProfile, tile: Tile) -> Tile {
+    let channels = op.in_channels() / op.groups();
+    let split = tile.split_channels(channels);
+    let plane = geometry.input_strides().channel.saturating_mul(4) as u64;
+    let fits = |turn: usize| {
+        channels.is_multiple_of(turn)
+            && split.is_multiple_of(turn)
+            && turn * tile.multiply_adds() <= traits.turn
+            && plane.saturating_mul(turn as u64) <= profile.max_binding / 2
+    };
+    let turn = TURNS.into_iter().find(|&turn| fits(turn)).unwrap_or(1);
+    Tile { turn, once: turn == channels, ..tile }
 }
 
 /// What an invocation may compute along one axis, and the number of inputs it reads for it.
@@ -330,14 +377,15 @@ fn may_split(op: &ConvTranspose, geometry: &Geometry, tile: &Tile) -> bool {
 }
 
 /// The estimate, where reading the inputs of one channel costs `reading`.
-fn cost(traits: &Traits, op: &ConvTranspose, geometry: &Geometry, tile: &Tile, reading: f64) -> f64 {
+fn cost(traits: &Traits, op: &ConvTranspose, geometry: &Geometry, packing: &Packing, tile: &Tile, reading: f64) -> f64 {
     let tiles: usize =
         (0..3).map(|a| geometry.output[a].div_ceil(tile.axes[a].stride).div_ceil(tile.axes[a].cells)).product();
-    let blocks = Packing::new(op).vectors / tile.vectors * op.groups();
+    let blocks = packing.vectors / tile.vectors * op.groups();
     let invocations = (geometry.batch * tiles * blocks * tile.phase_parts() * tile.splits) as f64;
     let channels = tile.split_channels(op.in_channels() / op.groups()) as f64;
     let weights = (tile.taps() * tile.vectors * lanes(tile.width)).div_ceil(4) as f64;
-    let channel = reading + weights * traits.weights + tile.multiply_adds() as f64 + LOOP;
+    let weights = weights * (traits.weights + traits.unit / tile.unit(packing) as f64);
+    let channel = reading + weights + tile.multiply_adds() as f64 + LOOP;
     let writing = if tile.output_quads { traits.quad / 4.0 } else { traits.read };
     let summing = if tile.splits == 1 { 0.0 } else { sum_cost(traits, geometry, tile.splits) };
     invocations.max(traits.invocations) * (channels * channel + tile.sums() as f64 * writing) + summing
@@ -415,6 +463,70 @@ mod tests {
                 }
             }
         }
+    }
+
+    /// A layer of kernel 2 and stride 2, whose cells have one tap for each output.
+    fn unet(in_channels: usize) -> ConvTranspose {
+        ConvTranspose::builder()
+            .in_channels(in_channels)
+            .out_channels(64)
+            .kernel([2, 2])
+            .stride([2, 2])
+            .build()
+            .unwrap()
+    }
+
+    #[test]
+    fn a_turn_of_the_loop_has_as_many_channels_as_divide_those_of_a_split_and_keep_it_short() {
+        for class in CLASSES {
+            for (name, op, shape) in field::operations() {
+                let (geometry, channels) = (op.at(&shape).unwrap(), op.in_channels() / op.groups());
+                visit_tiles(&op, &geometry, &profile(class), |_, tile| {
+                    assert!(channels.is_multiple_of(tile.turn), "{name}: {tile:?}");
+                    assert!(tile.split_channels(channels).is_multiple_of(tile.turn), "{name}: {tile:?}");
+                    assert!(
+                        tile.turn == 1 || tile.turn * tile.multiply_adds() <= class.traits().turn,
+                        "{name}: {tile:?}"
+                    );
+                    assert_eq!(tile.once, tile.turn == channels, "{name}: {tile:?}");
+                })
+                .unwrap();
+            }
+        }
+        let turn = |channels: usize, width: usize, profile: &DeviceProfile| {
+            let (op, shape) = (unet(channels), [1, channels, 128, width]);
+            let (_, tile) = direct(&op, &op.at(&shape).unwrap(), profile, 1).unwrap();
+            (tile.turn, tile.once)
+        };
+        let desktop = profile(DeviceClass::Desktop);
+        let turns = [1, 2, 3, 4, 6, 8].map(|channels| turn(channels, 128, &desktop));
+        assert_eq!(turns, [(1, true), (2, true), (1, false), (4, true), (2, false), (4, false)]);
+        // 64 KiB for each channel, of which parts of the channels have whole turns.
+        for (max_binding, expected) in [(1 << 19, 4), ((1 << 19) - 1, 2), ((1 << 18) - 1, 1)] {
+            let desktop = DeviceProfile { max_binding, ..profile(DeviceClass::Desktop) };
+            assert_eq!(turn(64, 128, &desktop).0, expected, "{max_binding}");
+        }
+    }
+
+    #[test]
+    fn inputs_are_read_by_rows_only_where_they_do_not_fit_beside_the_sums() {
+        let mut by_rows = 0;
+        for class in CLASSES {
+            let traits = class.traits();
+            for (name, op, shape) in field::operations() {
+                visit_tiles(&op, &op.at(&shape).unwrap(), &profile(class), |_, tile| {
+                    let inputs = tile.axes.map(|axis| axis.reads().len());
+                    let all = tile.sums() + inputs.iter().product::<usize>().max(4);
+                    let row = tile.sums() + tile.axes[0].cells * tile.axes[1].cells * inputs[2];
+                    let rows = tile.order == Order::Rows;
+                    assert_eq!(rows, all > traits.registers, "{name}: {tile:?}");
+                    assert!(!rows || traits.order == Order::Rows && row <= traits.registers, "{name}: {tile:?}");
+                    by_rows += usize::from(rows);
+                })
+                .unwrap();
+            }
+        }
+        assert!(by_rows > 10, "{by_rows}");
     }
 
     #[test]

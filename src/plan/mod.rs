@@ -402,6 +402,21 @@ mod tests {
     }
 
     #[test]
+    fn a_part_of_the_input_channels_has_whole_turns_of_the_loop() {
+        let op =
+            ConvTranspose::builder().in_channels(20).out_channels(4).kernel([2, 2]).stride([2, 2]).build().unwrap();
+        let profile = DeviceProfile { max_binding: 1 << 18, class: DeviceClass::Desktop, ..DeviceProfile::default() };
+        let geometry = op.at(&[1, 20, 32, 128]).unwrap();
+        let plan = plan_with(&op, &geometry, Storage::F32, &profile, Kernel::Direct).unwrap();
+        assert_eq!(plan.tile.unwrap().turn, 4);
+        let parts = plan.dispatches.iter().map(|dispatch| &dispatch.band.group_in_channels);
+        assert!(parts.clone().any(|part| part.start > 0), "{plan:?}");
+        for part in parts {
+            assert!(part.start % 4 == 0 && part.len() % 4 == 0, "{part:?}");
+        }
+    }
+
+    #[test]
     fn work_is_cut_by_multiply_adds_and_by_workgroups() {
         let op = upsample(Layout::ChannelsFirst);
         let lazy = DeviceProfile { max_multiply_adds: 1000, ..DeviceProfile::default() };

@@ -113,8 +113,6 @@ pub struct Tile {
     pub vectors: usize,
     /// Invocations of a workgroup.
     pub workgroup: u32,
-    /// How many vectors of sums are added up before the next, where not all of them stay in registers.
-    pub together: Option<usize>,
     /// Whether the last vector of a group has channels beyond the group's.
     pub ragged: bool,
     /// Whether inputs are read four at a time along w, and then by how many elements (0 to 3) cell 0 begins after
@@ -127,8 +125,48 @@ pub struct Tile {
     /// Into how many parts the input channels of a group are split, to be added up side by side; `sum.wgsl` adds their
     /// sums. 1 where they are not.
     pub splits: usize,
+    /// Input channels of one turn of the loop over them: they divide those of a group, of a split and of each part.
+    pub turn: usize,
+    /// Whether one turn is all there is.
+    pub once: bool,
+    /// The order of its products.
+    pub order: Order,
     /// What the invocations of a workgroup of `tiled` share; `None` for `direct`, where each reads for itself.
     pub slab: Option<Slab>,
+}
+
+/// In which order an invocation multiplies. A sum always takes its taps in the order of their numbers, so that no bit
+/// depends on it; what does is how much has to be kept in registers at a time.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Order {
+    /// Vector by vector and tap by tap: a weight is read once and multiplies the inputs of all cells.
+    Taps,
+    /// By rows of taps, and for each vector by vector: inputs are read when the row that wants them is reached.
+    Rows,
+    /// So many sums of a vector and an output of neighbouring cells, each with all its taps, before the next.
+    Sums(usize),
+}
+
+impl Order {
+    /// What this order of a class of devices is for a tile, whose inputs all fit the registers beside its sums or not.
+    pub fn of(self, tile: &Tile, fits: bool) -> Self {
+        match self {
+            Order::Rows if fits => Order::Taps,
+            Order::Sums(sums) => Order::Sums((sums / tile.width).max(1)),
+            order => order,
+        }
+    }
+}
+
+/// An input that an invocation reads, or a quad of them, on one axis.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Load {
+    /// Of its first element from the input of the first cell.
+    pub offset: i64,
+    /// Whether it is inside the input for every invocation.
+    pub sure: bool,
+    /// How many of its elements are wanted.
+    pub wanted: usize,
 }
 
 impl Tile {
@@ -162,6 +200,41 @@ impl Tile {
     pub fn quads(axis: &TileAxis, lead: usize) -> Vec<i64> {
         let quads: BTreeSet<i64> = axis.reads().iter().map(|read| (read + lead as i64).div_euclid(4)).collect();
         quads.into_iter().collect()
+    }
+
+    /// What is read along an axis: inputs, or quads of them.
+    pub fn loads(&self, axis: usize) -> Vec<Load> {
+        let along = &self.axes[axis];
+        let reads = along.reads();
+        match (axis, self.input_quads) {
+            (2, Some(lead)) => Self::quads(along, lead)
+                .into_iter()
+                .map(|quad| quad * 4 - lead as i64)
+                .map(|offset| Load {
+                    offset,
+                    sure: along.is_sure(offset) && along.is_sure(offset + 3),
+                    wanted: reads.iter().filter(|read| (offset..offset + 4).contains(read)).count(),
+                })
+                .collect(),
+            _ => reads.into_iter().map(|offset| Load { offset, sure: along.is_sure(offset), wanted: 1 }).collect(),
+        }
+    }
+
+    /// vec4s of weights that lie together at a multiple of their size, and are read at once. Where the phases are
+    /// parted, the first tap is known only when the kernel runs: it is a multiple of the phases of a part and of whole
+    /// rows.
+    pub fn unit(&self, packing: &Packing) -> usize {
+        if self.slab.is_some() {
+            // Each invocation brings vec4s of its own.
+            return 1;
+        }
+        if self.phase_parts() == 1 {
+            return packing.unit;
+        }
+        let x = &self.axes[2];
+        let together =
+            |unit: usize| x.kernel.is_multiple_of(unit) && (x.phase_parts() == 1 || x.phases.is_multiple_of(unit));
+        [4, 2].into_iter().find(|&unit| packing.unit.is_multiple_of(unit) && together(unit)).unwrap_or(1)
     }
 
     /// The taps an invocation reads for one input and one output channel.

@@ -6,7 +6,7 @@
 use super::DeviceProfile;
 use super::choice::{AxisOption, CELLS, MAX_WRITTEN_OUT, Traits, VECTORS, axis_options, packed_weights, writes_quads};
 use super::slab::Slab;
-use super::tile::{Packing, Tile, lanes};
+use super::tile::{Order, Packing, Tile, lanes};
 use crate::op::{ConvTranspose, Geometry};
 
 /// Invocations of a workgroup. More would share more, but wait longer for each other.
@@ -40,12 +40,14 @@ pub(super) fn tiled(op: &ConvTranspose, geometry: &Geometry, profile: &DevicePro
             let tile = Tile {
                 rows: geometry.input_strides().spatial[2] == 1,
                 splits: 1,
+                turn: 1,
+                once: false,
+                order: Order::Taps,
                 rank: op.rank(),
                 axes: [z.axis, y.axis, x.axis],
                 width: packing.width,
                 vectors,
                 workgroup: 0,
-                together: None,
                 ragged: !(op.out_channels() / op.groups()).is_multiple_of(packing.width),
                 input_quads: None,
                 output_quads: writes_quads(geometry, profile, &x.axis),

@@ -1,7 +1,7 @@
 //! The generator of `direct`: a pure function from a tile to WGSL, because what it writes out has no loop but the one
 //! over input channels. Its text for one tile is `shaders/direct.wgsl`, the place to read what the kernel does.
 
-use crate::plan::tile::{Packing, Tile, TileAxis, lanes};
+use crate::plan::tile::{Load, Order, Packing, Tile, TileAxis, lanes};
 use std::collections::BTreeSet;
 use std::fmt::{self, Write};
 
@@ -39,14 +39,6 @@ pub(super) struct Generator<'a> {
 const LETTERS: [&str; 3] = ["z", "y", "x"];
 const COMPONENTS: [&str; 4] = [".x", ".y", ".z", ".w"];
 
-/// An input that the invocation loads, or a quad of them, on one axis.
-struct Load {
-    /// Of its first element from the input of the first cell.
-    offset: i64,
-    /// Whether it is inside the input for every invocation.
-    sure: bool,
-}
-
 /// A sum that the invocation keeps: the vector of output channels at one output.
 struct Sum {
     vector: usize,
@@ -61,14 +53,31 @@ struct Product {
     /// Its vector of output channels, and which output of its cell it is.
     vector: usize,
     slots: [usize; 3],
-    /// The number of the tap among those of the kernel.
-    tap: usize,
-    input: String,
+    /// The number of the tap along each axis.
+    taps: [usize; 3],
+    /// The offset of the input along each axis.
+    reads: [i64; 3],
 }
 
 /// Where something is in a list that has it.
 fn position(list: &[i64], wanted: i64) -> usize {
     list.iter().position(|&at| at == wanted).unwrap_or_default()
+}
+
+/// A tap of an invocation on one axis: which input it reads, counted from a cell's first, for which output of the cell.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+struct Tap {
+    tap: usize,
+    offset: i64,
+    slot: usize,
+}
+
+/// Those of an axis, by their numbers.
+fn taps_in_order(axis: &TileAxis) -> Vec<Tap> {
+    let of = |slot| axis.taps(slot).into_iter().map(move |(tap, offset)| Tap { tap, offset, slot });
+    let mut taps: Vec<Tap> = (0..axis.phases).flat_map(of).collect();
+    taps.sort_unstable();
+    taps
 }
 
 impl Generator<'_> {
@@ -204,37 +213,14 @@ impl Generator<'_> {
         Ok(())
     }
 
-    /// vec4s of weights that lie together at a multiple of their size. Where the phases are parted, the first tap is
-    /// known only when the kernel runs: it is a multiple of the phases of a part and of whole rows.
+    /// vec4s of weights that are read at once.
     fn unit(&self) -> usize {
-        let Tile { axes: [_, _, x], .. } = *self.tile;
-        let together =
-            |unit: usize| x.kernel.is_multiple_of(unit) && (x.phase_parts() == 1 || x.phases.is_multiple_of(unit));
-        let most = self.packing.unit;
-        if self.tile.slab.is_some() {
-            // Each invocation brings vec4s of its own.
-            return 1;
-        }
-        let unit = [4, 2].into_iter().find(|&unit| most.is_multiple_of(unit) && together(unit));
-        if self.tile.phase_parts() == 1 { most } else { unit.unwrap_or(1) }
+        self.tile.unit(self.packing)
     }
 
     /// A distance in vec4s of weights as one in units.
     fn in_units(&self, distance: &str) -> String {
         if self.unit() > 1 { format!("({distance}) / {}", self.unit()) } else { distance.into() }
-    }
-
-    /// What is loaded along an axis: inputs, or quads of them.
-    fn loads(&self, a: usize) -> Vec<Load> {
-        let axis = &self.tile.axes[a];
-        match (a, self.tile.input_quads) {
-            (2, Some(lead)) => Tile::quads(axis, lead)
-                .into_iter()
-                .map(|quad| quad * 4 - lead as i64)
-                .map(|offset| Load { offset, sure: axis.is_sure(offset) && axis.is_sure(offset + 3) })
-                .collect(),
-            _ => axis.reads().into_iter().map(|offset| Load { offset, sure: axis.is_sure(offset) }).collect(),
-        }
     }
 
     /// The load from which the distance of load `number` along an axis is known: the first sure one of a row for all
@@ -263,7 +249,7 @@ impl Generator<'_> {
         for (a, letter, _) in self.axes() {
             let carry = if carried { format!(" + carry_{letter}") } else { String::new() };
             writeln!(self.out, "    let first_{letter} = {letter} + params.axes[{a}].origin{carry};")?;
-            let loads = self.loads(a);
+            let loads = self.tile.loads(a);
             for (number, load) in loads.iter().enumerate() {
                 let at = format!("first_{letter} + {}", load.offset).replace("+ -", "- ");
                 if !load.sure {
@@ -323,99 +309,134 @@ impl Generator<'_> {
         Ok(())
     }
 
-    /// The loop over input channels.
+    /// The loop over input channels, or what it would do once.
     fn accumulate(&mut self) -> fmt::Result {
-        let [first, end] = self.channels();
-        writeln!(self.out, "    for (var ci = {first}; ci < {end}; ci++) {{")?;
+        let ([first, end], turn) = (self.channels(), self.tile.turn);
+        if self.tile.once {
+            writeln!(self.out, "    {{")?;
+        } else {
+            let step = if turn == 1 { "ci++".into() } else { format!("ci += {turn}") };
+            writeln!(self.out, "    for (var ci = {first}; ci < {end}; {step}) {{")?;
+        }
         writeln!(
             self.out,
             "        // Outside is 0, which adds nothing: the weights are finite where this kernel is used."
         )?;
-        let loads = [0, 1, 2].map(|a| self.loads(a));
-        let used = 3 - self.tile.rank..3;
-        for z in 0..loads[0].len() {
-            for y in 0..loads[1].len() {
-                for x in 0..loads[2].len() {
-                    let numbers = [z, y, x];
-                    let at: String =
-                        used.clone().map(|a| format!(" + {}", self.distance(a, numbers[a], &loads[a]))).collect();
-                    let tested = used.clone().filter(|&a| !loads[a][numbers[a]].sure);
-                    let has: Vec<String> = tested.map(|a| format!("has_{}{}", LETTERS[a], numbers[a])).collect();
-                    let input = format!("Loaded(input[at{at}])");
-                    let input =
-                        if has.is_empty() { input } else { format!("select(Loaded(), {input}, {})", has.join(" && ")) };
-                    writeln!(self.out, "        let i{z}_{y}_{x} = {input};")?;
-                }
-            }
-        }
         let reads = self.tile.axes.map(|axis| axis.reads());
-        self.multiply(&reads, 0)?;
-        writeln!(self.out, "        at += {};", self.in_loads("params.input_channel_stride"))?;
-        for vector in 0..self.tile.vectors {
-            writeln!(self.out, "        w{vector} += {};", self.packing.channel / self.unit())?;
+        for _ in 0..turn {
+            if turn > 1 {
+                writeln!(self.out, "        {{")?;
+            }
+            if self.tile.order != Order::Rows {
+                let rows = (0..reads[0].len()).flat_map(|z| (0..reads[1].len()).map(move |y| [z, y]));
+                self.load(rows)?;
+            }
+            self.multiply(&reads, 0)?;
+            writeln!(self.out, "        at += {};", self.in_loads("params.input_channel_stride"))?;
+            for vector in 0..self.tile.vectors {
+                writeln!(self.out, "        w{vector} += {};", self.packing.channel / self.unit())?;
+            }
+            if turn > 1 {
+                writeln!(self.out, "        }}")?;
+            }
         }
         writeln!(self.out, "    }}")
     }
 
-    /// The multiply-adds of input channel `ci` of a chunk. A weight is read once, before its first use.
-    pub(super) fn multiply(&mut self, reads: &[Vec<i64>; 3], ci: usize) -> fmt::Result {
-        let taps_of_vec4 = 4 / lanes(self.tile.width);
-        let mut read = BTreeSet::new();
-        for Product { sum, vector, tap, input, .. } in self.products(reads) {
-            let index = tap / taps_of_vec4;
-            if read.insert((vector, index)) {
-                let (units, rest) = (index / self.unit(), index % self.unit());
-                let weight = match self.tile.slab {
-                    None => format!("weights[w{vector} + {units}][{rest}]"),
-                    Some(_) => self.factor(vector, ci, index),
-                };
-                writeln!(self.out, "        let w{vector}_{index} = {weight};")?;
+    /// The loads of rows of inputs, by their numbers along d and h.
+    fn load(&mut self, rows: impl IntoIterator<Item = [usize; 2]>) -> fmt::Result {
+        let loads = [0, 1, 2].map(|a| self.tile.loads(a));
+        let used = 3 - self.tile.rank..3;
+        for [z, y] in rows {
+            for x in 0..loads[2].len() {
+                let numbers = [z, y, x];
+                let at: String =
+                    used.clone().map(|a| format!(" + {}", self.distance(a, numbers[a], &loads[a]))).collect();
+                let tested = used.clone().filter(|&a| !loads[a][numbers[a]].sure);
+                let has: Vec<String> = tested.map(|a| format!("has_{}{}", LETTERS[a], numbers[a])).collect();
+                let input = format!("Loaded(input[at{at}])");
+                let input =
+                    if has.is_empty() { input } else { format!("select(Loaded(), {input}, {})", has.join(" && ")) };
+                writeln!(self.out, "        let i{z}_{y}_{x} = {input};")?;
             }
-            let weight = format!("w{vector}_{index}{}", self.swizzle(tap % taps_of_vec4));
-            writeln!(self.out, "        s{sum} = fma(Sum({input}), {weight}, s{sum});")?;
         }
         Ok(())
     }
 
-    /// The products of one input channel, those of a sum in the order of its taps: vector by vector and tap by tap, so
-    /// that a weight multiplies the inputs of all cells one after another; or where the tile says how many sums are
-    /// added up together, so many cells of an output after the other, each with all its taps.
-    fn products(&self, reads: &[Vec<i64>; 3]) -> Vec<Product> {
-        // (tap, offset, output of the cell) of each axis, by tap.
-        let taps = self.tile.axes.map(|axis| {
-            let mut taps: Vec<(usize, i64, usize)> = (0..axis.phases)
-                .flat_map(|slot| axis.taps(slot).into_iter().map(move |(tap, offset)| (tap, offset, slot)))
-                .collect();
-            taps.sort_unstable();
-            taps
-        });
-        let sums = self.sums();
+    /// The multiply-adds of input channel `ci` of a chunk. A weight is read once, before its first use.
+    pub(super) fn multiply(&mut self, reads: &[Vec<i64>; 3], ci: usize) -> fmt::Result {
+        let products = self.products();
+        let mut read_weights = BTreeSet::new();
+        let mut read_rows = BTreeSet::new();
+        for (number, product) in products.iter().enumerate() {
+            if self.tile.order == Order::Rows && (number == 0 || products[number - 1].taps != product.taps) {
+                let same = products[number..].iter().take_while(|other| other.taps == product.taps);
+                let rows: BTreeSet<[usize; 2]> =
+                    same.map(|other| [0, 1].map(|a| position(&reads[a], other.reads[a]))).collect();
+                let missing: Vec<[usize; 2]> = rows.difference(&read_rows).copied().collect();
+                read_rows.extend(&missing);
+                self.load(missing)?;
+            }
+            let (weight, index) = self.weight(product);
+            let vector = product.vector;
+            if read_weights.insert((vector, index)) {
+                let (units, rest) = (index / self.unit(), index % self.unit());
+                let from = match self.tile.slab {
+                    None => format!("weights[w{vector} + {units}][{rest}]"),
+                    Some(_) => self.factor(vector, ci, index),
+                };
+                writeln!(self.out, "        let w{vector}_{index} = {from};")?;
+            }
+            let (column, component) = self.column(&reads[2], product.reads[2]);
+            let [z, y] = [0, 1].map(|a| position(&reads[a], product.reads[a]));
+            let sum = product.sum;
+            writeln!(self.out, "        s{sum} = fma(Sum(i{z}_{y}_{column}{component}), {weight}, s{sum});")?;
+        }
+        Ok(())
+    }
+
+    /// A product's weight, and the number of the vec4 that has it.
+    fn weight(&self, product: &Product) -> (String, usize) {
         let [_, kh, kw] = self.tile.axes.map(|axis| axis.kernel);
+        let [z, y, x] = product.taps;
+        let (tap, taps_of_vec4) = ((z * kh + y) * kw + x, 4 / lanes(self.tile.width));
+        let index = tap / taps_of_vec4;
+        (format!("w{}_{index}{}", product.vector, self.swizzle(tap % taps_of_vec4)), index)
+    }
+
+    /// The products of one input channel in the tile's order.
+    fn products(&self) -> Vec<Product> {
+        let taps = self.tile.axes.map(|axis| taps_in_order(&axis));
+        let sums = self.sums();
         let mut products = Vec::new();
-        for &(kz, oz, sz) in &taps[0] {
-            for &(ky, oy, sy) in &taps[1] {
-                for &(kx, ox, sx) in &taps[2] {
-                    let slots = [sz, sy, sx];
+        for z in &taps[0] {
+            for y in &taps[1] {
+                for x in &taps[2] {
+                    let slots = [z, y, x].map(|tap| tap.slot);
                     let mine = sums.iter().enumerate().filter(|(_, sum)| sum.at.map(|(_, slot)| slot) == slots);
                     products.extend(mine.map(|(number, sum)| {
-                        let [z, y, x] = sum.at.map(|(cell, _)| cell as i64);
-                        let row = |a: usize, offset: i64| position(&reads[a], offset);
-                        let (column, component) = self.column(&reads[2], x + ox);
-                        let input = format!("i{}_{}_{column}{component}", row(0, z + oz), row(1, y + oy));
-                        Product { sum: number, vector: sum.vector, slots, tap: (kz * kh + ky) * kw + kx, input }
+                        let [cz, cy, cx] = sum.at.map(|(cell, _)| cell as i64);
+                        Product {
+                            sum: number,
+                            vector: sum.vector,
+                            slots,
+                            taps: [z, y, x].map(|tap| tap.tap),
+                            reads: [cz + z.offset, cy + y.offset, cx + x.offset],
+                        }
                     }));
                 }
             }
         }
-        // The sort is stable: the taps of a sum stay in their order.
-        match self.tile.together {
-            None => products.sort_by_key(|product| product.vector),
-            Some(together) => {
-                // The sums of a vector and an output, in the order of their cells.
+        // The sorts are stable: the taps of a sum stay in their order.
+        match self.tile.order {
+            Order::Taps => products.sort_by_key(|product| product.vector),
+            Order::Rows => products.sort_by_key(|product| ([product.taps[0], product.taps[1]], product.vector)),
+            Order::Sums(together) => {
+                // Which of a vector's sums for the same output of a cell it is, in the order of the cells.
                 let cell = |product: &Product| {
-                    let same =
-                        |sum: &&Sum| sum.vector == product.vector && sum.at.map(|(_, slot)| slot) == product.slots;
-                    sums[..product.sum].iter().filter(same).count()
+                    let slots = |sum: &Sum| sum.at.map(|(_, slot)| slot);
+                    let before = sums[..product.sum].iter().filter(|sum| sum.vector == product.vector);
+                    before.filter(|sum| slots(sum) == product.slots).count()
                 };
                 products.sort_by_cached_key(|product| (product.vector, product.slots, cell(product) / together));
             }

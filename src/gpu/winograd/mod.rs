@@ -121,7 +121,7 @@ impl Machine {
         let aligned = profile.binding_alignment.is_multiple_of(16);
         let rows = geometry.output_strides().spatial[2] == 1 && geometry.output[2].is_multiple_of(4);
         let stores = if aligned && rows { Stores::Quads } else { Stores::Single };
-        let activation = super::shader::activation_number(op.activation());
+        let activation = super::shader::activation_call(op.activation());
         let [points, products] = laid.scratch();
         Ok(Self {
             to_points: context.pipeline(&Variant::WinogradInput { storage, wide, workgroup })?,
@@ -258,7 +258,7 @@ pub(super) mod tests {
             for (wide, workgroup) in [(1, 64), (4, 16)] {
                 variants.push(Variant::WinogradInput { storage, wide, workgroup });
                 for stores in [Stores::Quads, Stores::Single] {
-                    let activation = 2;
+                    let activation = "leaky_relu(y, alpha)";
                     variants.push(Variant::WinogradOutput { storage, activation, wide, workgroup, stores });
                 }
             }
