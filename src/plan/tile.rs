@@ -244,7 +244,12 @@ impl Tile {
 
     /// The multiply-adds of an invocation for one input channel.
     pub fn multiply_adds(&self) -> usize {
-        self.taps() * self.cells() * self.channels()
+        self.written_out() * self.width
+    }
+
+    /// The multiply-adds of whole vectors for one input channel, each a line of the kernel.
+    pub fn written_out(&self) -> usize {
+        self.taps() * self.cells() * self.vectors
     }
 
     /// The cells of an invocation.

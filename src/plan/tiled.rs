@@ -54,7 +54,7 @@ pub(super) fn tiled(op: &ConvTranspose, geometry: &Geometry, profile: &DevicePro
                 slab: None,
             };
             let read = Slab::reads(&tile).iter().product::<usize>() * Slab::unit(&tile);
-            if tile.multiply_adds() > MAX_WRITTEN_OUT || tile.sums() + read.max(4) > traits.registers {
+            if tile.written_out() > MAX_WRITTEN_OUT || tile.sums() + read.max(4) > traits.registers {
                 continue;
             }
             if let Some(slab) = slab(op, geometry, profile, &packing, &tile) {
