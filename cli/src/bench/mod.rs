@@ -2,6 +2,7 @@
 //!
 #![doc = include_str!("note.md")]
 
+mod ceiling;
 mod check;
 mod growth;
 mod growth_plot;
@@ -54,6 +55,9 @@ pub(crate) struct Args {
     /// Time one layer for outputs from 32x32 to 2048x2048 instead, with each kernel: how does the cost grow?
     #[arg(long, conflicts_with = "workloads")]
     growth: bool,
+    /// Measure first how fast the GPU copies memory and multiplies matrices, and hold the layers against that.
+    #[arg(long, conflicts_with = "growth")]
+    ceilings: bool,
     /// Time each thing so many times.
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..), conflicts_with = "seconds")]
     runs: Option<u32>,
@@ -86,11 +90,18 @@ pub(crate) fn run(args: &Args) -> Result<()> {
     let subjects = subjects(args)?;
     let budget = args.runs.map_or(Budget::Seconds(args.seconds), |runs| Budget::Runs(runs as usize));
     println!("upconv {} bench", env!("CARGO_PKG_VERSION"));
-    for subject in &subjects {
-        println!("    {:<11}{}", subject.device(), subject.adapter());
-    }
     let bar = ProgressBar::new_spinner().with_style(ProgressStyle::with_template("{spinner} {msg}")?);
     bar.enable_steady_tick(Duration::from_millis(100));
+    let mut ceilings = Vec::new();
+    for subject in &subjects {
+        bar.suspend(|| println!("    {:<11}{}", subject.device(), subject.adapter()));
+        bar.set_message(format!("what {} can do", subject.adapter()));
+        let of_subject = if args.ceilings { subject.ceilings(budget)? } else { None };
+        if let Some(ceilings) = &of_subject {
+            bar.suspend(|| println!("    {:<11}{ceilings}", ""));
+        }
+        ceilings.push(of_subject);
+    }
     if args.growth {
         let curves = growth::measure(&subjects, budget, |what| bar.set_message(what.to_string()))?;
         bar.finish_and_clear();
@@ -100,11 +111,19 @@ pub(crate) fn run(args: &Args) -> Result<()> {
     println!("\n{}", report::head());
     let mut rows = Vec::new();
     for workload in &workloads {
-        let new = measure(workload, &subjects, budget, &bar)?;
+        let mut new = measure(workload, &subjects, budget, &bar)?;
+        for (row, ceilings) in new.iter_mut().zip(&ceilings) {
+            if let (Some(row), Some(ceilings)) = (row, ceilings) {
+                row.hold_against(ceilings);
+            }
+        }
         bar.suspend(|| print(workload, &new))?;
         rows.extend(new.into_iter().flatten());
     }
     bar.finish_and_clear();
+    if args.ceilings {
+        println!("\n{}", report::shares(&rows));
+    }
     println!("\n{NOTE}");
     save(args, &rows, plot::svg)?;
     let failed = rows.iter().filter(|row| row.error.is_some()).count();

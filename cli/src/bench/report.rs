@@ -1,5 +1,6 @@
 //! What is said of the measurements: rows, a table, JSON.
 
+use super::ceiling::Ceilings;
 use super::subject::{Measured, Subject};
 use super::timing::Samples;
 use super::workloads::Workload;
@@ -41,6 +42,8 @@ pub(crate) struct Row {
     pub(crate) kernel_gflops: Option<f64>,
     /// Bytes of input, weights and output, each counted once, by `median_ms`; 10⁹ bytes a second.
     pub(crate) gbps: Option<f64>,
+    /// `gflops` or `gbps` as a share of what the GPU does in a product of matrices or a copy, the greater of the two.
+    pub(crate) ceiling_share: Option<f64>,
     pub(crate) error: Option<String>,
 }
 
@@ -87,6 +90,7 @@ impl Row {
             gflops: None,
             kernel_gflops: None,
             gbps: None,
+            ceiling_share: None,
             error: None,
         }
     }
@@ -118,6 +122,11 @@ impl Row {
         self.gbps = Some(cost.bytes as f64 / median / 1e9);
     }
 
+    /// Says how near the row comes to what its device can do.
+    pub(crate) fn hold_against(&mut self, ceilings: &Ceilings) {
+        self.ceiling_share = self.gflops.zip(self.gbps).map(|(gflops, gbps)| ceilings.share(gflops, gbps));
+    }
+
     /// The row in the table; `best` is the shortest median of its workload.
     pub(crate) fn line(&self, best: f64) -> String {
         let number = |value: Option<f64>| value.map_or_else(|| "-".into(), figure);
@@ -141,6 +150,15 @@ impl Row {
             share.unwrap_or_else(|| "-".into()),
         ])
     }
+}
+
+/// How near the rows come to their ceilings, and in the geometric mean.
+pub(crate) fn shares(rows: &[Row]) -> String {
+    let shares: Vec<(&str, f64)> =
+        rows.iter().filter_map(|row| Some((row.workload.as_str(), row.ceiling_share?))).collect();
+    let listed: Vec<String> = shares.iter().map(|(name, share)| format!("{name} {:.0} %", share * 100.0)).collect();
+    let mean = (shares.iter().map(|(_, share)| share.ln()).sum::<f64>() / shares.len().max(1) as f64).exp();
+    format!("Of the nearer ceiling: {}; geometric mean {:.0} %", listed.join(", "), mean * 100.0)
 }
 
 /// The head of the table.

@@ -1,5 +1,6 @@
 //! The backends that are timed, and how each of them is.
 
+use super::ceiling::Ceilings;
 use super::check::Check;
 use super::timing::{Budget, Samples, timed};
 use super::workloads::Case;
@@ -58,6 +59,14 @@ impl Subject {
             Subject::Gpu { adapter, .. } => adapter.clone(),
             Subject::Cpu => format!("{}, {threads} thread{}", processor(), if threads == 1 { "" } else { "s" }),
             Subject::Reference => format!("{}, 1 thread", processor()),
+        }
+    }
+
+    /// What a GPU can do; `None` for the others.
+    pub(crate) fn ceilings(&self, budget: Budget) -> Result<Option<Ceilings>> {
+        match self {
+            Subject::Gpu { request, .. } => Ceilings::measure(request, budget).map(Some),
+            Subject::Cpu | Subject::Reference => Ok(None),
         }
     }
 
