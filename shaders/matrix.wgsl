@@ -35,9 +35,9 @@ const CELLS_X = 8;
 const EXTENT_Y = 5;     // its inputs, with the halo
 const EXTENT_X = 9;
 const POSITIONS = 45;   // all of them
-const CHUNK = 32;       // input channels at a time
-const PITCH = 40;       // from the channels of one input to the next's
-const INPUTS = 1800;    // numbers in the memory
+const CHUNK = 16;       // input channels at a time
+const PITCH = 24;       // from the channels of one input to the next's
+const INPUTS = 1080;    // numbers in the memory
 const RESULTS = 1024;
 const ENTRIES = 24;     // of the table
 
@@ -85,7 +85,7 @@ struct Uniforms {
 
 @group(0) @binding(0) var<uniform> uniforms: Uniforms;
 @group(0) @binding(1) var<storage, read> input: array<Elem>;
-// For each block of output channels and each tap a matrix [in channels][channels of the block].
+// For each block of output channels, each tap and each SIDE input channels: [channels of the block][in channels].
 @group(0) @binding(2) var<storage, read> weights: array<Factor>;
 // For each output channel a record that begins with its bias and ends with the activation's alpha.
 @group(0) @binding(3) var<storage, read> records: array<f32>;
@@ -198,35 +198,35 @@ fn matrix(
                 let origin = tap.y * PITCH;
                 let weight = ((block + tap.x) * uniforms.params.packed_in_channels + ci) * CHANNELS;
                 let pitch = u32(PITCH);
-                let channels = u32(CHANNELS);
+                let side = u32(SIDE);
                 {
                 let w0 = weight + 0;
-                let b0 = coopLoadT<Weights>(&weights[w0], channels);
-                let w1 = weight + 8;
-                let b1 = coopLoadT<Weights>(&weights[w1], channels);
-                let w2 = weight + 16;
-                let b2 = coopLoadT<Weights>(&weights[w2], channels);
-                let w3 = weight + 24;
-                let b3 = coopLoadT<Weights>(&weights[w3], channels);
+                let b0 = coopLoad<Weights>(&weights[w0], side);
+                let w1 = weight + 64;
+                let b1 = coopLoad<Weights>(&weights[w1], side);
+                let w2 = weight + 128;
+                let b2 = coopLoad<Weights>(&weights[w2], side);
+                let w3 = weight + 192;
+                let b3 = coopLoad<Weights>(&weights[w3], side);
                 let i0 = origin + 0;
                 let a0 = coopLoadT<Inputs>(&inputs[i0], pitch);
                 s0_0 = coopMultiplyAdd(a0, b0, s0_0);
                 s0_1 = coopMultiplyAdd(a0, b1, s0_1);
                 s0_2 = coopMultiplyAdd(a0, b2, s0_2);
                 s0_3 = coopMultiplyAdd(a0, b3, s0_3);
-                let i1 = origin + 360;
+                let i1 = origin + 216;
                 let a1 = coopLoadT<Inputs>(&inputs[i1], pitch);
                 s1_0 = coopMultiplyAdd(a1, b0, s1_0);
                 s1_1 = coopMultiplyAdd(a1, b1, s1_1);
                 s1_2 = coopMultiplyAdd(a1, b2, s1_2);
                 s1_3 = coopMultiplyAdd(a1, b3, s1_3);
-                let i2 = origin + 720;
+                let i2 = origin + 432;
                 let a2 = coopLoadT<Inputs>(&inputs[i2], pitch);
                 s2_0 = coopMultiplyAdd(a2, b0, s2_0);
                 s2_1 = coopMultiplyAdd(a2, b1, s2_1);
                 s2_2 = coopMultiplyAdd(a2, b2, s2_2);
                 s2_3 = coopMultiplyAdd(a2, b3, s2_3);
-                let i3 = origin + 1080;
+                let i3 = origin + 648;
                 let a3 = coopLoadT<Inputs>(&inputs[i3], pitch);
                 s3_0 = coopMultiplyAdd(a3, b0, s3_0);
                 s3_1 = coopMultiplyAdd(a3, b1, s3_1);
@@ -235,100 +235,32 @@ fn matrix(
                 }
                 {
                 let w0 = weight + 256;
-                let b0 = coopLoadT<Weights>(&weights[w0], channels);
-                let w1 = weight + 264;
-                let b1 = coopLoadT<Weights>(&weights[w1], channels);
-                let w2 = weight + 272;
-                let b2 = coopLoadT<Weights>(&weights[w2], channels);
-                let w3 = weight + 280;
-                let b3 = coopLoadT<Weights>(&weights[w3], channels);
+                let b0 = coopLoad<Weights>(&weights[w0], side);
+                let w1 = weight + 320;
+                let b1 = coopLoad<Weights>(&weights[w1], side);
+                let w2 = weight + 384;
+                let b2 = coopLoad<Weights>(&weights[w2], side);
+                let w3 = weight + 448;
+                let b3 = coopLoad<Weights>(&weights[w3], side);
                 let i0 = origin + 8;
                 let a0 = coopLoadT<Inputs>(&inputs[i0], pitch);
                 s0_0 = coopMultiplyAdd(a0, b0, s0_0);
                 s0_1 = coopMultiplyAdd(a0, b1, s0_1);
                 s0_2 = coopMultiplyAdd(a0, b2, s0_2);
                 s0_3 = coopMultiplyAdd(a0, b3, s0_3);
-                let i1 = origin + 368;
+                let i1 = origin + 224;
                 let a1 = coopLoadT<Inputs>(&inputs[i1], pitch);
                 s1_0 = coopMultiplyAdd(a1, b0, s1_0);
                 s1_1 = coopMultiplyAdd(a1, b1, s1_1);
                 s1_2 = coopMultiplyAdd(a1, b2, s1_2);
                 s1_3 = coopMultiplyAdd(a1, b3, s1_3);
-                let i2 = origin + 728;
+                let i2 = origin + 440;
                 let a2 = coopLoadT<Inputs>(&inputs[i2], pitch);
                 s2_0 = coopMultiplyAdd(a2, b0, s2_0);
                 s2_1 = coopMultiplyAdd(a2, b1, s2_1);
                 s2_2 = coopMultiplyAdd(a2, b2, s2_2);
                 s2_3 = coopMultiplyAdd(a2, b3, s2_3);
-                let i3 = origin + 1088;
-                let a3 = coopLoadT<Inputs>(&inputs[i3], pitch);
-                s3_0 = coopMultiplyAdd(a3, b0, s3_0);
-                s3_1 = coopMultiplyAdd(a3, b1, s3_1);
-                s3_2 = coopMultiplyAdd(a3, b2, s3_2);
-                s3_3 = coopMultiplyAdd(a3, b3, s3_3);
-                }
-                {
-                let w0 = weight + 512;
-                let b0 = coopLoadT<Weights>(&weights[w0], channels);
-                let w1 = weight + 520;
-                let b1 = coopLoadT<Weights>(&weights[w1], channels);
-                let w2 = weight + 528;
-                let b2 = coopLoadT<Weights>(&weights[w2], channels);
-                let w3 = weight + 536;
-                let b3 = coopLoadT<Weights>(&weights[w3], channels);
-                let i0 = origin + 16;
-                let a0 = coopLoadT<Inputs>(&inputs[i0], pitch);
-                s0_0 = coopMultiplyAdd(a0, b0, s0_0);
-                s0_1 = coopMultiplyAdd(a0, b1, s0_1);
-                s0_2 = coopMultiplyAdd(a0, b2, s0_2);
-                s0_3 = coopMultiplyAdd(a0, b3, s0_3);
-                let i1 = origin + 376;
-                let a1 = coopLoadT<Inputs>(&inputs[i1], pitch);
-                s1_0 = coopMultiplyAdd(a1, b0, s1_0);
-                s1_1 = coopMultiplyAdd(a1, b1, s1_1);
-                s1_2 = coopMultiplyAdd(a1, b2, s1_2);
-                s1_3 = coopMultiplyAdd(a1, b3, s1_3);
-                let i2 = origin + 736;
-                let a2 = coopLoadT<Inputs>(&inputs[i2], pitch);
-                s2_0 = coopMultiplyAdd(a2, b0, s2_0);
-                s2_1 = coopMultiplyAdd(a2, b1, s2_1);
-                s2_2 = coopMultiplyAdd(a2, b2, s2_2);
-                s2_3 = coopMultiplyAdd(a2, b3, s2_3);
-                let i3 = origin + 1096;
-                let a3 = coopLoadT<Inputs>(&inputs[i3], pitch);
-                s3_0 = coopMultiplyAdd(a3, b0, s3_0);
-                s3_1 = coopMultiplyAdd(a3, b1, s3_1);
-                s3_2 = coopMultiplyAdd(a3, b2, s3_2);
-                s3_3 = coopMultiplyAdd(a3, b3, s3_3);
-                }
-                {
-                let w0 = weight + 768;
-                let b0 = coopLoadT<Weights>(&weights[w0], channels);
-                let w1 = weight + 776;
-                let b1 = coopLoadT<Weights>(&weights[w1], channels);
-                let w2 = weight + 784;
-                let b2 = coopLoadT<Weights>(&weights[w2], channels);
-                let w3 = weight + 792;
-                let b3 = coopLoadT<Weights>(&weights[w3], channels);
-                let i0 = origin + 24;
-                let a0 = coopLoadT<Inputs>(&inputs[i0], pitch);
-                s0_0 = coopMultiplyAdd(a0, b0, s0_0);
-                s0_1 = coopMultiplyAdd(a0, b1, s0_1);
-                s0_2 = coopMultiplyAdd(a0, b2, s0_2);
-                s0_3 = coopMultiplyAdd(a0, b3, s0_3);
-                let i1 = origin + 384;
-                let a1 = coopLoadT<Inputs>(&inputs[i1], pitch);
-                s1_0 = coopMultiplyAdd(a1, b0, s1_0);
-                s1_1 = coopMultiplyAdd(a1, b1, s1_1);
-                s1_2 = coopMultiplyAdd(a1, b2, s1_2);
-                s1_3 = coopMultiplyAdd(a1, b3, s1_3);
-                let i2 = origin + 744;
-                let a2 = coopLoadT<Inputs>(&inputs[i2], pitch);
-                s2_0 = coopMultiplyAdd(a2, b0, s2_0);
-                s2_1 = coopMultiplyAdd(a2, b1, s2_1);
-                s2_2 = coopMultiplyAdd(a2, b2, s2_2);
-                s2_3 = coopMultiplyAdd(a2, b3, s2_3);
-                let i3 = origin + 1104;
+                let i3 = origin + 656;
                 let a3 = coopLoadT<Inputs>(&inputs[i3], pitch);
                 s3_0 = coopMultiplyAdd(a3, b0, s3_0);
                 s3_1 = coopMultiplyAdd(a3, b1, s3_1);

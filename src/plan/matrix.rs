@@ -31,8 +31,12 @@ const SUBGROUP_CHANNELS: usize = 32;
 /// Subgroups that share inputs, where there are as many phases and blocks of channels.
 const PAIRS: usize = 4;
 
+/// The most products of matrices that are written out, for the channels that are brought at a time: a device in software
+/// takes long to compile them.
+const MAX_WRITTEN_OUT: usize = 32;
+
 /// The memory of a workgroup in bytes, beyond which fewer input channels are brought at a time.
-const MEMORY: usize = 16 << 10;
+const MEMORY: u64 = 16 << 10;
 
 /// Phases and taps are looked up in a table of at most so many entries, two for each phase and one for each tap.
 const MAX_ENTRIES: usize = 1024;
@@ -103,8 +107,8 @@ impl fmt::Display for Matrix {
     }
 }
 
-/// The weights in the order of `matrix`: for each block of output channels and each tap a matrix
-/// `[group_in_channels][channels of the block]`, filled up with zeros.
+/// The weights in the order of `matrix`: for each block of output channels, each tap and each matrix's input channels
+/// `[channels of the block][input channels]`, filled up with zeros.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Packing {
     /// Blocks of a group.
@@ -247,9 +251,12 @@ pub(super) fn matrix(
     let Some(shape) = shapes.min_by_key(|shape| (all(boxes(shape)), all(shape.extents))) else {
         return Err(format!("no box of {most_rows} matrices of {side} cells"));
     };
-    let chunks = [4 * side, 2 * side].into_iter().filter(|&chunk| packing.in_channels.is_multiple_of(chunk));
-    let wide = chunks.map(|chunk| Matrix { chunk, ..shape }).find(|matrix| matrix.bytes() <= MEMORY as u64);
-    let matrix = wide.unwrap_or(shape);
+    let matrix = [4, 2]
+        .into_iter()
+        .filter(|steps| steps * most_rows * packing.columns <= MAX_WRITTEN_OUT)
+        .map(|steps| Matrix { chunk: steps * side, ..shape })
+        .find(|matrix| packing.in_channels.is_multiple_of(matrix.chunk) && matrix.bytes() <= MEMORY)
+        .unwrap_or(shape);
     if matrix.bytes() > profile.max_workgroup_memory {
         let [z, y, x] = matrix.extents;
         return Err(format!(

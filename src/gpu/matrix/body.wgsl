@@ -42,7 +42,7 @@ struct Uniforms {
 
 @group(0) @binding(0) var<uniform> uniforms: Uniforms;
 @group(0) @binding(1) var<storage, read> input: array<Elem>;
-// For each block of output channels and each tap a matrix [in channels][channels of the block].
+// For each block of output channels, each tap and each SIDE input channels: [channels of the block][in channels].
 @group(0) @binding(2) var<storage, read> weights: array<Factor>;
 // For each output channel a record that begins with its bias and ends with the activation's alpha.
 @group(0) @binding(3) var<storage, read> records: array<f32>;

@@ -108,6 +108,7 @@ shader_struct! {
     /// `Params` of `matrix_weights.wgsl`, field by field.
     PackParams {
         elements: u32,
+        side: u32,
         channels: u32,
         blocks: u32,
         taps: u32,
@@ -115,6 +116,9 @@ shader_struct! {
         group_in_channels: u32,
         group_out_channels: u32,
         source_record: u32,
+        padding_1: u32,
+        padding_2: u32,
+        padding_3: u32,
     }
 }
 
@@ -123,6 +127,7 @@ impl PackParams {
         let packing = Packing::new(op, side);
         Self {
             elements: packing.elements as u32,
+            side: side as u32,
             channels: (packing.columns * side) as u32,
             blocks: packing.blocks as u32,
             taps: packing.taps as u32,
@@ -130,6 +135,7 @@ impl PackParams {
             group_in_channels: (op.in_channels() / op.groups()) as u32,
             group_out_channels: (op.out_channels() / op.groups()) as u32,
             source_record: Record::new(op).stride as u32,
+            ..Self::default()
         }
     }
 

@@ -76,15 +76,15 @@ pub(crate) fn generate(matrix: &Matrix) -> String {
 ",
     );
     // What is given to coopLoad and coopStore has to have a name: naga 30 panics otherwise.
-    let _ = writeln!(w, "                let pitch = u32(PITCH);\n                let channels = u32(CHANNELS);");
+    let _ = writeln!(w, "                let pitch = u32(PITCH);\n                let side = u32(SIDE);");
     for k in (0..matrix.chunk).step_by(side) {
         let _ = writeln!(w, "                {{");
         for column in 0..columns {
             let _ = writeln!(
                 w,
                 "                let w{column} = weight + {};\n                \
-                 let b{column} = coopLoadT<Weights>(&weights[w{column}], channels);",
-                k * matrix.channels() + column * side
+                 let b{column} = coopLoad<Weights>(&weights[w{column}], side);",
+                k * matrix.channels() + column * side * side
             );
         }
         for (row, [z, y, x]) in rows.iter().enumerate() {
