@@ -308,7 +308,10 @@ pub(super) mod tests {
                         .expect("spirv-val, of the package spirv-tools");
                     child.stdin.take().unwrap().write_all(bytemuck::cast_slice(&words)).unwrap();
                     let output = child.wait_with_output().unwrap();
-                    assert!(output.status.success(), "{}\n{source}", String::from_utf8_lossy(&output.stderr));
+                    let complaint = String::from_utf8_lossy(&output.stderr);
+                    // spirv-val 2023 does not know cooperative matrices.
+                    let unknown = is_cooperative(source) && complaint.contains("Invalid capability operand: 6022");
+                    assert!(output.status.success() || unknown, "{complaint}\n{source}");
                 }
             }
         }
