@@ -15,7 +15,8 @@ use fastrand::Rng;
 use std::collections::BTreeMap;
 use std::process::ExitCode;
 use upconv::convention::AutoPad;
-use upconv::gpu::{AdapterRequest, Context, Layer, Prepared};
+use upconv::gpu::{AdapterRequest, Context, Layer, Prepared, adapters};
+use upconv::plan::Matrices;
 use upconv::plan::tile::Order;
 use upconv::reference::{self, Comparison};
 use upconv::{
@@ -31,6 +32,8 @@ fn main() -> ExitCode {
         ("every_type_and_activation_in_a_random_sweep", every_type_and_activation_in_a_random_sweep),
         ("activations_pass_nan_on_and_keep_infinities", activations_pass_nan_on_and_keep_infinities),
         ("winograd_is_within_its_bound", winograd_is_within_its_bound),
+        ("cooperative_matrices_are_only_used_where_they_are", cooperative_matrices_are_only_used_where_they_are),
+        ("products_of_cooperative_matrices_are_right", products_of_cooperative_matrices_are_right),
         ("tiles_of_every_kind_are_exact", tiles_of_every_kind_are_exact),
         ("tiles_of_every_class_are_exact", tiles_of_every_class_are_exact),
         ("every_tile_adds_in_the_same_order", every_tile_adds_in_the_same_order),
@@ -255,6 +258,117 @@ fn winograd_is_within_its_bound() {
         }
     }
     assert!(chunks > 1);
+}
+
+/// A device of the tests' adapter, with cooperative matrices where that has any.
+fn with_matrices() -> Context {
+    let adapter = pollster::block_on(adapters(false)).into_iter().next().unwrap();
+    Context::from_adapter_with_cooperative_matrices(&adapter).unwrap()
+}
+
+fn refusal(context: &Context, case: &Case, storage: Storage) -> String {
+    let layer = Layer::new(context, &case.op, &case.weight, case.bias.as_ref()).unwrap();
+    match layer.prepare_with(case.input.shape(), storage, Kernel::Matrix) {
+        Err(Error::Kernel { kernel: Kernel::Matrix, reason }) => reason,
+        prepared => panic!("{prepared:?}"),
+    }
+}
+
+fn cooperative_matrices_are_only_used_where_they_are() {
+    let mut case = random_case(&mut Rng::with_seed(26), Values::Reals, no_activation);
+    assert!(refusal(context(), &case, Storage::F32).contains("no cooperative matrices"), "nobody asked for them");
+    let context = with_matrices();
+    match context.profile().matrices {
+        None => assert!(refusal(&context, &case, Storage::F32).contains("no cooperative matrices")),
+        Some(matrices) if matrices.factors == Storage::F16 => {
+            assert!(refusal(&context, &case, Storage::F32).contains("rounded"));
+            assert!(refusal(&context, &case, Storage::F16).contains("cast the weights to float16"));
+        }
+        Some(_) => {
+            case.weight = Tensor::f32(case.weight.shape(), vec![f32::NAN; case.weight.data().len()]).unwrap();
+            assert!(refusal(&context, &case, Storage::F32).contains("NaN"));
+        }
+    }
+}
+
+/// Where the device has no matrices, the test before this one has seen that it says so, and there is nothing to multiply.
+fn products_of_cooperative_matrices_are_right() {
+    let context = with_matrices();
+    let Some(matrices) = context.profile().matrices else {
+        return eprintln!("this device has no cooperative matrices");
+    };
+    let storage = matrices.factors;
+    let dtype = if storage == Storage::F16 { DType::F16 } else { DType::F32 };
+    let mut rng = Rng::with_seed(27);
+    let op = ConvTranspose::builder;
+    let relu = Activation::LeakyRelu { alpha: 0.125 };
+    let mut cases: Vec<Case> = [
+        // Several chunks of channels, several blocks, more pairs than a workgroup computes.
+        (op().in_channels(96).out_channels(40).kernel([4, 4]).stride([2, 2]).padding([1, 1]), vec![2, 96, 9, 11]),
+        (op().in_channels(20).out_channels(70).kernel([3, 3]).padding([1, 1]).activation(relu), vec![1, 20, 13, 35]),
+        (op().in_channels(64).out_channels(3).kernel([9, 9]).stride([2, 2]).padding([4, 4]), vec![1, 64, 7, 10]),
+        (op().in_channels(32).out_channels(66).groups(2).kernel([2, 2]).stride([2, 2]), vec![3, 32, 6, 5]),
+        (op().in_channels(12).out_channels(24).kernel([16]).stride([8]).padding([(4, 3)]), vec![2, 12, 100]),
+        (op().in_channels(9).out_channels(6).kernel([4, 4, 4]).stride([2, 2, 2]).padding([1, 1, 1]), vec![9, 4, 5, 6]),
+        (
+            op().in_channels(33).out_channels(17).kernel([5, 3]).stride([3, 2]).layout(Layout::ChannelsLast),
+            vec![2, 6, 9, 33],
+        ),
+        (
+            op().in_channels(16).out_channels(8).kernel([3]).stride([7]).dilation([3]).padding([(-3, 5)]),
+            vec![1, 16, 50],
+        ),
+        (op().in_channels(8).out_channels(8).kernel([1, 1]).padding([-2, 3]), vec![1, 8, 9, 9]),
+    ]
+    .into_iter()
+    .flat_map(|(builder, shape)| {
+        let op = builder.build().unwrap();
+        [Values::Integers, Values::Reals].map(|values| {
+            let input = tensor(&mut rng, &shape, values);
+            let weight = tensor(&mut rng, &op.weight_shape(), values);
+            let bias = Some(tensor(&mut rng, &[op.out_channels()], values));
+            Case { op: op.clone(), input, weight, bias }
+        })
+    })
+    .collect();
+    let known = cases.len();
+    cases.extend((0..24).map(|number| {
+        let values = if number % 2 == 0 { Values::Integers } else { Values::Reals };
+        random_case(&mut rng, values, random_activation)
+    }));
+    // A NaN reaches the outputs that read it, and no others.
+    let Case { op, input, weight, .. } = &cases[0];
+    let mut broken = input.to_f32();
+    broken[100] = f32::NAN;
+    let input = Tensor::f32(input.shape(), broken).unwrap();
+    cases.push(Case { op: op.clone(), input, weight: weight.clone(), bias: None });
+
+    let (mut exact, mut worst) = (0, 0.0_f64);
+    for (number, case) in cases.iter_mut().enumerate() {
+        (case.input, case.weight) = (case.input.cast(dtype), case.weight.cast(dtype));
+        let expected = reference::conv_transpose(&case.op, &case.input, &case.weight, case.bias.as_ref()).unwrap();
+        // Workgroups with more subgroups than pairs of a phase and a block, as many, and fewer: they take turns.
+        let subgroup = [matrices.subgroup, 2 * matrices.subgroup, matrices.subgroup / 2, 1][number % 4];
+        let matrices = Some(Matrices { subgroup, ..matrices });
+        let context = context.limited(DeviceProfile { matrices, ..context.profile().clone() });
+        let results = run_with(&context, case, &[Kernel::Matrix]);
+        if results.is_empty() && number >= known {
+            // Wide halos of small random volumes.
+            assert!(refusal(&context, case, storage).contains("of a workgroup's memory"), "case {number}: {case:?}");
+            continue;
+        }
+        let comparison = expected.compare(&results[0].1).unwrap();
+        assert!(comparison.passed(), "case {number}: {comparison:?}, {case:?}");
+        worst = worst.max(comparison.worst_share);
+        // What is an integer, in the type it is stored as, has no error at all.
+        let is_exact = |value: &f64| value.abs() <= 2048.0 && value.fract() == 0.0;
+        if expected.value().iter().all(is_exact) {
+            assert_eq!(comparison.inexact, 0, "case {number}: {comparison:?}, {case:?}");
+            exact += 1;
+        }
+    }
+    eprintln!("{exact} of {} cases exact, {worst:.3} of the bound at worst", cases.len());
+    assert!(exact > 12 && worst > 0.0);
 }
 
 /// Rows of whole quads with every lead, few and ragged channels, parted phases, groups; whole and in bands.

@@ -5,7 +5,7 @@ use anyhow::{Context as _, Result, ensure};
 use serde::Serialize;
 use upconv::gpu::{self, Context};
 use upconv::reference::{self, Comparison, Expected};
-use upconv::{Activation, ConvTranspose, Error, Kernel, Layout, Storage, Tensor, WeightLayout, cpu};
+use upconv::{Activation, ConvTranspose, DType, Error, Kernel, Layout, Storage, Tensor, WeightLayout, cpu};
 
 /// The options of `verify`.
 #[derive(clap::Args)]
@@ -13,6 +13,9 @@ pub(crate) struct Args {
     /// Only the adapters with this in their name, driver or backend; `cpu` is the CPU backend.
     #[arg(long, value_name = "SUBSTRING")]
     adapter: Option<String>,
+    /// Check the kernel `matrix` too, where a device has cooperative matrices: an experimental feature of wgpu.
+    #[arg(long)]
+    cooperative_matrices: bool,
     /// Print JSON.
     #[arg(long)]
     json: bool,
@@ -117,8 +120,12 @@ enum Device {
 
 fn devices(args: &Args) -> Result<Vec<Result<Device>>> {
     let mut devices: Vec<Result<Device>> = Vec::new();
+    let open = match args.cooperative_matrices {
+        true => Context::from_adapter_with_cooperative_matrices,
+        false => Context::from_adapter,
+    };
     for adapter in all_adapters() {
-        devices.push(Context::from_adapter(&adapter).map(Device::Gpu).map_err(Into::into));
+        devices.push(open(&adapter).map(Device::Gpu).map_err(Into::into));
     }
     devices.push(Ok(Device::Cpu));
     if let Some(wanted) = &args.adapter {
@@ -142,7 +149,14 @@ impl Device {
     /// One row for each kernel that accepts the case.
     fn check(&self, case: &Case) -> Result<Vec<Row>> {
         let results = match self {
-            Device::Gpu(context) => case.on_gpu(context)?,
+            Device::Gpu(context) => {
+                let mut results = case.on_gpu(context, Storage::F32)?;
+                if context.profile().matrices.is_some_and(|matrices| matrices.factors == Storage::F16) {
+                    let halved = case.halved()?.on_gpu(context, Storage::F16)?;
+                    results.extend(halved.into_iter().filter(|(kernel, _)| *kernel == Kernel::Matrix.name()));
+                }
+                results
+            }
             Device::Cpu => {
                 let got = cpu::Layer::new(&case.op, &case.weight, Some(&case.bias))?.run(&case.input)?;
                 vec![("cpu".to_string(), case.expected.compare(&got)?)]
@@ -164,22 +178,22 @@ impl Device {
 impl Case {
     /// Runs every kernel that accepts the case into an output full of NaN, which an element that is not written would
     /// keep.
-    fn on_gpu(&self, context: &Context) -> Result<Vec<(String, Comparison)>> {
+    fn on_gpu(&self, context: &Context, storage: Storage) -> Result<Vec<(String, Comparison)>> {
         let layer = gpu::Layer::new(context, &self.op, &self.weight, Some(&self.bias))?;
-        let x = context.upload(&self.input, Storage::F32)?;
+        let x = context.upload(&self.input, storage)?;
         let mut results = Vec::new();
         for kernel in Kernel::ALL {
-            let prepared = match layer.prepare_with(self.input.shape(), Storage::F32, kernel) {
+            let prepared = match layer.prepare_with(self.input.shape(), storage, kernel) {
                 Err(Error::Kernel { .. }) => continue,
                 prepared => prepared?,
             };
             let shape = prepared.geometry().output_shape();
             let poison = Tensor::f32(shape.clone(), vec![f32::NAN; prepared.geometry().output_len()])?;
-            let y = context.upload(&poison, Storage::F32)?;
+            let y = context.upload(&poison, storage)?;
             let mut encoder = context.device().create_command_encoder(&Default::default());
             prepared.encode(&mut encoder, x.slice(..), y.slice(..))?;
             context.queue().submit([encoder.finish()]);
-            let got = context.download(&y, &shape, Storage::F32)?;
+            let got = context.download(&y, &shape, storage)?;
             let comparison = match kernel {
                 Kernel::Winograd => self.expected.compare_winograd(&got)?,
                 _ => self.expected.compare(&got)?,
@@ -270,6 +284,13 @@ impl Case {
         let (input, weight, bias) = (random(shape)?, random(&op.weight_shape())?, random(&[op.out_channels()])?);
         let expected = reference::conv_transpose(&op, &input, &weight, Some(&bias))?;
         Ok(Self { name, op, input, weight, bias, expected })
+    }
+
+    /// The same with input and weights that are numbers of f16, for matrices of f16.
+    fn halved(&self) -> Result<Self> {
+        let (input, weight, bias) = (self.input.cast(DType::F16), self.weight.cast(DType::F16), self.bias.clone());
+        let expected = reference::conv_transpose(&self.op, &input, &weight, Some(&bias))?;
+        Ok(Self { name: self.name, op: self.op.clone(), input, weight, bias, expected })
     }
 }
 

@@ -1,7 +1,8 @@
 //! Which adapters there are, and which one is meant.
 
 use crate::error::{Error, Result};
-use wgpu::{Adapter, AdapterInfo, Backends, DeviceType, Instance, InstanceDescriptor};
+use crate::plan::{Matrices, Storage};
+use wgpu::{Adapter, AdapterInfo, Backends, CooperativeScalarType, DeviceType, Instance, InstanceDescriptor};
 
 /// Which adapter is wanted. The default takes the best one, software devices included.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -75,6 +76,25 @@ impl AdapterRequest {
         let name = self.name.as_ref().map_or("was found".to_string(), |name| format!("with {name:?} in its name"));
         format!("{kind}{name}")
     }
+}
+
+/// Those of an adapter's cooperative matrices that serve the kernel `matrix`: squares of 8 or 16, with sums in f32. Of
+/// f32 where there are such, because these are for every tensor; otherwise of f16, the largest.
+pub(crate) fn matrices(adapter: &Adapter) -> Option<Matrices> {
+    let (properties, info) = (adapter.cooperative_matrix_properties(), adapter.get_info());
+    let has = |side: u32, factors: CooperativeScalarType| {
+        properties.iter().any(|p| {
+            [p.m_size, p.n_size, p.k_size] == [side; 3]
+                && p.ab_type == factors
+                && p.cr_type == CooperativeScalarType::F32
+        })
+    };
+    let (f16, f32) = (CooperativeScalarType::F16, CooperativeScalarType::F32);
+    let kinds = [(8, f32, Storage::F32), (16, f16, Storage::F16), (8, f16, Storage::F16)];
+    let &(side, _, factors) = kinds.iter().find(|&&(side, kind, _)| has(side, kind))?;
+    // Where a driver has several sizes of subgroups, 32 is the usual one: AMD's, Intel's and Apple's.
+    let subgroup = info.subgroup_min_size.max(info.subgroup_max_size.min(32));
+    Some(Matrices { side: side as usize, factors, subgroup, largest_subgroup: info.subgroup_max_size })
 }
 
 /// An adapter in one line: its name, backend, kind and driver.

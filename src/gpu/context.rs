@@ -1,6 +1,6 @@
 //! A device with what upconv keeps on it: the compiled pipelines.
 
-use super::adapter::{AdapterRequest, describe};
+use super::adapter::{AdapterRequest, describe, matrices};
 use super::cache::Cache;
 use super::pipeline_cache;
 use super::shader::{self, Variant};
@@ -8,13 +8,13 @@ use super::span::span;
 use super::staging::Pool;
 use super::tune::Tuning;
 use crate::error::{Error, Result};
-use crate::plan::{DeviceClass, DeviceProfile};
+use crate::plan::{DeviceClass, DeviceProfile, Matrices, Storage};
 use std::fmt;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use wgpu::{
-    Adapter, Buffer, BufferUsages, ComputePipeline, Device, DeviceDescriptor, ErrorFilter, Features, PipelineCache,
-    Queue,
+    Adapter, Buffer, BufferUsages, ComputePipeline, Device, DeviceDescriptor, ErrorFilter, ExperimentalFeatures,
+    Features, PipelineCache, Queue,
 };
 
 /// A device and its queue, the caller's own or one made here. Cheap to clone; clones share their pipelines.
@@ -65,6 +65,9 @@ impl fmt::Debug for Context {
 
 /// Features that are used where a device has them; none is needed.
 const WELCOME: Features = Features::SHADER_F16.union(Features::TIMESTAMP_QUERY).union(Features::PIPELINE_CACHE);
+
+/// What the kernel `matrix` needs, beside `SHADER_F16` where the matrices are of f16.
+const COOPERATIVE: Features = Features::EXPERIMENTAL_COOPERATIVE_MATRIX.union(Features::SUBGROUP);
 
 impl Context {
     /// Uses the caller's device. Its limits and features are respected; WebGPU's default limits suffice, and no
@@ -130,6 +133,17 @@ impl Context {
         Self { inner: Arc::new(Inner { device, queue, profile, tuning, shared }) }
     }
 
+    /// The same device, of this adapter, with [`Kernel::Matrix`](crate::Kernel::Matrix) for those who ask for it: for a
+    /// caller's own device, which does not tell what matrices it has. It changes nothing where the device was made
+    /// without the features `EXPERIMENTAL_COOPERATIVE_MATRIX` and `SUBGROUP`, or where no matrices of the adapter serve.
+    #[must_use]
+    pub fn with_cooperative_matrices(&self, adapter: &Adapter) -> Self {
+        let made_with = self.device().features().contains(COOPERATIVE);
+        let serves = |matrices: &Matrices| matrices.factors == Storage::F32 || self.profile().f16;
+        let matrices = if made_with { matrices(adapter).filter(serves) } else { None };
+        self.limited(DeviceProfile { matrices, ..self.profile().clone() })
+    }
+
     /// Makes a device on the best adapter that answers the request, with the adapter's own limits.
     ///
     /// # Errors
@@ -143,10 +157,39 @@ impl Context {
     /// # Errors
     /// [`Error::NoDevice`] where the adapter refuses.
     pub async fn from_adapter_async(adapter: &Adapter) -> Result<Self> {
+        Self::open(adapter, WELCOME, ExperimentalFeatures::disabled()).await
+    }
+
+    /// As [`from_adapter_async`](Self::from_adapter_async), with the adapter's cooperative matrices for
+    /// [`Kernel::Matrix`](crate::Kernel::Matrix) where it has any that serve. No plan chooses that kernel by itself.
+    ///
+    /// They are an *experimental* feature of wgpu: its validation of them may have gaps, through which a faulty shader
+    /// that uses them could do on this device what safe code cannot. The library gives it only its own, which stay
+    /// inside their buffers; do not give this device other people's shaders, and report what goes wrong.
+    ///
+    /// # Errors
+    /// As [`from_adapter_async`](Self::from_adapter_async).
+    pub async fn from_adapter_with_cooperative_matrices_async(adapter: &Adapter) -> Result<Self> {
+        if !adapter.features().contains(COOPERATIVE) {
+            return Self::from_adapter_async(adapter).await;
+        }
+        // SAFETY: `enabled` asks its caller to know that what is experimental in wgpu may still have bugs by which safe
+        // calls are undefined behaviour, and to report them. The caller of this function is told so, and asks for it by
+        // name; nothing else in the library or the program calls it. One feature is made available by it, and only
+        // `shaders/matrix.wgsl` uses that: its matrices are of a shape that the driver lists, loaded and stored by whole
+        // subgroups in uniform control flow, inside arrays whose sizes follow from the same numbers as the indices, at
+        // multiples of 16 bytes.
+        #[expect(unsafe_code, reason = "wgpu has no other way to make a device with an experimental feature")]
+        let consent = unsafe { ExperimentalFeatures::enabled() };
+        Ok(Self::open(adapter, WELCOME | COOPERATIVE, consent).await?.with_cooperative_matrices(adapter))
+    }
+
+    async fn open(adapter: &Adapter, welcome: Features, experimental_features: ExperimentalFeatures) -> Result<Self> {
         let descriptor = DeviceDescriptor {
             label: Some("upconv"),
-            required_features: adapter.features() & WELCOME,
+            required_features: adapter.features() & welcome,
             required_limits: adapter.limits(),
+            experimental_features,
             ..DeviceDescriptor::default()
         };
         match adapter.request_device(&descriptor).await {
@@ -171,6 +214,15 @@ impl Context {
     #[cfg(not(target_family = "wasm"))]
     pub fn from_adapter(adapter: &Adapter) -> Result<Self> {
         super::block_on(Self::from_adapter_async(adapter))
+    }
+
+    /// [`Context::from_adapter_with_cooperative_matrices_async`], waiting for it.
+    ///
+    /// # Errors
+    /// As [`Context::from_adapter_with_cooperative_matrices_async`].
+    #[cfg(not(target_family = "wasm"))]
+    pub fn from_adapter_with_cooperative_matrices(adapter: &Adapter) -> Result<Self> {
+        super::block_on(Self::from_adapter_with_cooperative_matrices_async(adapter))
     }
 
     /// The device.

@@ -4,6 +4,7 @@ use super::cache::Cache;
 use super::context::Context;
 use super::direct::{self, PackParams};
 use super::gather::{self, pack};
+use super::matrix;
 use super::shader::Variant;
 use super::slice;
 use super::span::span;
@@ -16,8 +17,8 @@ use crate::error::{Error, Result};
 use crate::op::{Axis, ConvTranspose, Geometry};
 use crate::plan::bands::folded;
 use crate::plan::{
-    Band, Candidate, Dispatch, Kernel, Plan, Storage, Window, Winograd, candidates, plan_candidate, plan_split,
-    plan_with,
+    Band, Candidate, Dispatch, Kernel, Matrices, Matrix, Plan, Record, Storage, Window, Winograd, candidates,
+    plan_candidate, plan_split, plan_with,
 };
 use crate::tensor::{DType, Tensor};
 use std::sync::{Arc, OnceLock};
@@ -40,10 +41,14 @@ struct Inner {
     weights: Buffer,
     /// In the order of `direct` and `tiled`, packed when one of them is first used.
     direct_weights: OnceLock<Buffer>,
+    /// In the order of `matrix`, packed when it is first used.
+    matrix_weights: OnceLock<Buffer>,
     /// The products of Winograd's filtering, made when it is first used.
     product: OnceLock<Layer>,
     /// Whether no weight is NaN or infinite. `direct` and `tiled` multiply weights by 0 where `gather` skips them.
     finite: bool,
+    /// A weight that is no number of f16, where the device has cooperative matrices of f16 and there is one.
+    beyond_f16: Option<f32>,
     prepared: Cache<Key, Prepared>,
 }
 
@@ -86,7 +91,7 @@ struct Compiled {
     sum: Option<ComputePipeline>,
     /// In the kernel's order.
     weights: Buffer,
-    /// In the order of `gather`, for the biases that `sum` adds.
+    /// In the order of `gather`, for the biases that `sum` and `matrix` add.
     records: Buffer,
 }
 
@@ -133,18 +138,36 @@ impl Layer {
         let packed = pack(op, weight, bias)?;
         let weights = context.upload_bytes("upconv weights", bytemuck::cast_slice(&packed))?;
         let finite = packed.iter().all(|weight| weight.is_finite());
-        Ok(Self::with_records(context, op, weights, finite))
+        let halved = context.profile().matrices.is_some_and(|matrices| matrices.factors == Storage::F16);
+        let beyond_f16 = if halved { beyond_f16(op, &packed) } else { None };
+        Ok(Self::with_records(context, op, weights, finite, beyond_f16))
     }
 
     /// A layer of weights that are on the device, finite, in the order of `gather`.
     pub(super) fn of_records(context: &Context, op: &ConvTranspose, weights: Buffer) -> Self {
-        Self::with_records(context, op, weights, true)
+        Self::with_records(context, op, weights, true, Some(f32::NAN))
     }
 
-    fn with_records(context: &Context, op: &ConvTranspose, weights: Buffer, finite: bool) -> Self {
-        let (context, op) = (context.clone(), op.clone());
-        let (direct_weights, product, prepared) = (OnceLock::new(), OnceLock::new(), Cache::new(MAX_PREPARED));
-        Self { inner: Arc::new(Inner { context, op, weights, direct_weights, product, finite, prepared }) }
+    fn with_records(
+        context: &Context,
+        op: &ConvTranspose,
+        weights: Buffer,
+        finite: bool,
+        beyond_f16: Option<f32>,
+    ) -> Self {
+        Self {
+            inner: Arc::new(Inner {
+                context: context.clone(),
+                op: op.clone(),
+                weights,
+                direct_weights: OnceLock::new(),
+                matrix_weights: OnceLock::new(),
+                product: OnceLock::new(),
+                finite,
+                beyond_f16,
+                prepared: Cache::new(MAX_PREPARED),
+            }),
+        }
     }
 
     /// The operation.
@@ -239,12 +262,19 @@ impl Layer {
         self.prepare_plan(op, geometry, plan)
     }
 
-    /// Refuses kernels that would multiply NaN and infinity by 0.
+    /// Refuses kernels that would multiply NaN and infinity by 0, or round weights.
     fn check_weights(&self, kernel: Kernel) -> Result<()> {
-        if kernel == Kernel::Gather || self.inner.finite {
-            return Ok(());
-        }
-        let reason = "a weight is NaN or infinite, and taps outside the input are multiplied by 0".to_string();
+        let reason = match (kernel, self.inner.beyond_f16) {
+            (Kernel::Gather, _) => return Ok(()),
+            _ if !self.inner.finite => {
+                "a weight is NaN or infinite, and taps outside the input are multiplied by 0".to_string()
+            }
+            (Kernel::Matrix, Some(weight)) => format!(
+                "the device's matrices are of f16, to which the weight {weight} would be rounded; cast the weights to \
+                 float16 to have them so"
+            ),
+            _ => return Ok(()),
+        };
         Err(Error::Kernel { kernel, reason })
     }
 
@@ -293,7 +323,11 @@ impl Layer {
                 pipeline: context.pipeline(&Variant::of(op, &plan))?,
                 sum: Variant::sum(op, &plan).map(|variant| context.pipeline(&variant)).transpose()?,
                 records: weights.clone(),
-                weights: if plan.tile.is_some() { self.direct_weights()? } else { weights.clone() },
+                weights: match (&plan.tile, &plan.matrix) {
+                    (Some(_), _) => self.direct_weights()?,
+                    (None, Some(matrix)) => self.matrix_weights(matrix)?,
+                    (None, None) => weights.clone(),
+                },
             }),
         };
         let (context, op, plan) = (context.clone(), Arc::new(op.clone()), Arc::new(plan));
@@ -313,15 +347,38 @@ impl Layer {
 
     /// The weights in the order of `direct` and `tiled`.
     fn direct_weights(&self) -> Result<Buffer> {
-        let Inner { context, op, weights, direct_weights, .. } = &*self.inner;
+        let Inner { context, op, direct_weights, .. } = &*self.inner;
         if let Some(packed) = direct_weights.get() {
             return Ok(packed.clone());
         }
-        span!("pack", kernel = "direct", bytes = direct::packed_bytes(op));
         let params = PackParams::new(op);
-        let packed = context.buffer("upconv packed weights", direct::packed_bytes(op), BufferUsages::STORAGE)?;
-        let uniform = context.uniform(bytemuck::bytes_of(&params))?;
-        let pipeline = context.pipeline(&Variant::Pack)?;
+        let workgroups = params.workgroups(context.profile().max_workgroups);
+        let packed = self.pack(&Variant::Pack, bytemuck::bytes_of(&params), workgroups, direct::packed_bytes(op))?;
+        // Two threads may both have packed them; either will do.
+        Ok(direct_weights.get_or_init(|| packed).clone())
+    }
+
+    /// The weights in the order of `matrix`.
+    fn matrix_weights(&self, matrix: &Matrix) -> Result<Buffer> {
+        let Inner { context, op, matrix_weights, .. } = &*self.inner;
+        if let Some(packed) = matrix_weights.get() {
+            return Ok(packed.clone());
+        }
+        let Matrices { side, factors, .. } = matrix.matrices;
+        let params = matrix::PackParams::new(op, side);
+        let workgroups = params.workgroups(context.profile().max_workgroups);
+        let (variant, size) = (Variant::MatrixWeights { factors }, params.bytes(factors));
+        let packed = self.pack(&variant, bytemuck::bytes_of(&params), workgroups, size)?;
+        Ok(matrix_weights.get_or_init(|| packed).clone())
+    }
+
+    /// The weights in another order, which takes so many bytes.
+    fn pack(&self, variant: &Variant, params: &[u8], [x, y]: [u32; 2], size: u64) -> Result<Buffer> {
+        let Inner { context, weights, .. } = &*self.inner;
+        span!("pack", bytes = size);
+        let packed = context.buffer("upconv packed weights", size, BufferUsages::STORAGE)?;
+        let uniform = context.uniform(params)?;
+        let pipeline = context.pipeline(variant)?;
         context.checked("packing weights", || {
             let entries = [
                 entry(0, &uniform, whole(&uniform)),
@@ -336,13 +393,11 @@ impl Layer {
                 let mut pass = encoder.begin_compute_pass(&Default::default());
                 pass.set_pipeline(&pipeline);
                 pass.set_bind_group(0, &bind_group, &[]);
-                let [x, y] = params.workgroups(context.profile().max_workgroups);
                 pass.dispatch_workgroups(x, y, 1);
             }
             context.queue().submit([encoder.finish()]);
         })?;
-        // Two threads may both have packed them; either will do.
-        Ok(direct_weights.get_or_init(|| packed).clone())
+        Ok(packed)
     }
 
     /// Uploads the input, computes, and reads the output back.
@@ -525,6 +580,7 @@ impl Prepared {
             let (params, workgroups) = (self.params(dispatch), dispatch.workgroups);
             let buffers = match (&kernel.sum, scratch) {
                 (Some(_), Some(sums)) => vec![x, w, sums],
+                _ if self.plan.matrix.is_some() => vec![x, w, (&kernel.records, whole(&kernel.records)), y],
                 _ => [x, w, y].into_iter().chain(scratch).collect(),
             };
             let (name, band, multiply_adds) = (self.plan.kernel.name(), &dispatch.band, dispatch.multiply_adds);
@@ -551,6 +607,9 @@ impl Prepared {
     /// The kernel's parameters for a dispatch.
     fn params(&self, dispatch: &Dispatch) -> Vec<u8> {
         let (op, geometry) = (&self.op, &self.geometry);
+        if let Some(matrix) = &self.plan.matrix {
+            return matrix::uniforms(op, geometry, matrix);
+        }
         match &self.plan.tile {
             None => bytemuck::bytes_of(&gather::Params::new(op, geometry, &self.plan, dispatch)).to_vec(),
             Some(tile) => {
@@ -594,6 +653,13 @@ impl Bound {
     pub(super) fn steps_mut(&mut self) -> &mut [Step] {
         &mut self.steps
     }
+}
+
+/// The first of the weights, in the order of `gather`, that is no number of f16.
+fn beyond_f16(op: &ConvTranspose, packed: &[f32]) -> Option<f32> {
+    let Record { stride, .. } = Record::new(op);
+    let taps = packed.chunks_exact(stride).flat_map(|record| &record[1..stride - 1]);
+    taps.copied().find(|&weight| half::f16::from_f32(weight).to_f32() != weight)
 }
 
 fn bytes(elements: usize, storage: Storage) -> u64 {

@@ -23,6 +23,7 @@ mod context;
 mod direct;
 mod gather;
 mod layer;
+mod matrix;
 mod params;
 mod pipeline_cache;
 mod shader;

@@ -2,11 +2,12 @@
 //! the host makes the variants.
 
 use super::direct;
+use super::matrix;
 use super::winograd::{self, Stores};
 use crate::activation::Activation;
 use crate::op::ConvTranspose;
 use crate::plan::tile::{Packing, Tile};
-use crate::plan::{Plan, Storage};
+use crate::plan::{Matrix, Plan, Storage};
 use wgpu::{
     ComputePipeline, ComputePipelineDescriptor, Device, PipelineCache, PipelineCompilationOptions,
     ShaderModuleDescriptor, ShaderSource,
@@ -15,6 +16,7 @@ use wgpu::{
 const GATHER: &str = include_str!("../../shaders/gather.wgsl");
 const SUM: &str = include_str!("../../shaders/sum.wgsl");
 const PACK: &str = include_str!("../../shaders/pack.wgsl");
+const MATRIX_WEIGHTS: &str = include_str!("../../shaders/matrix_weights.wgsl");
 const WINOGRAD_WEIGHTS: &str = include_str!("../../shaders/winograd_weights.wgsl");
 const ACTIVATION: &str = include_str!("../../shaders/activation.wgsl");
 
@@ -30,6 +32,10 @@ pub(crate) enum Variant {
     Sum { storage: Storage, activation: &'static str },
     /// `pack.wgsl`
     Pack,
+    /// `matrix.wgsl`
+    Matrix { matrix: Box<Matrix>, storage: Storage, activation: &'static str },
+    /// `matrix_weights.wgsl`
+    MatrixWeights { factors: Storage },
     /// `winograd_weights.wgsl`
     WinogradWeights,
     /// `winograd_input.wgsl` for `wide` tiles in an invocation.
@@ -43,6 +49,9 @@ impl Variant {
     pub(crate) fn of(op: &ConvTranspose, plan: &Plan) -> Self {
         let (storage, activation, in_parts) =
             (plan.storage, activation_call(op.activation()), plan.scratch > 0 && plan.splits() == 1);
+        if let Some(matrix) = plan.matrix {
+            return Variant::Matrix { matrix: Box::new(matrix), storage, activation };
+        }
         match plan.tile {
             None => Variant::Gather { storage, activation, in_parts },
             Some(tile) => {
@@ -72,6 +81,13 @@ impl Variant {
                 format!("{}\n{kernel}", header(*storage, *activation))
             }
             Variant::Pack => PACK.to_string(),
+            Variant::Matrix { matrix, storage, activation } => {
+                let (elem, kernel) = (matrix::elem(matrix, *storage), matrix::generate(matrix));
+                format!("{elem}\n{}\n{kernel}", activate(*storage, activation))
+            }
+            Variant::MatrixWeights { factors } => {
+                format!("{}\n{}", elem(*factors).replace("Elem", "Factor"), body(MATRIX_WEIGHTS))
+            }
             Variant::WinogradWeights => WINOGRAD_WEIGHTS.to_string(),
             Variant::WinogradInput { storage, wide, workgroup } => {
                 format!("{}\n{}", elem(*storage), winograd::input(*wide, *workgroup))
@@ -88,7 +104,8 @@ impl Variant {
             Variant::Gather { in_parts: true, .. } => "part",
             Variant::Direct { tile, .. } => direct::entry_point(tile),
             Variant::Sum { .. } => "sum",
-            Variant::Pack => "pack",
+            Variant::Pack | Variant::MatrixWeights { .. } => "pack",
+            Variant::Matrix { .. } => "matrix",
             Variant::WinogradWeights => "weights",
             Variant::WinogradInput { .. } => "to_points",
             Variant::WinogradOutput { .. } => "to_outputs",
@@ -104,10 +121,14 @@ pub fn wgsl(op: &ConvTranspose, plan: &Plan) -> String {
     }
 }
 
-/// The header that replaces a kernel's own: the type of the stored elements, and the activation. It has no branch that
-/// is never taken: the function is called for each output of a tile, and drivers inline all of it everywhere first.
+/// The header that replaces a kernel's own: the type of the stored elements, and the activation.
 fn header(storage: Storage, activation: &str) -> String {
-    let elem = elem(storage);
+    format!("{}\n{}", elem(storage), activate(storage, activation))
+}
+
+/// The header's activation. It has no branch that is never taken: the function is called for each output of a tile, and
+/// drivers inline all of it everywhere first.
+fn activate(storage: Storage, activation: &str) -> String {
     let (value, functions) = match (activation, storage) {
         ("y", Storage::F32) => ("y".into(), ""),
         // beta is -0 here, and changes nothing. But sums of which nothing is wanted but their f16 are rounded by RADV
@@ -115,7 +136,7 @@ fn header(storage: Storage, activation: &str) -> String {
         ("y", Storage::F16) => ("y + beta".into(), ""),
         _ => (format!("select({activation}, y, is_nan(y))"), body(ACTIVATION)),
     };
-    format!("{elem}\nfn activate(y: f32, alpha: f32, beta: f32) -> f32 {{ return {value}; }}\n{functions}")
+    format!("fn activate(y: f32, alpha: f32, beta: f32) -> f32 {{ return {value}; }}\n{functions}")
 }
 
 /// The header's type of stored elements.
@@ -157,7 +178,7 @@ pub(crate) fn compile(device: &Device, cache: Option<&PipelineCache>, variant: &
         layout: None,
         module: &module,
         entry_point: Some(variant.entry_point()),
-        // `tiled` writes every element of the workgroup's memory before it is read; no other kernel has any.
+        // `tiled` and `matrix` write what they read of the workgroup's memory; no other kernel has any.
         compilation_options: PipelineCompilationOptions {
             zero_initialize_workgroup_memory: false,
             ..PipelineCompilationOptions::default()
@@ -183,7 +204,9 @@ pub(super) mod tests {
     fn parse(source: &str) -> (naga::Module, ModuleInfo) {
         let module = naga::front::wgsl::parse_str(source)
             .unwrap_or_else(|error| panic!("{}\n{source}", error.emit_to_string(source)));
-        let info = Validator::new(ValidationFlags::all(), Capabilities::SHADER_FLOAT16)
+        let cooperative = Capabilities::COOPERATIVE_MATRIX | Capabilities::SUBGROUP;
+        let more = if is_cooperative(source) { cooperative } else { Capabilities::empty() };
+        let info = Validator::new(ValidationFlags::all(), Capabilities::SHADER_FLOAT16 | more)
             .validate(&module)
             .unwrap_or_else(|error| panic!("{}\n{source}", error.emit_to_string(source)));
         (module, info)
@@ -193,11 +216,17 @@ pub(super) mod tests {
         parse(source).0
     }
 
+    /// Only Vulkan and Metal have cooperative matrices, and only these can naga translate.
+    fn is_cooperative(source: &str) -> bool {
+        source.contains("enable wgpu_cooperative_matrix;")
+    }
+
     /// Every kernel that a plan may choose for the operations of the field, on every class of devices, with both
     /// storages, whole and in parts; and those around them.
     fn sources() -> BTreeSet<String> {
         let mut sources: BTreeSet<String> = winograd::tests::variants().iter().map(Variant::source).collect();
         sources.insert(Variant::Pack.source());
+        sources.extend(matrix::tests::variants().iter().map(Variant::source));
         for storage in [Storage::F32, Storage::F16] {
             for (op, plan) in split_plans(storage) {
                 sources.insert(wgsl(&op, &plan));
@@ -259,8 +288,11 @@ pub(super) mod tests {
             let (module, info) = parse(&source);
             for entry in &module.entry_points {
                 spirv(&module, &info, &entry.name, BoundsCheckPolicy::Unchecked);
-                to_hlsl(&module, &info, &entry.name);
                 to_msl(&module, &info, &entry.name);
+                if is_cooperative(&source) {
+                    continue;
+                }
+                to_hlsl(&module, &info, &entry.name);
                 // GL has no f16.
                 if !source.contains("enable f16;") {
                     to_glsl(&module, &info, &entry.name);
@@ -286,7 +318,10 @@ pub(super) mod tests {
                         .expect("spirv-val, of the package spirv-tools");
                     child.stdin.take().unwrap().write_all(bytemuck::cast_slice(&words)).unwrap();
                     let output = child.wait_with_output().unwrap();
-                    assert!(output.status.success(), "{}\n{source}", String::from_utf8_lossy(&output.stderr));
+                    let complaint = String::from_utf8_lossy(&output.stderr);
+                    // spirv-val 2023 does not know cooperative matrices.
+                    let unknown = is_cooperative(source) && complaint.contains("Invalid capability operand: 6022");
+                    assert!(output.status.success() || unknown, "{complaint}\n{source}");
                 }
             }
         }

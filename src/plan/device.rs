@@ -1,5 +1,7 @@
 //! What the plan knows of a device.
 
+use super::Matrices;
+
 /// What the plan needs to know of a device. The default is what WebGPU guarantees on every one.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct DeviceProfile {
@@ -22,6 +24,8 @@ pub struct DeviceProfile {
     pub max_workgroup_memory: u64,
     /// What kind of device it is: limits alone do not tell.
     pub class: DeviceClass,
+    /// The cooperative matrices that the device was made with, if it was.
+    pub matrices: Option<Matrices>,
 }
 
 impl Default for DeviceProfile {
@@ -36,6 +40,7 @@ impl Default for DeviceProfile {
             max_invocations: 256,
             max_workgroup_memory: 16 << 10,
             class: DeviceClass::Unknown,
+            matrices: None,
         }
     }
 }

@@ -60,8 +60,11 @@ impl Plan {
         &self.explanation.reason
     }
 
-    /// What one invocation computes; for `winograd`, one of its matrix products.
+    /// What one invocation computes; for `winograd`, one of its matrix products, and for `matrix`, its subgroup.
     pub fn invocation(&self) -> String {
+        if let Some(matrix) = &self.matrix {
+            return matrix.to_string();
+        }
         match &self.winograd.as_ref().map_or(self, |winograd| &winograd.plan).tile {
             Some(tile) => format!("{tile}, {} sums in registers", tile.sums()),
             None => "one output element".into(),

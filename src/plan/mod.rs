@@ -9,6 +9,7 @@ mod device;
 mod explain;
 #[cfg(test)]
 pub(crate) mod field;
+pub(crate) mod matrix;
 pub mod slab;
 pub mod tile;
 mod tiled;
@@ -16,6 +17,7 @@ pub(crate) mod winograd;
 
 pub use candidate::{Candidate, candidates, plan_candidate};
 pub use device::{DeviceClass, DeviceProfile};
+pub use matrix::{Matrices, Matrix};
 pub use winograd::Winograd;
 
 use crate::error::{Error, Result};
@@ -63,12 +65,18 @@ pub enum Kernel {
     /// ([`Expected::compare_winograd`](crate::reference::Expected::compare_winograd)), and a NaN spreads over the 4×4
     /// outputs around it.
     Winograd,
+    /// `shaders/matrix.wgsl`: matrix products, phase by phase, on the device's cooperative matrices. Never chosen unless
+    /// asked for, and only where the device was
+    /// [made with them](crate::gpu::Context::from_adapter_with_cooperative_matrices): they are an experimental feature
+    /// of wgpu. Where they are of f16, it is for [`Storage::F16`] and weights that are numbers of f16, and its errors
+    /// have the bound of the others.
+    Matrix,
 }
 
 impl Kernel {
     /// All of them, the simplest first.
-    pub const ALL: [Kernel; 4] = [Kernel::Gather, Kernel::Direct, Kernel::Tiled, Kernel::Winograd];
-    /// Those whose error is bounded for each output, and that skip taps outside the input.
+    pub const ALL: [Kernel; 5] = [Kernel::Gather, Kernel::Direct, Kernel::Tiled, Kernel::Winograd, Kernel::Matrix];
+    /// Those of every device whose error is bounded for each output, and that skip taps outside the input.
     pub const EXACT: [Kernel; 3] = [Kernel::Gather, Kernel::Direct, Kernel::Tiled];
 
     /// Its name.
@@ -78,6 +86,7 @@ impl Kernel {
             Kernel::Direct => "direct",
             Kernel::Tiled => "tiled",
             Kernel::Winograd => "winograd",
+            Kernel::Matrix => "matrix",
         }
     }
 }
@@ -136,6 +145,8 @@ pub struct Plan {
     pub tile: Option<Tile>,
     /// How `winograd` is laid out, instead of `dispatches`; `None` for other kernels.
     pub winograd: Option<Winograd>,
+    /// How `matrix` is laid out; `None` for other kernels.
+    pub matrix: Option<Matrix>,
     /// How the elements are stored.
     pub storage: Storage,
     /// The dispatches, to be run in this order.
@@ -221,7 +232,16 @@ pub fn plan_with(
             let laid = laid.map_err(|reason| Error::Kernel { kernel, reason })?;
             let explanation = Explanation::new(op, geometry, 1, "it was asked for".into());
             let (dispatches, scratch) = (Vec::new(), laid.scratch().iter().sum());
-            return Ok(Plan { kernel, tile: None, winograd: Some(laid), storage, dispatches, scratch, explanation });
+            let winograd = Some(laid);
+            return Ok(Plan { kernel, tile: None, winograd, matrix: None, storage, dispatches, scratch, explanation });
+        }
+        Kernel::Matrix => {
+            let laid = matrix::matrix(op, geometry, storage, profile);
+            let (laid, dispatches) = laid.map_err(|reason| Error::Kernel { kernel, reason })?;
+            let mut explanation = Explanation::new(op, geometry, 1, "it was asked for".into());
+            explanation.workgroup_memory = laid.bytes();
+            let (winograd, matrix, scratch) = (None, Some(laid), 0);
+            return Ok(Plan { kernel, tile: None, winograd, matrix, storage, dispatches, scratch, explanation });
         }
     };
     let (_, tile) = best.map_err(|reason| Error::Kernel { kernel, reason })?;
@@ -264,7 +284,7 @@ fn cut(
     if let Some(tile @ Tile { slab: Some(slab), .. }) = &tile {
         explanation.workgroup_memory = slab.bytes(tile, &Packing::new(op));
     }
-    Ok(Plan { kernel, tile, winograd: None, storage, dispatches, scratch, explanation })
+    Ok(Plan { kernel, tile, winograd: None, matrix: None, storage, dispatches, scratch, explanation })
 }
 
 /// The kernel that a tile is for.

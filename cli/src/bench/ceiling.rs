@@ -243,11 +243,15 @@ fn run(context: &Context, text: &str, buffers: &[&Buffer], groups: [usize; 2], b
         compilation_options: Default::default(),
         cache: None,
     });
-    let entry = |(buffer, binding): (&&Buffer, u32)| BindGroupEntry { binding, resource: buffer.as_entire_binding() };
+    let entries: Vec<BindGroupEntry<'_>> = buffers
+        .iter()
+        .zip(0..)
+        .map(|(buffer, binding)| BindGroupEntry { binding, resource: buffer.as_entire_binding() })
+        .collect();
     let bindings = device.create_bind_group(&BindGroupDescriptor {
         label: None,
         layout: &pipeline.get_bind_group_layout(0),
-        entries: &buffers.iter().zip(0..).map(entry).collect::<Vec<_>>(),
+        entries: &entries,
     });
     if let Some(error) = pollster::block_on(scope.pop()) {
         bail!("{error}");
