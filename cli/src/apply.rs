@@ -1,7 +1,7 @@
 //! `upconv apply`: the operation on .npy files, one at a time or many in one process.
 
 use crate::atomic::AtomicFile;
-use crate::device::{Backend, DeviceArgs};
+use crate::device::{Backend, DeviceArgs, Layer};
 use crate::op_json::OpJson;
 use crate::tuning::TuningArgs;
 use crate::{npy, size};
@@ -9,7 +9,7 @@ use anyhow::{Context, Result, bail, ensure};
 use std::fs;
 use std::io::{ErrorKind, Write};
 use std::path::{Path, PathBuf};
-use upconv::{ConvTranspose, OutputPaddingPolicy, Tensor};
+use upconv::{ConvTranspose, Error, Kernel, OutputPaddingPolicy, Tensor};
 
 /// The options of `apply`.
 #[derive(clap::Args)]
@@ -38,6 +38,9 @@ pub(crate) struct Args {
     /// The memory that an output may take.
     #[arg(long, value_name = "SIZE", default_value = "4GiB", value_parser = size::parse)]
     memory: u64,
+    /// On a GPU, compute with this kernel wherever it can; where it cannot, the plan's choice does, which is told.
+    #[arg(long, value_name = "KERNEL", value_parser = kernel)]
+    kernel: Option<Kernel>,
     #[command(flatten)]
     device: DeviceArgs,
     #[command(flatten)]
@@ -60,6 +63,15 @@ impl From<Policy> for OutputPaddingPolicy {
     }
 }
 
+/// A kernel by its name, of those that need no feature of the device.
+fn kernel(name: &str) -> Result<Kernel, String> {
+    let kernels = || Kernel::ALL.into_iter().filter(|&kernel| kernel != Kernel::Matrix);
+    kernels().find(|kernel| kernel.name() == name).ok_or_else(|| {
+        let names: Vec<&str> = kernels().map(Kernel::name).collect();
+        format!("there is no kernel {name:?}, there are {}", names.join(", "))
+    })
+}
+
 /// An operation with its data, read and checked before any device is touched.
 struct Case {
     op: ConvTranspose,
@@ -74,11 +86,24 @@ pub(crate) fn run(args: &Args) -> Result<()> {
         (None, Some(op), Some(output)) => {
             let case = single(op, args)?;
             let file = AtomicFile::create(output, false)?;
-            let backend = args.device.open_tuned(&args.tuning)?;
-            npy::write(file, &case.run(&backend)?)
+            let backend = open(args)?;
+            let (output, elsewhere) = case.run(&backend, args.kernel)?;
+            if let Some(reason) = elsewhere {
+                eprintln!("{reason}; the plan's choice computed it");
+            }
+            npy::write(file, &output)
         }
         _ => bail!("an operation and an output are needed, or --batch"),
     }
+}
+
+/// Opens the device, which has to be a GPU where a kernel is asked for.
+fn open(args: &Args) -> Result<Backend> {
+    let backend = args.device.open_tuned(&args.tuning)?;
+    if let (Some(kernel), Backend::Cpu | Backend::Reference) = (args.kernel, &backend) {
+        bail!("--kernel {kernel} is for GPUs; --device gpu takes software devices too");
+    }
+    Ok(backend)
 }
 
 /// One case: a folder, or a description with the files named.
@@ -113,8 +138,8 @@ fn batch(list: &Path, args: &Args) -> Result<()> {
         };
         cases.push((Path::new(case), Path::new(output)));
     }
-    let backend = args.device.open_tuned(&args.tuning)?;
-    let mut refused = 0;
+    let backend = open(args)?;
+    let (mut refused, mut elsewhere) = (0, 0);
     for (case, output) in &cases {
         let mut report = output.as_os_str().to_owned();
         report.push(".err");
@@ -122,7 +147,9 @@ fn batch(list: &Path, args: &Args) -> Result<()> {
         // What an earlier run left must not be taken for this one's.
         let result = remove(&report).and_then(|()| remove(output)).and_then(|()| {
             let case = folder(case, args)?;
-            npy::write(AtomicFile::create(output, false)?, &case.run(&backend)?)
+            let (tensor, reason) = case.run(&backend, args.kernel)?;
+            elsewhere += usize::from(reason.is_some());
+            npy::write(AtomicFile::create(output, false)?, &tensor)
         });
         if let Err(error) = result {
             refused += 1;
@@ -135,7 +162,11 @@ fn batch(list: &Path, args: &Args) -> Result<()> {
         Backend::Gpu(context) => format!(", {} pipelines compiled", context.pipeline_count()),
         Backend::Cpu | Backend::Reference => String::new(),
     };
-    eprintln!("{} cases, {refused} refused{pipelines}", cases.len());
+    let elsewhere = match args.kernel {
+        Some(kernel) => format!(", {elsewhere} that {kernel} cannot compute by the plan's choice"),
+        None => String::new(),
+    };
+    eprintln!("{} cases, {refused} refused{elsewhere}{pipelines}", cases.len());
     ensure!(refused == 0, "{refused} of {} cases were refused; the .err files say why", cases.len());
     Ok(())
 }
@@ -180,7 +211,16 @@ impl Case {
         Ok(Self { op, input, weight, bias })
     }
 
-    fn run(&self, backend: &Backend) -> Result<Tensor> {
-        Ok(backend.layer(&self.op, &self.weight, self.bias.as_ref())?.run(&self.input)?)
+    /// The output, by this kernel where it is one for the case; otherwise with the reason why it is not.
+    fn run(&self, backend: &Backend, kernel: Option<Kernel>) -> Result<(Tensor, Option<Error>)> {
+        let layer = backend.layer(&self.op, &self.weight, self.bias.as_ref())?;
+        let reason = match (&layer, kernel) {
+            (Layer::Gpu(layer), Some(kernel)) => match layer.run_with(&self.input, kernel) {
+                Err(reason @ Error::Kernel { .. }) => Some(reason),
+                output => return Ok((output?, None)),
+            },
+            _ => None,
+        };
+        Ok((layer.run(&self.input)?, reason))
     }
 }

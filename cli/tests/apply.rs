@@ -26,8 +26,8 @@ fn write<T: npyz::AutoSerialize + Copy>(path: &Path, shape: &[u64], elements: &[
 
 #[test]
 fn the_cases_of_onnx() {
-    onnx::check("cpu");
-    onnx::check("reference");
+    onnx::check(&["--device", "cpu"]);
+    onnx::check(&["--device", "reference"]);
 }
 
 /// A folder with a description and tensors that fit it; each test breaks one thing.
@@ -177,4 +177,10 @@ fn wrong_usage_exits_with_2() {
     let named = upconv(&["apply", "--batch", "/dev/null", "--device", "cpu", "--adapter", "radeon"]);
     assert_eq!(named.status.code(), Some(1));
     assert!(String::from_utf8_lossy(&named.stderr).contains("names a GPU"));
+    let kernel = upconv(&["apply", "--batch", "/dev/null", "--device", "cpu", "--kernel", "direct"]);
+    assert_eq!(kernel.status.code(), Some(1));
+    assert!(String::from_utf8_lossy(&kernel.stderr).contains("--kernel direct is for GPUs"));
+    let unknown = upconv(&["apply", "--batch", "/dev/null", "--kernel", "im2col"]);
+    assert_eq!(unknown.status.code(), Some(2));
+    assert!(String::from_utf8_lossy(&unknown.stderr).contains("there are gather, direct, tiled, winograd"));
 }

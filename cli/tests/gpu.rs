@@ -15,12 +15,26 @@ fn main() -> ExitCode {
     harness::run(&[
         ("the_gpu_and_the_cpu_make_the_same_picture", the_gpu_and_the_cpu_make_the_same_picture),
         ("the_gpu_makes_the_same_picture_in_pieces", the_gpu_makes_the_same_picture_in_pieces),
-        ("the_cases_of_onnx", || onnx::check("gpu")),
+        ("the_cases_of_onnx", the_cases_of_onnx),
+        ("the_cases_of_onnx_by_a_kernel_of_choice", the_cases_of_onnx_by_a_kernel_of_choice),
         ("a_network_makes_what_is_expected", a_network_makes_what_is_expected),
         ("a_network_makes_the_same_picture_in_tiles", a_network_makes_the_same_picture_in_tiles),
         ("a_damaged_cache_of_pipelines_stops_nothing", a_damaged_cache_of_pipelines_stops_nothing),
         ("what_was_tuned_is_planned_with", what_was_tuned_is_planned_with),
     ])
+}
+
+fn the_cases_of_onnx() {
+    let said = onnx::check(&["--device", "gpu"]);
+    assert!(said.contains("14 cases, 0 refused, "), "{said}");
+}
+
+fn the_cases_of_onnx_by_a_kernel_of_choice() {
+    for (kernel, elsewhere) in [("gather", 0), ("direct", 0), ("tiled", 0), ("winograd", 13)] {
+        let said = onnx::check(&["--device", "gpu", "--kernel", kernel]);
+        let told = format!("14 cases, 0 refused, {elsewhere} that {kernel} cannot compute by the plan's choice, ");
+        assert!(said.contains(&told), "{said}");
+    }
 }
 
 fn the_gpu_and_the_cpu_make_the_same_picture() {

@@ -410,7 +410,17 @@ impl Layer {
     /// largest buffer, [`Error::Device`], [`Error::DeviceLost`].
     #[cfg(not(target_family = "wasm"))]
     pub fn run(&self, input: &Tensor) -> Result<Tensor> {
-        let (download, dtype) = self.start(input)?;
+        let (download, dtype) = self.start(input, Wish::Fastest)?;
+        Ok(download.wait()?.into_dtype(dtype))
+    }
+
+    /// As [`run`](Self::run), with a kernel of the caller's choice.
+    ///
+    /// # Errors
+    /// As [`run`](Self::run), and [`Error::Kernel`] saying why the kernel cannot run this layer.
+    #[cfg(not(target_family = "wasm"))]
+    pub fn run_with(&self, input: &Tensor, kernel: Kernel) -> Result<Tensor> {
+        let (download, dtype) = self.start(input, Wish::Kernel(kernel))?;
         Ok(download.wait()?.into_dtype(dtype))
     }
 
@@ -420,15 +430,15 @@ impl Layer {
     /// # Errors
     /// As [`Layer::run`].
     pub async fn run_async(&self, input: &Tensor) -> Result<Tensor> {
-        let (download, dtype) = self.start(input)?;
+        let (download, dtype) = self.start(input, Wish::Fastest)?;
         Ok(download.finish().await?.into_dtype(dtype))
     }
 
-    fn start(&self, input: &Tensor) -> Result<(Download, DType)> {
+    fn start(&self, input: &Tensor, wish: Wish) -> Result<(Download, DType)> {
         span!("run", shape = ?input.shape());
         let context = &self.inner.context;
         let storage = storage_for(input.dtype(), context)?;
-        let prepared = self.prepare(input.shape(), storage)?;
+        let prepared = self.prepare_op(&self.inner.op, input.shape(), storage, wish)?;
         let x = context.upload(input, storage)?;
         let y =
             context.buffer("upconv output", prepared.output_bytes(), BufferUsages::STORAGE | BufferUsages::COPY_SRC)?;

@@ -16,8 +16,9 @@ pub(crate) fn read(path: &Path) -> (Vec<u64>, Vec<f32>) {
     (file.shape().to_vec(), file.into_vec().unwrap())
 }
 
-/// Runs all cases on a device and compares them with what ONNX expects, within each case's tolerance.
-pub(crate) fn check(device: &str) {
+/// Runs all cases with such options and compares them with what ONNX expects, within each case's tolerance; what the
+/// program said on standard error.
+pub(crate) fn check(options: &[&str]) -> String {
     let folder = TempDir::new().unwrap();
     let cases: Vec<PathBuf> =
         fs::read_dir(data()).unwrap().map(|entry| entry.unwrap().path()).filter(|path| path.is_dir()).collect();
@@ -26,9 +27,10 @@ pub(crate) fn check(device: &str) {
     let list: String = cases.iter().map(|case| format!("{}\t{}\n", case.display(), output(case).display())).collect();
     let list_file = folder.path().join("list");
     fs::write(&list_file, list).unwrap();
-    let arguments = ["apply", "--batch", list_file.to_str().unwrap(), "--device", device];
-    let run = Command::new(env!("CARGO_BIN_EXE_upconv")).args(arguments).output().unwrap();
-    assert!(run.status.success(), "{}", String::from_utf8_lossy(&run.stderr));
+    let arguments = ["apply", "--batch", list_file.to_str().unwrap()];
+    let run = Command::new(env!("CARGO_BIN_EXE_upconv")).args(arguments).args(options).output().unwrap();
+    let said = String::from_utf8_lossy(&run.stderr).into_owned();
+    assert!(run.status.success(), "{said}");
     for case in &cases {
         let json: serde_json::Value = serde_json::from_slice(&fs::read(case.join("case.json")).unwrap()).unwrap();
         let (rtol, atol) = (json["rtol"].as_f64().unwrap(), json["atol"].as_f64().unwrap());
@@ -40,4 +42,5 @@ pub(crate) fn check(device: &str) {
             assert!(error <= atol + rtol * expected.abs(), "{}: {got}, not {expected}", case.display());
         }
     }
+    said
 }
