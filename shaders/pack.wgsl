@@ -1,4 +1,4 @@
-// The weights of `direct` from those of `gather`: one invocation writes one number, so that nothing can race.
+// The weights of `direct` from those of `gather`: one invocation writes four numbers, so that nothing can race.
 //
 // `gather` has for each output channel a record [bias, taps [group_in_channels][d][h][w], alpha]. `direct` computes
 // vectors of up to 4 output channels at once, and has for each vector a record of whole vec4s
@@ -6,51 +6,65 @@
 // Channels beyond the group's last are 0, and so is what fills each of the three up to whole units.
 
 struct Params {
-    elements: u32,
+    quads: u32,               // to be written
     width: u32,               // output channels of a vector
-    lanes: u32,               // what one tap of a vector takes: the width, or 4 for 3
+    lanes: u32,               // what one tap of a vector takes: the width, or 4 for 3; a power of two
     vectors: u32,             // vectors of a group
-    channel: u32,             // numbers from one input channel to the next in a packed record
-    record: u32,              // numbers of a packed record
-    group_in_channels: u32,
+    channel: u32,             // quads from one input channel to the next in a packed record
+    record: u32,              // quads of a packed record
     group_out_channels: u32,
     taps: u32,                // of one input and one output channel
     source_record: u32,
-    unit: u32,                // what the biases and the alphas are filled up to
-    padding: u32,
+    unit: u32,                // quads that the biases and the alphas are filled up to: a power of two
 }
 
 @group(0) @binding(0) var<uniform> params: Params;
 @group(0) @binding(1) var<storage, read> source: array<f32>;
-@group(0) @binding(2) var<storage, read_write> packed: array<f32>;
+@group(0) @binding(2) var<storage, read_write> packed: array<vec4<f32>>;
 
-// The number at place `at` of the record of vector `vector`.
-fn number(vector: u32, at: u32) -> f32 {
-    var lane = at % params.unit;
-    var origin = 0u;   // the bias
-    if at >= params.record - params.unit {
-        origin = params.source_record - 1u;
-    } else if at >= params.unit {
-        let ci = (at - params.unit) / params.channel;
-        let tap = (at - params.unit) % params.channel / params.lanes;
-        lane = (at - params.unit) % params.lanes;
-        if tap >= params.taps {
-            return 0.0;
-        }
-        origin = 1u + ci * params.taps + tap;
+// Where a quad is from: `taps` numbers of each channel's record in a row, from `origin` on, `lanes` channels beside each
+// other; `first` is the place of the quad's first number among them.
+struct Part {
+    origin: u32,
+    taps: u32,
+    lanes: u32,
+    first: u32,
+}
+
+fn part_of(at: u32) -> Part {
+    if at < params.unit {
+        return Part(0u, 1u, params.unit * 4u, at * 4u);
     }
+    if at >= params.record - params.unit {
+        return Part(params.source_record - 1u, 1u, params.unit * 4u, (at - (params.record - params.unit)) * 4u);
+    }
+    let ci = (at - params.unit) / params.channel;
+    return Part(1u + ci * params.taps, params.taps, params.lanes, (at - params.unit - ci * params.channel) * 4u);
+}
+
+// Number `i` of a quad of a vector.
+fn number(vector: u32, part: Part, i: u32) -> f32 {
+    let tap = (part.first + i) >> countTrailingZeros(part.lanes);
+    let lane = (part.first + i) & (part.lanes - 1u);
     let in_group = vector % params.vectors * params.width + lane;
-    if lane >= params.width || in_group >= params.group_out_channels {
+    if tap >= part.taps || lane >= params.width || in_group >= params.group_out_channels {
         return 0.0;
     }
     let co = vector / params.vectors * params.group_out_channels + in_group;
-    return source[co * params.source_record + origin];
+    return source[co * params.source_record + part.origin + tap];
 }
 
 @compute @workgroup_size(64)
 fn pack(@builtin(global_invocation_id) id: vec3<u32>, @builtin(num_workgroups) groups: vec3<u32>) {
     let index = id.y * groups.x * 64u + id.x;
-    if index < params.elements {
-        packed[index] = number(index / params.record, index % params.record);
+    if index < params.quads {
+        let vector = index / params.record;
+        let part = part_of(index - vector * params.record);
+        packed[index] = vec4(
+            number(vector, part, 0u),
+            number(vector, part, 1u),
+            number(vector, part, 2u),
+            number(vector, part, 3u),
+        );
     }
 }

@@ -15,6 +15,7 @@ mod candle;
 #[path = "../../../cli/src/bench/check.rs"]
 #[allow(dead_code, reason = "the program uses what is not used here")]
 mod check;
+#[cfg(any(feature = "flex", feature = "candle", feature = "tract"))]
 mod cpu;
 #[cfg(feature = "burn")]
 mod gpu;

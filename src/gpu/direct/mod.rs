@@ -113,18 +113,16 @@ impl Params {
 shader_struct! {
     /// `Params` of `pack.wgsl`, field by field.
     PackParams {
-        elements: u32,
+        quads: u32,
         width: u32,
         lanes: u32,
         vectors: u32,
         channel: u32,
         record: u32,
-        group_in_channels: u32,
         group_out_channels: u32,
         taps: u32,
         source_record: u32,
         unit: u32,
-        padding: u32,
     }
 }
 
@@ -132,24 +130,22 @@ impl PackParams {
     pub(crate) fn new(op: &ConvTranspose) -> Self {
         let (packing, source) = (Packing::new(op), Record::new(op));
         Self {
-            elements: (packed_bytes(op) / 4) as u32,
+            quads: (packed_bytes(op) / 16) as u32,
             width: packing.width as u32,
             lanes: crate::plan::tile::lanes(packing.width) as u32,
             vectors: packing.vectors as u32,
-            channel: packing.channel as u32 * 4,
-            record: packing.record as u32 * 4,
-            group_in_channels: (op.in_channels() / op.groups()) as u32,
+            channel: packing.channel as u32,
+            record: packing.record as u32,
             group_out_channels: (op.out_channels() / op.groups()) as u32,
             taps: source.channel as u32,
             source_record: source.stride as u32,
-            unit: packing.unit as u32 * 4,
-            padding: 0,
+            unit: packing.unit as u32,
         }
     }
 
     /// The workgroups along x and y.
     pub(crate) fn workgroups(&self, most: u32) -> [u32; 2] {
-        let groups = self.elements.div_ceil(64);
+        let groups = self.quads.div_ceil(64);
         let x = groups.min(most);
         [x, groups.div_ceil(x)]
     }
