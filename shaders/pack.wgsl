@@ -16,6 +16,8 @@ struct Params {
     taps: u32,                // of one input and one output channel
     source_record: u32,
     unit: u32,                // quads that the biases and the alphas are filled up to: a power of two
+    padding_1: u32,
+    padding_2: u32,
 }
 
 @group(0) @binding(0) var<uniform> params: Params;

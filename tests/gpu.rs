@@ -281,7 +281,7 @@ fn cooperative_matrices_are_only_used_where_they_are() {
     match context.profile().matrices {
         None => assert!(refusal(&context, &case, Storage::F32).contains("no cooperative matrices")),
         Some(matrices) if matrices.factors == Storage::F16 => {
-            assert!(refusal(&context, &case, Storage::F32).contains("rounded"));
+            assert!(refusal(&context, &case, Storage::F32).contains("of f16"));
             assert!(refusal(&context, &case, Storage::F16).contains("cast the weights to float16"));
         }
         Some(_) => {
@@ -291,11 +291,15 @@ fn cooperative_matrices_are_only_used_where_they_are() {
     }
 }
 
-/// Where the device has no matrices, the test before this one has seen that it says so, and there is nothing to multiply.
+/// Where the device has no matrices, it says so even if a profile claims some.
 fn products_of_cooperative_matrices_are_right() {
     let context = with_matrices();
     let Some(matrices) = context.profile().matrices else {
-        return eprintln!("this device has no cooperative matrices");
+        let claimed = Matrices { side: 8, factors: Storage::F32, subgroup: 8, largest_subgroup: 8 };
+        let context = context.limited(DeviceProfile { matrices: Some(claimed), ..context.profile().clone() });
+        let case = random_case(&mut Rng::with_seed(26), Values::Reals, no_activation);
+        assert!(refusal(&context, &case, Storage::F32).contains("the device has None"));
+        return;
     };
     let storage = matrices.factors;
     let dtype = if storage == Storage::F16 { DType::F16 } else { DType::F32 };

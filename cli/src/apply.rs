@@ -216,7 +216,7 @@ impl Case {
         let layer = backend.layer(&self.op, &self.weight, self.bias.as_ref())?;
         let reason = match (&layer, kernel) {
             (Layer::Gpu(layer), Some(kernel)) => match layer.run_with(&self.input, kernel) {
-                Err(reason @ Error::Kernel { .. }) => Some(reason),
+                Err(reason @ (Error::Kernel { .. } | Error::Limit { .. })) => Some(reason),
                 output => return Ok((output?, None)),
             },
             _ => None,

@@ -150,10 +150,9 @@ impl Device {
     fn check(&self, case: &Case) -> Result<Vec<Row>> {
         let results = match self {
             Device::Gpu(context) => {
-                let mut results = case.on_gpu(context, Storage::F32)?;
+                let mut results = case.on_gpu(context, Storage::F32, &Kernel::ALL)?;
                 if context.profile().matrices.is_some_and(|matrices| matrices.factors == Storage::F16) {
-                    let halved = case.halved()?.on_gpu(context, Storage::F16)?;
-                    results.extend(halved.into_iter().filter(|(kernel, _)| *kernel == Kernel::Matrix.name()));
+                    results.extend(case.halved()?.on_gpu(context, Storage::F16, &[Kernel::Matrix])?);
                 }
                 results
             }
@@ -176,13 +175,13 @@ impl Device {
 }
 
 impl Case {
-    /// Runs every kernel that accepts the case into an output full of NaN, which an element that is not written would
+    /// Runs those of the kernels that accept the case into an output full of NaN, which an element that is not written would
     /// keep.
-    fn on_gpu(&self, context: &Context, storage: Storage) -> Result<Vec<(String, Comparison)>> {
+    fn on_gpu(&self, context: &Context, storage: Storage, kernels: &[Kernel]) -> Result<Vec<(String, Comparison)>> {
         let layer = gpu::Layer::new(context, &self.op, &self.weight, Some(&self.bias))?;
         let x = context.upload(&self.input, storage)?;
         let mut results = Vec::new();
-        for kernel in Kernel::ALL {
+        for &kernel in kernels {
             let prepared = match layer.prepare_with(self.input.shape(), storage, kernel) {
                 Err(Error::Kernel { .. }) => continue,
                 prepared => prepared?,

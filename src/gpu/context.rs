@@ -8,10 +8,10 @@ use super::span::span;
 use super::staging::Pool;
 use super::tune::Tuning;
 use crate::error::{Error, Result};
-use crate::plan::{DeviceClass, DeviceProfile, Matrices, Storage};
+use crate::plan::{DeviceClass, DeviceProfile, Kernel, Matrices, Storage};
 use std::fmt;
 use std::sync::atomic::{AtomicUsize, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 use wgpu::{
     Adapter, Buffer, BufferUsages, ComputePipeline, Device, DeviceDescriptor, ErrorFilter, ExperimentalFeatures,
     Features, PipelineCache, Queue,
@@ -38,6 +38,8 @@ struct Shared {
     /// The driver's, where the device has the feature.
     pipeline_cache: Option<PipelineCache>,
     staging: Mutex<Pool>,
+    /// The device's own cooperative matrices, where it was made with them.
+    matrices: OnceLock<Matrices>,
     /// See [`Context::scratch`].
     scratch: Mutex<[Option<Buffer>; 2]>,
 }
@@ -49,6 +51,7 @@ impl Shared {
             compiled: AtomicUsize::default(),
             pipeline_cache: pipeline_cache::open(device, pipeline_data),
             staging: Mutex::default(),
+            matrices: OnceLock::new(),
             scratch: Mutex::default(),
         })
     }
@@ -135,12 +138,18 @@ impl Context {
 
     /// The same device, of this adapter, with [`Kernel::Matrix`](crate::Kernel::Matrix) for those who ask for it: for a
     /// caller's own device, which does not tell what matrices it has. It changes nothing where the device was made
-    /// without the features `EXPERIMENTAL_COOPERATIVE_MATRIX` and `SUBGROUP`, or where no matrices of the adapter serve.
+    /// without the features `EXPERIMENTAL_COOPERATIVE_MATRIX` and `SUBGROUP`, of another adapter, or where no matrices of
+    /// the adapter serve.
     #[must_use]
     pub fn with_cooperative_matrices(&self, adapter: &Adapter) -> Self {
-        let made_with = self.device().features().contains(COOPERATIVE);
+        let made_with =
+            self.device().features().contains(COOPERATIVE) && self.device().adapter_info() == adapter.get_info();
         let serves = |matrices: &Matrices| matrices.factors == Storage::F32 || self.profile().f16;
         let matrices = if made_with { matrices(adapter).filter(serves) } else { None };
+        if let Some(own) = matrices {
+            // The adapter always tells the same.
+            self.inner.shared.matrices.get_or_init(|| own);
+        }
         self.limited(DeviceProfile { matrices, ..self.profile().clone() })
     }
 
@@ -175,10 +184,10 @@ impl Context {
         }
         // SAFETY: `enabled` asks its caller to know that what is experimental in wgpu may still have bugs by which safe
         // calls are undefined behaviour, and to report them. The caller of this function is told so, and asks for it by
-        // name; nothing else in the library or the program calls it. One feature is made available by it, and only
-        // `shaders/matrix.wgsl` uses that: its matrices are of a shape that the driver lists, loaded and stored by whole
-        // subgroups in uniform control flow, inside arrays whose sizes follow from the same numbers as the indices, at
-        // multiples of 16 bytes.
+        // name; nothing else in the library calls it. One feature is made available by it, and of the library's shaders
+        // only `matrix.wgsl` uses that: its matrices are of a shape that the driver lists (`check_matrices`), loaded and
+        // stored by whole subgroups in uniform control flow, inside arrays whose sizes follow from the same numbers as the
+        // indices, at multiples of 16 bytes.
         #[expect(unsafe_code, reason = "wgpu has no other way to make a device with an experimental feature")]
         let consent = unsafe { ExperimentalFeatures::enabled() };
         Ok(Self::open(adapter, WELCOME | COOPERATIVE, consent).await?.with_cooperative_matrices(adapter))
@@ -263,6 +272,18 @@ impl Context {
             compiled.fetch_add(1, Ordering::Relaxed);
             self.checked("compiling a kernel", || shader::compile(self.device(), self.pipeline_cache(), variant))
         })
+    }
+
+    /// Refuses matrices that are not the device's own: a profile may name any.
+    pub(super) fn check_matrices(&self, wanted: &Matrices) -> Result<()> {
+        let shape = |matrices: &Matrices| (matrices.side, matrices.factors, matrices.largest_subgroup);
+        match self.inner.shared.matrices.get() {
+            Some(own) if shape(own) == shape(wanted) => Ok(()),
+            own => {
+                let reason = format!("the profile names {wanted:?}, the device has {own:?}");
+                Err(Error::Kernel { kernel: Kernel::Matrix, reason })
+            }
+        }
     }
 
     /// The driver's cache.

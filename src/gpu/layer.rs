@@ -144,8 +144,9 @@ impl Layer {
     }
 
     /// A layer of weights that are on the device, finite, in the order of `gather`.
+    /// Nobody asks for the kernel `matrix` of it, which wants to know more of them.
     pub(super) fn of_records(context: &Context, op: &ConvTranspose, weights: Buffer) -> Self {
-        Self::with_records(context, op, weights, true, Some(f32::NAN))
+        Self::with_records(context, op, weights, true, None)
     }
 
     fn with_records(
@@ -307,6 +308,9 @@ impl Layer {
 
     fn prepare_plan(&self, op: &ConvTranspose, geometry: Geometry, plan: Plan) -> Result<Prepared> {
         let Inner { context, weights, .. } = &*self.inner;
+        if let Some(matrix) = &plan.matrix {
+            context.check_matrices(&matrix.matrices)?;
+        }
         let machine = match &plan.winograd {
             Some(laid) => {
                 let product = self.product(laid)?;

@@ -305,6 +305,7 @@ pub(super) mod tests {
     #[test]
     #[ignore = "needs spirv-val, of the package spirv-tools"]
     fn every_variant_is_valid_spirv() {
+        let mut unknown = 0;
         for source in &sources() {
             let (module, info) = parse(source);
             for entry in &module.entry_points {
@@ -320,11 +321,15 @@ pub(super) mod tests {
                     let output = child.wait_with_output().unwrap();
                     let complaint = String::from_utf8_lossy(&output.stderr);
                     // spirv-val 2023 does not know cooperative matrices.
-                    let unknown = is_cooperative(source) && complaint.contains("Invalid capability operand: 6022");
-                    assert!(output.status.success() || unknown, "{complaint}\n{source}");
+                    if is_cooperative(source) && complaint.contains("Invalid capability operand: 6022") {
+                        unknown += 1;
+                    } else {
+                        assert!(output.status.success(), "{complaint}\n{source}");
+                    }
                 }
             }
         }
+        println!("not checked, of cooperative matrices that this spirv-val does not know: {unknown}");
     }
 
     fn policies(buffer: BoundsCheckPolicy) -> BoundsCheckPolicies {

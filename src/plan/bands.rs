@@ -11,7 +11,7 @@ use std::ops::Range;
 pub(crate) const GATHER_WORKGROUP: u64 = 64;
 
 /// The largest number of elements one dispatch writes: indices in the shaders are `i32`.
-const MAX_ELEMENTS: u64 = 1 << 30;
+pub(super) const MAX_ELEMENTS: u64 = 1 << 30;
 
 /// The largest number of dispatches: what needs more is refused, not queued for hours.
 const MAX_DISPATCHES: usize = 1 << 16;
@@ -51,7 +51,7 @@ pub(super) struct Bander<'a> {
     geometry: &'a Geometry,
     storage: Storage,
     profile: &'a DeviceProfile,
-    /// The share of an invocation of `direct` or `tiled`; `None` for `gather`.
+    /// The share of an invocation of `direct` or `tiled`; `None` for the other kernels.
     tile: Option<Tile>,
     record: Record,
     /// The most taps that reach one output element, for one input channel.
@@ -374,12 +374,17 @@ impl<'a> Bander<'a> {
     }
 }
 
-/// The workgroups of one invocation for each element of a band, folded into even rows where one dimension cannot have
-/// so many: rows of the full length left up to half of all workgroups idle, and lavapipe takes as long for those.
+/// The workgroups of one invocation for each element of a band.
 pub(crate) fn folded(band: &Band, profile: &DeviceProfile) -> [u32; 3] {
-    let groups = band.elements().div_ceil(GATHER_WORKGROUP);
-    let rows = groups.div_ceil(u64::from(profile.max_workgroups)).max(1);
-    [groups.div_ceil(rows) as u32, rows as u32, 1]
+    let [x, y] = rows(band.elements().div_ceil(GATHER_WORKGROUP), profile.max_workgroups);
+    [x, y, 1]
+}
+
+/// So many workgroups, folded into even rows where one dimension cannot have so many: rows of the full length left up to
+/// half of all workgroups idle, and lavapipe takes as long for those.
+pub(crate) fn rows(groups: u64, most: u32) -> [u32; 2] {
+    let rows = groups.div_ceil(u64::from(most)).max(1);
+    [groups.div_ceil(rows) as u32, rows as u32]
 }
 
 /// The numbers from the sums of one split to those of the next, where a dispatch sees this much of the output.

@@ -4,6 +4,7 @@
 //! A larger tile reads less for each multiply-add, until its sums no longer fit the registers, until it computes more
 //! beyond the output's edge than it saves, or until too few invocations are left to occupy the device.
 
+use super::bands::MAX_ELEMENTS;
 use super::tile::{Load, Order, Packing, Tile, TileAxis, lanes};
 use super::tiled::tiled;
 use super::{DeviceClass, DeviceProfile};
@@ -334,7 +335,7 @@ fn with_turns(traits: &Traits, op: &ConvTranspose, geometry: &Geometry, profile:
         channels.is_multiple_of(turn)
             && split.is_multiple_of(turn)
             && turn * tile.multiply_adds() <= traits.turn
-            && plane.saturating_mul(turn as u64) <= profile.max_binding / 2
+            && plane.saturating_mul(turn as u64) <= profile.max_binding.min(MAX_ELEMENTS * 4) / 2
     };
     let turn = TURNS.into_iter().find(|&turn| fits(turn)).unwrap_or(1);
     Tile { turn, once: turn == channels, ..tile }

@@ -5,7 +5,8 @@
 //! its memory, so that a tap is a distance there; each of its subgroups multiplies them for one phase and one block of
 //! output channels.
 
-use super::{Band, DeviceProfile, Dispatch, Storage, Window};
+use super::bands::{MAX_ELEMENTS, rows};
+use super::{Band, DeviceProfile, Dispatch, Record, Storage, Window};
 use crate::op::{ConvTranspose, Geometry};
 use crate::phase::AxisPhases;
 use std::fmt;
@@ -38,11 +39,9 @@ const MAX_WRITTEN_OUT: usize = 32;
 /// The memory of a workgroup in bytes, beyond which fewer input channels are brought at a time.
 const MEMORY: u64 = 16 << 10;
 
-/// Phases and taps are looked up in a table of at most so many entries, two for each phase and one for each tap.
-const MAX_ENTRIES: usize = 1024;
-
-/// The most elements of a tensor: indices in the shader are `i32`.
-const MAX_ELEMENTS: usize = 1 << 30;
+/// Phases and taps are looked up in a table of at most so many entries, two for each phase and one for each tap: with
+/// the parameters before it, in 208 bytes, that is as much of a uniform buffer as every Vulkan device can see.
+pub(crate) const MAX_ENTRIES: usize = ((16 << 10) - 208) / 16;
 
 /// How a layer is laid out; a kernel is written for it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -209,6 +208,9 @@ pub(super) fn matrix(
         return Err("this device has no cooperative matrices, or was made without them".into());
     };
     let Matrices { side, factors, subgroup, largest_subgroup } = matrices;
+    if !matches!(side, 8 | 16) || subgroup == 0 || largest_subgroup == 0 {
+        return Err(format!("matrices of {side}x{side} for {subgroup} to {largest_subgroup} invocations are none"));
+    }
     if factors == Storage::F16 && storage == Storage::F32 {
         return Err("the device's matrices are of f16, to which a tensor of f32 would be rounded".into());
     }
@@ -223,11 +225,18 @@ pub(super) fn matrix(
     }
     let packing = Packing::new(op, side);
     let tensor = geometry.input_len().max(geometry.output_len());
-    let bytes = |elements: usize, size: u64| (elements as u64).saturating_mul(size).div_ceil(4).max(1) * 4;
-    let largest = bytes(tensor, storage.size()).max(bytes(packing.elements, factors.size()));
-    if tensor.max(packing.elements) > MAX_ELEMENTS || largest > profile.max_binding {
+    // It also reads the records of `gather`: the weights that are packed, and the biases.
+    let records = op.out_channels().saturating_mul(Record::new(op).stride);
+    let most = tensor.max(packing.elements).max(records) as u64;
+    if most > MAX_ELEMENTS {
+        return Err(format!("a tensor or its weights have {most} elements, more than {MAX_ELEMENTS}"));
+    }
+    let bytes = |elements: usize, size: u64| (elements as u64 * size).next_multiple_of(4).max(4);
+    let packed = bytes(packing.elements, factors.size());
+    let largest = bytes(tensor, storage.size()).max(packed).max(bytes(records, 4));
+    if largest > profile.max_binding {
         return Err(format!(
-            "a tensor takes {largest} bytes, which exceed a binding of {}, or {MAX_ELEMENTS} elements",
+            "a tensor or its weights take {largest} bytes, which exceed a binding of {}",
             profile.max_binding
         ));
     }
@@ -272,8 +281,8 @@ pub(super) fn matrix(
     let count = all(boxes(&matrix)).saturating_mul(geometry.batch);
     let sets = op.groups() * pairs.div_ceil(matrix.pairs);
     let most = profile.max_workgroups as usize;
-    let x = count.min(most).max(1);
-    if count.div_ceil(x) > most || sets > most {
+    let [x, y] = rows(count as u64, profile.max_workgroups);
+    if y as usize > most || sets > most {
         return Err(format!("{count} boxes of cells and {sets} of channels and phases exceed {most} workgroups"));
     }
     // Taps differ from phase to phase; together the phases of a cell have each tap once.
@@ -293,7 +302,7 @@ pub(super) fn matrix(
         input: window(geometry.input_len(), storage.size()),
         weights: window(packing.elements, factors.size()),
         output: window(geometry.output_len(), storage.size()),
-        workgroups: [x, count.div_ceil(x), sets].map(|groups| groups as u32),
+        workgroups: [x, y, sets as u32],
         multiply_adds,
     };
     Ok((matrix, if geometry.output_len() == 0 { Vec::new() } else { vec![dispatch] }))
@@ -365,6 +374,15 @@ pub(crate) mod tests {
         assert!(refusal(&op, &shape, Storage::F32, &profile(ALL[0])).contains("rounded"));
         let small = DeviceProfile { max_binding: 1 << 10, ..profile(ALL[0]) };
         assert!(refusal(&op, &shape, f16, &small).contains("327680 bytes, which exceed a binding of 1024"));
+        // The records that the weights are packed from take more than the packed ones, and more than these tensors.
+        let small = DeviceProfile { max_binding: 150_000, ..profile(ALL[1]) };
+        assert!(refusal(&op, &[1, 64, 4, 4], f16, &small).contains("164160 bytes, which exceed a binding of 150000"));
+        for (side, subgroup) in [(0, 8), (64, 8), (8, 0)] {
+            let odd = profile(Matrices { side, subgroup, ..ALL[0] });
+            assert!(
+                refusal(&op, &shape, f16, &odd).contains(&format!("matrices of {side}x{side} for {subgroup} to 8"))
+            );
+        }
         let slow = DeviceProfile { max_multiply_adds: 1 << 20, ..profile(ALL[0]) };
         assert!(refusal(&op, &shape, f16, &slow).contains("exceed the 1048576 of a dispatch"));
         let few = DeviceProfile { max_invocations: 16, ..profile(ALL[0]) };
@@ -372,6 +390,6 @@ pub(crate) mod tests {
         let poor = DeviceProfile { max_workgroup_memory: 1 << 10, ..profile(ALL[0]) };
         assert!(refusal(&op, &shape, f16, &poor).contains("which has 1024"));
         let huge = ConvTranspose::builder().kernel([64, 64]).stride([32, 32]).build().unwrap();
-        assert!(refusal(&huge, &[1, 1, 4, 4], f16, &profile(ALL[0])).contains("6144 entries, which exceed 1024"));
+        assert!(refusal(&huge, &[1, 1, 4, 4], f16, &profile(ALL[0])).contains("6144 entries, which exceed 1011"));
     }
 }

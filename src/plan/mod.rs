@@ -69,14 +69,14 @@ pub enum Kernel {
     /// asked for, and only where the device was
     /// [made with them](crate::gpu::Context::from_adapter_with_cooperative_matrices): they are an experimental feature
     /// of wgpu. Where they are of f16, it is for [`Storage::F16`] and weights that are numbers of f16, and its errors
-    /// have the bound of the others.
+    /// have the bound of the others; but a device may take numbers of f16 below 2⁻¹⁴ for 0.
     Matrix,
 }
 
 impl Kernel {
     /// All of them, the simplest first.
     pub const ALL: [Kernel; 5] = [Kernel::Gather, Kernel::Direct, Kernel::Tiled, Kernel::Winograd, Kernel::Matrix];
-    /// Those of every device whose error is bounded for each output, and that skip taps outside the input.
+    /// Those of every device whose error is bounded for each output, and in which taps outside the input add nothing.
     pub const EXACT: [Kernel; 3] = [Kernel::Gather, Kernel::Direct, Kernel::Tiled];
 
     /// Its name.
@@ -141,7 +141,7 @@ pub struct Dispatch {
 pub struct Plan {
     /// The kernel.
     pub kernel: Kernel,
-    /// What one invocation of `direct` or `tiled` computes; `None` for `gather`.
+    /// What one invocation of `direct` or `tiled` computes; `None` for the other kernels.
     pub tile: Option<Tile>,
     /// How `winograd` is laid out, instead of `dispatches`; `None` for other kernels.
     pub winograd: Option<Winograd>,

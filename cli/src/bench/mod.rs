@@ -121,10 +121,7 @@ pub(crate) fn run(args: &Args) -> Result<()> {
         rows.extend(new.into_iter().flatten());
     }
     bar.finish_and_clear();
-    if args.ceilings {
-        println!("\n{}", report::shares(&rows));
-    }
-    println!("\n{NOTE}");
+    println!("{}\n{NOTE}", report::shares(&rows));
     save(args, &rows, plot::svg)?;
     let failed = rows.iter().filter(|row| row.error.is_some()).count();
     ensure!(failed == 0, "{failed} of {} rows failed", rows.len());

@@ -6,6 +6,7 @@ use super::timing::Samples;
 use super::workloads::Workload;
 use anyhow::Result;
 use serde::Serialize;
+use std::collections::BTreeSet;
 use upconv::phase::effective_multiply_adds;
 use upconv::{ConvTranspose, DType, Tensor};
 
@@ -152,13 +153,21 @@ impl Row {
     }
 }
 
-/// How near the rows come to their ceilings, and in the geometric mean.
+/// How near the rows of each adapter come to their ceilings, and in the geometric mean; a line for each that has any.
 pub(crate) fn shares(rows: &[Row]) -> String {
-    let shares: Vec<(&str, f64)> =
-        rows.iter().filter_map(|row| Some((row.workload.as_str(), row.ceiling_share?))).collect();
-    let listed: Vec<String> = shares.iter().map(|(name, share)| format!("{name} {:.0} %", share * 100.0)).collect();
-    let mean = (shares.iter().map(|(_, share)| share.ln()).sum::<f64>() / shares.len().max(1) as f64).exp();
-    format!("Of the nearer ceiling: {}; geometric mean {:.0} %", listed.join(", "), mean * 100.0)
+    let mut lines = String::new();
+    let mut seen = BTreeSet::new();
+    for adapter in rows.iter().map(|row| row.adapter.as_str()).filter(|adapter| seen.insert(*adapter)) {
+        let own = rows.iter().filter(|row| row.adapter == adapter);
+        let shares: Vec<(&str, f64)> = own.filter_map(|row| Some((&*row.workload, row.ceiling_share?))).collect();
+        if shares.is_empty() {
+            continue;
+        }
+        let listed: Vec<String> = shares.iter().map(|(name, share)| format!("{name} {:.0} %", share * 100.0)).collect();
+        let mean = (shares.iter().map(|(_, share)| share.ln()).sum::<f64>() / shares.len() as f64).exp() * 100.0;
+        lines += &format!("\n{adapter}, of the nearer ceiling:\n{}; geometric mean {mean:.0} %\n", listed.join(", "));
+    }
+    lines
 }
 
 /// The head of the table.
@@ -205,6 +214,18 @@ mod tests {
         assert_eq!(row.error.as_deref(), Some("3 elements are beyond their bound, the worst by 2.500e-1"));
         assert_eq!((row.verified_share, row.median_ms, row.gflops), (Some(7.5), None, None));
         assert!(row.line(1.0).contains("FAILED: 3 elements"), "{}", row.line(1.0));
+    }
+
+    #[test]
+    fn shares_are_listed_for_each_adapter_that_has_ceilings() {
+        let workloads = workloads::select(&["W8".into(), "W10".into()]).unwrap();
+        let row = |workload: usize, adapter: &str, ceiling_share: Option<f64>| Row {
+            adapter: adapter.into(),
+            ceiling_share,
+            ..Row::new(&workloads[workload], &Subject::Cpu)
+        };
+        let rows = [row(0, "a", Some(0.5)), row(0, "b", None), row(1, "a", Some(0.125)), row(1, "b", None)];
+        assert_eq!(shares(&rows), "\na, of the nearer ceiling:\nW8 50 %, W10 12 %; geometric mean 25 %\n");
     }
 
     #[test]

@@ -9,7 +9,7 @@ pub(crate) use wgsl::{entry_point, generate};
 
 use super::params::shader_struct;
 use crate::op::{ConvTranspose, Geometry};
-use crate::plan::bands::{blocks, blocks_per_group, split_stride, tiles};
+use crate::plan::bands::{blocks, blocks_per_group, rows, split_stride, tiles};
 use crate::plan::tile::{Packing, Tile};
 use crate::plan::{Dispatch, Record, Storage};
 
@@ -123,6 +123,8 @@ shader_struct! {
         taps: u32,
         source_record: u32,
         unit: u32,
+        padding_1: u32,
+        padding_2: u32,
     }
 }
 
@@ -140,14 +142,13 @@ impl PackParams {
             taps: source.channel as u32,
             source_record: source.stride as u32,
             unit: packing.unit as u32,
+            ..Self::default()
         }
     }
 
     /// The workgroups along x and y.
     pub(crate) fn workgroups(&self, most: u32) -> [u32; 2] {
-        let groups = self.quads.div_ceil(64);
-        let x = groups.min(most);
-        [x, groups.div_ceil(x)]
+        rows(self.quads.div_ceil(64).into(), most)
     }
 }
 

@@ -7,6 +7,7 @@ pub(crate) use wgsl::{elem, generate};
 
 use super::params::shader_struct;
 use crate::op::{ConvTranspose, Geometry};
+use crate::plan::bands::rows;
 use crate::plan::matrix::{Matrix, Packing, box_phases, cells, first_reads};
 use crate::plan::{Record, Storage};
 
@@ -146,9 +147,7 @@ impl PackParams {
 
     /// The workgroups along x and y.
     pub(crate) fn workgroups(&self, most: u32) -> [u32; 2] {
-        let groups = self.elements.div_ceil(64);
-        let x = groups.min(most);
-        [x, groups.div_ceil(x)]
+        rows(self.elements.div_ceil(64).into(), most)
     }
 }
 
@@ -157,6 +156,7 @@ pub(super) mod tests {
     use super::super::shader::Variant;
     use super::super::shader::tests::{layout, validate};
     use super::*;
+    use crate::plan::matrix::MAX_ENTRIES;
     use crate::plan::matrix::tests::{ALL, profile};
     use crate::plan::{Kernel, Plan, field, plan_with};
     use crate::{DeviceProfile, Error};
@@ -191,6 +191,7 @@ pub(super) mod tests {
         // The table follows the parameters.
         let (fields, _) = layout(&kernel, "Uniforms");
         assert_eq!(fields[1], ("table".into(), Params::layout().1));
+        assert!(Params::layout().1 as usize + 16 * MAX_ENTRIES <= 16 << 10, "as much as every device can see");
     }
 
     #[test]
