@@ -7,6 +7,7 @@ use crate::op::{Axis, ConvTranspose, Geometry};
 use crate::phase::gcd;
 use crate::plan::{Dispatch, Plan, Record};
 use crate::tensor::Tensor;
+use std::borrow::Cow;
 
 shader_struct! {
     /// `Axis` of `gather.wgsl`, field by field.
@@ -140,13 +141,20 @@ pub(crate) fn pack(op: &ConvTranspose, weight: &Tensor, bias: Option<&Tensor>) -
     let (in_group, out_group) = (op.in_channels() / op.groups(), op.out_channels() / op.groups());
     let [kd, kh, kw] = op.axes3().map(|axis| axis.kernel);
     let ws = op.weight_layout().strides(op.in_channels(), out_group, &[kd, kh, kw]);
-    let (weight, bias) = (weight.to_f32(), bias.map(Tensor::to_f32));
+    let weight = weight.as_f32().map_or_else(|| Cow::Owned(weight.to_f32()), Cow::Borrowed);
+    let bias = bias.map(Tensor::to_f32);
+    // In most orders the taps of two channels lie together, as they do here.
+    let together = ws.spatial == [kh * kw, kw, 1];
     let mut packed = Vec::with_capacity(op.out_channels() * record.stride);
     for co in 0..op.out_channels() {
         let first = co / out_group * in_group;
         packed.push(bias.as_ref().map_or(0.0, |bias| bias[co]));
         for ci in first..first + in_group {
             let at = ci * ws.input + co % out_group * ws.output;
+            if together {
+                packed.extend_from_slice(&weight[at..at + kd * kh * kw]);
+                continue;
+            }
             for z in 0..kd {
                 for y in 0..kh {
                     let row = at + z * ws.spatial[0] + y * ws.spatial[1];

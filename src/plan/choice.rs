@@ -60,8 +60,8 @@ impl DeviceClass {
             // vector registers of AVX2, 8 sums leave as many for their inputs and weights.
             DeviceClass::Software => {
                 let (read, quad, weights) = (41.0, 50.0, 50.0);
-                let (order, invocations, workgroup) = (Order::Sums(8), 64.0, 16);
-                Traits { registers: 360, order, read, quad, weights, invocations, workgroup, ..Traits::WEAKEST }
+                let (order, turn, invocations, workgroup) = (Order::Sums(8), 600, 64.0, 16);
+                Traits { registers: 360, order, turn, read, quad, weights, invocations, workgroup, ..Traits::WEAKEST }
             }
             // By the compilers' statistics (benches/STATIC.md): 84 numbers leave RADV 96 registers, which is 8 waves. A
             // test is an instruction for each number, beside the joining of conditions. Weights are read by a unit of

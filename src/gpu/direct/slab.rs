@@ -144,7 +144,7 @@ impl Generator<'_> {
                     }
                 }
             }
-            self.multiply(&reads, ci)?;
+            self.multiply(&reads, ci, 1)?;
             writeln!(self.out, "        }}")?;
         }
         writeln!(self.out, "        workgroupBarrier();")?;

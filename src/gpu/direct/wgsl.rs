@@ -53,10 +53,17 @@ struct Product {
     /// Its vector of output channels, and which output of its cell it is.
     vector: usize,
     slots: [usize; 3],
+    /// The input channel, counted from the first of the turn.
+    channel: usize,
     /// The number of the tap along each axis.
     taps: [usize; 3],
     /// The offset of the input along each axis.
     reads: [i64; 3],
+}
+
+/// The name of an input that is read, by its channel and its numbers along the axes.
+fn input_name(channel: usize, [z, y, x]: [usize; 3]) -> String {
+    if channel == 0 { format!("i{z}_{y}_{x}") } else { format!("i{z}_{y}_{x}_{channel}") }
 }
 
 /// Where something is in a list that has it.
@@ -323,28 +330,39 @@ impl Generator<'_> {
             "        // Outside is 0, which adds nothing: the weights are finite where this kernel is used."
         )?;
         let reads = self.tile.axes.map(|axis| axis.reads());
-        for _ in 0..turn {
-            if turn > 1 {
+        // Sums that come one after the other take all channels of a turn at once.
+        let channels = if matches!(self.tile.order, Order::Sums(_)) { turn } else { 1 };
+        for _ in 0..turn / channels {
+            if channels < turn {
                 writeln!(self.out, "        {{")?;
             }
             if self.tile.order != Order::Rows {
-                let rows = (0..reads[0].len()).flat_map(|z| (0..reads[1].len()).map(move |y| [z, y]));
-                self.load(rows)?;
+                let rows = || (0..reads[0].len()).flat_map(|z| (0..reads[1].len()).map(move |y| [z, y]));
+                for channel in 0..channels {
+                    self.load(rows(), channel)?;
+                }
             }
-            self.multiply(&reads, 0)?;
-            writeln!(self.out, "        at += {};", self.in_loads("params.input_channel_stride"))?;
+            self.multiply(&reads, 0, channels)?;
+            writeln!(self.out, "        at += {};", self.channels_on(channels))?;
             for vector in 0..self.tile.vectors {
-                writeln!(self.out, "        w{vector} += {};", self.packing.channel / self.unit())?;
+                writeln!(self.out, "        w{vector} += {};", channels * self.packing.channel / self.unit())?;
             }
-            if turn > 1 {
+            if channels < turn {
                 writeln!(self.out, "        }}")?;
             }
         }
         writeln!(self.out, "    }}")
     }
 
-    /// The loads of rows of inputs, by their numbers along d and h.
-    fn load(&mut self, rows: impl IntoIterator<Item = [usize; 2]>) -> fmt::Result {
+    /// The distance to the input so many channels on, in loads.
+    fn channels_on(&self, channels: usize) -> String {
+        let one = self.in_loads("params.input_channel_stride");
+        if channels == 1 { one } else { format!("{channels} * ({one})") }
+    }
+
+    /// The loads of rows of inputs, by their numbers along d and h, of a channel of the turn.
+    fn load(&mut self, rows: impl IntoIterator<Item = [usize; 2]>, channel: usize) -> fmt::Result {
+        let channel_at = if channel == 0 { String::new() } else { format!(" + ({})", self.channels_on(channel)) };
         let loads = [0, 1, 2].map(|a| self.tile.loads(a));
         let used = 3 - self.tile.rank..3;
         for [z, y] in rows {
@@ -354,18 +372,19 @@ impl Generator<'_> {
                     used.clone().map(|a| format!(" + {}", self.distance(a, numbers[a], &loads[a]))).collect();
                 let tested = used.clone().filter(|&a| !loads[a][numbers[a]].sure);
                 let has: Vec<String> = tested.map(|a| format!("has_{}{}", LETTERS[a], numbers[a])).collect();
-                let input = format!("Loaded(input[at{at}])");
+                let input = format!("Loaded(input[at{channel_at}{at}])");
                 let input =
                     if has.is_empty() { input } else { format!("select(Loaded(), {input}, {})", has.join(" && ")) };
-                writeln!(self.out, "        let i{z}_{y}_{x} = {input};")?;
+                writeln!(self.out, "        let {} = {input};", input_name(channel, numbers))?;
             }
         }
         Ok(())
     }
 
-    /// The multiply-adds of input channel `ci` of a chunk. A weight is read once, before its first use.
-    pub(super) fn multiply(&mut self, reads: &[Vec<i64>; 3], ci: usize) -> fmt::Result {
-        let products = self.products();
+    /// The multiply-adds of so many input channels, of a chunk those from `ci` on. A weight is read once, before its first
+    /// use.
+    pub(super) fn multiply(&mut self, reads: &[Vec<i64>; 3], ci: usize, channels: usize) -> fmt::Result {
+        let products = self.products(channels);
         let mut read_weights = BTreeSet::new();
         let mut read_rows = BTreeSet::new();
         for (number, product) in products.iter().enumerate() {
@@ -375,7 +394,7 @@ impl Generator<'_> {
                     same.map(|other| [0, 1].map(|a| position(&reads[a], other.reads[a]))).collect();
                 let missing: Vec<[usize; 2]> = rows.difference(&read_rows).copied().collect();
                 read_rows.extend(&missing);
-                self.load(missing)?;
+                self.load(missing, 0)?;
             }
             let (weight, index) = self.weight(product);
             let vector = product.vector;
@@ -389,8 +408,9 @@ impl Generator<'_> {
             }
             let (column, component) = self.column(&reads[2], product.reads[2]);
             let [z, y] = [0, 1].map(|a| position(&reads[a], product.reads[a]));
+            let input = input_name(product.channel, [z, y, column]);
             let sum = product.sum;
-            writeln!(self.out, "        s{sum} = fma(Sum(i{z}_{y}_{column}{component}), {weight}, s{sum});")?;
+            writeln!(self.out, "        s{sum} = fma(Sum({input}{component}), {weight}, s{sum});")?;
         }
         Ok(())
     }
@@ -400,34 +420,37 @@ impl Generator<'_> {
         let [_, kh, kw] = self.tile.axes.map(|axis| axis.kernel);
         let [z, y, x] = product.taps;
         let (tap, taps_of_vec4) = ((z * kh + y) * kw + x, 4 / lanes(self.tile.width));
-        let index = tap / taps_of_vec4;
+        let index = product.channel * self.packing.channel + tap / taps_of_vec4;
         (format!("w{}_{index}{}", product.vector, self.swizzle(tap % taps_of_vec4)), index)
     }
 
-    /// The products of one input channel in the tile's order.
-    fn products(&self) -> Vec<Product> {
+    /// The products of so many input channels in the tile's order.
+    fn products(&self, channels: usize) -> Vec<Product> {
         let taps = self.tile.axes.map(|axis| taps_in_order(&axis));
         let sums = self.sums();
-        let mut products = Vec::new();
+        let mut crossed = Vec::new();
         for z in &taps[0] {
             for y in &taps[1] {
-                for x in &taps[2] {
-                    let slots = [z, y, x].map(|tap| tap.slot);
-                    let mine = sums.iter().enumerate().filter(|(_, sum)| sum.at.map(|(_, slot)| slot) == slots);
-                    products.extend(mine.map(|(number, sum)| {
-                        let [cz, cy, cx] = sum.at.map(|(cell, _)| cell as i64);
-                        Product {
-                            sum: number,
-                            vector: sum.vector,
-                            slots,
-                            taps: [z, y, x].map(|tap| tap.tap),
-                            reads: [cz + z.offset, cy + y.offset, cx + x.offset],
-                        }
-                    }));
-                }
+                crossed.extend(taps[2].iter().map(|x| [z, y, x]));
             }
         }
-        // The sorts are stable: the taps of a sum stay in their order.
+        let mut products = Vec::new();
+        for (channel, &[z, y, x]) in (0..channels).flat_map(|channel| crossed.iter().map(move |taps| (channel, taps))) {
+            let slots = [z, y, x].map(|tap| tap.slot);
+            let mine = sums.iter().enumerate().filter(|(_, sum)| sum.at.map(|(_, slot)| slot) == slots);
+            products.extend(mine.map(|(number, sum)| {
+                let [cz, cy, cx] = sum.at.map(|(cell, _)| cell as i64);
+                Product {
+                    sum: number,
+                    vector: sum.vector,
+                    slots,
+                    channel,
+                    taps: [z, y, x].map(|tap| tap.tap),
+                    reads: [cz + z.offset, cy + y.offset, cx + x.offset],
+                }
+            }));
+        }
+        // The sorts are stable: the channels and taps of a sum stay in their order.
         match self.tile.order {
             Order::Taps => products.sort_by_key(|product| product.vector),
             Order::Rows => products.sort_by_key(|product| ([product.taps[0], product.taps[1]], product.vector)),
