@@ -1,7 +1,8 @@
 //! Layers one after another, whose activations stay on the device.
 
 use super::context::Context;
-use super::layer::{Bound, Layer, Prepared};
+use super::layer::Layer;
+use super::prepared::{Bound, Prepared};
 use super::span::span;
 use super::step::{Step, keep_together};
 use crate::error::{Error, Result};

@@ -1,31 +1,26 @@
-//! An operation with its weights on a device: packed once, prepared for a shape, bound to buffers, recorded.
+//! An operation with its weights on a device: packed once, and prepared for a shape.
 
 use super::cache::Cache;
 use super::context::Context;
 use super::direct::{self, PackParams};
-use super::gather::{self, pack};
+use super::gather::pack;
 use super::matrix;
+use super::prepared::{Compiled, Machine, Prepared, entry, whole};
 use super::shader::Variant;
-use super::slice;
 use super::span::span;
-use super::step::{Recorder, Step, piece};
-use super::sum;
-use super::transfer::{Download, Reading, storage_for};
+use super::step::Step;
+use super::transfer::{Download, storage_for};
 use super::winograd;
 use crate::convention::Convention;
 use crate::error::{Error, Result};
 use crate::op::{Axis, ConvTranspose, Geometry};
-use crate::plan::bands::folded;
 use crate::plan::{
-    Band, Candidate, Dispatch, Kernel, Matrices, Matrix, Plan, Record, Storage, Window, Winograd, candidates,
-    plan_candidate, plan_split, plan_with,
+    Candidate, Kernel, Matrices, Matrix, Plan, Record, Storage, Winograd, candidates, plan_candidate, plan_split,
+    plan_with,
 };
 use crate::tensor::{DType, Tensor};
 use std::sync::{Arc, OnceLock};
-use wgpu::{
-    BindGroupDescriptor, BindGroupEntry, BindingResource, Buffer, BufferBinding, BufferSize, BufferSlice, BufferUsages,
-    CommandEncoder, ComputePass, ComputePassDescriptor, ComputePipeline,
-};
+use wgpu::{BindGroupDescriptor, Buffer, BufferUsages};
 
 /// A transposed convolution with its weights on a device. Cheap to clone; usable from many threads.
 #[derive(Clone, Debug)]
@@ -64,56 +59,6 @@ struct Key {
 
 /// At most this many preparations are kept for each layer.
 const MAX_PREPARED: usize = 32;
-
-/// A layer planned for one input shape. Cheap to clone.
-#[derive(Clone, Debug)]
-pub struct Prepared {
-    context: Context,
-    /// The layer's, but for its padding.
-    op: Arc<ConvTranspose>,
-    geometry: Geometry,
-    plan: Arc<Plan>,
-    machine: Machine,
-}
-
-/// What runs a plan.
-#[derive(Clone, Debug)]
-enum Machine {
-    Kernel(Compiled),
-    Winograd(Arc<winograd::Machine>),
-}
-
-/// A compiled kernel.
-#[derive(Clone, Debug)]
-struct Compiled {
-    pipeline: ComputePipeline,
-    /// What adds up the splits of the input channels, where there are any.
-    sum: Option<ComputePipeline>,
-    /// In the kernel's order.
-    weights: Buffer,
-    /// In the order of `gather`, for the biases that `sum` and `matrix` add.
-    records: Buffer,
-}
-
-/// A prepared layer with the caller's buffers.
-#[derive(Clone, Debug)]
-pub struct Bound {
-    context: Context,
-    /// In the order in which they run.
-    steps: Vec<Step>,
-}
-
-/// What one dispatch is made of: its parameters at binding 0, behind them the parts of the buffers that it sees.
-struct Call<'a> {
-    pipeline: &'a ComputePipeline,
-    params: Vec<u8>,
-    buffers: Vec<(&'a Buffer, Window)>,
-    workgroups: [u32; 3],
-    kernel: &'static str,
-    band: &'a Band,
-    /// See [`Step`].
-    multiply_adds: u64,
-}
 
 /// What a plan is asked for.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -447,225 +392,11 @@ impl Layer {
         let y =
             context.buffer("upconv output", prepared.output_bytes(), BufferUsages::STORAGE | BufferUsages::COPY_SRC)?;
         let bound = prepared.bind(x.slice(..), y.slice(..))?;
-        let steps: Vec<&Step> = bound.steps.iter().collect();
+        let steps: Vec<&Step> = bound.steps().iter().collect();
         context.submit("upconv layer", &steps, |_| {})?;
         let download = context.start_download(&y, &prepared.geometry.output_shape(), storage)?;
         let dtype = if input.dtype() == DType::Bf16 { DType::F32 } else { input.dtype() };
         Ok((download, dtype))
-    }
-}
-
-impl Prepared {
-    /// The device.
-    pub fn context(&self) -> &Context {
-        &self.context
-    }
-
-    /// The sizes.
-    pub fn geometry(&self) -> &Geometry {
-        &self.geometry
-    }
-
-    /// What was decided.
-    pub fn plan(&self) -> &Plan {
-        &self.plan
-    }
-
-    /// The bytes the input buffer must have.
-    pub fn input_bytes(&self) -> u64 {
-        bytes(self.geometry.input_len(), self.plan.storage)
-    }
-
-    /// The bytes the output buffer must have.
-    pub fn output_bytes(&self) -> u64 {
-        bytes(self.geometry.output_len(), self.plan.storage)
-    }
-
-    /// Binds the caller's buffers: two different ones, with usage STORAGE, from offsets that are multiples of the
-    /// device's `min_storage_buffer_offset_alignment`, holding at least [`input_bytes`](Self::input_bytes) and
-    /// [`output_bytes`](Self::output_bytes).
-    ///
-    /// # Errors
-    /// [`Error::Buffer`] saying which of this does not hold, [`Error::Device`].
-    pub fn bind(&self, input: BufferSlice<'_>, output: BufferSlice<'_>) -> Result<Bound> {
-        let context = &self.context;
-        span!("bind", kernel = self.plan.kernel.name(), dispatches = self.plan.dispatch_count());
-        slice::check(context, "input", &input, self.input_bytes())?;
-        slice::check(context, "output", &output, self.output_bytes())?;
-        if input.buffer() == output.buffer() {
-            let problem = "is the input's buffer too; wgpu tracks each buffer as a whole, so it must be another".into();
-            return Err(Error::Buffer { what: "output", problem });
-        }
-        let kernel = match &self.machine {
-            Machine::Kernel(kernel) => kernel,
-            Machine::Winograd(machine) => {
-                let bytes = [self.input_bytes(), self.output_bytes()];
-                let steps = machine.steps(context, &self.op, &self.geometry, input, output, bytes)?;
-                return Ok(Bound { context: context.clone(), steps });
-            }
-        };
-        let scratch = match self.plan.scratch {
-            0 => None,
-            size => Some(context.buffer("upconv sums", size, BufferUsages::STORAGE)?),
-        };
-        let calls = self.calls(kernel, &input, &output, scratch.as_ref());
-        let (uniform, windows) = context.uniforms(&calls.iter().map(|call| &call.params[..]).collect::<Vec<_>>())?;
-        let steps = context.checked("binding buffers", || {
-            let bind = |(call, &params): (&Call<'_>, &Window)| {
-                let buffers = std::iter::once((&uniform, params)).chain(call.buffers.iter().copied());
-                let entries: Vec<_> =
-                    (0..).zip(buffers).map(|(binding, (buffer, window))| entry(binding, buffer, window)).collect();
-                let layout = &call.pipeline.get_bind_group_layout(0);
-                let descriptor = BindGroupDescriptor { label: Some("upconv layer"), layout, entries: &entries };
-                Step {
-                    pipeline: call.pipeline.clone(),
-                    bind_group: context.device().create_bind_group(&descriptor),
-                    workgroups: call.workgroups,
-                    kernel: call.kernel,
-                    band: Some(call.band.clone()),
-                    multiply_adds: call.multiply_adds,
-                }
-            };
-            calls.iter().zip(&windows).map(bind).collect()
-        })?;
-        Ok(Bound { context: context.clone(), steps })
-    }
-
-    /// Makes the driver do now what it would leave to the first dispatch: some compile only then. Runs one workgroup of
-    /// each kernel, on buffers of its own that it lets go; waits until the device is done.
-    ///
-    /// Meanwhile other threads record and submit as usual; the device does what is submitted in its order.
-    ///
-    /// # Errors
-    /// As [`bind`](Self::bind), [`Error::Limit`] where the device has no buffer that large, [`Error::DeviceLost`].
-    #[cfg(not(target_family = "wasm"))]
-    pub fn warm_up(&self) -> Result<()> {
-        self.start_warming_up()?.wait(|_| ())
-    }
-
-    /// [`warm_up`](Self::warm_up) as a future. The device must be polled meanwhile; a browser does so by itself.
-    ///
-    /// # Errors
-    /// As [`warm_up`](Self::warm_up).
-    pub async fn warm_up_async(&self) -> Result<()> {
-        self.start_warming_up()?.finish(|_| ()).await
-    }
-
-    fn start_warming_up(&self) -> Result<Reading> {
-        span!("warm up", kernel = self.plan.kernel.name());
-        let context = &self.context;
-        let x = context.buffer("upconv input", self.input_bytes(), BufferUsages::STORAGE)?;
-        let y = context.buffer("upconv output", self.output_bytes(), BufferUsages::STORAGE | BufferUsages::COPY_SRC)?;
-        let mut steps = self.bind(x.slice(..), y.slice(..))?.steps;
-        steps.dedup_by(|next, step| next.pipeline == step.pipeline);
-        for step in &mut steps {
-            (step.workgroups, step.multiply_adds) = ([1; 3], 0);
-        }
-        context.submit("upconv warming up", &steps.iter().collect::<Vec<_>>(), |_| {})?;
-        context.start_reading(&y, 0)
-    }
-
-    /// [`bind`](Self::bind) and [`Bound::encode`] in a pass of its own.
-    ///
-    /// # Errors
-    /// As [`bind`](Self::bind).
-    pub fn encode(&self, encoder: &mut CommandEncoder, input: BufferSlice<'_>, output: BufferSlice<'_>) -> Result<()> {
-        let bound = self.bind(input, output)?;
-        let descriptor = ComputePassDescriptor { label: Some("upconv layer"), timestamp_writes: None };
-        bound.encode(&mut encoder.begin_compute_pass(&descriptor));
-        Ok(())
-    }
-
-    /// The plan's dispatches, each followed by the sum of its splits where these are complete.
-    fn calls<'a>(
-        &'a self,
-        kernel: &'a Compiled,
-        input: &BufferSlice<'a>,
-        output: &BufferSlice<'a>,
-        scratch: Option<&'a Buffer>,
-    ) -> Vec<Call<'a>> {
-        let Self { context, op, .. } = self;
-        let scratch = scratch.map(|buffer| (buffer, whole(buffer)));
-        let mut calls = Vec::new();
-        for dispatch in &self.plan.dispatches {
-            let x = (input.buffer(), shifted(dispatch.input, input));
-            let w = (&kernel.weights, dispatch.weights);
-            let y = (output.buffer(), shifted(dispatch.output, output));
-            let (params, workgroups) = (self.params(dispatch), dispatch.workgroups);
-            let buffers = match (&kernel.sum, scratch) {
-                (Some(_), Some(sums)) => vec![x, w, sums],
-                _ if self.plan.matrix.is_some() => vec![x, w, (&kernel.records, whole(&kernel.records)), y],
-                _ => [x, w, y].into_iter().chain(scratch).collect(),
-            };
-            let (name, band, multiply_adds) = (self.plan.kernel.name(), &dispatch.band, dispatch.multiply_adds);
-            let pipeline = &kernel.pipeline;
-            calls.push(Call { pipeline, params, buffers, workgroups, kernel: name, band, multiply_adds });
-            let last = dispatch.band.group_in_channels.end == op.in_channels() / op.groups();
-            if let (Some(sum), Some(sums), true) = (&kernel.sum, scratch, last) {
-                let params = sum::Params::new(&self.op, &self.geometry, &self.plan, dispatch);
-                calls.push(Call {
-                    pipeline: sum,
-                    params: bytemuck::bytes_of(&params).to_vec(),
-                    buffers: vec![sums, (&kernel.records, whole(&kernel.records)), y],
-                    workgroups: folded(band, context.profile()),
-                    kernel: "sum",
-                    band,
-                    // It reads what the dispatches before it left.
-                    multiply_adds: 0,
-                });
-            }
-        }
-        calls
-    }
-
-    /// The kernel's parameters for a dispatch.
-    fn params(&self, dispatch: &Dispatch) -> Vec<u8> {
-        let (op, geometry) = (&self.op, &self.geometry);
-        if let Some(matrix) = &self.plan.matrix {
-            return matrix::uniforms(op, geometry, matrix);
-        }
-        match &self.plan.tile {
-            None => bytemuck::bytes_of(&gather::Params::new(op, geometry, &self.plan, dispatch)).to_vec(),
-            Some(tile) => {
-                bytemuck::bytes_of(&direct::Params::new(op, geometry, self.plan.storage, tile, dispatch)).to_vec()
-            }
-        }
-    }
-}
-
-impl Bound {
-    /// Records the dispatches. Nothing is submitted, copied or read back.
-    ///
-    /// Systems reset a device that is busy with one submission for some seconds. A single dispatch stays within the
-    /// [`max_multiply_adds`](crate::DeviceProfile::max_multiply_adds) of the device's profile; where a layer needs more
-    /// of them, encode its [`pieces`](Self::pieces) into a submission each.
-    pub fn encode(&self, pass: &mut ComputePass<'_>) {
-        let mut recorder = Recorder::default();
-        self.steps.iter().for_each(|step| recorder.record(step, pass));
-    }
-
-    /// The same dispatches in as few pieces as stay within
-    /// [`max_multiply_adds`](crate::DeviceProfile::max_multiply_adds) each; in their order they give the same bits.
-    pub fn pieces(&self) -> impl Iterator<Item = Bound> + '_ {
-        let mut left = &self.steps[..];
-        std::iter::from_fn(move || {
-            let steps = left.split_off(..piece(left, self.context.profile().max_multiply_adds))?.to_vec();
-            (!steps.is_empty()).then(|| Bound { context: self.context.clone(), steps })
-        })
-    }
-
-    /// The device.
-    pub fn context(&self) -> &Context {
-        &self.context
-    }
-
-    /// The dispatches.
-    pub(super) fn steps(&self) -> &[Step] {
-        &self.steps
-    }
-
-    pub(super) fn steps_mut(&mut self) -> &mut [Step] {
-        &mut self.steps
     }
 }
 
@@ -674,22 +405,4 @@ fn beyond_f16(op: &ConvTranspose, packed: &[f32]) -> Option<f32> {
     let Record { stride, .. } = Record::new(op);
     let taps = packed.chunks_exact(stride).flat_map(|record| &record[1..stride - 1]);
     taps.copied().find(|&weight| half::f16::from_f32(weight).to_f32() != weight)
-}
-
-fn bytes(elements: usize, storage: Storage) -> u64 {
-    (elements as u64 * storage.size()).next_multiple_of(4).max(4)
-}
-
-pub(super) fn whole(buffer: &Buffer) -> Window {
-    Window { offset: 0, size: buffer.size() }
-}
-
-fn shifted(window: Window, slice: &BufferSlice<'_>) -> Window {
-    Window { offset: window.offset + slice.offset(), ..window }
-}
-
-pub(super) fn entry(binding: u32, buffer: &Buffer, window: Window) -> BindGroupEntry<'_> {
-    let resource =
-        BindingResource::Buffer(BufferBinding { buffer, offset: window.offset, size: BufferSize::new(window.size) });
-    BindGroupEntry { binding, resource }
 }

@@ -1,7 +1,7 @@
 //! How long each dispatch of a bound layer takes, by the device's own timestamps.
 
 use super::context::Context;
-use super::layer::Bound;
+use super::prepared::Bound;
 use super::step::Recorder;
 use super::transfer::Reading;
 use crate::error::{Error, Result};

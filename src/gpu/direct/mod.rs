@@ -1,5 +1,6 @@
 //! What the kernels `direct` and `tiled` read: their parameters, and their weights, packed from those of `gather`.
 
+mod products;
 mod slab;
 mod wgsl;
 

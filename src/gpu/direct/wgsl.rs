@@ -1,6 +1,7 @@
 //! The generator of `direct`: a pure function from a tile to WGSL, because what it writes out has no loop but the one
 //! over input channels. Its text for one tile is `shaders/direct.wgsl`, the place to read what the kernel does.
 
+use super::products::{Product, Sum, products, sums};
 use crate::plan::tile::{Load, Order, Packing, Tile, TileAxis, lanes};
 use std::collections::BTreeSet;
 use std::fmt::{self, Write};
@@ -39,28 +40,6 @@ pub(super) struct Generator<'a> {
 const LETTERS: [&str; 3] = ["z", "y", "x"];
 const COMPONENTS: [&str; 4] = [".x", ".y", ".z", ".w"];
 
-/// A sum that the invocation keeps: the vector of output channels at one output.
-struct Sum {
-    vector: usize,
-    /// Cell and output of the cell, for each axis.
-    at: [(usize, usize); 3],
-}
-
-/// A product that is added to a sum.
-struct Product {
-    /// The number of the sum.
-    sum: usize,
-    /// Its vector of output channels, and which output of its cell it is.
-    vector: usize,
-    slots: [usize; 3],
-    /// The input channel, counted from the first of the turn.
-    channel: usize,
-    /// The number of the tap along each axis.
-    taps: [usize; 3],
-    /// The offset of the input along each axis.
-    reads: [i64; 3],
-}
-
 /// The name of an input that is read, by its channel and its numbers along the axes.
 fn input_name(channel: usize, [z, y, x]: [usize; 3]) -> String {
     if channel == 0 { format!("i{z}_{y}_{x}") } else { format!("i{z}_{y}_{x}_{channel}") }
@@ -69,22 +48,6 @@ fn input_name(channel: usize, [z, y, x]: [usize; 3]) -> String {
 /// Where something is in a list that has it.
 fn position(list: &[i64], wanted: i64) -> usize {
     list.iter().position(|&at| at == wanted).unwrap_or_default()
-}
-
-/// A tap of an invocation on one axis: which input it reads, counted from a cell's first, for which output of the cell.
-#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
-struct Tap {
-    tap: usize,
-    offset: i64,
-    slot: usize,
-}
-
-/// Those of an axis, by their numbers.
-fn taps_in_order(axis: &TileAxis) -> Vec<Tap> {
-    let of = |slot| axis.taps(slot).into_iter().map(move |(tap, offset)| Tap { tap, offset, slot });
-    let mut taps: Vec<Tap> = (0..axis.phases).flat_map(of).collect();
-    taps.sort_unstable();
-    taps
 }
 
 impl Generator<'_> {
@@ -146,22 +109,6 @@ impl Generator<'_> {
     /// The axes in use, with their letters, the fastest first.
     pub(super) fn axes(&self) -> Vec<(usize, &'static str, TileAxis)> {
         (3 - self.tile.rank..3).rev().map(|a| (a, LETTERS[a], self.tile.axes[a])).collect()
-    }
-
-    /// Every sum, in the order of their names.
-    fn sums(&self) -> Vec<Sum> {
-        let places = self.tile.axes.map(|axis| {
-            (0..axis.cells).flat_map(|cell| (0..axis.phases).map(move |slot| (cell, slot))).collect::<Vec<_>>()
-        });
-        let mut sums = Vec::new();
-        for vector in 0..self.tile.vectors {
-            for &z in &places[0] {
-                for &y in &places[1] {
-                    sums.extend(places[2].iter().map(|&x| Sum { vector, at: [z, y, x] }));
-                }
-            }
-        }
-        sums
     }
 
     /// Which cells, phases and channels.
@@ -296,7 +243,7 @@ impl Generator<'_> {
                 if self.split() { "Sum()".into() } else { format!("weights[record{vector}][0]{}", self.swizzle(0)) };
             writeln!(self.out, "    let bias{vector} = {bias};")?;
         }
-        let sums = self.sums();
+        let sums = sums(self.tile);
         for (number, sum) in sums.iter().enumerate() {
             writeln!(self.out, "    var s{number} = bias{};", sum.vector)?;
         }
@@ -384,7 +331,7 @@ impl Generator<'_> {
     /// The multiply-adds of so many input channels, of a chunk those from `ci` on. A weight is read once, before its first
     /// use.
     pub(super) fn multiply(&mut self, reads: &[Vec<i64>; 3], ci: usize, channels: usize) -> fmt::Result {
-        let products = self.products(channels);
+        let products = products(self.tile, channels);
         let mut read_weights = BTreeSet::new();
         let mut read_rows = BTreeSet::new();
         for (number, product) in products.iter().enumerate() {
@@ -424,49 +371,6 @@ impl Generator<'_> {
         (format!("w{}_{index}{}", product.vector, self.swizzle(tap % taps_of_vec4)), index)
     }
 
-    /// The products of so many input channels in the tile's order.
-    fn products(&self, channels: usize) -> Vec<Product> {
-        let taps = self.tile.axes.map(|axis| taps_in_order(&axis));
-        let sums = self.sums();
-        let mut crossed = Vec::new();
-        for z in &taps[0] {
-            for y in &taps[1] {
-                crossed.extend(taps[2].iter().map(|x| [z, y, x]));
-            }
-        }
-        let mut products = Vec::new();
-        for (channel, &[z, y, x]) in (0..channels).flat_map(|channel| crossed.iter().map(move |taps| (channel, taps))) {
-            let slots = [z, y, x].map(|tap| tap.slot);
-            let mine = sums.iter().enumerate().filter(|(_, sum)| sum.at.map(|(_, slot)| slot) == slots);
-            products.extend(mine.map(|(number, sum)| {
-                let [cz, cy, cx] = sum.at.map(|(cell, _)| cell as i64);
-                Product {
-                    sum: number,
-                    vector: sum.vector,
-                    slots,
-                    channel,
-                    taps: [z, y, x].map(|tap| tap.tap),
-                    reads: [cz + z.offset, cy + y.offset, cx + x.offset],
-                }
-            }));
-        }
-        // The sorts are stable: the channels and taps of a sum stay in their order.
-        match self.tile.order {
-            Order::Taps => products.sort_by_key(|product| product.vector),
-            Order::Rows => products.sort_by_key(|product| ([product.taps[0], product.taps[1]], product.vector)),
-            Order::Sums(together) => {
-                // Which of a vector's sums for the same output of a cell it is, in the order of the cells.
-                let cell = |product: &Product| {
-                    let slots = |sum: &Sum| sum.at.map(|(_, slot)| slot);
-                    let before = sums[..product.sum].iter().filter(|sum| sum.vector == product.vector);
-                    before.filter(|sum| slots(sum) == product.slots).count()
-                };
-                products.sort_by_cached_key(|product| (product.vector, product.slots, cell(product) / together));
-            }
-        }
-        products
-    }
-
     /// Where the input at offset `read` along w is: the number of the load, and the component where that is a quad.
     fn column(&self, reads: &[i64], read: i64) -> (usize, &'static str) {
         match self.tile.input_quads {
@@ -495,7 +399,7 @@ impl Generator<'_> {
 
     /// Bias, activation and storing of what lies inside the dispatch's part of the output.
     fn finish(&mut self) -> fmt::Result {
-        let sums = self.sums();
+        let sums = sums(self.tile);
         if self.in_parts {
             writeln!(self.out, "    if params.input_channel_end < params.group_in_channels {{")?;
             for number in 0..sums.len() {

@@ -3,7 +3,8 @@
 use super::{Choice, Subject, Tuning};
 use crate::error::{Error, Result};
 use crate::gpu::context::Context;
-use crate::gpu::layer::{Bound, Layer};
+use crate::gpu::layer::Layer;
+use crate::gpu::prepared::Bound;
 use crate::gpu::transfer::storage_for;
 use crate::op::Geometry;
 use crate::plan::{Candidate, Kernel, Storage};

@@ -6,8 +6,9 @@ mod wgsl;
 pub(crate) use wgsl::{Stores, input, output};
 
 use super::context::Context;
-use super::layer::{Layer, Prepared, entry, whole};
+use super::layer::Layer;
 use super::params::shader_struct;
+use super::prepared::{Prepared, entry, whole};
 use super::shader::Variant;
 use super::step::Step;
 use crate::error::Result;
