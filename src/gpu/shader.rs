@@ -73,12 +73,12 @@ impl Variant {
     pub(crate) fn source(&self) -> String {
         match self {
             Variant::Gather { storage, activation, .. } => {
-                format!("{}\n{}", header(*storage, *activation), body(GATHER))
+                format!("{}\n{}", header(*storage, activation), body(GATHER))
             }
-            Variant::Sum { storage, activation } => format!("{}\n{}", header(*storage, *activation), body(SUM)),
+            Variant::Sum { storage, activation } => format!("{}\n{}", header(*storage, activation), body(SUM)),
             Variant::Direct { tile, packing, storage, activation, in_parts } => {
                 let kernel = direct::generate(tile, packing, *in_parts);
-                format!("{}\n{kernel}", header(*storage, *activation))
+                format!("{}\n{kernel}", header(*storage, activation))
             }
             Variant::Pack => PACK.to_string(),
             Variant::Matrix { matrix, storage, activation } => {
@@ -93,7 +93,7 @@ impl Variant {
                 format!("{}\n{}", elem(*storage), winograd::input(*wide, *workgroup))
             }
             Variant::WinogradOutput { storage, activation, wide, workgroup, stores } => {
-                format!("{}\n{}", header(*storage, *activation), winograd::output(*wide, *workgroup, *stores))
+                format!("{}\n{}", header(*storage, activation), winograd::output(*wide, *workgroup, *stores))
             }
         }
     }

@@ -86,7 +86,7 @@ pub(super) fn products(tile: &Tile, channels: usize) -> Vec<Product> {
     match tile.order {
         Order::Taps => products.sort_by_key(|product| product.vector),
         Order::Rows => {
-            products.sort_by_key(|product| (product.channel, [product.taps[0], product.taps[1]], product.vector))
+            products.sort_by_key(|product| (product.channel, [product.taps[0], product.taps[1]], product.vector));
         }
         Order::Sums(together) => {
             // Which of a vector's sums for the same output of a cell it is, in the order of the cells.
