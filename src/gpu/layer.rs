@@ -302,7 +302,9 @@ impl Layer {
         }
         let params = PackParams::new(op);
         let workgroups = params.workgroups(context.profile().max_workgroups);
-        let packed = self.pack(&Variant::Pack, bytemuck::bytes_of(&params), workgroups, direct::packed_bytes(op))?;
+        let (params, size) = (bytemuck::bytes_of(&params), direct::packed_bytes(op));
+        span!("pack", kernel = "direct", bytes = size);
+        let packed = self.pack(&Variant::Pack, params, workgroups, size)?;
         // Two threads may both have packed them; either will do.
         Ok(direct_weights.get_or_init(|| packed).clone())
     }
@@ -317,6 +319,7 @@ impl Layer {
         let params = matrix::PackParams::new(op, side);
         let workgroups = params.workgroups(context.profile().max_workgroups);
         let (variant, size) = (Variant::MatrixWeights { factors }, params.bytes(factors));
+        span!("pack", kernel = "matrix", bytes = size);
         let packed = self.pack(&variant, bytemuck::bytes_of(&params), workgroups, size)?;
         Ok(matrix_weights.get_or_init(|| packed).clone())
     }
@@ -324,7 +327,6 @@ impl Layer {
     /// The weights in another order, which takes so many bytes.
     fn pack(&self, variant: &Variant, params: &[u8], [x, y]: [u32; 2], size: u64) -> Result<Buffer> {
         let Inner { context, weights, .. } = &*self.inner;
-        span!("pack", bytes = size);
         let packed = context.buffer("upconv packed weights", size, BufferUsages::STORAGE)?;
         let uniform = context.uniform(params)?;
         let pipeline = context.pipeline(variant)?;
