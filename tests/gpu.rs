@@ -486,7 +486,7 @@ fn every_tile_adds_in_the_same_order() {
     let mut rng = Rng::with_seed(29);
     let op = ConvTranspose::builder;
     let cases = [
-        (op().out_channels(4).kernel([2, 2]).stride([2, 2]), vec![1, 0, 32, 128], vec![1, 2, 3, 4, 6, 20, 24]),
+        (op().out_channels(4).kernel([2, 2]).stride([2, 2]), vec![1, 0, 32, 128], vec![1, 2, 3, 4, 20]),
         (op().out_channels(4).kernel([3, 3]).stride([2, 2]).padding([1, 1]), vec![1, 0, 64, 64], vec![5, 6]),
         (op().out_channels(16).kernel([4; 3]).stride([2; 3]).padding([1; 3]), vec![1, 0, 16, 16, 16], vec![3]),
         (op().out_channels(8).kernel([3, 3]).padding([1, 1]), vec![2, 0, 64, 64], vec![5]),
