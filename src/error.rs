@@ -1,5 +1,6 @@
 //! The one error type: every message carries what was given and what was expected.
 
+use crate::kernel::{Kernel, Refusal};
 use crate::tensor::DType;
 
 /// Why an operation, a tensor or a device was refused.
@@ -92,7 +93,7 @@ pub enum Error {
 
     /// The kernel that was asked for cannot run the operation.
     #[error("kernel {kernel} cannot run this: {reason}")]
-    Kernel { kernel: crate::plan::Kernel, reason: String },
+    Kernel { kernel: Kernel, reason: Refusal },
 
     /// A buffer given for a binding cannot be used.
     #[error("{what} buffer: {problem}")]

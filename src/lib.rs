@@ -56,7 +56,6 @@
 //! | [`op`], [`layout`], [`activation`] | the description of the operation, and the one formula of its output size |
 //! | [`convention`] | PyTorch, ONNX, WebNN, TensorFlow, Keras, JAX, MXNet: each way of saying it, resolved to one [`op`] |
 //! | [`phase`] | which taps reach which output |
-//! | [`plan`](mod@plan) | the pure choice of a kernel and its dispatches |
 //! | [`gpu`] | everything that touches a device |
 //! | [`cpu`] | the CPU backend (feature `cpu`) |
 //! | [`upscale`] | pictures: resampling filters as transposed convolutions (feature `picture`) |
@@ -77,10 +76,10 @@ pub mod convention;
 pub mod cpu;
 pub mod error;
 pub mod gpu;
+pub mod kernel;
 pub mod layout;
 pub mod op;
 pub mod phase;
-pub mod plan;
 pub mod reference;
 pub mod tensor;
 #[cfg(feature = "picture")]
@@ -90,9 +89,10 @@ mod winograd;
 pub use activation::Activation;
 pub use convention::Convention;
 pub use error::{Error, Result};
+pub use gpu::{Candidate, DeviceClass, DeviceProfile, Plan, Storage};
+pub use kernel::{Kernel, Refusal};
 pub use layout::{Layout, WeightLayout};
 pub use op::{Axis, ConvTranspose, Geometry, OutputPaddingPolicy};
-pub use plan::{Candidate, DeviceClass, DeviceProfile, Kernel, Plan, Storage};
 pub use tensor::{DType, Data, Tensor};
 pub use wgpu;
 

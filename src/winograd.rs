@@ -22,6 +22,13 @@
 use crate::op::ConvTranspose;
 use std::f64::consts::{FRAC_1_SQRT_2, SQRT_2};
 
+/// Outputs of a tile along each axis, and inputs that they read.
+pub(crate) const TILE: usize = 4;
+pub(crate) const PATCH: usize = 6;
+
+/// The points at which a tile's products are taken: for each of them there is one matrix product over the channels.
+pub(crate) const POINTS: usize = PATCH * PATCH;
+
 /// The matrices for 4 outputs of a kernel of 3 taps.
 #[derive(Debug)]
 pub(crate) struct Transform {

@@ -16,12 +16,11 @@ use std::collections::BTreeMap;
 use std::process::ExitCode;
 use upconv::convention::AutoPad;
 use upconv::gpu::{AdapterRequest, Context, Layer, Prepared, adapters};
-use upconv::plan::Matrices;
-use upconv::plan::tile::Order;
+use upconv::gpu::{Matrices, Order};
 use upconv::reference::{self, Comparison};
 use upconv::{
     Activation, Candidate, ConvTranspose, Convention, DType, Data, DeviceClass, DeviceProfile, Error, Kernel, Layout,
-    Storage, Tensor, wgpu,
+    Refusal, Storage, Tensor, wgpu,
 };
 
 fn main() -> ExitCode {
@@ -269,7 +268,7 @@ fn with_matrices() -> Context {
 fn refusal(context: &Context, case: &Case, storage: Storage) -> String {
     let layer = Layer::new(context, &case.op, &case.weight, case.bias.as_ref()).unwrap();
     match layer.prepare_with(case.input.shape(), storage, Kernel::Matrix) {
-        Err(Error::Kernel { kernel: Kernel::Matrix, reason }) => reason,
+        Err(Error::Kernel { kernel: Kernel::Matrix, reason }) => reason.to_string(),
         prepared => panic!("{prepared:?}"),
     }
 }
@@ -410,8 +409,8 @@ fn tiles_of_every_kind_are_exact() {
             let layer = Layer::new(&small, &case.op, &case.weight, case.bias.as_ref()).unwrap();
             for kernel in [Kernel::Direct, Kernel::Tiled] {
                 let prepared = match layer.prepare_with(case.input.shape(), Storage::F32, kernel) {
-                    Err(Error::Kernel { reason, .. }) if reason.contains("exceed a binding") => continue,
-                    Err(Error::Kernel { kernel: Kernel::Tiled, reason }) if reason.contains("no tile fits") => continue,
+                    Err(Error::Kernel { reason: Refusal::Binding { .. }, .. }) => continue,
+                    Err(Error::Kernel { kernel: Kernel::Tiled, reason: Refusal::NoTile { .. } }) => continue,
                     prepared => prepared.unwrap(),
                 };
                 let plan = prepared.plan();

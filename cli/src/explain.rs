@@ -7,7 +7,7 @@ use anyhow::Result;
 use clap::ValueEnum;
 use serde::Serialize;
 use std::path::PathBuf;
-use upconv::{DeviceClass, DeviceProfile, Storage, gpu, plan};
+use upconv::{DeviceClass, DeviceProfile, Storage, gpu};
 
 /// The options of `explain`.
 #[derive(clap::Args)]
@@ -87,7 +87,7 @@ pub(crate) fn run(args: &Args) -> Result<()> {
         Some(Backend::Gpu(context)) => (context.adapter_name(), context.plan(&op, &geometry, storage)?),
         _ => {
             let (device, profile) = by_default_limits(args);
-            (device, plan::plan(&op, &geometry, storage, &profile)?)
+            (device, gpu::plan(&op, &geometry, storage, &profile)?)
         }
     };
     if args.wgsl {

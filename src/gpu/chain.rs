@@ -1,13 +1,14 @@
 //! Layers one after another, whose activations stay on the device.
 
-use super::context::Context;
-use super::layer::Layer;
-use super::prepared::{Bound, Prepared};
-use super::span::span;
-use super::step::{Step, keep_together};
 use crate::error::{Error, Result};
+use crate::gpu::device::context::Context;
+use crate::gpu::device::span::span;
+use crate::gpu::device::step::{Step, keep_together};
+use crate::gpu::layer::Layer;
+use crate::gpu::prepared::{Bound, Prepared};
+use crate::gpu::storage::Storage;
+use crate::kernel::Kernel;
 use crate::op::ConvTranspose;
-use crate::plan::{Kernel, Storage};
 use crate::tensor::{Data, Tensor};
 use futures_intrusive::channel::shared::{OneshotReceiver, oneshot_channel};
 use half::f16;
@@ -303,7 +304,7 @@ impl Pending {
     pub fn wait(self) -> Result<Vec<Tensor>> {
         let poll = wgpu::PollType::Wait { submission_index: Some(self.submission.clone()), timeout: None };
         self.chain.inner.context.device().poll(poll).map_err(|error| lost(&error))?;
-        super::block_on(self.finish())
+        crate::gpu::device::block_on(self.finish())
     }
 
     /// [`wait`](Self::wait) as a future. The device must be polled meanwhile; a browser does so by itself.

@@ -1,23 +1,25 @@
 //! An operation with its weights on a device: packed once, and prepared for a shape.
 
-use super::cache::Cache;
-use super::context::Context;
-use super::direct::{self, PackParams};
-use super::gather::pack;
-use super::matrix;
-use super::prepared::{Compiled, Machine, Prepared, entry, whole};
-use super::shader::Variant;
-use super::span::span;
-use super::step::Step;
-use super::transfer::{Download, storage_for};
-use super::winograd;
 use crate::convention::Convention;
 use crate::error::{Error, Result};
+use crate::gpu::device::cache::Cache;
+use crate::gpu::device::context::Context;
+use crate::gpu::device::span::span;
+use crate::gpu::device::step::Step;
+use crate::gpu::device::transfer::{Download, storage_for};
+use crate::gpu::kernels::matrix::layout::Matrix;
+use crate::gpu::kernels::pack;
+use crate::gpu::kernels::pack::records::Record;
+use crate::gpu::kernels::pack::records::pack;
+use crate::gpu::kernels::variant::Variant;
+use crate::gpu::kernels::winograd::layout::Winograd;
+use crate::gpu::kernels::winograd::machine as winograd;
+use crate::gpu::plan::{Candidate, Plan, candidates, plan_candidate, plan_split, plan_with};
+use crate::gpu::prepared::{Compiled, Machine, Prepared, entry, whole};
+use crate::gpu::profile::Matrices;
+use crate::gpu::storage::Storage;
+use crate::kernel::{Kernel, Refusal};
 use crate::op::{Axis, ConvTranspose, Geometry};
-use crate::plan::{
-    Candidate, Kernel, Matrices, Matrix, Plan, Record, Storage, Winograd, candidates, plan_candidate, plan_split,
-    plan_with,
-};
 use crate::tensor::{DType, Tensor};
 use std::sync::{Arc, OnceLock};
 use wgpu::{BindGroupDescriptor, Buffer, BufferUsages};
@@ -90,7 +92,7 @@ impl Layer {
 
     /// A layer of weights that are on the device, finite, in the order of `gather`.
     /// Nobody asks for the kernel `matrix` of it, which wants to know more of them.
-    pub(super) fn of_records(context: &Context, op: &ConvTranspose, weights: Buffer) -> Self {
+    pub(crate) fn of_records(context: &Context, op: &ConvTranspose, weights: Buffer) -> Self {
         Self::with_records(context, op, weights, true, None)
     }
 
@@ -170,12 +172,12 @@ impl Layer {
 
     /// As [`prepare`](Self::prepare), without splits and whatever was measured: a part of a picture is planned as the
     /// whole is, but for its size.
-    pub(super) fn prepare_unsplit(&self, input_shape: &[usize], storage: Storage) -> Result<Prepared> {
+    pub(crate) fn prepare_unsplit(&self, input_shape: &[usize], storage: Storage) -> Result<Prepared> {
         self.prepare_op(&self.inner.op, input_shape, storage, Wish::Unsplit)
     }
 
     /// As planned, for an input that the plan is for.
-    pub(super) fn prepare_as(&self, input_shape: &[usize], plan: &Plan) -> Result<Prepared> {
+    pub(crate) fn prepare_as(&self, input_shape: &[usize], plan: &Plan) -> Result<Prepared> {
         let op = &self.inner.op;
         self.prepare_plan(op, op.at(input_shape)?, plan.clone())
     }
@@ -212,13 +214,8 @@ impl Layer {
     fn check_weights(&self, kernel: Kernel) -> Result<()> {
         let reason = match (kernel, self.inner.beyond_f16) {
             (Kernel::Gather, _) => return Ok(()),
-            _ if !self.inner.finite => {
-                "a weight is NaN or infinite, and taps outside the input are multiplied by 0".to_string()
-            }
-            (Kernel::Matrix, Some(weight)) => format!(
-                "the device's matrices are of f16, to which the weight {weight} would be rounded; cast the weights to \
-                 float16 to have them so"
-            ),
+            _ if !self.inner.finite => Refusal::NonFiniteWeights,
+            (Kernel::Matrix, Some(weight)) => Refusal::RoundedWeight { weight },
             _ => return Ok(()),
         };
         Err(Error::Kernel { kernel, reason })
@@ -300,9 +297,9 @@ impl Layer {
         if let Some(packed) = direct_weights.get() {
             return Ok(packed.clone());
         }
-        let params = PackParams::new(op);
+        let params = pack::tiles::PackParams::new(op);
         let workgroups = params.workgroups(context.profile().max_workgroups);
-        let (params, size) = (bytemuck::bytes_of(&params), direct::packed_bytes(op));
+        let (params, size) = (bytemuck::bytes_of(&params), pack::tiles::packed_bytes(op));
         span!("pack", kernel = "direct", bytes = size);
         let packed = self.pack(&Variant::Pack, params, workgroups, size)?;
         // Two threads may both have packed them; either will do.
@@ -316,7 +313,7 @@ impl Layer {
             return Ok(packed.clone());
         }
         let Matrices { side, factors, .. } = matrix.matrices;
-        let params = matrix::PackParams::new(op, side);
+        let params = pack::matrix::PackParams::new(op, side);
         let workgroups = params.workgroups(context.profile().max_workgroups);
         let (variant, size) = (Variant::MatrixWeights { factors }, params.bytes(factors));
         span!("pack", kernel = "matrix", bytes = size);

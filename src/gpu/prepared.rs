@@ -1,19 +1,19 @@
 //! A layer that is planned and compiled for a shape: bound to the caller's buffers, and recorded.
 
-use super::context::Context;
-use super::direct;
-use super::gather;
-use super::matrix;
-use super::slice;
-use super::span::span;
-use super::step::{Recorder, Step, piece};
-use super::sum;
-use super::transfer::Reading;
-use super::winograd;
 use crate::error::{Error, Result};
+use crate::gpu::device::context::Context;
+use crate::gpu::device::slice;
+use crate::gpu::device::span::span;
+use crate::gpu::device::step::{Recorder, Step, piece};
+use crate::gpu::device::transfer::Reading;
+use crate::gpu::dispatch::folded;
+use crate::gpu::dispatch::{Band, Dispatch, Window};
+use crate::gpu::kernels::sum;
+use crate::gpu::kernels::winograd::machine as winograd;
+use crate::gpu::kernels::{gather, matrix, tiles};
+use crate::gpu::plan::Plan;
+use crate::gpu::storage::Storage;
 use crate::op::{ConvTranspose, Geometry};
-use crate::plan::bands::folded;
-use crate::plan::{Band, Dispatch, Plan, Storage, Window};
 use std::sync::Arc;
 use wgpu::{
     BindGroupDescriptor, BindGroupEntry, BindingResource, Buffer, BufferBinding, BufferSize, BufferSlice, BufferUsages,
@@ -23,31 +23,31 @@ use wgpu::{
 /// A layer planned for one input shape. Cheap to clone.
 #[derive(Clone, Debug)]
 pub struct Prepared {
-    pub(super) context: Context,
+    pub(crate) context: Context,
     /// The layer's, but for its padding.
-    pub(super) op: Arc<ConvTranspose>,
-    pub(super) geometry: Geometry,
-    pub(super) plan: Arc<Plan>,
-    pub(super) machine: Machine,
+    pub(crate) op: Arc<ConvTranspose>,
+    pub(crate) geometry: Geometry,
+    pub(crate) plan: Arc<Plan>,
+    pub(crate) machine: Machine,
 }
 
 /// What runs a plan.
 #[derive(Clone, Debug)]
-pub(super) enum Machine {
+pub(crate) enum Machine {
     Kernel(Compiled),
     Winograd(Arc<winograd::Machine>),
 }
 
 /// A compiled kernel.
 #[derive(Clone, Debug)]
-pub(super) struct Compiled {
-    pub(super) pipeline: ComputePipeline,
+pub(crate) struct Compiled {
+    pub(crate) pipeline: ComputePipeline,
     /// What adds up the splits of the input channels, where there are any.
-    pub(super) sum: Option<ComputePipeline>,
+    pub(crate) sum: Option<ComputePipeline>,
     /// In the kernel's order.
-    pub(super) weights: Buffer,
+    pub(crate) weights: Buffer,
     /// In the order of `gather`, for the biases that `sum` and `matrix` add.
-    pub(super) records: Buffer,
+    pub(crate) records: Buffer,
 }
 
 /// A prepared layer with the caller's buffers.
@@ -237,12 +237,13 @@ impl Prepared {
     fn params(&self, dispatch: &Dispatch) -> Vec<u8> {
         let (op, geometry) = (&self.op, &self.geometry);
         if let Some(matrix) = &self.plan.matrix {
-            return matrix::uniforms(op, geometry, matrix);
+            return matrix::params::uniforms(op, geometry, matrix);
         }
         match &self.plan.tile {
-            None => bytemuck::bytes_of(&gather::Params::new(op, geometry, &self.plan, dispatch)).to_vec(),
+            None => bytemuck::bytes_of(&gather::params::Params::new(op, geometry, &self.plan, dispatch)).to_vec(),
             Some(tile) => {
-                bytemuck::bytes_of(&direct::Params::new(op, geometry, self.plan.storage, tile, dispatch)).to_vec()
+                bytemuck::bytes_of(&tiles::params::Params::new(op, geometry, self.plan.storage, tile, dispatch))
+                    .to_vec()
             }
         }
     }
@@ -275,11 +276,11 @@ impl Bound {
     }
 
     /// The dispatches.
-    pub(super) fn steps(&self) -> &[Step] {
+    pub(crate) fn steps(&self) -> &[Step] {
         &self.steps
     }
 
-    pub(super) fn steps_mut(&mut self) -> &mut [Step] {
+    pub(crate) fn steps_mut(&mut self) -> &mut [Step] {
         &mut self.steps
     }
 }
@@ -288,7 +289,7 @@ fn bytes(elements: usize, storage: Storage) -> u64 {
     (elements as u64 * storage.size()).next_multiple_of(4).max(4)
 }
 
-pub(super) fn whole(buffer: &Buffer) -> Window {
+pub(crate) fn whole(buffer: &Buffer) -> Window {
     Window { offset: 0, size: buffer.size() }
 }
 
@@ -296,7 +297,7 @@ fn shifted(window: Window, slice: &BufferSlice<'_>) -> Window {
     Window { offset: window.offset + slice.offset(), ..window }
 }
 
-pub(super) fn entry(binding: u32, buffer: &Buffer, window: Window) -> BindGroupEntry<'_> {
+pub(crate) fn entry(binding: u32, buffer: &Buffer, window: Window) -> BindGroupEntry<'_> {
     let resource =
         BindingResource::Buffer(BufferBinding { buffer, offset: window.offset, size: BufferSize::new(window.size) });
     BindGroupEntry { binding, resource }

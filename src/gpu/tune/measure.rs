@@ -2,12 +2,14 @@
 
 use super::{Choice, Subject, Tuning};
 use crate::error::{Error, Result};
-use crate::gpu::context::Context;
+use crate::gpu::device::context::Context;
+use crate::gpu::device::transfer::storage_for;
 use crate::gpu::layer::Layer;
+use crate::gpu::plan::Candidate;
 use crate::gpu::prepared::Bound;
-use crate::gpu::transfer::storage_for;
+use crate::gpu::storage::Storage;
+use crate::kernel::Kernel;
 use crate::op::Geometry;
-use crate::plan::{Candidate, Kernel, Storage};
 use crate::tensor::Tensor;
 use std::time::{Duration, Instant};
 use wgpu::{Buffer, BufferUsages};

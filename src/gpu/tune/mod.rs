@@ -25,11 +25,12 @@ mod measure;
 #[cfg(not(target_family = "wasm"))]
 pub use measure::{Effort, Outcome, Trial};
 
-use super::context::Context;
 use crate::error::{Error, Result};
+use crate::gpu::device::context::Context;
+use crate::gpu::plan::{Plan, candidates, plan, plan_candidate};
+use crate::gpu::storage::Storage;
 use crate::layout::Layout;
 use crate::op::{Axis, ConvTranspose, Geometry};
-use crate::plan::{Plan, Storage, candidates, plan, plan_candidate};
 use std::collections::BTreeMap;
 
 /// The fastest candidates that were measured. A [`Context`] that carries it ([`Context::tuned`]) plans with them.
@@ -96,7 +97,7 @@ impl Context {
     /// else what is estimated to be.
     ///
     /// # Errors
-    /// As [`plan`](fn@crate::plan::plan).
+    /// As [`plan`](fn@crate::gpu::plan::plan).
     pub fn plan(&self, op: &ConvTranspose, geometry: &Geometry, storage: Storage) -> Result<Plan> {
         match self.tuning().plan(self, op, geometry, storage)? {
             Some(tuned) => Ok(tuned),

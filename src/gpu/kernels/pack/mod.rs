@@ -1,0 +1,5 @@
+//! Every order in which a kernel reads its weights.
+
+pub(crate) mod matrix;
+pub(crate) mod records;
+pub(crate) mod tiles;

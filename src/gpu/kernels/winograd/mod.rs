@@ -1,0 +1,3 @@
+pub(crate) mod layout;
+pub(crate) mod machine;
+pub(crate) mod wgsl;

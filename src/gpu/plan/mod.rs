@@ -1,0 +1,385 @@
+//! The choice of a kernel and of its dispatches: a pure function of the operation, its shapes and the device.
+//!
+//! Nothing here touches a device, so that every choice and every refusal can be tested without one.
+
+mod bands;
+mod candidate;
+pub(crate) mod choice;
+mod explain;
+#[cfg(test)]
+pub(crate) mod field;
+
+pub use candidate::{Candidate, candidates, plan_candidate};
+
+use crate::error::{Error, Result};
+use crate::gpu::dispatch::Dispatch;
+use crate::gpu::kernels::matrix::layout::Matrix;
+use crate::gpu::kernels::pack::tiles::Packing;
+use crate::gpu::kernels::tiles::tile::Tile;
+use crate::gpu::kernels::winograd::layout::Winograd;
+use crate::gpu::kernels::{matrix, tiles, winograd};
+use crate::gpu::profile::DeviceProfile;
+use crate::gpu::storage::Storage;
+use crate::kernel::Kernel;
+use crate::op::{ConvTranspose, Geometry};
+use bands::Bander;
+use choice::Choice;
+use explain::Explanation;
+
+/// Everything that is decided before a device is touched.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Plan {
+    /// The kernel.
+    pub kernel: Kernel,
+    /// What one invocation of `direct` or `tiled` computes; `None` for the other kernels.
+    pub tile: Option<Tile>,
+    /// How `winograd` is laid out, instead of `dispatches`; `None` for other kernels.
+    pub winograd: Option<Winograd>,
+    /// How `matrix` is laid out; `None` for other kernels.
+    pub matrix: Option<Matrix>,
+    /// How the elements are stored.
+    pub storage: Storage,
+    /// The dispatches, to be run in this order.
+    pub dispatches: Vec<Dispatch>,
+    /// Bytes of scratch memory for the sums that a later dispatch continues or adds up; 0 where there are none.
+    pub scratch: u64,
+    explanation: Explanation,
+}
+
+impl Plan {
+    /// How many dispatches there are.
+    pub fn dispatch_count(&self) -> usize {
+        self.winograd.as_ref().map_or(self.dispatches.len(), Winograd::dispatches)
+    }
+}
+
+/// Plans `op` at the shapes of `geometry` on a device, with the kernel that promises to be the fastest.
+///
+/// # Errors
+/// [`Error::Limit`] where a single element needs more than the device offers, [`Error::OutOfRange`] where a coordinate
+/// exceeds the 32 bits of a shader's integers, [`Error::DType`] for f16 storage on a device without it.
+pub fn plan(op: &ConvTranspose, geometry: &Geometry, storage: Storage, profile: &DeviceProfile) -> Result<Plan> {
+    plan_split(op, geometry, storage, profile, usize::MAX)
+}
+
+/// As [`plan`], with the input channels in at most so many splits. Without splits an output's products are added in an
+/// order that depends on no extent of the input.
+pub(crate) fn plan_split(
+    op: &ConvTranspose,
+    geometry: &Geometry,
+    storage: Storage,
+    profile: &DeviceProfile,
+    most_splits: usize,
+) -> Result<Plan> {
+    check(op, geometry, storage, profile)?;
+    let choice = choice::choose(op, geometry, profile, most_splits);
+    match cut(op, geometry, storage, profile, choice) {
+        // A tile may need more of a binding than a single element.
+        Err(Error::Limit { .. }) => {
+            cut(op, geometry, storage, profile, Choice::gather("one tile needs more than the device's limits"))
+        }
+        result => result,
+    }
+}
+
+/// Plans with a kernel of the caller's choice, its input channels not split.
+///
+/// # Errors
+/// As [`plan`], and [`Error::Kernel`] where the kernel cannot run the operation.
+pub fn plan_with(
+    op: &ConvTranspose,
+    geometry: &Geometry,
+    storage: Storage,
+    profile: &DeviceProfile,
+    kernel: Kernel,
+) -> Result<Plan> {
+    check(op, geometry, storage, profile)?;
+    let best = match kernel {
+        Kernel::Gather => return cut(op, geometry, storage, profile, Choice::gather("it was asked for")),
+        Kernel::Direct => choice::direct(op, geometry, profile, 1),
+        Kernel::Tiled => tiles::tiled::tiled(op, geometry, profile),
+        Kernel::Winograd => {
+            let laid = winograd::layout::winograd(op, geometry, storage, profile)?;
+            let explanation = Explanation::new(op, geometry, 1, "it was asked for".into());
+            let (dispatches, scratch) = (Vec::new(), laid.scratch().iter().sum());
+            let winograd = Some(laid);
+            return Ok(Plan { kernel, tile: None, winograd, matrix: None, storage, dispatches, scratch, explanation });
+        }
+        Kernel::Matrix => {
+            let laid = matrix::layout::matrix(op, geometry, storage, profile);
+            let (laid, dispatches) = laid.map_err(|reason| Error::Kernel { kernel, reason })?;
+            let mut explanation = Explanation::new(op, geometry, 1, "it was asked for".into());
+            explanation.workgroup_memory = laid.bytes();
+            let (winograd, matrix, scratch) = (None, Some(laid), 0);
+            return Ok(Plan { kernel, tile: None, winograd, matrix, storage, dispatches, scratch, explanation });
+        }
+    };
+    let (_, tile) = best.map_err(|reason| Error::Kernel { kernel, reason })?;
+    let choice = Choice { tile: Some(tile), reason: "it was asked for".into() };
+    cut(op, geometry, storage, profile, choice)
+}
+
+impl Plan {
+    /// Into how many parts the input channels of a group are split, to be added up side by side; 1 where they are not.
+    pub fn splits(&self) -> usize {
+        self.tile.map_or(1, |tile| tile.splits)
+    }
+}
+
+fn check(op: &ConvTranspose, geometry: &Geometry, storage: Storage, profile: &DeviceProfile) -> Result<()> {
+    if storage == Storage::F16 && !profile.f16 {
+        return Err(Error::DType {
+            what: "storage",
+            given: crate::DType::F16,
+            expected: "float32: the device lacks SHADER_F16",
+        });
+    }
+    check_coordinates(op, geometry)
+}
+
+/// Cuts the work of the chosen kernel into dispatches.
+fn cut(
+    op: &ConvTranspose,
+    geometry: &Geometry,
+    storage: Storage,
+    profile: &DeviceProfile,
+    choice: Choice,
+) -> Result<Plan> {
+    let Choice { tile, reason } = choice;
+    let bander = Bander::new(op, geometry, storage, profile, tile);
+    let (dispatches, parts) = if geometry.output_len() == 0 { (Vec::new(), 1) } else { bander.dispatches()? };
+    let scratch = dispatches.iter().map(|dispatch| bander.scratch(&dispatch.band)).max().unwrap_or(0);
+    let kernel = kernel_of(tile.as_ref());
+    let mut explanation = Explanation::new(op, geometry, parts, reason);
+    if let Some(tile @ Tile { slab: Some(slab), .. }) = &tile {
+        explanation.workgroup_memory = slab.bytes(tile, &Packing::new(op));
+    }
+    Ok(Plan { kernel, tile, winograd: None, matrix: None, storage, dispatches, scratch, explanation })
+}
+
+/// The kernel that a tile is for.
+fn kernel_of(tile: Option<&Tile>) -> Kernel {
+    match tile {
+        None => Kernel::Gather,
+        Some(Tile { slab: None, .. }) => Kernel::Direct,
+        Some(Tile { slab: Some(_), .. }) => Kernel::Tiled,
+    }
+}
+
+/// Refuses what does not fit the shaders' `i32` coordinates.
+fn check_coordinates(op: &ConvTranspose, geometry: &Geometry) -> Result<()> {
+    let limit = i64::from(i32::MAX) / 2;
+    let missing = 3 - op.rank();
+    for (index, axis) in op.axes().iter().enumerate() {
+        let (input, output) = (geometry.input[missing + index] as i64, geometry.output[missing + index] as i64);
+        let reach = axis.reach();
+        let stride = axis.stride as i64;
+        for value in
+            [input, output, reach, stride, axis.dilation as i64, axis.pad_begin.abs(), output + axis.pad_begin.abs()]
+        {
+            if value > limit {
+                return Err(Error::OutOfRange {
+                    what: format!("a coordinate on axis {index} on the GPU"),
+                    given: value.into(),
+                    expected: format!("at most {limit}"),
+                });
+            }
+        }
+        // The shader multiplies two residues of stride/gcd in u32.
+        let steps = axis.stride / crate::phase::gcd(axis.stride, axis.dilation);
+        if axis.dilation % axis.stride != 1 % axis.stride && steps > 1 << 16 {
+            return Err(Error::OutOfRange {
+                what: format!("stride / gcd(stride, dilation) on axis {index} on the GPU"),
+                given: steps as i128,
+                expected: format!("at most {} with a dilation", 1 << 16),
+            });
+        }
+    }
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::Layout;
+    use crate::gpu::dispatch::Band;
+    use crate::gpu::dispatch::GATHER_WORKGROUP;
+    use crate::gpu::profile::DeviceClass;
+
+    fn upsample(layout: Layout) -> ConvTranspose {
+        ConvTranspose::builder()
+            .in_channels(3)
+            .out_channels(3)
+            .groups(3)
+            .kernel([4, 4])
+            .stride([2, 2])
+            .padding([1, 1])
+            .layout(layout)
+            .build()
+            .unwrap()
+    }
+
+    fn planned(op: &ConvTranspose, shape: &[usize], profile: &DeviceProfile) -> Result<Plan> {
+        plan_with(op, &op.at(shape).unwrap(), Storage::F32, profile, Kernel::Gather)
+    }
+
+    /// Every output element is written once, by bands within the limits, each finishing its sums.
+    fn check_bands(op: &ConvTranspose, shape: &[usize], profile: &DeviceProfile) -> Plan {
+        let plan = planned(op, shape, profile).unwrap();
+        let geometry = op.at(shape).unwrap();
+        let (strides, channels) = (geometry.output_strides(), op.in_channels() / op.groups());
+        let mut written = vec![0; geometry.output_len()];
+        for dispatch in &plan.dispatches {
+            for window in [dispatch.input, dispatch.weights, dispatch.output] {
+                assert!(window.size <= profile.max_binding && window.size % 4 == 0, "{window:?}");
+                assert_eq!(window.offset % profile.binding_alignment, 0);
+            }
+            let [x, y, _] = dispatch.workgroups;
+            assert!(x <= profile.max_workgroups && y <= profile.max_workgroups);
+            assert!(u64::from(x) * u64::from(y) * GATHER_WORKGROUP >= dispatch.band.elements());
+            let Band { batch, out_channels, output: [z, y, x], group_in_channels } = &dispatch.band;
+            for n in batch.clone() {
+                for co in out_channels.clone() {
+                    for (z, y) in z.clone().flat_map(|z| y.clone().map(move |y| (z, y))) {
+                        for x in x.clone() {
+                            let at = n * strides.batch
+                                + co * strides.channel
+                                + z * strides.spatial[0]
+                                + y * strides.spatial[1]
+                                + x * strides.spatial[2];
+                            let byte = at as u64 * 4;
+                            assert!(byte >= dispatch.output.offset);
+                            assert!(byte + 4 <= dispatch.output.offset + dispatch.output.size);
+                            assert_eq!(written[at], group_in_channels.start, "parts follow each other");
+                            written[at] = group_in_channels.end;
+                        }
+                    }
+                }
+            }
+        }
+        assert!(written.iter().all(|&channels_added| channels_added == channels));
+        plan
+    }
+
+    fn small(max_binding: u64) -> DeviceProfile {
+        DeviceProfile { max_binding, ..DeviceProfile::default() }
+    }
+
+    #[test]
+    fn what_fits_is_one_dispatch() {
+        let plan = check_bands(&upsample(Layout::ChannelsFirst), &[2, 3, 5, 7], &DeviceProfile::default());
+        assert_eq!(plan.dispatches.len(), 1);
+        assert_eq!((plan.scratch, plan.phases()), (0, &[(2, 2), (2, 2)][..]));
+    }
+
+    #[test]
+    fn bands_cover_the_output_once_within_the_limits() {
+        for layout in [Layout::ChannelsFirst, Layout::ChannelsLast] {
+            for binding in [768, 1024, 4096] {
+                let shape = if layout == Layout::ChannelsFirst { [2, 3, 13, 17] } else { [2, 13, 17, 3] };
+                let plan = check_bands(&upsample(layout), &shape, &small(binding));
+                assert!(plan.dispatches.len() > 1);
+            }
+        }
+        let wide = ConvTranspose::builder().in_channels(1).out_channels(2).kernel([3]).stride([2]).build().unwrap();
+        check_bands(&wide, &[1, 1, 1000], &small(768));
+    }
+
+    #[test]
+    fn input_channels_are_cut_where_their_planes_do_not_fit() {
+        let op = ConvTranspose::builder().in_channels(16).out_channels(2).kernel([3, 3]).build().unwrap();
+        let plan = check_bands(&op, &[1, 16, 8, 8], &small(1024));
+        assert!(plan.dispatches.iter().any(|d| d.band.group_in_channels.start > 0));
+        assert!(plan.scratch > 0);
+    }
+
+    #[test]
+    fn a_part_of_the_input_channels_has_whole_turns_of_the_loop() {
+        let op =
+            ConvTranspose::builder().in_channels(20).out_channels(4).kernel([2, 2]).stride([2, 2]).build().unwrap();
+        let profile = DeviceProfile { max_binding: 1 << 18, class: DeviceClass::Desktop, ..DeviceProfile::default() };
+        let geometry = op.at(&[1, 20, 32, 128]).unwrap();
+        let plan = plan_with(&op, &geometry, Storage::F32, &profile, Kernel::Direct).unwrap();
+        assert_eq!(plan.tile.unwrap().turn, 4);
+        let parts = plan.dispatches.iter().map(|dispatch| &dispatch.band.group_in_channels);
+        assert!(parts.clone().any(|part| part.start > 0), "{plan:?}");
+        for part in parts {
+            assert!(part.start % 4 == 0 && part.len() % 4 == 0, "{part:?}");
+        }
+    }
+
+    #[test]
+    fn work_is_cut_by_multiply_adds_and_by_workgroups() {
+        let op = upsample(Layout::ChannelsFirst);
+        let lazy = DeviceProfile { max_multiply_adds: 1000, ..DeviceProfile::default() };
+        let plan = check_bands(&op, &[1, 3, 20, 20], &lazy);
+        assert!(plan.dispatches.iter().all(|d| d.band.elements() * 4 <= 1000));
+        let few = DeviceProfile { max_workgroups: 2, ..DeviceProfile::default() };
+        let plan = check_bands(&op, &[1, 3, 20, 20], &few);
+        assert!(plan.dispatches.len() > 1 && plan.dispatches.iter().any(|d| d.workgroups == [2, 2, 1]));
+    }
+
+    #[test]
+    fn halving_regards_all_parts_of_the_input_channels() {
+        // Only the later parts were too large, so that every way of halving looked alike: 4096 dispatches.
+        let op = ConvTranspose::builder().in_channels(64).out_channels(8).kernel([1, 1]).build().unwrap();
+        let plan = check_bands(&op, &[1, 64, 8, 8], &small(1024));
+        assert!(plan.dispatches.len() <= 128, "{} dispatches", plan.dispatches.len());
+    }
+
+    #[test]
+    fn what_takes_too_many_dispatches_is_refused_at_once() {
+        let op = ConvTranspose::builder().in_channels(1_000_000).out_channels(1000).kernel([3, 3]).build().unwrap();
+        let error = planned(&op, &[1, 1_000_000, 100_000, 1000], &DeviceProfile::default()).unwrap_err();
+        assert!(error.to_string().contains("the device's limit max_dispatches is 65536"), "{error}");
+    }
+
+    #[test]
+    fn more_than_65535_workgroups_are_folded() {
+        let op = upsample(Layout::ChannelsFirst);
+        let plan = planned(&op, &[1, 3, 1000, 1000], &DeviceProfile::default()).unwrap();
+        assert_eq!(plan.dispatches.len(), 1);
+        let [x, y, _] = plan.dispatches[0].workgroups;
+        let groups = 12_000_000_u64.div_ceil(GATHER_WORKGROUP);
+        assert_eq!((x, y), (62_500, 3));
+        assert_eq!(u64::from(x) * u64::from(y), groups, "no workgroup is idle");
+    }
+
+    #[test]
+    fn what_cannot_be_cut_further_is_refused_with_its_numbers() {
+        let op = ConvTranspose::builder().kernel([100]).build().unwrap();
+        let error = planned(&op, &[1, 1, 4], &small(256)).unwrap_err();
+        assert_eq!(
+            error.to_string(),
+            "[1, 1, 4] -> [1, 1, 103]: 408 needed, but the device's limit max_storage_buffer_binding_size is 256"
+        );
+        let far = ConvTranspose::builder().kernel([3]).dilation([1 << 30]).padding([1 << 30]).build().unwrap();
+        assert!(matches!(planned(&far, &[1, 1, 4], &DeviceProfile::default()), Err(Error::OutOfRange { .. })));
+        let steps = ConvTranspose::builder().kernel([3]).stride([100_003]).dilation([7]).build().unwrap();
+        assert!(matches!(planned(&steps, &[1, 1, 4], &DeviceProfile::default()), Err(Error::OutOfRange { .. })));
+        let f16 = plan(&op, &op.at(&[1, 1, 4]).unwrap(), Storage::F16, &DeviceProfile::default());
+        assert!(matches!(f16, Err(Error::DType { .. })));
+    }
+
+    #[test]
+    fn an_empty_batch_needs_no_dispatch() {
+        let op = upsample(Layout::ChannelsFirst);
+        assert!(planned(&op, &[0, 3, 4, 4], &DeviceProfile::default()).unwrap().dispatches.is_empty());
+    }
+
+    #[test]
+    fn the_plan_explains_itself() {
+        let op = upsample(Layout::ChannelsFirst);
+        let plan = planned(&op, &[1, 3, 4, 4], &DeviceProfile::default()).unwrap();
+        assert_eq!(
+            plan.explain().to_string(),
+            "shapes         [1, 3, 4, 4] -> [1, 3, 8, 8]\n\
+             kernel         gather: one invocation for one output element; it was asked for\n\
+             invocation     one output element\n\
+             phases         2 of 2 x 2 of 2 (those that taps reach, for each axis)\n\
+             multiply-adds  588 useful of 768 (76.6 %, the rest is cropped)\n\
+             dispatches     1, input channels in 1 part\n\
+             memory         0 bytes of scratch, 0 of each workgroup's"
+        );
+    }
+}
