@@ -75,25 +75,33 @@ pub mod activation;
 pub mod convention;
 #[cfg(feature = "cpu")]
 pub mod cpu;
+mod dtype;
 pub mod error;
+#[cfg(feature = "gpu")]
 pub mod gpu;
+mod kernel;
 pub mod layout;
 pub mod op;
 pub mod phase;
+#[cfg(feature = "gpu")]
 pub mod plan;
 pub mod reference;
 pub mod tensor;
 #[cfg(feature = "picture")]
 pub mod upscale;
+mod view;
 mod winograd;
 
 pub use activation::Activation;
 pub use convention::Convention;
 pub use error::{Error, Result};
+pub use kernel::Kernel;
 pub use layout::{Layout, WeightLayout};
 pub use op::{Axis, ConvTranspose, Geometry, OutputPaddingPolicy};
-pub use plan::{Candidate, DeviceClass, DeviceProfile, Kernel, Plan, Storage};
-pub use tensor::{DType, Data, Tensor};
+#[cfg(feature = "gpu")]
+pub use plan::{Candidate, DeviceClass, DeviceProfile, Plan, Storage};
+pub use tensor::{Bias, DType, Data, DataMut, DataView, Tensor, TensorView};
+#[cfg(feature = "gpu")]
 pub use wgpu;
 
 /// The README's examples, kept compiling.

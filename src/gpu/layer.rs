@@ -18,7 +18,7 @@ use crate::plan::{
     Candidate, Kernel, Matrices, Matrix, Plan, Record, Storage, Winograd, candidates, plan_candidate, plan_split,
     plan_with,
 };
-use crate::tensor::{DType, Tensor};
+use crate::tensor::{Bias, DType, Tensor, TensorView};
 use std::sync::{Arc, OnceLock};
 use wgpu::{BindGroupDescriptor, Buffer, BufferUsages};
 
@@ -78,7 +78,13 @@ impl Layer {
     /// # Errors
     /// Shapes that do not fit the operation, [`Error::Limit`] for weights beyond the device's largest buffer,
     /// [`Error::Device`].
-    pub fn new(context: &Context, op: &ConvTranspose, weight: &Tensor, bias: Option<&Tensor>) -> Result<Self> {
+    pub fn new<'a>(
+        context: &Context,
+        op: &ConvTranspose,
+        weight: impl Into<TensorView<'a>>,
+        bias: impl Into<Bias<'a>>,
+    ) -> Result<Self> {
+        let (weight, Bias(bias)) = (weight.into(), bias.into());
         span!("pack", shape = ?weight.shape(), bytes = weight.data().len() as u64 * 4);
         let packed = pack(op, weight, bias)?;
         let weights = context.upload_bytes("upconv weights", bytemuck::cast_slice(&packed))?;
@@ -360,8 +366,8 @@ impl Layer {
     /// What [`Layer::prepare`] refuses, [`Error::DType`] for f64, [`Error::Limit`] for tensors beyond the device's
     /// largest buffer, [`Error::Device`], [`Error::DeviceLost`].
     #[cfg(not(target_family = "wasm"))]
-    pub fn run(&self, input: &Tensor) -> Result<Tensor> {
-        let (download, dtype) = self.start(input, Wish::Fastest)?;
+    pub fn run<'a>(&self, input: impl Into<TensorView<'a>>) -> Result<Tensor> {
+        let (download, dtype) = self.start(input.into(), Wish::Fastest)?;
         Ok(download.wait()?.into_dtype(dtype))
     }
 
@@ -370,8 +376,8 @@ impl Layer {
     /// # Errors
     /// As [`run`](Self::run), and [`Error::Kernel`] saying why the kernel cannot run this layer.
     #[cfg(not(target_family = "wasm"))]
-    pub fn run_with(&self, input: &Tensor, kernel: Kernel) -> Result<Tensor> {
-        let (download, dtype) = self.start(input, Wish::Kernel(kernel))?;
+    pub fn run_with<'a>(&self, input: impl Into<TensorView<'a>>, kernel: Kernel) -> Result<Tensor> {
+        let (download, dtype) = self.start(input.into(), Wish::Kernel(kernel))?;
         Ok(download.wait()?.into_dtype(dtype))
     }
 
@@ -380,12 +386,12 @@ impl Layer {
     ///
     /// # Errors
     /// As [`Layer::run`].
-    pub async fn run_async(&self, input: &Tensor) -> Result<Tensor> {
-        let (download, dtype) = self.start(input, Wish::Fastest)?;
+    pub async fn run_async<'a>(&self, input: impl Into<TensorView<'a>>) -> Result<Tensor> {
+        let (download, dtype) = self.start(input.into(), Wish::Fastest)?;
         Ok(download.finish().await?.into_dtype(dtype))
     }
 
-    fn start(&self, input: &Tensor, wish: Wish) -> Result<(Download, DType)> {
+    fn start(&self, input: TensorView<'_>, wish: Wish) -> Result<(Download, DType)> {
         span!("run", shape = ?input.shape());
         let context = &self.inner.context;
         let storage = storage_for(input.dtype(), context)?;

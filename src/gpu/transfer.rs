@@ -4,7 +4,7 @@ use super::context::Context;
 use super::span::span;
 use crate::error::{Error, Result};
 use crate::plan::{Storage, Window};
-use crate::tensor::{DType, Data, Tensor};
+use crate::tensor::{DType, Data, DataView, Tensor, TensorView};
 use futures_intrusive::channel::shared::oneshot_channel;
 use half::f16;
 use wgpu::{Buffer, BufferDescriptor, BufferUsages, MapMode};
@@ -15,11 +15,12 @@ impl Context {
     ///
     /// # Errors
     /// [`Error::Limit`] where the device has no buffer that large, [`Error::Device`] where it runs out of memory.
-    pub fn upload(&self, tensor: &Tensor, storage: Storage) -> Result<Buffer> {
+    pub fn upload<'a>(&self, tensor: impl Into<TensorView<'a>>, storage: Storage) -> Result<Buffer> {
+        let tensor = tensor.into();
         span!("upload", shape = ?tensor.shape(), bytes = tensor.data().len() as u64 * storage.size());
         match (storage, tensor.data()) {
-            (Storage::F32, Data::F32(v)) => self.upload_bytes("upconv tensor", bytemuck::cast_slice(v)),
-            (Storage::F16, Data::F16(v)) => self.upload_bytes("upconv tensor", bytemuck::cast_slice(v)),
+            (Storage::F32, DataView::F32(v)) => self.upload_bytes("upconv tensor", bytemuck::cast_slice(v)),
+            (Storage::F16, DataView::F16(v)) => self.upload_bytes("upconv tensor", bytemuck::cast_slice(v)),
             (Storage::F32, _) => self.upload_bytes("upconv tensor", bytemuck::cast_slice(&tensor.to_f32())),
             (Storage::F16, _) => {
                 let narrowed: Vec<f16> = tensor.to_f32().into_iter().map(f16::from_f32).collect();

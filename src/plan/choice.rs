@@ -9,7 +9,6 @@ use super::tile::{Load, Order, Packing, Tile, TileAxis, lanes};
 use super::tiled::tiled;
 use super::{DeviceClass, DeviceProfile};
 use crate::op::{Axis, ConvTranspose, Geometry};
-use crate::phase::useful_multiply_adds;
 
 /// What was chosen, and why.
 pub(super) struct Choice {
@@ -150,7 +149,7 @@ const LEAST_MULTIPLY_ADDS: u128 = 1 << 22;
 
 /// The kernel with the least estimated cost.
 pub(super) fn choose(op: &ConvTranspose, geometry: &Geometry, profile: &DeviceProfile, most_splits: usize) -> Choice {
-    let useful = useful_multiply_adds(op.axes3(), geometry, op.groups());
+    let useful = geometry.useful_multiply_adds();
     if useful < LEAST_MULTIPLY_ADDS {
         return Choice::gather(&format!(
             "below {LEAST_MULTIPLY_ADDS} multiply-adds it is done before another kernel is compiled"
@@ -160,7 +159,7 @@ pub(super) fn choose(op: &ConvTranspose, geometry: &Geometry, profile: &DevicePr
         Err(reason) => Choice::gather(&format!("`direct` cannot: {reason}")),
         Ok((direct, tile)) => {
             let traits = profile.class.traits();
-            let ratio = gather(op, geometry, profile) / direct;
+            let ratio = gather(geometry, profile) / direct;
             if ratio < 1.0 {
                 return Choice::gather(&format!("`direct` is estimated at {:.1} times its cost", 1.0 / ratio));
             }
@@ -399,9 +398,9 @@ fn sum_cost(traits: &Traits, geometry: &Geometry, splits: usize) -> f64 {
 }
 
 /// The same estimate for `gather`, which reads an input and a weight for each multiply-add.
-pub(super) fn gather(op: &ConvTranspose, geometry: &Geometry, profile: &DeviceProfile) -> f64 {
+pub(super) fn gather(geometry: &Geometry, profile: &DeviceProfile) -> f64 {
     let traits = profile.class.traits();
-    let useful = useful_multiply_adds(op.axes3(), geometry, op.groups()) as f64;
+    let useful = geometry.useful_multiply_adds() as f64;
     let outputs = geometry.output_len() as f64;
     let occupied = (traits.invocations / outputs.max(1.0)).max(1.0);
     occupied * (useful * (2.0 * traits.read + 1.0) + outputs * traits.read)

@@ -15,6 +15,7 @@ pub mod tile;
 mod tiled;
 pub(crate) mod winograd;
 
+pub use crate::kernel::Kernel;
 pub use candidate::{Candidate, candidates, plan_candidate};
 pub use device::{DeviceClass, DeviceProfile};
 pub use matrix::{Matrices, Matrix};
@@ -25,7 +26,6 @@ use crate::op::{ConvTranspose, Geometry};
 use bands::Bander;
 use choice::Choice;
 use explain::Explanation;
-use std::fmt;
 use std::ops::Range;
 use tile::{Packing, Tile};
 
@@ -46,54 +46,6 @@ impl Storage {
             Storage::F32 => 4,
             Storage::F16 => 2,
         }
-    }
-}
-
-/// The kernels there are.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub enum Kernel {
-    /// `shaders/gather.wgsl`: one invocation for one output element; any operation.
-    Gather,
-    /// `shaders/direct.wgsl`: one invocation for a tile of outputs and channels, its sums in registers, everything but
-    /// the loop over input channels written out.
-    Direct,
-    /// `shaders/tiled.wgsl`: as `direct`, but the invocations of a workgroup bring inputs and weights into its memory
-    /// together, a few input channels at a time, and multiply what they read there.
-    Tiled,
-    /// Winograd's filtering F(4×4, 3×3): a quarter of the products, for kernel 3×3 and stride 1. Never chosen unless
-    /// asked for: its errors are in proportion to the largest outputs, not to each
-    /// ([`Expected::compare_winograd`](crate::reference::Expected::compare_winograd)), and a NaN spreads over the 4×4
-    /// outputs around it.
-    Winograd,
-    /// `shaders/matrix.wgsl`: matrix products, phase by phase, on the device's cooperative matrices. Never chosen unless
-    /// asked for, and only where the device was
-    /// [made with them](crate::gpu::Context::from_adapter_with_cooperative_matrices): they are an experimental feature
-    /// of wgpu. Where they are of f16, it is for [`Storage::F16`] and weights that are numbers of f16, and its errors
-    /// have the bound of the others; but a device may take numbers of f16 below 2⁻¹⁴ for 0.
-    Matrix,
-}
-
-impl Kernel {
-    /// All of them, the simplest first.
-    pub const ALL: [Kernel; 5] = [Kernel::Gather, Kernel::Direct, Kernel::Tiled, Kernel::Winograd, Kernel::Matrix];
-    /// Those of every device whose error is bounded for each output, and in which taps outside the input add nothing.
-    pub const EXACT: [Kernel; 3] = [Kernel::Gather, Kernel::Direct, Kernel::Tiled];
-
-    /// Its name.
-    pub fn name(self) -> &'static str {
-        match self {
-            Kernel::Gather => "gather",
-            Kernel::Direct => "direct",
-            Kernel::Tiled => "tiled",
-            Kernel::Winograd => "winograd",
-            Kernel::Matrix => "matrix",
-        }
-    }
-}
-
-impl fmt::Display for Kernel {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(self.name())
     }
 }
 

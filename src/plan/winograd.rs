@@ -5,9 +5,7 @@ use crate::error::Result;
 use crate::op::{ConvTranspose, Geometry};
 use crate::winograd::serves;
 
-/// Outputs of a tile along each axis, and inputs that they read.
-pub(crate) const TILE: usize = 4;
-pub(crate) const PATCH: usize = 6;
+pub(crate) use crate::winograd::{PATCH, TILE};
 
 /// The points at which a tile's products are taken: for each of them there is one matrix product over the channels.
 pub(crate) const POINTS: usize = PATCH * PATCH;
