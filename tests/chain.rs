@@ -158,7 +158,7 @@ fn chains_and_inputs_that_do_not_fit_are_refused() {
     let other = tensor(&mut rng, &[1, 3, 6, 5], Values::Reals);
     let refusal = prepared.run(&[other]).unwrap_err().to_string();
     assert_eq!(refusal, "input has shape [1, 3, 6, 5], expected [1, 3, 5, 6], for which the chain was prepared");
-    assert!(matches!(prepared.run(&[]), Err(Error::OutOfRange { .. })));
+    assert!(matches!(prepared.run::<Tensor>(&[]), Err(Error::OutOfRange { .. })));
 }
 
 fn the_shipped_network_gives_what_is_expected() {

@@ -621,7 +621,7 @@ fn a_device_with_low_limits_suffices() {
         let Case { op, input, weight, bias } = random_case(&mut rng, Values::Integers, no_activation);
         let layer = Layer::new(&low, &op, &weight, bias.as_ref()).unwrap();
         let expected = reference::run(&op, &input, &weight, bias.as_ref()).unwrap();
-        for kernel in Kernel::EXACT {
+        for &kernel in Kernel::EXACT {
             let Ok(prepared) = layer.prepare_with(input.shape(), Storage::F32, kernel) else { continue };
             assert_eq!(computed(&low, &prepared, &input), expected, "{kernel}: {op:?}");
         }

@@ -55,7 +55,7 @@ fn main() -> ExitCode {
 /// Runs a layer with every kernel that accepts it, each into an output full of NaN, which an element that is not
 /// written would keep.
 fn run_poisoned(context: &Context, case: &Case) -> Vec<(Kernel, Tensor)> {
-    run_with(context, case, &Kernel::EXACT)
+    run_with(context, case, Kernel::EXACT)
 }
 
 /// As [`run_poisoned`], with those of the kernels that accept the case.
@@ -132,7 +132,7 @@ fn reals_are_within_their_bound_in_a_random_sweep() {
     let small_tiles = context().limited(DeviceProfile { class: DeviceClass::Unknown, ..context().profile().clone() });
     for number in 0..200 {
         let case = random_case(&mut rng, Values::Reals, no_activation);
-        let kernels = if number % 8 == 0 { &Kernel::EXACT[..] } else { &[Kernel::Gather] };
+        let kernels = if number % 8 == 0 { Kernel::EXACT } else { &[Kernel::Gather] };
         for (kernel, got) in run_with(&small_tiles, &case, kernels) {
             let comparison = compare(&case, &got);
             assert!(comparison.passed(), "case {number}, {kernel}: {comparison:?}, {case:?}");
@@ -154,7 +154,7 @@ fn every_type_and_activation_in_a_random_sweep() {
         // What a weight's rounding to f16 or bf16 changes is no business of the comparison: it is rounded first.
         case.input = case.input.cast(dtype);
         case.weight = case.weight.cast(dtype);
-        let kernels = if number % 10 == 0 { &Kernel::EXACT[..] } else { &[Kernel::Gather] };
+        let kernels = if number % 10 == 0 { Kernel::EXACT } else { &[Kernel::Gather] };
         let results = run_with(&small_tiles, &case, kernels);
         let smooth = matches!(
             case.op.activation(),
@@ -645,7 +645,7 @@ fn bands_give_the_same_bits() {
     let large = context().limited(DeviceProfile { class, ..context().profile().clone() });
     for number in 0..120 {
         let case = random_case(&mut rng, Values::Reals, no_activation);
-        let kernels = if number % 6 == 0 { &Kernel::EXACT[..] } else { &[Kernel::Gather] };
+        let kernels = if number % 6 == 0 { Kernel::EXACT } else { &[Kernel::Gather] };
         let whole = run_with(&large, &case, kernels);
         // `tiled` adds in the order of `direct`.
         let [direct, tiled] = [Kernel::Direct, Kernel::Tiled]

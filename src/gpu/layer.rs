@@ -20,7 +20,7 @@ use crate::gpu::profile::Matrices;
 use crate::gpu::storage::Storage;
 use crate::kernel::{Kernel, Refusal};
 use crate::op::{Axis, ConvTranspose, Geometry};
-use crate::tensor::{DType, Tensor};
+use crate::tensor::{Bias, DType, Tensor, TensorView};
 use std::sync::{Arc, OnceLock};
 use wgpu::{BindGroupDescriptor, Buffer, BufferUsages};
 
@@ -80,7 +80,13 @@ impl Layer {
     /// # Errors
     /// Shapes that do not fit the operation, [`Error::Limit`] for weights beyond the device's largest buffer,
     /// [`Error::Device`].
-    pub fn new(context: &Context, op: &ConvTranspose, weight: &Tensor, bias: Option<&Tensor>) -> Result<Self> {
+    pub fn new<'a>(
+        context: &Context,
+        op: &ConvTranspose,
+        weight: impl Into<TensorView<'a>>,
+        bias: impl Into<Bias<'a>>,
+    ) -> Result<Self> {
+        let (weight, Bias(bias)) = (weight.into(), bias.into());
         span!("pack", shape = ?weight.shape(), bytes = weight.data().len() as u64 * 4);
         let packed = pack(op, weight, bias)?;
         let weights = context.upload_bytes("upconv weights", bytemuck::cast_slice(&packed))?;
@@ -357,8 +363,8 @@ impl Layer {
     /// What [`Layer::prepare`] refuses, [`Error::DType`] for f64, [`Error::Limit`] for tensors beyond the device's
     /// largest buffer, [`Error::Device`], [`Error::DeviceLost`].
     #[cfg(not(target_family = "wasm"))]
-    pub fn run(&self, input: &Tensor) -> Result<Tensor> {
-        let (download, dtype) = self.start(input, Wish::Fastest)?;
+    pub fn run<'a>(&self, input: impl Into<TensorView<'a>>) -> Result<Tensor> {
+        let (download, dtype) = self.start(input.into(), Wish::Fastest)?;
         Ok(download.wait()?.into_dtype(dtype))
     }
 
@@ -367,8 +373,8 @@ impl Layer {
     /// # Errors
     /// As [`run`](Self::run), and [`Error::Kernel`] saying why the kernel cannot run this layer.
     #[cfg(not(target_family = "wasm"))]
-    pub fn run_with(&self, input: &Tensor, kernel: Kernel) -> Result<Tensor> {
-        let (download, dtype) = self.start(input, Wish::Kernel(kernel))?;
+    pub fn run_with<'a>(&self, input: impl Into<TensorView<'a>>, kernel: Kernel) -> Result<Tensor> {
+        let (download, dtype) = self.start(input.into(), Wish::Kernel(kernel))?;
         Ok(download.wait()?.into_dtype(dtype))
     }
 
@@ -377,12 +383,12 @@ impl Layer {
     ///
     /// # Errors
     /// As [`Layer::run`].
-    pub async fn run_async(&self, input: &Tensor) -> Result<Tensor> {
-        let (download, dtype) = self.start(input, Wish::Fastest)?;
+    pub async fn run_async<'a>(&self, input: impl Into<TensorView<'a>>) -> Result<Tensor> {
+        let (download, dtype) = self.start(input.into(), Wish::Fastest)?;
         Ok(download.finish().await?.into_dtype(dtype))
     }
 
-    fn start(&self, input: &Tensor, wish: Wish) -> Result<(Download, DType)> {
+    fn start(&self, input: TensorView<'_>, wish: Wish) -> Result<(Download, DType)> {
         span!("run", shape = ?input.shape());
         let context = &self.inner.context;
         let storage = storage_for(input.dtype(), context)?;

@@ -7,7 +7,6 @@ use super::workloads::Workload;
 use anyhow::Result;
 use serde::Serialize;
 use std::collections::BTreeSet;
-use upconv::phase::effective_multiply_adds;
 use upconv::{ConvTranspose, DType, Tensor};
 
 /// One workload on one device: an object of the JSON list. Times are in milliseconds.
@@ -62,10 +61,7 @@ impl Cost {
         let geometry = op.at(input.shape())?;
         let parameters = op.weight_shape().iter().product::<usize>() + op.out_channels();
         let tensors = (geometry.input_len() + geometry.output_len()) * input.dtype().size();
-        Ok(Self {
-            multiply_adds: effective_multiply_adds(op.axes3(), &geometry, op.groups()),
-            bytes: tensors + parameters * DType::F32.size(),
-        })
+        Ok(Self { multiply_adds: geometry.effective_multiply_adds(), bytes: tensors + parameters * DType::F32.size() })
     }
 }
 

@@ -9,7 +9,7 @@ use std::path::Path;
 use upconv::gpu::{Chain, Pending, PreparedChain};
 use upconv::upscale::Network;
 use upconv::upscale::network::{OnCpu, WAIFU2X_PHOTO};
-use upconv::{DType, Data, Storage, Tensor};
+use upconv::{DType, Storage, Tensor};
 
 /// The network inside the program.
 const BUILT_IN: &str = "waifu2x-photo";
@@ -154,12 +154,12 @@ impl Prepared<'_> {
                     Precision::F16 => network.run(&tile.cast(DType::F16)),
                 };
                 let outputs = tiles.iter().map(run).collect::<upconv::Result<Vec<_>>>()?;
-                Ok(Some(outputs.into_iter().map(numbers).collect()))
+                Ok(Some(outputs.into_iter().map(Tensor::into_f32).collect()))
             }
             Self::Reference(network) => {
                 let outputs =
                     tiles.iter().map(|tile| network.on_reference(tile)).collect::<upconv::Result<Vec<_>>>()?;
-                Ok(Some(outputs.into_iter().map(numbers).collect()))
+                Ok(Some(outputs.into_iter().map(Tensor::into_f32).collect()))
             }
         }
     }
@@ -168,15 +168,6 @@ impl Prepared<'_> {
     pub(super) fn pop(&mut self) -> Result<Option<Vec<Vec<f32>>>> {
         let Self::Gpu { running, .. } = self else { return Ok(None) };
         let Some(pending) = running.pop_front() else { return Ok(None) };
-        Ok(Some(pending.wait()?.into_iter().map(numbers).collect()))
-    }
-}
-
-fn numbers(output: Tensor) -> Vec<f32> {
-    match output.into_data() {
-        Data::F32(values) => values,
-        Data::F16(values) => values.into_iter().map(f32::from).collect(),
-        Data::Bf16(values) => values.into_iter().map(f32::from).collect(),
-        Data::F64(values) => values.into_iter().map(|value| value as f32).collect(),
+        Ok(Some(pending.wait()?.into_iter().map(Tensor::into_f32).collect()))
     }
 }

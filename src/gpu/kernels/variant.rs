@@ -239,7 +239,7 @@ pub(crate) mod tests {
             for class in [DeviceClass::Software, DeviceClass::Desktop, DeviceClass::Mobile, DeviceClass::Unknown] {
                 let profile = DeviceProfile { class, f16: true, ..DeviceProfile::default() };
                 for (name, op, shape) in field::operations() {
-                    for kernel in Kernel::EXACT {
+                    for &kernel in Kernel::EXACT {
                         let mut plan = match plan_with(&op, &op.at(&shape).unwrap(), storage, &profile, kernel) {
                             // It does not part the phases.
                             Err(Error::Kernel { kernel: Kernel::Tiled, .. }) if name == "fcn" => continue,

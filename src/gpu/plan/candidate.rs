@@ -46,7 +46,7 @@ impl fmt::Display for Candidate {
 /// All candidates for `op` at the shapes of `geometry`, those with the least estimated cost first; `gather` is always
 /// one of them.
 pub fn candidates(op: &ConvTranspose, geometry: &Geometry, profile: &DeviceProfile) -> Vec<Candidate> {
-    let mut candidates = vec![Candidate { tile: None, cost: choice::gather(op, geometry, profile) }];
+    let mut candidates = vec![Candidate { tile: None, cost: choice::gather(geometry, profile) }];
     // Where `direct` has no tile there is `gather` alone.
     let _ = choice::visit_tiles(op, geometry, profile, |cost, tile| {
         candidates.push(Candidate { tile: Some(tile), cost });

@@ -3,7 +3,7 @@
 use super::Plan;
 use crate::gpu::kernels::winograd::layout::Winograd;
 use crate::op::{ConvTranspose, Geometry};
-use crate::phase::{AxisPhases, effective_multiply_adds, useful_multiply_adds};
+use crate::phase::AxisPhases;
 use std::fmt;
 
 /// What the plan says of itself beyond its dispatches.
@@ -25,8 +25,8 @@ impl Explanation {
             input: geometry.input_shape(),
             output: geometry.output_shape(),
             phases: op.axes().iter().map(|axis| (AxisPhases::new(axis).phases.len(), axis.stride)).collect(),
-            useful: useful_multiply_adds(op.axes3(), geometry, op.groups()),
-            effective: effective_multiply_adds(op.axes3(), geometry, op.groups()),
+            useful: geometry.useful_multiply_adds(),
+            effective: geometry.effective_multiply_adds(),
             parts,
             reason,
             workgroup_memory: 0,
