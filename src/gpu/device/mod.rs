@@ -3,6 +3,7 @@
 pub(crate) mod adapter;
 pub(crate) mod binding;
 pub(crate) mod cache;
+pub(crate) mod compile;
 pub(crate) mod context;
 pub(crate) mod pipeline_cache;
 pub(crate) mod span;

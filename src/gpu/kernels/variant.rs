@@ -1,5 +1,5 @@
-//! WGSL to pipelines. Each file under `shaders/` is valid as it stands; of what it begins with, up to a line `// ---`,
-//! the host makes the variants.
+//! The WGSL of every kernel. Each file under `shaders/` is valid as it stands; the host replaces its header, which ends
+//! with a line `// ---`, to make the variants.
 
 use super::pack::tiles::Packing;
 use super::tiles::tile::Tile;
@@ -9,10 +9,6 @@ use crate::activation::Activation;
 use crate::gpu::kernels::matrix::layout::Matrix;
 use crate::gpu::plan::body::{Body, Plan};
 use crate::gpu::storage::Storage;
-use wgpu::{
-    ComputePipeline, ComputePipelineDescriptor, Device, PipelineCache, PipelineCompilationOptions,
-    ShaderModuleDescriptor, ShaderSource,
-};
 
 const GATHER: &str = include_str!("../../../shaders/gather.wgsl");
 const SUM: &str = include_str!("../../../shaders/sum.wgsl");
@@ -165,26 +161,6 @@ pub(crate) fn activation_call(activation: &Activation) -> &'static str {
 /// What follows the header of a shader file.
 pub(crate) fn body(file: &str) -> &str {
     file.split_once("// ---\n").map_or(file, |(_, body)| body)
-}
-
-pub(crate) fn compile(device: &Device, cache: Option<&PipelineCache>, variant: &Variant) -> ComputePipeline {
-    let label = format!("upconv {variant:?}");
-    let module = device.create_shader_module(ShaderModuleDescriptor {
-        label: Some(&label),
-        source: ShaderSource::Wgsl(variant.source().into()),
-    });
-    device.create_compute_pipeline(&ComputePipelineDescriptor {
-        label: Some(&label),
-        layout: None,
-        module: &module,
-        entry_point: Some(variant.entry_point()),
-        // `tiled` and `matrix` write what they read of the workgroup's memory; no other kernel has any.
-        compilation_options: PipelineCompilationOptions {
-            zero_initialize_workgroup_memory: false,
-            ..PipelineCompilationOptions::default()
-        },
-        cache,
-    })
 }
 
 #[cfg(test)]
