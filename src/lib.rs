@@ -55,6 +55,7 @@
 //! |---|---|
 //! | [`op`], [`layout`], [`activation`] | the description of the operation, and the one formula of its output size |
 //! | [`convention`] | PyTorch, ONNX, WebNN, TensorFlow, Keras, JAX, MXNet: each way of saying it, resolved to one [`op`] |
+//! | [`describe`] | operations, conventions and activations as JSON and back (feature `serde`) |
 //! | [`phase`] | which taps reach which output |
 //! | [`plan`](mod@plan) | the pure choice of a kernel and its dispatches |
 //! | [`gpu`] | everything that touches a device |
@@ -75,6 +76,8 @@ pub mod activation;
 pub mod convention;
 #[cfg(feature = "cpu")]
 pub mod cpu;
+#[cfg(feature = "serde")]
+pub mod describe;
 pub mod error;
 pub mod gpu;
 pub mod layout;

@@ -79,7 +79,7 @@ fn what_was_tuned_is_planned_with() {
     folder.refuse(&format!("{explain} --tuning no.json"), 1, &["there is no no.json"]);
     folder.write("t.json", "{}");
     for command in [format!("{explain} --tuning t.json"), tune] {
-        folder.refuse(&command, 1, &["t.json: tuning: its key"]);
+        folder.refuse(&command, 1, &["t.json: tuning: missing field `upconv`"]);
     }
     assert_eq!(std::fs::read_to_string(folder.path("t.json")).unwrap(), "{}");
 }
