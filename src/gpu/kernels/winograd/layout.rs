@@ -135,5 +135,11 @@ mod tests {
         assert!(refusal(op([1, 1]), &[1, 1, 40, 40], &small).contains("6400 bytes"));
         let few = DeviceProfile { max_workgroups: 8, ..DeviceProfile::default() };
         assert!(refusal(op([9, 2]), &[1, 9, 5, 5], &few).contains("9 channels exceed the 8"));
+        // The weights fit a binding of 128 MiB; at the points, four times as many, they do not.
+        let deep = refusal(op([1024, 1024]), &[1, 1024, 8, 8], &DeviceProfile::default());
+        assert!(deep.contains("the weights at the points take 150994944 bytes, which exceed a binding of 134217728"));
+        // Of few channels, one chunk of the least size is what does not fit.
+        let tiny = DeviceProfile { max_binding: 2048, ..DeviceProfile::default() };
+        assert!(refusal(op([1, 1]), &[1, 1, 8, 8], &tiny).contains("the tiles of a chunk take 2304 bytes"));
     }
 }
