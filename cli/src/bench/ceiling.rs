@@ -3,7 +3,7 @@
 //! Two loops that everybody writes first: a copy of vec4s, and a product of matrices whose invocations keep a tile of
 //! the result in registers. Several of each are tried and checked; the fastest is the ceiling.
 
-use super::report::figure;
+use super::figure::figure;
 use super::timing::{Budget, timed};
 use crate::info::all_adapters;
 use anyhow::{Context as _, Result, bail, ensure};

@@ -1,7 +1,8 @@
 //! `upconv bench --growth`: the time of one layer against the size of its output.
 
 use super::check::Check;
-use super::report::{Cost, figure};
+use super::cost::Cost;
+use super::figure::figure;
 use super::subject::Subject;
 use super::timing::Budget;
 use super::workloads::Case;

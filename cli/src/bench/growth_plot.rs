@@ -1,8 +1,8 @@
 //! The growth as a picture: a line for each kernel, both axes logarithmic, beside the line of slope 1.
 
+use super::figure::figure;
 use super::growth::{Curve, LAYER, Point};
 use super::plot::{STYLE, escape};
-use super::report::figure;
 use std::fmt::Write;
 
 /// Lengths in pixels.

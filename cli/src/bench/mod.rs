@@ -4,6 +4,8 @@
 
 mod ceiling;
 mod check;
+mod cost;
+mod figure;
 mod growth;
 mod growth_plot;
 mod plot;
@@ -17,8 +19,8 @@ use crate::tuning::TuningArgs;
 use anyhow::{Result, bail, ensure};
 pub(crate) use check::Check;
 use clap::ValueEnum;
+pub(crate) use cost::Cost;
 use indicatif::{ProgressBar, ProgressStyle};
-pub(crate) use report::Cost;
 use report::Row;
 use serde::Serialize;
 use std::io::Write;

@@ -2,7 +2,8 @@
 //!
 //! The background is left transparent and the text is a grey that reads on white and on black.
 
-use super::report::{Row, figure};
+use super::figure::figure;
+use super::report::Row;
 use std::fmt::Write;
 
 /// Lengths in pixels.
