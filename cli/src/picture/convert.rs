@@ -1,6 +1,7 @@
 //! What is done to samples on their way into a file.
 
-use super::{Colour, Rgb};
+use super::rgb::Rgb;
+use super::shape::Colour;
 
 /// An integer sample: 0 is none of the channel, [`MAX`](Sample::MAX) all of it.
 pub(super) trait Sample: Copy + Into<u32> {

@@ -3,7 +3,7 @@
 use std::fmt;
 use std::path::Path;
 
-use super::{Colour, Depth, Shape};
+use super::shape::{Colour, Depth, Shape};
 
 /// A format that is read and written.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -10,7 +10,10 @@ use image::codecs::{jpeg::JpegDecoder, png::PngDecoder, webp::WebPDecoder};
 use image::metadata::Orientation;
 use image::{ColorType, DynamicImage, ImageDecoder, ImageError, ImageFormat, Limits};
 
-use super::{Colour, Depth, Format, Picture, Samples, Shape, jpeg};
+use super::format::Format;
+use super::jpeg;
+use super::samples::{Picture, Samples};
+use super::shape::{Colour, Depth, Shape};
 
 const READABLE: &str = "PNG, JPEG and WebP are read";
 

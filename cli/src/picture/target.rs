@@ -5,8 +5,11 @@ use std::path::Path;
 
 use anyhow::{Context, Result, anyhow, bail, ensure};
 
-use super::writer::Encoding;
-use super::{Colour, Depth, Format, Rgb, Shape, Writer};
+use super::encoding::Encoding;
+use super::format::Format;
+use super::rgb::Rgb;
+use super::shape::{Colour, Depth, Shape};
+use super::writer::Writer;
 use crate::atomic::AtomicFile;
 
 /// The quality of a JPEG file where none is asked for.
