@@ -7,6 +7,9 @@ use std::ops::Range;
 /// 12,000×9,000 doubled on the CPU: glibc hands blocks of more than 32 MiB back to the system each time.
 const PLANES: u64 = 32 << 20;
 
+/// How many bands of samples there are: one being computed, one waiting, one being written.
+pub(super) const BANDS: u64 = 3;
+
 /// The size of a picture and of what is done to it.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Job {
