@@ -11,6 +11,7 @@ mod growth_plot;
 mod plot;
 mod report;
 mod subject;
+mod svg;
 mod timing;
 pub(crate) mod workloads;
 
