@@ -5,7 +5,7 @@ use crate::tuning::TuningArgs;
 use anyhow::{Result, bail};
 use clap::ValueEnum;
 use upconv::gpu::{self, AdapterRequest, Context};
-use upconv::{ConvTranspose, Error, Tensor, cpu, reference};
+use upconv::{ConvTranspose, Error, Tensor, cpu, reference, wgpu};
 
 /// The options that choose a device.
 #[derive(clap::Args, Clone, Debug)]
@@ -100,6 +100,11 @@ impl DeviceArgs {
             (Choice::Reference, None) => Ok((Backend::Reference, "the f64 reference".into())),
         }
     }
+}
+
+/// Every adapter of this machine, those of GL included.
+pub(crate) fn all_adapters() -> Vec<wgpu::Adapter> {
+    pollster::block_on(gpu::adapters(true))
 }
 
 impl Backend {

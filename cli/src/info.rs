@@ -1,8 +1,8 @@
 //! `upconv info`: the adapters of this machine and what upconv knows of them.
 
+use crate::device::all_adapters;
 use anyhow::Result;
 use serde::Serialize;
-use upconv::gpu;
 use upconv::wgpu;
 
 /// The options of `info`.
@@ -59,11 +59,6 @@ pub(crate) fn run(args: &Args) -> Result<()> {
         println!("\nno GPU adapter here: --device auto computes on the CPU");
     }
     Ok(())
-}
-
-/// Every adapter, those of GL included.
-pub(crate) fn all_adapters() -> Vec<wgpu::Adapter> {
-    pollster::block_on(gpu::adapters(true))
 }
 
 /// What a device of the adapter would have; none is made, so that an adapter that gives none is listed too.

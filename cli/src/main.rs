@@ -4,10 +4,12 @@
 mod apply;
 mod atomic;
 mod bench;
+mod cache;
 mod convert_ncnn;
 mod device;
 mod explain;
 mod info;
+mod interrupt;
 mod npy;
 mod op_json;
 mod picture;
@@ -55,12 +57,7 @@ enum Command {
 }
 
 fn main() -> ExitCode {
-    let interrupted = || {
-        atomic::remove_unfinished();
-        std::process::exit(130)
-    };
-    // Without the handler an interruption leaves temporary files behind, and nothing worse.
-    let _ = ctrlc::set_handler(interrupted);
+    interrupt::handle();
     let result = match Cli::try_parse().unwrap_or_else(|error| refuse_usage(&error)).command {
         Command::Upscale(args) => upscale::run(&args),
         Command::ConvertNcnn(args) => convert_ncnn::run(&args),

@@ -1,6 +1,6 @@
 //! The file of what was measured on this machine: `tune` writes it, what computes on a GPU plans with it.
 
-use crate::pipelines::cache_folder;
+use crate::cache;
 use anyhow::{Context as _, Result};
 use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
@@ -47,5 +47,5 @@ pub(crate) fn read(path: &Path) -> Result<Option<Tuning>> {
 
 /// The file in the user's cache folder, where the system has such a folder.
 pub(crate) fn default_path() -> Option<PathBuf> {
-    cache_folder().map(|folder| folder.join("tuning.json"))
+    cache::folder().map(|folder| folder.join("tuning.json"))
 }

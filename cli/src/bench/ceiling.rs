@@ -5,7 +5,7 @@
 
 use super::figure::figure;
 use super::timing::{Budget, timed};
-use crate::info::all_adapters;
+use crate::device::all_adapters;
 use anyhow::{Context as _, Result, bail, ensure};
 use std::fmt::{self, Write};
 use upconv::gpu::{AdapterRequest, Context};
