@@ -1,6 +1,6 @@
-//! What the driver compiled, kept in the user's cache folder from one run of the program to the next.
+//! The driver's compiled pipelines, kept in the user's cache folder from one run of the program to the next.
 //!
-//! It saves time and nothing else: what cannot be read or written is done without.
+//! They only save time: failing to read or write them is not an error.
 
 use crate::atomic::AtomicFile;
 use crate::cache;
@@ -13,13 +13,13 @@ use upconv::gpu::{Context, Tuning};
 use upconv::wgpu;
 
 /// A device whose pipelines are written to the cache folder when it is dropped.
-pub(crate) struct Keeping {
+pub(crate) struct CachedContext {
     context: Context,
     path: Option<PathBuf>,
     read: Vec<u8>,
 }
 
-impl Keeping {
+impl CachedContext {
     /// The same device, with the pipelines of earlier runs.
     pub(crate) fn new(context: &Context) -> Self {
         let key = wgpu::util::pipeline_cache_key(&context.device().adapter_info());
@@ -29,7 +29,7 @@ impl Keeping {
         Self { context: context.with_pipeline_data(&read), path, read }
     }
 
-    /// The same device, planned for with what was measured.
+    /// The same device, with plans that use the measured choices.
     pub(crate) fn tune(&mut self, tuning: Tuning) {
         self.context = self.context.tuned(tuning);
     }
@@ -46,7 +46,7 @@ impl Keeping {
     }
 }
 
-impl Deref for Keeping {
+impl Deref for CachedContext {
     type Target = Context;
 
     fn deref(&self) -> &Context {
@@ -54,7 +54,7 @@ impl Deref for Keeping {
     }
 }
 
-impl Drop for Keeping {
+impl Drop for CachedContext {
     fn drop(&mut self) {
         // The next run compiles again, and that is all.
         let _ = self.save();

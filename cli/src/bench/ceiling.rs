@@ -1,7 +1,7 @@
-//! `upconv bench --ceilings`: what the device does where nothing is in its way, for the layers to be held against.
+//! `upconv bench --ceilings`: how fast the device copies memory and multiplies matrices, to compare the layers with.
 //!
-//! Two loops that everybody writes first: a copy of vec4s, and a product of matrices whose invocations keep a tile of
-//! the result in registers. Several of each are tried and checked; the fastest is the ceiling.
+//! The copy is of vec4s; each invocation of the matrix product keeps a tile of the result in registers. Several
+//! variants of both are run and checked; the fastest is the ceiling.
 
 use super::figure::figure;
 use super::timing::{Budget, timed};
@@ -15,7 +15,7 @@ use upconv::wgpu::{
 };
 use upconv::{Storage, Tensor};
 
-/// The fastest of each kind that were tried.
+/// The fastest copy and the fastest product.
 #[derive(Clone, Debug, PartialEq)]
 pub(crate) struct Ceilings {
     /// Bytes read and written, in 10⁹ a second.
@@ -37,7 +37,7 @@ impl Ceilings {
         let mut best = (0.0, None);
         let subgroups = context.device().features().contains(Features::SUBGROUP)
             && context.device().adapter_info().subgroup_min_size >= 8;
-        for product in PRODUCTS.into_iter().filter(|product| subgroups || !product.handed_around) {
+        for product in PRODUCTS.into_iter().filter(|product| subgroups || !product.broadcast) {
             let gflops = product.measure(&context, budget)?;
             if gflops > best.0 {
                 best = (gflops, Some(product));
@@ -49,7 +49,7 @@ impl Ceilings {
         }
     }
 
-    /// How near so many operations and bytes a second come to what bounds them: the nearer of the two ceilings.
+    /// These rates as a share of the ceiling that they come nearer to.
     pub(crate) fn share(&self, gflops: f64, gbps: f64) -> f64 {
         (gflops / self.product_gflops).max(gbps / self.copy_gbps)
     }
@@ -62,11 +62,11 @@ impl fmt::Display for Ceilings {
     }
 }
 
-/// A device on the adapter that answers, with subgroups where it has them: the library asks for none.
+/// A device on the adapter that answers, with subgroups where it has them: the library does not request them.
 fn with_subgroups(request: &AdapterRequest) -> Result<Context> {
     let wanted = Context::request(request)?.device().adapter_info();
     let adapter = all_adapters().into_iter().find(|adapter| adapter.get_info() == wanted);
-    let adapter = adapter.with_context(|| format!("{} is gone", wanted.name))?;
+    let adapter = adapter.with_context(|| format!("{} is no longer available", wanted.name))?;
     let descriptor = DeviceDescriptor {
         required_features: adapter.features() & Features::SUBGROUP,
         required_limits: adapter.limits(),
@@ -85,7 +85,7 @@ const COPIED: usize = 64 << 20;
 /// Invocations of a workgroup that copies.
 const COPYING: usize = 64;
 
-/// Copies with so many vec4s in an invocation; 10⁹ bytes a second, those read and those written.
+/// Copies `quads` vec4s per invocation; 10⁹ bytes per second, read and written bytes both counted.
 fn copy(context: &Context, quads: usize, budget: Budget) -> Result<f64> {
     let group = COPYING * quads;
     let groups = COPIED.min(context.profile().max_binding as usize) / (group * 16);
@@ -114,7 +114,7 @@ fn copy(context: &Context, quads: usize, budget: Budget) -> Result<f64> {
 /// The rows, the columns and the depth of the product: 2.1 GFLOP.
 const SIDE: usize = 1024;
 
-/// A product of matrices, C = Aᵀ·B: A and B lie in rows of one step of the sum, so that tiles are read as vec4s.
+/// A product of matrices, C = Aᵀ·B: a row of A or of B holds one step of the sum, so that tiles are read as vec4s.
 #[derive(Clone, Copy)]
 struct Product {
     /// vec4s of rows and of columns of C in an invocation's tile.
@@ -122,15 +122,15 @@ struct Product {
     columns: usize,
     /// Invocations of a workgroup, side by side along the columns.
     workgroup: usize,
-    /// Steps of the sum in a turn of the loop.
-    steps: usize,
-    /// Whether each invocation of a subgroup reads one vec4 of A, which it hands to the others.
-    handed_around: bool,
+    /// The unroll factor of the loop over the sum.
+    unroll: usize,
+    /// Whether each invocation of a subgroup reads one vec4 of A and broadcasts it to the others.
+    broadcast: bool,
 }
 
-const fn product(tile: [usize; 2], workgroup: usize, steps: usize, handed_around: bool) -> Product {
+const fn product(tile: [usize; 2], workgroup: usize, unroll: usize, broadcast: bool) -> Product {
     let [rows, columns] = tile;
-    Product { rows, columns, workgroup, steps, handed_around }
+    Product { rows, columns, workgroup, unroll, broadcast }
 }
 
 /// Small tiles for GPUs, large ones for devices in software.
@@ -148,7 +148,7 @@ const PRODUCTS: [Product; 9] = [
 
 impl fmt::Display for Product {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let how = if self.handed_around { ", rows handed around in the subgroup" } else { "" };
+        let how = if self.broadcast { ", rows broadcast in the subgroup" } else { "" };
         write!(f, "tiles of {}x{}{how}", self.rows * 4, self.columns * 4)
     }
 }
@@ -177,7 +177,7 @@ impl Product {
     }
 
     fn wgsl(&self) -> Result<String, fmt::Error> {
-        let Product { rows, columns, workgroup, steps, handed_around } = *self;
+        let Product { rows, columns, workgroup, unroll, broadcast } = *self;
         let (quads, wide) = (SIDE / 4, columns * workgroup);
         let mut text = String::from(
             "@group(0) @binding(0) var<storage, read> a: array<vec4<f32>>;\n\
@@ -189,39 +189,36 @@ impl Product {
             "@compute @workgroup_size({workgroup})\nfn main(\n    @builtin(workgroup_id) group: vec3<u32>,"
         )?;
         writeln!(text, "    @builtin(local_invocation_index) lane: u32,")?;
-        if handed_around {
+        if broadcast {
             writeln!(text, "    @builtin(subgroup_invocation_id) own: u32,")?;
         }
         writeln!(text, ") {{\n    let row = group.y * {rows}u;\n    let column = group.x * {wide}u + lane;")?;
-        let sums = move || (0..rows * 4).flat_map(move |m| (0..columns).map(move |n| (m, n)));
-        for (m, n) in sums() {
+        let accumulators = move || (0..rows * 4).flat_map(move |m| (0..columns).map(move |n| (m, n)));
+        for (m, n) in accumulators() {
             writeln!(text, "    var s{m}_{n} = vec4<f32>();")?;
         }
-        writeln!(text, "    for (var k = 0u; k < {SIDE}u; k += {steps}u) {{")?;
-        for step in 0..steps {
+        writeln!(text, "    for (var k = 0u; k < {SIDE}u; k += {unroll}u) {{")?;
+        for step in 0..unroll {
             writeln!(text, "        {{\n            let at = (k + {step}u) * {quads}u;")?;
             for n in 0..columns {
                 writeln!(text, "            let b{n} = b[at + column + {}u];", n * workgroup)?;
             }
-            if handed_around {
+            if broadcast {
                 writeln!(text, "            let own_a = a[at + row + own % {rows}u];")?;
             }
             for m in 0..rows {
-                let read = if handed_around {
-                    format!("subgroupBroadcast(own_a, {m}u)")
-                } else {
-                    format!("a[at + row + {m}u]")
-                };
+                let read =
+                    if broadcast { format!("subgroupBroadcast(own_a, {m}u)") } else { format!("a[at + row + {m}u]") };
                 writeln!(text, "            let a{m} = {read};")?;
             }
-            for (m, n) in sums() {
+            for (m, n) in accumulators() {
                 let (quad, component) = (m / 4, ["x", "y", "z", "w"][m % 4]);
                 writeln!(text, "            s{m}_{n} = fma(vec4(a{quad}.{component}), b{n}, s{m}_{n});")?;
             }
             writeln!(text, "        }}")?;
         }
         writeln!(text, "    }}")?;
-        for (m, n) in sums() {
+        for (m, n) in accumulators() {
             writeln!(text, "    c[(row * 4u + {m}u) * {quads}u + column + {}u] = s{m}_{n};", n * workgroup)?;
         }
         writeln!(text, "}}")?;
@@ -267,7 +264,7 @@ fn run(context: &Context, text: &str, buffers: &[&Buffer], groups: [usize; 2], b
         device.poll(PollType::wait_indefinitely())?;
         Ok(())
     };
-    // The first one compiles what the driver left for later.
+    // The first dispatch includes what the driver compiles late.
     once()?;
     Ok(budget.sample(|| Ok(timed(once)?.1))?.median())
 }
@@ -278,8 +275,8 @@ mod tests {
 
     #[test]
     fn every_workgroup_of_a_product_is_whole() {
-        for Product { rows, columns, workgroup, steps, .. } in PRODUCTS {
-            assert_eq!((SIDE % (rows * 4), SIDE % (columns * 4 * workgroup), SIDE % steps), (0, 0, 0));
+        for Product { rows, columns, workgroup, unroll, .. } in PRODUCTS {
+            assert_eq!((SIDE % (rows * 4), SIDE % (columns * 4 * workgroup), SIDE % unroll), (0, 0, 0));
         }
     }
 

@@ -1,4 +1,4 @@
-//! What is said of the measurements: rows, a table, JSON.
+//! The rows of the results, as a table and as JSON.
 
 use super::ceiling::Ceilings;
 use super::cost::Cost;
@@ -102,8 +102,8 @@ impl Row {
         self.gbps = Some(cost.bytes as f64 / median / 1e9);
     }
 
-    /// Says how near the row comes to what its device can do.
-    pub(crate) fn hold_against(&mut self, ceilings: &Ceilings) {
+    /// Sets the row's share of its device's ceilings.
+    pub(crate) fn compare_with(&mut self, ceilings: &Ceilings) {
         self.ceiling_share = self.gflops.zip(self.gbps).map(|(gflops, gbps)| ceilings.share(gflops, gbps));
     }
 
@@ -132,7 +132,8 @@ impl Row {
     }
 }
 
-/// How near the rows of each adapter come to their ceilings, and in the geometric mean; a line for each that has any.
+/// The shares of the ceilings that the rows of each adapter reach, and their geometric mean; empty where no row has
+/// one.
 pub(crate) fn shares(rows: &[Row]) -> String {
     let mut lines = String::new();
     let mut seen = BTreeSet::new();

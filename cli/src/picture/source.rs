@@ -15,7 +15,7 @@ use super::jpeg;
 use super::samples::{Picture, Samples};
 use super::shape::{Colour, Depth, Shape};
 
-const READABLE: &str = "PNG, JPEG and WebP are read";
+const SUPPORTED: &str = "PNG, JPEG and WebP are supported";
 
 /// A picture that was opened and whose header was read.
 pub(crate) struct Source {
@@ -99,7 +99,7 @@ fn open(path: &Path, memory_budget: u64) -> Result<Source> {
     let needed = shape.bytes().saturating_mul(if turned { 2 } else { 1 });
     ensure!(
         needed <= memory_budget,
-        "takes {} MiB to decode ({shape}), more than the {} MiB allowed; --memory raises them",
+        "takes {} MiB to decode ({shape}), more than the {} MiB allowed; --memory raises the limit",
         needed.div_ceil(1 << 20),
         memory_budget >> 20
     );
@@ -128,7 +128,7 @@ fn decode(source: Source) -> Result<Picture> {
         DynamicImage::ImageLumaA16(p) => Samples::Sixteen(p.into_raw()),
         DynamicImage::ImageRgb16(p) => Samples::Sixteen(p.into_raw()),
         DynamicImage::ImageRgba16(p) => Samples::Sixteen(p.into_raw()),
-        other => bail!("samples of {:?} are not read", other.color()),
+        other => bail!("pixels of type {:?} are not supported", other.color()),
     };
     Ok(Picture {
         width: source.shape.width,
@@ -150,10 +150,10 @@ fn recognise(file: &mut (impl Read + Seek)) -> Result<Format> {
         Ok(ImageFormat::WebP) => Ok(Format::WebP),
         Ok(other) => {
             let other = format!("{other:?}").to_uppercase();
-            bail!("looks like {other}, which is not read; {READABLE}")
+            bail!("looks like {other}, which is not supported; {SUPPORTED}")
         }
         Err(_) if start.is_empty() => bail!("is empty"),
-        Err(_) => bail!("is not a picture in a known format; {READABLE}"),
+        Err(_) => bail!("is not a picture in a known format; {SUPPORTED}"),
     }
 }
 
@@ -182,7 +182,7 @@ fn samples_of(kind: ColorType) -> Result<(Colour, Depth)> {
         ColorType::La16 => (Colour::GreyAlpha, Depth::Sixteen),
         ColorType::Rgb16 => (Colour::Rgb, Depth::Sixteen),
         ColorType::Rgba16 => (Colour::Rgba, Depth::Sixteen),
-        other => bail!("samples of {other:?} are not read"),
+        other => bail!("pixels of type {other:?} are not supported"),
     })
 }
 
@@ -194,7 +194,7 @@ fn is_on_its_side(orientation: Orientation) -> bool {
 }
 
 fn animation(kind: &str) -> String {
-    format!("is an animation ({kind}); only still pictures are read")
+    format!("is an animation ({kind}); only still pictures are supported")
 }
 
 fn truncated(format: Format) -> String {
@@ -209,7 +209,7 @@ fn explain(format: Format, memory_budget: u64, error: &ImageError) -> Error {
         }
         ImageError::IoError(e) => anyhow!("{e}"),
         ImageError::Limits(_) => {
-            anyhow!("takes more than the {} MiB allowed to decode; --memory raises them", memory_budget >> 20)
+            anyhow!("takes more than the {} MiB allowed to decode; --memory raises the limit", memory_budget >> 20)
         }
         other => {
             let cause = other.source().map_or_else(|| other.to_string(), ToString::to_string);

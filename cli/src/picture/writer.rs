@@ -49,7 +49,7 @@ impl Writer {
         let row = self.given.row_samples();
         ensure!(
             band.depth() == self.given.depth,
-            "the rows have {} bits a sample, the picture {}",
+            "the rows have {} bits per sample, the picture {}",
             band.depth().bits(),
             self.given.depth.bits()
         );

@@ -2,7 +2,7 @@
 
 use super::planes::Sample;
 
-/// The enlarged alpha plane, as far as it was given out.
+/// The enlarged alpha plane, and how much of it has been used.
 pub(super) struct Alpha<T> {
     plane: Vec<T>,
     used: usize,
@@ -31,8 +31,8 @@ impl<T: Sample> Alpha<T> {
     }
 }
 
-/// Gives transparent pixels the colour of the visible ones around them, ring by ring: what nobody sees would otherwise
-/// be drawn into what a network makes of the edge.
+/// Gives transparent pixels the colour of the visible ones around them, ring by ring: their hidden colours would
+/// otherwise affect the visible pixels at the edge.
 pub(super) fn fill_transparent<T: Sample>(samples: &mut [T], width: usize, channels: usize, rings: usize) {
     let mut has_colour: Vec<bool> =
         samples.chunks_exact(channels).map(|pixel| pixel[channels - 1] != T::default()).collect();

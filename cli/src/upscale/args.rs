@@ -11,14 +11,16 @@ use upconv::upscale::{MAX_SCALE, Method};
 /// The options of `upscale`.
 #[derive(clap::Args)]
 pub(crate) struct Args {
-    /// The picture: PNG, JPEG or WebP, told by its content. Or a folder of pictures, told by their names.
+    /// The picture: PNG, JPEG or WebP, recognised by its content. Or a folder: its pictures are recognised by their
+    /// extensions.
     #[arg(value_name = "IN")]
     pub(super) input: PathBuf,
-    /// Where to write it: the name ends in .png, .jpg, .jpeg or .webp. An existing file is replaced, once the new one
-    /// is whole. Or a folder, made if it is not there, in which the pictures keep their names.
+    /// Where to write it; the extension .png, .jpg, .jpeg or .webp chooses the format. An existing file is replaced
+    /// when the new one is complete. If IN is a folder: a folder, created if it is missing, in which the pictures keep
+    /// their names.
     #[arg(value_name = "OUT")]
     pub(super) output: PathBuf,
-    /// The factor, a whole number from 1 to 64. With --model its own one if it is not given, or up to that squared.
+    /// The factor, a whole number from 1 to 64. With --model: from the model's own factor, the default, to its square.
     #[arg(
         long,
         value_name = "N",
@@ -30,41 +32,42 @@ pub(crate) struct Args {
     /// The resampling filter.
     #[arg(long, value_enum, default_value_t)]
     pub(super) method: MethodName,
-    /// A trained network instead of a filter: waifu2x-photo, which doubles photographs, or a file of your own. For the
-    /// square of its factor it runs twice; a factor between the two is made from that, by the bicubic filter.
+    /// Use a trained network instead of a filter: waifu2x-photo, which is built in and doubles photographs, or a file
+    /// of your own. For the square of its factor it runs twice; for a factor in between, the bicubic filter scales that
+    /// result down.
     #[arg(long, value_name = "waifu2x-photo|FILE.safetensors", conflicts_with = "method")]
     pub(super) model: Option<String>,
-    /// The largest side of the tiles that a network works on; the largest that fits into the memory if it is not given.
-    /// The result is the same.
+    /// The largest side of a network's tiles; by default the largest that fits into the memory. It does not change the
+    /// result.
     #[arg(long, value_name = "PIXELS", requires = "model", value_parser = clap::value_parser!(u16).range(8..=8192))]
     pub(super) tile: Option<u16>,
-    /// How a network's numbers are stored between its layers; f16 takes half the memory, where the device has it.
+    /// How values between a network's layers are stored; f16 takes half the memory, on devices that support it.
     #[arg(long, value_enum, default_value_t, requires = "model")]
     pub(super) precision: Precision,
-    /// Put a picture with transparency over this colour (#rgb, #rrggbb, white, black) and write it without.
+    /// Put a transparent picture on a background of this colour (#rgb, #rrggbb, white, black).
     #[arg(long, value_name = "COLOUR")]
     pub(super) flatten: Option<Rgb>,
-    /// Write 8 bits a sample where the input has 16.
+    /// Write 8 bits per sample where the input has 16.
     #[arg(long, value_enum, value_name = "BITS")]
     pub(super) depth: Option<OutputDepth>,
-    /// The quality of a JPEG file, 1 to 100; 90 if it is not given.
+    /// The quality of a JPEG file, 1 to 100; by default 90.
     #[arg(long, value_name = "QUALITY", value_parser = clap::value_parser!(u8).range(1..=100))]
     pub(super) quality: Option<u8>,
     /// Refuse to replace an existing file.
     #[arg(long)]
     pub(super) no_clobber: bool,
-    /// Leave out what has been made already: pictures whose output exists.
+    /// Skip pictures whose output exists.
     #[arg(long, conflicts_with = "no_clobber")]
     pub(super) skip_existing: bool,
     /// With a folder: write all pictures in this format.
     #[arg(long, value_enum)]
     pub(super) format: Option<FormatName>,
-    /// With a folder: how many pictures are worked on at a time, so that some are decoded and encoded while others are
-    /// computed. They share the memory.
+    /// With a folder: how many pictures are processed at a time, so that some are decoded and encoded while others are
+    /// computed. They share the memory limit.
     #[arg(long, value_name = "N", default_value_t = 2, value_parser = clap::value_parser!(u8).range(1..=64))]
     pub(super) jobs: u8,
-    /// The memory that may be used, more or less: the decoded picture, what is computed at a time, and for JPEG and WebP the
-    /// whole result.
+    /// The approximate limit on memory: for the decoded picture, for what is computed at a time and, for JPEG and WebP,
+    /// for the whole result.
     #[arg(long, value_name = "SIZE", default_value = "4GiB", value_parser = size::parse)]
     pub(super) memory: u64,
     #[command(flatten)]
@@ -73,14 +76,14 @@ pub(crate) struct Args {
 
 #[derive(Clone, Copy, Debug, Default, ValueEnum)]
 pub(super) enum MethodName {
-    /// Every pixel a square: for pixel art and masks.
+    /// Each pixel becomes a square: for pixel art and masks.
     Nearest,
-    /// Two pixels along each axis: soft, and never beyond the values around.
+    /// Two pixels along each axis: soft, without overshoot.
     Bilinear,
     /// Four pixels along each axis (Catmull-Rom): for photographs.
     #[default]
     Bicubic,
-    /// Six pixels along each axis: the sharpest, rings at hard edges.
+    /// Six pixels along each axis: the sharpest, with ringing at hard edges.
     Lanczos3,
 }
 
@@ -97,7 +100,7 @@ impl From<MethodName> for Method {
 
 #[derive(Clone, Copy, Debug, ValueEnum)]
 pub(super) enum OutputDepth {
-    /// 8 bits a sample.
+    /// 8 bits per sample.
     #[value(name = "8")]
     Eight,
 }
@@ -122,6 +125,6 @@ impl From<FormatName> for Format {
 fn parse_scale(text: &str) -> Result<u8, String> {
     match text.parse() {
         Ok(scale) if (1..=MAX_SCALE).contains(&usize::from(scale)) => Ok(scale),
-        _ => Err(format!("only whole (integer) factors from 1 to {MAX_SCALE} are possible")),
+        _ => Err(format!("only whole-number factors from 1 to {MAX_SCALE} are supported")),
     }
 }

@@ -1,6 +1,6 @@
 //! One picture: read, cut into pieces that fit into the memory, enlarged band by band, and written as the bands come.
 //!
-//! Whatever can be said about the input and the output is said before a device is opened.
+//! The input and the output are checked before a device is opened.
 
 use super::args::Args;
 use super::filter;
@@ -22,7 +22,7 @@ use std::thread;
 use std::time::Instant;
 use upconv::upscale::Method;
 
-/// By which means pictures are enlarged.
+/// What enlarges the pictures.
 pub(super) enum How {
     Filter(Method, usize),
     Trained(Box<Model>, Steps),
@@ -86,7 +86,7 @@ impl<'a> Engine<'a> {
         Ok(self.opened.get_or_init(|| Opened { backend, trained }))
     }
 
-    /// Enlarges one picture; `whole` is the bar of all pictures, if there are several.
+    /// Enlarges one picture; `whole` is the progress bar for all pictures, if there are several.
     pub(super) fn one(&self, task: &Task, whole: Option<&ProgressBar>) -> Result<()> {
         let started = Instant::now();
         let (args, out) = (self.args, task.output.display());
@@ -136,7 +136,7 @@ impl<'a> Engine<'a> {
         Ok(())
     }
 
-    /// The shape of the result, if a shape can be as large.
+    /// The shape of the result, unless its sides overflow.
     fn enlarged(&self, task: &Task, shape: Shape) -> Result<Shape> {
         let scale = self.how.scale() as u32;
         match (shape.width.checked_mul(scale), shape.height.checked_mul(scale)) {
@@ -146,7 +146,7 @@ impl<'a> Engine<'a> {
                     (u64::from(shape.width) * u64::from(scale), u64::from(shape.height) * u64::from(scale));
                 let most = Format::Png.max_side();
                 bail!(
-                    "{}: {width}x{height} pixels are more than any format holds: {most} a side",
+                    "{}: {width}x{height} pixels are more than any format can hold: {most} per side",
                     task.output.display()
                 )
             }
@@ -178,8 +178,8 @@ impl<'a> Engine<'a> {
         let mib = |bytes: u64| bytes.div_ceil(1 << 20);
         ensure!(
             bytes <= rest,
-            "{}: takes {} MiB ({} decoded, {} gathered for {}, {} to compute), more than the {} MiB allowed; --memory \
-             raises them",
+            "{}: needs {} MiB ({} decoded, {} buffered for {}, {} to compute), more than the {} MiB allowed; --memory \
+             raises the limit",
             task.output.display(),
             mib(decoded.saturating_add(gathered).saturating_add(bytes)),
             mib(decoded),
@@ -191,7 +191,7 @@ impl<'a> Engine<'a> {
         Ok(pieces)
     }
 
-    /// Computes the bands on a thread of their own while the ones before are encoded.
+    /// Computes the bands on their own thread, while earlier ones are encoded.
     fn stream<T>(
         &self,
         opened: &Opened,

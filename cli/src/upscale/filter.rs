@@ -1,4 +1,4 @@
-//! By a resampling filter, band by band.
+//! Enlarging by a resampling filter, band by band.
 
 use super::planes::{Sample, View};
 use super::tiling::{BANDS, Job, Tiling};

@@ -50,7 +50,8 @@ pub(super) fn tasks(input: &Path, output: &Path, format: Option<Format>) -> Resu
     Ok(tasks)
 }
 
-/// Works on all tasks, `jobs` at a time, whatever becomes of each; fails in the end if one did, and names it.
+/// Works on all tasks, `jobs` at a time. A failure does not stop the others; the error at the end names those that
+/// failed.
 pub(super) fn run(tasks: &[Task], jobs: usize, work: impl Fn(&Task) -> Result<()> + Sync) -> Result<()> {
     let (next, failures) = (AtomicUsize::new(0), Mutex::new(BTreeMap::new()));
     thread::scope(|scope| {

@@ -35,7 +35,10 @@ pub(crate) fn run(args: &Args) -> Result<()> {
     };
     if !args.input.is_dir() {
         if let Some(format) = args.format {
-            bail!("--format {} is for a folder; the name of a picture's output says its format", Format::from(format));
+            bail!(
+                "--format {} is for folders; the extension of OUT chooses the format of a single picture",
+                Format::from(format)
+            );
         }
         let task = Task { input: args.input.clone(), output: args.output.clone() };
         return Engine::new(args, how, args.memory).one(&task, None);
@@ -44,7 +47,7 @@ pub(crate) fn run(args: &Args) -> Result<()> {
     let tasks = folder::tasks(&args.input, &args.output, args.format.map(Format::from))?;
     let made = &args.output;
     if !made.is_dir() {
-        fs::create_dir_all(made).map_err(|error| anyhow!("cannot make the folder {}: {error}", made.display()))?;
+        fs::create_dir_all(made).map_err(|error| anyhow!("cannot create the folder {}: {error}", made.display()))?;
     }
     let jobs = usize::from(args.jobs).min(tasks.len());
     let engine = Engine::new(args, how, args.memory / jobs as u64);

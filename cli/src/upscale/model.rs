@@ -1,4 +1,4 @@
-//! Which network enlarges a picture, and in how many steps.
+//! The network that enlarges pictures, and how often it runs for a factor.
 
 use anyhow::{Context as _, Result, anyhow, bail, ensure};
 use std::fs::File;
@@ -7,10 +7,10 @@ use std::path::Path;
 use upconv::upscale::Network;
 use upconv::upscale::network::WAIFU2X_PHOTO;
 
-/// The network inside the program.
+/// The name of the built-in network.
 const BUILT_IN: &str = "waifu2x-photo";
 
-/// The largest file of a network that is read.
+/// The largest model file that is read, in bytes.
 const MAX_FILE: u64 = 1 << 30;
 
 /// A network with its name.
@@ -39,8 +39,8 @@ impl Model {
             _ if scale == own => (1, own),
             _ if scale > own && scale <= square => (2, square),
             _ => bail!(
-                "--scale {scale} is out of reach of {}, which enlarges {own} times: once, or twice to {square}, or \
-                 twice and then down to what lies between",
+                "--scale {scale} is out of reach of {}: expected its factor {own}, its square {square}, or a factor in \
+                 between",
                 self.name
             ),
         };
@@ -49,18 +49,18 @@ impl Model {
 }
 
 fn read(path: &Path) -> Result<Network> {
-    let file = File::open(path).map_err(|e| {
-        anyhow!("{e}; {BUILT_IN} is the network inside the program, other names are those of .safetensors files")
-    })?;
+    let file =
+        File::open(path).map_err(|e| anyhow!("{e}; expected {BUILT_IN}, which is built in, or a .safetensors file"))?;
     let found = file.metadata()?;
     ensure!(found.is_file(), "is not a file");
-    ensure!(found.len() <= MAX_FILE, "has {} bytes, more than the {MAX_FILE} that are read", found.len());
+    ensure!(found.len() <= MAX_FILE, "has {} bytes, more than the {MAX_FILE} allowed", found.len());
     let mut bytes = Vec::new();
     file.take(MAX_FILE).read_to_end(&mut bytes)?;
     Ok(Network::from_safetensors(&bytes)?)
 }
 
-/// How a factor is reached: the network once or twice, and then down from what it made if that is more.
+/// How a factor is reached: the network runs `passes` times and enlarges `made` times; where that exceeds `scale`, its
+/// result is scaled down.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Steps {
     pub(super) passes: usize,
@@ -68,12 +68,12 @@ pub(super) struct Steps {
     pub(super) scale: usize,
 }
 
-/// How numbers are stored between the layers.
+/// How values between the layers are stored.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, clap::ValueEnum)]
 pub(crate) enum Precision {
     /// 32 bits.
     #[default]
     F32,
-    /// 16 bits: half the memory, and about three digits.
+    /// 16 bits: half the memory, with about three significant digits.
     F16,
 }

@@ -33,7 +33,9 @@ impl OnDevice {
                     Precision::F32 => Storage::F32,
                     Precision::F16 => Storage::F16,
                 };
-                let chain = chain.prepare(&shape, storage).context("--precision f16 or the size of a tile")?;
+                let chain = chain
+                    .prepare(&shape, storage)
+                    .context("cannot prepare the network (see --precision and --tile)")?;
                 Prepared::Gpu { chain, running: VecDeque::new() }
             }
             Self::Cpu(network) => Prepared::Cpu { network, precision },

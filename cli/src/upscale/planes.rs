@@ -1,8 +1,8 @@
 //! Interleaved samples to planes of f32 and back.
 //!
 //! Samples keep their integer values, 0 to 255 or 65,535, which f32 holds exactly. Colour that is to be mixed with its
-//! neighbours is multiplied by its alpha before and divided by it after, so that what is transparent lends no colour;
-//! alpha itself is mixed like any channel.
+//! neighbours is multiplied by its alpha before and divided by it after, so that transparent pixels contribute no
+//! colour; alpha itself is mixed like any channel.
 
 use rayon::prelude::*;
 use std::ops::Range;

@@ -5,8 +5,8 @@ use anyhow::Result;
 use std::ops::Range;
 use upconv::upscale::Network;
 
-/// Tiles begin at multiples of this, and their sides are multiples of it: whatever blocks a kernel works in, a pixel has
-/// the same place in its block in each tile and in the whole picture.
+/// Tiles begin at multiples of this, and their sides are multiples of it: whatever blocks a kernel works in, a pixel
+/// has the same place in its block in each tile and in the whole picture.
 pub(super) const STEP: usize = 8;
 
 /// What a tile takes at most where no size is asked for.

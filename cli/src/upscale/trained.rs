@@ -1,4 +1,5 @@
-//! By a trained network: the network once or twice, then down if that was too much, with alpha apart.
+//! Enlarging by a trained network: it runs once or twice, then scales down if the factor is in between; alpha is
+//! enlarged separately.
 
 use super::alpha::{Alpha, fill_transparent};
 use super::filter;
@@ -14,7 +15,7 @@ use crate::picture::{Colour, Depth, Shape};
 use anyhow::Result;
 use upconv::upscale::Method;
 
-/// How a picture is cut for each pass of a network, and how for its alpha.
+/// The tiles of each pass of a network, and the bands of alpha.
 pub(super) struct Cut {
     first: Tiles,
     second: Option<Tiles>,
@@ -23,7 +24,7 @@ pub(super) struct Cut {
 
 impl Cut {
     /// Cuts the picture so that what is computed at a time takes no more than `rest` bytes if that is possible, and
-    /// says how many bytes it takes besides the decoded picture and what is gathered for the writer.
+    /// says how many bytes it takes besides the decoded picture and what the writer buffers.
     pub(super) fn new(
         model: &Model,
         steps: Steps,
@@ -36,7 +37,7 @@ impl Cut {
         let (width, height) = (shape.width as usize, shape.height as usize);
         let own = network.scale();
 
-        // What is between two passes has 16 bits.
+        // The result of the first pass is kept with 16 bits per sample.
         let colour = if shape.colour.channels() < 3 { Colour::Grey } else { Colour::Rgb };
         let side = |extent: u32| extent.saturating_mul(own as u32);
         let between = Shape { width: side(shape.width), height: side(shape.height), colour, depth: Depth::Sixteen };
@@ -76,7 +77,7 @@ impl Cut {
     }
 }
 
-/// A network on a device, and what it is to make.
+/// A network on a device, and how it is run.
 pub(super) struct Run<'a> {
     pub(super) model: &'a Model,
     pub(super) trained: &'a OnDevice,
@@ -139,7 +140,7 @@ impl Run<'_> {
         pass::run(&self.model.network, self.trained, self.precision, tiles, picture, advance, emit)
     }
 
-    /// The alpha plane enlarged, by the bicubic filter: a network trained on colours has nothing to say of it.
+    /// The alpha plane enlarged, by the bicubic filter: the network is trained on colours only.
     fn alpha<T: Sample>(&self, job: &Job, tiling: Tiling, plane: &[T]) -> Result<Vec<T>> {
         let upsampler = Method::Bicubic.upsampler(job.scale, 1)?;
         let layer = self.backend.layer(&upsampler.op, &upsampler.weight, None)?;

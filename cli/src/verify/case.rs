@@ -5,7 +5,7 @@ use upconv::gpu::{self, Context};
 use upconv::reference::{self, Comparison, Expected};
 use upconv::{Activation, ConvTranspose, DType, Error, Kernel, Layout, Storage, Tensor, WeightLayout};
 
-/// One operation with seeded data, and what the reference makes of it.
+/// One operation with seeded data, and the result of the reference.
 pub(super) struct Case {
     pub(super) name: &'static str,
     pub(super) op: ConvTranspose,
@@ -16,8 +16,8 @@ pub(super) struct Case {
 }
 
 impl Case {
-    /// Runs those of the kernels that accept the case into an output full of NaN, which an element that is not written would
-    /// keep.
+    /// Runs those of the kernels that accept the case, each into an output full of NaN, so that an element that is not
+    /// written shows.
     pub(super) fn on_gpu(
         &self,
         context: &Context,
@@ -59,7 +59,7 @@ impl Case {
         Ok(Self { name, op, input, weight, bias, expected })
     }
 
-    /// The same with input and weights that are numbers of f16, for matrices of f16.
+    /// The same with input and weights rounded to f16, for matrices of f16.
     pub(super) fn halved(&self) -> Result<Self> {
         let (input, weight, bias) = (self.input.cast(DType::F16), self.weight.cast(DType::F16), self.bias.clone());
         let expected = reference::conv_transpose(&self.op, &input, &weight, Some(&bias))?;
@@ -67,7 +67,7 @@ impl Case {
     }
 }
 
-/// Shapes that reach every part of every kernel, from the field's networks and from its odd corners.
+/// Shapes that exercise every part of every kernel, from well-known networks and edge cases.
 pub(super) fn cases() -> Result<Vec<Case>> {
     let op = ConvTranspose::builder;
     let relu = Activation::LeakyRelu { alpha: 0.1 };

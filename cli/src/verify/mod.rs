@@ -13,7 +13,7 @@ use upconv::{Kernel, Storage, cpu};
 /// The options of `verify`.
 #[derive(clap::Args)]
 pub(crate) struct Args {
-    /// Only the adapters with this in their name, driver or backend; `cpu` is the CPU backend.
+    /// Check only adapters whose name, driver or backend contains this; `cpu` is the CPU backend.
     #[arg(long, value_name = "SUBSTRING")]
     adapter: Option<String>,
     /// Check the kernel `matrix` too, where a device has cooperative matrices: an experimental feature of wgpu.
@@ -48,7 +48,7 @@ pub(crate) fn run(args: &Args) -> Result<()> {
     report.verdict()
 }
 
-/// What came of the checks.
+/// The results of the checks.
 #[derive(Default)]
 struct Report {
     rows: Vec<Row>,
@@ -92,7 +92,7 @@ impl Report {
     }
 }
 
-/// Checks every case on every device. One that fails is told, and stops no other.
+/// Checks every case on every device. A device that fails is reported, and does not stop the others.
 fn check(devices: Vec<Result<Device>>, cases: &[Case], quiet: bool) -> Report {
     let mut report = Report::default();
     for device in devices {
@@ -126,7 +126,11 @@ fn devices(args: &Args) -> Result<Vec<Result<Device>>> {
         let name = |device: &Result<Device>| device.as_ref().map_or_else(ToString::to_string, Device::name);
         let here: Vec<String> = devices.iter().map(name).collect();
         devices.retain(|device| name(device).to_lowercase().contains(&wanted.to_lowercase()));
-        ensure!(!devices.is_empty(), "no device with {wanted:?} in its name; here are: {}", here.join(", "));
+        ensure!(
+            !devices.is_empty(),
+            "no device has {wanted:?} in its name, driver or backend; there are: {}",
+            here.join(", ")
+        );
     }
     Ok(devices)
 }

@@ -42,7 +42,7 @@ fn wrong_rows_are_refused_and_nothing_is_written() {
     let refusal = |band: Rows<'_>| writer().rows(band).unwrap_err().to_string();
     assert_eq!(refusal(Rows::Eight(&[0; 5])), "5 samples are no whole number of rows of 4");
     assert_eq!(refusal(Rows::Eight(&[0; 16])), "4 rows were given of a picture of 3");
-    assert_eq!(refusal(Rows::Sixteen(&[0; 4])), "the rows have 16 bits a sample, the picture 8");
+    assert_eq!(refusal(Rows::Sixteen(&[0; 4])), "the rows have 16 bits per sample, the picture 8");
     let mut short = writer();
     short.rows(Rows::Eight(&[0; 8])).unwrap();
     assert_eq!(short.finish().unwrap_err().to_string(), "2 rows were given of a picture of 3");
@@ -61,12 +61,12 @@ fn what_is_no_picture_is_refused() {
     assert_eq!(refused(folder.0.path(), MIB), "is a folder, not a picture");
     assert_eq!(
         refused(&folder.with("text.png", "Hello, world\n"), MIB),
-        "is not a picture in a known format; PNG, JPEG and WebP are read"
+        "is not a picture in a known format; PNG, JPEG and WebP are supported"
     );
     assert_eq!(refused(&folder.with("empty.png", ""), MIB), "is empty");
     assert_eq!(
         refused(&folder.with("a.png", "GIF89a\x01\0\x01\0\0\0\0"), MIB),
-        "looks like GIF, which is not read; PNG, JPEG and WebP are read"
+        "looks like GIF, which is not supported; PNG, JPEG and WebP are supported"
     );
 }
 
@@ -80,7 +80,7 @@ fn animations_are_refused() {
     writer.write_image_data(&[0, 1]).unwrap();
     writer.write_image_data(&[2, 3]).unwrap();
     drop(writer);
-    assert_eq!(refused(&folder.with("a.png", apng), MIB), "is an animation (APNG); only still pictures are read");
+    assert_eq!(refused(&folder.with("a.png", apng), MIB), "is an animation (APNG); only still pictures are supported");
 
     let still = folder.path("still.webp");
     write(&noise(shape(2, 1, Colour::Rgb, Depth::Eight)), &still, TargetOptions::default());
@@ -90,7 +90,7 @@ fn animations_are_refused() {
     let animated = riff(&[(b"VP8X", &[2, 0, 0, 0, 1, 0, 0, 0, 0, 0]), (b"ANIM", &[0; 6]), (b"ANMF", &frame)]);
     assert_eq!(
         refused(&folder.with("a.webp", animated), MIB),
-        "is an animation (animated WebP); only still pictures are read"
+        "is an animation (animated WebP); only still pictures are supported"
     );
 }
 
@@ -130,7 +130,7 @@ fn the_memory_budget_is_kept() {
     assert_eq!(
         refused(&large, 3 * MIB - 1),
         "takes 3 MiB to decode (1024x1024 RGB, 8 bits), more than the 2 MiB allowed; \
-         --memory raises them"
+         --memory raises the limit"
     );
     let large = folder.with(
         "a.png",
@@ -150,7 +150,7 @@ fn the_memory_budget_is_kept() {
         assert!(refusal.starts_with("takes 8 MiB to decode"), "{refusal}");
     }
     // Less than the decoder needs for a row: it refuses by itself.
-    assert_eq!(refused(&large, 100), "takes more than the 0 MiB allowed to decode; --memory raises them");
+    assert_eq!(refused(&large, 100), "takes more than the 0 MiB allowed to decode; --memory raises the limit");
 }
 
 #[test]
@@ -165,24 +165,24 @@ fn what_a_format_cannot_hold_is_refused() {
     );
     assert_eq!(
         unplanned(&folder, "a.webp", shape(5, 5, Colour::Grey, Depth::Sixteen), none),
-        "WebP holds 8 bits a sample, not 16 (--depth 8 rounds them); PNG can hold this picture"
+        "WebP holds 8 bits per sample, not 16 (--depth 8 rounds them); PNG can hold this picture"
     );
     assert_eq!(
         unplanned(&folder, "a.jpg", shape(5, 5, Colour::GreyAlpha, Depth::Sixteen), none),
         "JPEG holds no transparency (--flatten COLOUR puts the picture on a background); \
-         JPEG holds 8 bits a sample, not 16 (--depth 8 rounds them); PNG can hold this picture"
+         JPEG holds 8 bits per sample, not 16 (--depth 8 rounds them); PNG can hold this picture"
     );
     assert_eq!(
         unplanned(&folder, "a.webp", eight(16_384, 5, Colour::Rgb), none),
-        "WebP holds at most 16383 pixels a side, not 16384x5; PNG or JPEG can hold this picture"
+        "WebP holds at most 16383 pixels per side, not 16384x5; PNG or JPEG can hold this picture"
     );
     assert_eq!(
         unplanned(&folder, "a.jpeg", eight(5, 65_536, Colour::Rgb), none),
-        "JPEG holds at most 65535 pixels a side, not 5x65536; PNG can hold this picture"
+        "JPEG holds at most 65535 pixels per side, not 5x65536; PNG can hold this picture"
     );
     assert_eq!(
         unplanned(&folder, "a.png", eight(1 << 31, 1, Colour::Grey), none),
-        "PNG holds at most 2147483647 pixels a side, not 2147483648x1; \
+        "PNG holds at most 2147483647 pixels per side, not 2147483648x1; \
          no format can hold this picture"
     );
     assert_eq!(unplanned(&folder, "a.png", eight(0, 7, Colour::Grey), none), "a picture of 0x7 has no pixels");
