@@ -96,7 +96,8 @@ pub use op::{Axis, ConvTranspose, Geometry, OutputPaddingPolicy};
 pub use tensor::{DType, Data, Tensor};
 pub use wgpu;
 
-/// The README's examples, kept compiling.
+/// The examples of the README and of docs/embedding.md, kept compiling.
 #[cfg(doctest)]
 #[doc = include_str!("../README.md")]
+#[doc = include_str!("../docs/embedding.md")]
 struct Readme;
