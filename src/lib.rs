@@ -74,9 +74,11 @@ pub mod activation;
 pub mod convention;
 #[cfg(feature = "cpu")]
 pub mod cpu;
+mod dtype;
 pub mod error;
+#[cfg(feature = "gpu")]
 pub mod gpu;
-pub mod kernel;
+mod kernel;
 pub mod layout;
 pub mod op;
 pub mod phase;
@@ -84,16 +86,19 @@ pub mod reference;
 pub mod tensor;
 #[cfg(feature = "picture")]
 pub mod upscale;
+mod view;
 mod winograd;
 
 pub use activation::Activation;
 pub use convention::Convention;
 pub use error::{Error, Result};
+#[cfg(feature = "gpu")]
 pub use gpu::{Candidate, DeviceClass, DeviceProfile, Plan, Storage};
 pub use kernel::{Kernel, Refusal};
 pub use layout::{Layout, WeightLayout};
 pub use op::{Axis, ConvTranspose, Geometry, OutputPaddingPolicy};
-pub use tensor::{DType, Data, Tensor};
+pub use tensor::{Bias, DType, Data, DataMut, DataView, Tensor, TensorView};
+#[cfg(feature = "gpu")]
 pub use wgpu;
 
 /// The examples of the README and of docs/embedding.md, kept compiling.

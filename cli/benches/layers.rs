@@ -18,7 +18,6 @@ use criterion::measurement::WallTime;
 use criterion::{BenchmarkGroup, Criterion, Throughput};
 use std::time::Duration;
 use upconv::gpu::{self, AdapterRequest, Context};
-use upconv::phase::effective_multiply_adds;
 use upconv::wgpu::PollType;
 use upconv::{DType, Error, Storage, Tensor, cpu};
 use workloads::Case;
@@ -44,7 +43,7 @@ fn main() -> Result<()> {
     for workload in workloads::select(&names)? {
         let case = workload.case()?;
         let geometry = case.op.at(case.input.shape())?;
-        let multiply_adds = effective_multiply_adds(case.op.axes3(), &geometry, case.op.groups());
+        let multiply_adds = geometry.effective_multiply_adds();
         let check = Check::new(&case, multiply_adds)?;
         let mut group = criterion.benchmark_group(&workload.name);
         group.sample_size(10).warm_up_time(Duration::from_millis(500)).measurement_time(Duration::from_secs(2));

@@ -96,9 +96,9 @@ pub(crate) fn write(mut file: AtomicFile, tensor: &Tensor) -> Result<()> {
     let shape: Vec<u64> = tensor.shape().iter().map(|&n| n as u64).collect();
     match tensor.data() {
         Data::F16(v) => write_elements(&mut file, &shape, v),
-        Data::Bf16(_) => write_elements(&mut file, &shape, &tensor.to_f32()),
         Data::F32(v) => write_elements(&mut file, &shape, v),
         Data::F64(v) => write_elements(&mut file, &shape, v),
+        _ => write_elements(&mut file, &shape, &tensor.to_f32()),
     }
     .with_context(|| format!("cannot write {}", file.path().display()))?;
     file.commit()

@@ -1,10 +1,10 @@
 //! Whether an output is right, which is checked before anything is timed.
 
 use super::workloads::Case;
-use anyhow::{Result, bail};
+use anyhow::Result;
 use std::time::{Duration, Instant};
 use upconv::reference::{self, Comparison, Expected};
-use upconv::{ConvTranspose, Data, Layout, Tensor};
+use upconv::{ConvTranspose, Layout, Tensor};
 
 /// The multiply-adds that the f64 reference may do for one check: about 5 s.
 const BUDGET: u128 = 1_000_000_000;
@@ -34,9 +34,9 @@ impl Check {
     pub(crate) fn new(case: &Case, multiply_adds: u128) -> Result<Self> {
         let (op, layout) = (&case.op, case.op.layout());
         let geometry = op.at(case.input.shape())?;
-        let [_, _, width] = geometry.input;
-        let per_item = multiply_adds / geometry.batch.max(1) as u128;
-        let items = at_most(geometry.batch, per_item);
+        let [_, _, width] = geometry.input();
+        let per_item = multiply_adds / geometry.batch().max(1) as u128;
+        let items = at_most(geometry.batch(), per_item);
         let per_channel = items as u128 * per_item / op.out_channels() as u128;
         let count = if op.groups() > 1 { op.out_channels() } else { at_most(op.out_channels(), per_channel) };
         let channels = spread(op.out_channels(), count);
@@ -72,9 +72,9 @@ impl Check {
         let expected = reference::conv_transpose(&part, &input, &weight, Some(&bias))?;
         Ok(Self {
             reference: start.elapsed(),
-            out_columns: part.at(input.shape())?.output[2],
+            out_columns: part.at(input.shape())?.output()[2],
             expected,
-            batch: (items, geometry.batch),
+            batch: (items, geometry.batch()),
             channels,
             out_channels: op.out_channels(),
             columns: (wide, width),
@@ -136,19 +136,11 @@ fn spread(end: usize, count: usize) -> Vec<usize> {
 
 /// The slices of a tensor at these indices of an axis.
 fn pick(tensor: &Tensor, axis: usize, indices: &[usize]) -> Result<Tensor> {
-    fn rows<T: Copy>(data: &[T], extent: usize, inner: usize, indices: &[usize]) -> Vec<T> {
-        let blocks = data.chunks_exact(extent * inner);
-        blocks.flat_map(|block| indices.iter().flat_map(|i| &block[i * inner..(i + 1) * inner])).copied().collect()
-    }
     let mut shape = tensor.shape().to_vec();
-    let (extent, inner) = (shape[axis], shape[axis + 1..].iter().product());
-    shape[axis] = indices.len();
-    let data = match tensor.data() {
-        Data::F32(values) => Data::F32(rows(values, extent, inner, indices)),
-        Data::F16(values) => Data::F16(rows(values, extent, inner, indices)),
-        _ => bail!("the workloads are of float32 and float16, not {}", tensor.dtype()),
-    };
-    Ok(Tensor::new(shape, data)?)
+    let (outer, inner): (usize, usize) = (shape[..axis].iter().product(), shape[axis + 1..].iter().product());
+    let extent = std::mem::replace(&mut shape[axis], indices.len());
+    let rows = (0..outer).flat_map(|block| indices.iter().map(move |index| (block * extent + index) * inner));
+    Ok(tensor.view().select(shape, rows.flat_map(|start| start..start + inner))?)
 }
 
 #[cfg(test)]

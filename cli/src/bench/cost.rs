@@ -1,7 +1,6 @@
 //! What a workload costs, whatever the device.
 
 use anyhow::Result;
-use upconv::phase::effective_multiply_adds;
 use upconv::{ConvTranspose, DType, Tensor};
 
 /// The multiply-adds and the bytes of a workload.
@@ -18,10 +17,7 @@ impl Cost {
         let geometry = op.at(input.shape())?;
         let parameters = op.weight_shape().iter().product::<usize>() + op.out_channels();
         let tensors = (geometry.input_len() + geometry.output_len()) * input.dtype().size();
-        Ok(Self {
-            multiply_adds: effective_multiply_adds(op.axes3(), &geometry, op.groups()),
-            bytes: tensors + parameters * DType::F32.size(),
-        })
+        Ok(Self { multiply_adds: geometry.effective_multiply_adds(), bytes: tensors + parameters * DType::F32.size() })
     }
 }
 

@@ -57,7 +57,7 @@ pub(crate) fn measure(subjects: &[Subject], budget: Budget, report: impl Fn(&str
             report(&format!("{side} x {side}: {} {}", curve.device, curve.kernel));
             let subject = subjects.iter().find(|subject| subject.adapter() == curve.adapter);
             let Some(subject) = subject else { bail!("{} is no longer available", curve.adapter) };
-            let kernel = Kernel::EXACT.into_iter().find(|kernel| kernel.to_string() == curve.kernel);
+            let kernel = Kernel::EXACT.iter().copied().find(|kernel| kernel.to_string() == curve.kernel);
             let (comparison, samples) = subject.time_call(&case, &check, kernel, budget)?;
             ensure!(
                 comparison.passed(),
@@ -77,7 +77,7 @@ pub(crate) fn measure(subjects: &[Subject], budget: Budget, report: impl Fn(&str
 
 fn curves_of(subject: &Subject) -> Vec<Curve> {
     let kernels = match subject {
-        Subject::Gpu { .. } => Kernel::EXACT.map(|kernel| kernel.to_string()).to_vec(),
+        Subject::Gpu { .. } => Kernel::EXACT.iter().map(ToString::to_string).collect(),
         Subject::Cpu => vec!["vectors".to_string()],
         Subject::Reference => Vec::new(),
     };

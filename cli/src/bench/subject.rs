@@ -127,7 +127,7 @@ fn gpu(context: &Context, case: &Case, check: &Check, budget: Budget) -> Result<
     })?;
     let prepared = layer.prepare(case.input.shape(), storage)?;
     let (bound, output) = bind(context, &prepared, case)?;
-    let kernel = prepared.plan().kernel.to_string();
+    let kernel = prepared.plan().kernel().to_string();
     let comparison = worse(check.compare(&first)?, check.compare(&output)?);
     if !comparison.passed() {
         return Ok(Some(Measured { kernel, comparison: Some(comparison), times: None }));
@@ -147,7 +147,7 @@ fn gpu(context: &Context, case: &Case, check: &Check, budget: Budget) -> Result<
 
 /// A layer with its own buffers, and its output, in which an element that is not written is NaN.
 fn bind(context: &Context, prepared: &Prepared, case: &Case) -> Result<(Bound, Tensor)> {
-    let (storage, shape) = (prepared.plan().storage, prepared.geometry().output_shape());
+    let (storage, shape) = (prepared.plan().storage(), prepared.geometry().output_shape());
     let poison = Tensor::f32(shape.clone(), vec![f32::NAN; prepared.geometry().output_len()])?;
     let (x, y) = (context.upload(&case.input, storage)?, context.upload(&poison, storage)?);
     let bound = prepared.bind(x.slice(..), y.slice(..))?;

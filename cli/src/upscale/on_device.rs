@@ -7,7 +7,7 @@ use std::collections::VecDeque;
 use upconv::gpu::{Chain, Pending, PreparedChain};
 use upconv::upscale::Network;
 use upconv::upscale::network::OnCpu;
-use upconv::{DType, Data, Storage, Tensor};
+use upconv::{DType, Storage, Tensor};
 
 /// A network with its weights on a device.
 pub(super) enum OnDevice {
@@ -83,12 +83,12 @@ impl Prepared<'_> {
                     Precision::F16 => network.run(&tile.cast(DType::F16)),
                 };
                 let outputs = tiles.iter().map(run).collect::<upconv::Result<Vec<_>>>()?;
-                Ok(Some(outputs.into_iter().map(numbers).collect()))
+                Ok(Some(outputs.into_iter().map(Tensor::into_f32).collect()))
             }
             Self::Reference(network) => {
                 let outputs =
                     tiles.iter().map(|tile| network.on_reference(tile)).collect::<upconv::Result<Vec<_>>>()?;
-                Ok(Some(outputs.into_iter().map(numbers).collect()))
+                Ok(Some(outputs.into_iter().map(Tensor::into_f32).collect()))
             }
         }
     }
@@ -97,15 +97,6 @@ impl Prepared<'_> {
     pub(super) fn pop(&mut self) -> Result<Option<Vec<Vec<f32>>>> {
         let Self::Gpu { running, .. } = self else { return Ok(None) };
         let Some(pending) = running.pop_front() else { return Ok(None) };
-        Ok(Some(pending.wait()?.into_iter().map(numbers).collect()))
-    }
-}
-
-fn numbers(output: Tensor) -> Vec<f32> {
-    match output.into_data() {
-        Data::F32(values) => values,
-        Data::F16(values) => values.into_iter().map(f32::from).collect(),
-        Data::Bf16(values) => values.into_iter().map(f32::from).collect(),
-        Data::F64(values) => values.into_iter().map(|value| value as f32).collect(),
+        Ok(Some(pending.wait()?.into_iter().map(Tensor::into_f32).collect()))
     }
 }

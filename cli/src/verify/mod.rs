@@ -147,7 +147,7 @@ impl Device {
     fn check(&self, case: &Case) -> Result<Vec<Row>> {
         let results = match self {
             Device::Gpu(context) => {
-                let mut results = case.on_gpu(context, Storage::F32, &Kernel::ALL)?;
+                let mut results = case.on_gpu(context, Storage::F32, Kernel::ALL)?;
                 if context.profile().matrices.is_some_and(|matrices| matrices.factors == Storage::F16) {
                     results.extend(case.halved()?.on_gpu(context, Storage::F16, &[Kernel::Matrix])?);
                 }

@@ -5,7 +5,7 @@ use crate::gpu::device::context::Context;
 use crate::gpu::device::span::span;
 use crate::gpu::dispatch::Window;
 use crate::gpu::storage::Storage;
-use crate::tensor::{DType, Data, Tensor};
+use crate::tensor::{DType, Data, DataView, Tensor, TensorView};
 use futures_intrusive::channel::shared::oneshot_channel;
 use half::f16;
 use wgpu::{Buffer, BufferDescriptor, BufferUsages, MapMode};
@@ -16,11 +16,12 @@ impl Context {
     ///
     /// # Errors
     /// [`Error::Limit`] where the device has no buffer that large, [`Error::Device`] where it runs out of memory.
-    pub fn upload(&self, tensor: &Tensor, storage: Storage) -> Result<Buffer> {
+    pub fn upload<'a>(&self, tensor: impl Into<TensorView<'a>>, storage: Storage) -> Result<Buffer> {
+        let tensor = tensor.into();
         span!("upload", shape = ?tensor.shape(), bytes = tensor.data().len() as u64 * storage.size());
         match (storage, tensor.data()) {
-            (Storage::F32, Data::F32(v)) => self.upload_bytes("upconv tensor", bytemuck::cast_slice(v)),
-            (Storage::F16, Data::F16(v)) => self.upload_bytes("upconv tensor", bytemuck::cast_slice(v)),
+            (Storage::F32, DataView::F32(v)) => self.upload_bytes("upconv tensor", bytemuck::cast_slice(v)),
+            (Storage::F16, DataView::F16(v)) => self.upload_bytes("upconv tensor", bytemuck::cast_slice(v)),
             (Storage::F32, _) => self.upload_bytes("upconv tensor", bytemuck::cast_slice(&tensor.to_f32())),
             (Storage::F16, _) => {
                 let narrowed: Vec<f16> = tensor.to_f32().into_iter().map(f16::from_f32).collect();
