@@ -186,7 +186,7 @@ fn fused(line: &Line<'_>) -> Result<Activation> {
     })
 }
 
-/// An activation that is a layer of its own.
+/// An activation in a separate layer.
 fn activation(line: &Line<'_>, channels: usize, weights: &mut Reader<'_>) -> Result<Activation> {
     let (keys, activation): (&[u32], _) = match line.kind {
         "ReLU" => match line.real(0, 0.0)? {

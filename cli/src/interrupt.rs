@@ -13,7 +13,7 @@ static TEMPORARY: Mutex<BTreeSet<PathBuf>> = Mutex::new(BTreeSet::new());
 pub(crate) fn handle() {
     let interrupted = || {
         for path in &*TEMPORARY.lock().unwrap_or_else(PoisonError::into_inner) {
-            // There is nobody left to tell.
+            // The program ends either way.
             let _ = fs::remove_file(path);
         }
         process::exit(130)

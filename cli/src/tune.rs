@@ -103,7 +103,7 @@ fn plain(op: &ConvTranspose) -> upconv::Result<ConvTranspose> {
         .build()
 }
 
-/// What was tried, the fastest first.
+/// The candidates and their results, the fastest first.
 fn print(trials: &[Trial]) -> Result<()> {
     let mut sorted: Vec<&Trial> = trials.iter().collect();
     sorted.sort_by_key(|trial| trial.time().map_or((1, Duration::ZERO), |time| (0, time)));

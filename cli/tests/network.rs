@@ -230,7 +230,7 @@ fn options_that_do_not_fit_are_refused() {
     assert_eq!(folder.contents().len(), 1);
 }
 
-/// Twenty pictures in a folder, one of them cut short, and a file that is none.
+/// Twenty pictures in a folder, one of them cut short, and a file that is not a picture.
 fn twenty() -> Folder {
     let folder = Folder::new();
     fs::create_dir(folder.path("in")).unwrap();
@@ -298,7 +298,7 @@ fn folders_that_cannot_be_used_are_refused() {
     folder.refuse("upscale in out --scale 2 --format png", 1, &["in/04.jpg and in/04.png would both become 04.png"]);
 }
 
-/// The temporary file goes when the program is told to stop.
+/// An interruption removes the temporary file.
 #[cfg(unix)]
 #[test]
 fn an_interrupted_run_leaves_nothing() {

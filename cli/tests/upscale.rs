@@ -15,7 +15,7 @@ fn upscale(folder: &Folder, method: &str, scale: u32) -> DynamicImage {
     folder.open("out.png")
 }
 
-/// What the `image` crate makes of it.
+/// The result of the `image` crate.
 fn resized(picture: &DynamicImage, scale: u32, filter: FilterType) -> DynamicImage {
     picture.resize_exact(picture.width() * scale, picture.height() * scale, filter)
 }

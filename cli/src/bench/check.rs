@@ -97,7 +97,7 @@ impl Check {
         share(self.batch) * share((self.channels.len(), self.out_channels)) * share(self.columns)
     }
 
-    /// What is checked, in words; nothing where it is everything.
+    /// A description of the part that is checked; `None` where it is the whole.
     pub(crate) fn part(&self) -> Option<String> {
         let mut parts = Vec::new();
         if self.batch.0 < self.batch.1 {
@@ -163,7 +163,7 @@ mod tests {
         assert_eq!(spread(5, 1), [0]);
     }
 
-    /// A case with so many output channels, checked as if it were of so many multiply-adds.
+    /// A case with `out_channels`, checked as if it had `multiply_adds`.
     fn partial(layout: Layout, shape: [usize; 4], out_channels: usize, multiply_adds: u128) -> (Case, Check) {
         let op = ConvTranspose::builder()
             .in_channels(3)

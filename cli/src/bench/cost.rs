@@ -1,4 +1,4 @@
-//! What a workload costs, whatever the device.
+//! The cost of a workload, which is the same on every device.
 
 use anyhow::Result;
 use upconv::{ConvTranspose, DType, Tensor};

@@ -131,7 +131,7 @@ pub(crate) fn run(args: &Args) -> Result<()> {
     Ok(())
 }
 
-/// Writes what was measured to the files that are asked for.
+/// Writes the measurements to the requested files.
 fn save<T: Serialize>(args: &Args, measured: &[T], plot: fn(&[T]) -> String) -> Result<()> {
     if let Some(path) = &args.json {
         write(path, &(serde_json::to_string_pretty(measured)? + "\n"))?;

@@ -75,7 +75,7 @@ impl Row {
         }
     }
 
-    /// Fills in what was measured.
+    /// Fills in the measurements.
     pub(crate) fn fill(&mut self, measured: Measured, cost: Cost, part: Option<String>) {
         self.kernel = Some(measured.kernel);
         self.verified_part = Some(part.unwrap_or_else(|| "all".into()));

@@ -18,7 +18,7 @@ pub(crate) enum Subject {
     Reference,
 }
 
-/// What was measured of a case on a backend.
+/// The measurements of a case on a backend.
 pub(crate) struct Measured {
     pub(crate) kernel: String,
     /// The check against the reference; the reference itself has none.

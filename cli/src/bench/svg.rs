@@ -20,7 +20,7 @@ text{font:12px system-ui,-apple-system,'Segoe UI',Helvetica,Arial,sans-serif;fil
 .grid{stroke:#768390;stroke-opacity:.28}\
 .failed{fill:#e5484d}";
 
-/// A file of so many pixels of height, with what `draw` adds to it.
+/// A file of this height in pixels, with what `draw` adds to it.
 pub(super) fn document(title: &str, height: f64, draw: impl FnOnce(&mut String) -> fmt::Result) -> String {
     let mut out = String::new();
     let write = |out: &mut String| {
@@ -46,7 +46,7 @@ pub(super) fn legend(out: &mut String, index: usize, colour: &str, name: &str, a
     writeln!(out, r#"<text x="40" y="{y}"><tspan font-weight="600">{name}</tspan> {adapter}</text>"#)
 }
 
-/// Where a legend of so many lines ends.
+/// Where a legend of this many lines ends.
 pub(super) fn legend_end(lines: usize) -> f64 {
     LEGEND + LEGEND_STEP * lines as f64
 }

@@ -110,7 +110,7 @@ impl Workload {
         Case::new(self.op()?, &self.input, self.f16)
     }
 
-    /// The layer in words: `16 × 512×4×4 → 256, k4 s2 p1`.
+    /// The layer as text: `16 × 512×4×4 → 256, k4 s2 p1`.
     pub(crate) fn describe(&self) -> String {
         let times = |values: &[usize]| values.iter().map(usize::to_string).collect::<Vec<_>>().join("×");
         let mut text = format!("{} × {} → {}", self.input[0], times(&self.input[1..]), self.out_channels);

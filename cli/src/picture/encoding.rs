@@ -3,7 +3,7 @@
 use super::format::Format;
 use super::shape::Shape;
 
-/// What the encoders are told.
+/// The format and its parameters.
 #[derive(Debug)]
 pub(super) struct Encoding {
     pub(super) format: Format,

@@ -29,9 +29,9 @@ pub(crate) struct Source {
 }
 
 impl Source {
-    /// Opens a picture and reads its header. The format is told by the content, not by the name.
+    /// Opens a picture and reads its header. The content decides the format, not the name.
     ///
-    /// Refuses what is not a still picture in a format that is read, a JPEG or WebP file that is
+    /// Refuses files that are not still pictures in a supported format, a JPEG or WebP file that is
     /// cut short (a PNG file shows it when it is decoded), and a picture that would take more than
     /// `memory_budget` bytes to decode. That counts the samples, twice where the orientation turns
     /// the picture on its side; what a decoder needs for itself comes on top.
@@ -44,7 +44,7 @@ impl Source {
         self.shape
     }
 
-    /// The ICC profile, where there is one that fits the colour.
+    /// The ICC profile, if there is one for this colour type.
     pub(crate) fn icc(&self) -> Option<&[u8]> {
         self.icc.as_deref()
     }

@@ -209,7 +209,7 @@ impl<'a> Engine<'a> {
         let advance = |pixels| bar.inc(pixels);
         thread::scope(|scope| {
             let computing = scope.spawn(move || {
-                // Nobody receives once the writer has failed, which is then what is reported.
+                // Sending fails only after the writer has failed, and that error is the one reported.
                 let emit = |band| sender.send(band).map_err(|_| anyhow!("the writer has failed"));
                 self.compute(opened, pieces, samples, shape, &advance, emit)
             });
@@ -238,7 +238,7 @@ impl<'a> Engine<'a> {
             (How::Filter(method, _), Pieces::Filter(job, tiling), _) => {
                 let upsampler = method.upsampler(job.scale, job.channels)?;
                 let layer = backend.layer(&upsampler.op, &upsampler.weight, None)?;
-                // `nearest` mixes nothing, so it can keep the colour of what is transparent.
+                // `nearest` mixes no pixels, so it can keep the colours of transparent ones.
                 let premultiply = shape.colour.has_alpha() && *method != Method::Nearest;
                 let view = View { samples, width: job.width, height: job.height, channels: job.channels, premultiply };
                 filter::run(job, *tiling, &view, &layer, advance, emit)

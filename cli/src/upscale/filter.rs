@@ -12,8 +12,8 @@ use upconv::{Data, Tensor};
 /// computes in the same memory.
 const COPIES: u64 = 6;
 
-/// Cuts the picture so that what is computed at a time takes no more than `rest` bytes if that is possible, and says
-/// how many bytes it takes, its bands of samples included.
+/// Cuts the picture into pieces that take at most `rest` bytes each if that is possible, and returns how many bytes one
+/// takes, with its bands of samples.
 pub(super) fn fit(job: &Job, shape: Shape, rest: u64) -> (Tiling, u64) {
     let tiling = Tiling::new(job, rest / (2 * COPIES));
     let band = Shape { width: shape.width * job.scale as u32, height: tiling.rows as u32 * job.scale as u32, ..shape };

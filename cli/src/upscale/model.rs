@@ -30,7 +30,7 @@ impl Model {
         Ok(Self { name: name.to_owned(), network })
     }
 
-    /// How the network reaches a factor; its own one if none is asked for.
+    /// How the network reaches a factor; by default its own.
     pub(super) fn steps(&self, asked: Option<u8>) -> Result<Steps> {
         let own = self.network.scale();
         let scale = asked.map_or(own, usize::from);

@@ -47,7 +47,8 @@ impl OnDevice {
     }
 }
 
-/// A network ready to be given tiles. What is given comes back in its order, later where a device computes meanwhile.
+/// A network prepared for tiles of one shape. Results come back in the order of the tiles, on a GPU later than they
+/// were pushed.
 pub(super) enum Prepared<'a> {
     Gpu { chain: PreparedChain, running: VecDeque<Pending> },
     Cpu { network: &'a OnCpu, precision: Precision },
@@ -58,8 +59,7 @@ impl Prepared<'_> {
     /// How many groups of tiles a device works on at a time: while it computes one, the next is on its way.
     const RUNNING: usize = 2;
 
-    /// How many tiles make one submission, if they are worth so many multiply-adds each: what does not keep a device
-    /// busy for longer than one dispatch may.
+    /// How many tiles of `multiply_adds` each make one submission: as many as one dispatch may compute, at most `most`.
     pub(super) fn group(&self, multiply_adds: u128, most: usize) -> usize {
         match self {
             Self::Gpu { chain, .. } => {
@@ -70,7 +70,7 @@ impl Prepared<'_> {
         }
     }
 
-    /// Takes a group of tiles; gives the outputs of the one that is done, if any.
+    /// Takes a group of tiles; returns the outputs of a finished group, if there is one.
     pub(super) fn push(&mut self, tiles: &[Tensor]) -> Result<Option<Vec<Vec<f32>>>> {
         match self {
             Self::Gpu { chain, running } => {
@@ -93,7 +93,7 @@ impl Prepared<'_> {
         }
     }
 
-    /// Waits for the outputs of the oldest group that is still under way.
+    /// Waits for the outputs of the oldest group that is still being computed.
     pub(super) fn pop(&mut self) -> Result<Option<Vec<Vec<f32>>>> {
         let Self::Gpu { running, .. } = self else { return Ok(None) };
         let Some(pending) = running.pop_front() else { return Ok(None) };

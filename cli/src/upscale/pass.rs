@@ -26,7 +26,7 @@ impl<T: Sample> Colours<'_, T> {
         self.channels < CHANNELS
     }
 
-    /// The channels that a pass makes of it.
+    /// The channels of the result of a pass.
     fn made(&self) -> usize {
         if self.is_grey() { 1 } else { CHANNELS }
     }
@@ -72,7 +72,7 @@ pub(super) fn run<T: Sample, U: Sample>(
     let most = GROUP / (4 * CHANNELS * (h * w + out_height * out_width));
     let group = prepared.group(network.multiply_adds(tiles.rows, tiles.columns)?, most);
 
-    // What was given and has not come back, in order.
+    // The tiles in the order in which they are pushed and come back.
     let places: Vec<(Range<usize>, usize)> =
         tiles.bands().flat_map(|rows| tiles.lefts().into_iter().map(move |left| (rows.clone(), left))).collect();
     let assembly = Assembly { network, tiles, out_height, out_width, channels: picture.made() };

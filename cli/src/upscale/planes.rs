@@ -12,7 +12,7 @@ pub(super) trait Sample: Copy + Default + PartialEq + Send + Sync + Into<f32> {
     /// The largest value.
     const FULL: f32;
 
-    /// The nearest sample: halves go up, and what is out of range to its end; NaN gives 0.
+    /// The nearest sample: halves are rounded up, values out of range are clamped, NaN gives 0.
     fn nearest(value: f32) -> Self;
 }
 

@@ -64,7 +64,7 @@ impl Shrink {
         out
     }
 
-    /// The next row, if all it reads is here.
+    /// The next row, if all rows that it reads have been received.
     fn next_row(&mut self) -> Option<Vec<f32>> {
         let last = self.height as i64 - 1;
         let reads = |y: usize| -> Range<i64> {

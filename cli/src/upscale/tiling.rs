@@ -10,7 +10,7 @@ const PLANES: u64 = 32 << 20;
 /// How many bands of samples there are: one being computed, one waiting, one being written.
 pub(super) const BANDS: u64 = 3;
 
-/// The size of a picture and of what is done to it.
+/// The size of a picture, and how it is enlarged.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Job {
     pub(super) width: usize,

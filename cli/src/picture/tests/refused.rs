@@ -1,4 +1,4 @@
-//! What is refused, and how it is said.
+//! What is refused, and the messages.
 
 use super::support::{Folder, MIB, after_name, jpeg, noise, plan, png, profile, shape, write};
 use crate::picture::{Colour, Depth, Format, Rgb, Rows, Shape, Source, Target, TargetOptions};
