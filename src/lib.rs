@@ -101,7 +101,8 @@ pub use tensor::{Bias, DType, Data, DataMut, DataView, Tensor, TensorView};
 #[cfg(feature = "gpu")]
 pub use wgpu;
 
-/// The README's examples, kept compiling.
+/// The examples of the README and of docs/embedding.md, kept compiling.
 #[cfg(doctest)]
 #[doc = include_str!("../README.md")]
+#[doc = include_str!("../docs/embedding.md")]
 struct Readme;
