@@ -1,6 +1,6 @@
 // Transposed convolution by register tiles: one invocation computes a tile of outputs for a vector of channels.
 //
-// This file is written by the generator src/gpu/direct/wgsl.rs; a test keeps it so. What follows is the kernel of a
+// This file is written by the generator src/gpu/kernels/tiles/wgsl.rs; a test keeps it so. What follows is the kernel of a
 // 4x4 layer of stride 2 and padding 1. Other layers and devices get other tiles of the same make.
 //
 // Along each axis the outputs come in cells of `stride` neighbours, one of each phase; those that a tap reaches are

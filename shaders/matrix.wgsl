@@ -1,7 +1,7 @@
 // Transposed convolution on cooperative matrices: squares of numbers that a subgroup keeps among its invocations and
 // multiplies together.
 //
-// This file is written by the generator src/gpu/matrix/wgsl.rs; a test keeps it so. What follows is the kernel of a
+// This file is written by the generator src/gpu/kernels/matrix/wgsl.rs; a test keeps it so. What follows is the kernel of a
 // 4x4 layer of stride 2 for matrices of 8x8 numbers. Other layers and devices get others of the same make.
 //
 // The outputs that lie `stride` apart have the same taps: a phase. For each tap of it some neighbouring cells read

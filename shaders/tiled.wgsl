@@ -1,7 +1,7 @@
 // Transposed convolution out of the workgroup's memory: as direct.wgsl, but what the invocations of a workgroup read
 // they bring from the buffers together, each input and each weight once.
 //
-// This file is written by the generator src/gpu/direct/wgsl.rs; a test keeps it so. What follows is the kernel of a
+// This file is written by the generator src/gpu/kernels/tiles/wgsl.rs; a test keeps it so. What follows is the kernel of a
 // 4x4 layer of stride 2 and padding 1. Other layers and devices get other tiles of the same make.
 //
 // A workgroup computes a box of cells of some items of the batch, for some blocks of output channels; an invocation

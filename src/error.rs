@@ -1,6 +1,7 @@
 //! The one error type: every message carries what was given and what was expected.
 
-use crate::tensor::DType;
+use crate::dtype::DType;
+use crate::kernel::{Kernel, Refusal};
 
 /// Why an operation, a tensor or a device was refused.
 #[derive(Debug, thiserror::Error)]
@@ -92,7 +93,7 @@ pub enum Error {
 
     /// The kernel that was asked for cannot run the operation.
     #[error("kernel {kernel} cannot run this: {reason}")]
-    Kernel { kernel: crate::plan::Kernel, reason: String },
+    Kernel { kernel: Kernel, reason: Refusal },
 
     /// A buffer given for a binding cannot be used.
     #[error("{what} buffer: {problem}")]
@@ -124,10 +125,12 @@ pub enum Error {
 
     /// The adapter gave no device.
     #[error("adapter {adapter} gave no device")]
+    #[cfg(feature = "gpu")]
     NoDevice { adapter: String, source: wgpu::RequestDeviceError },
 
     /// The device reported a validation error, an internal one, or that memory ran out.
     #[error("the device reported an error while {during}")]
+    #[cfg(feature = "gpu")]
     Device { during: &'static str, source: wgpu::Error },
 
     /// The device was lost or destroyed; a new [`Context`](crate::gpu::Context) is needed.

@@ -57,7 +57,6 @@
 //! | [`convention`] | PyTorch, ONNX, WebNN, TensorFlow, Keras, JAX, MXNet: each way of saying it, resolved to one [`op`] |
 //! | [`describe`] | operations, conventions and activations as JSON and back (feature `serde`) |
 //! | [`phase`] | which taps reach which output |
-//! | [`plan`](mod@plan) | the pure choice of a kernel and its dispatches |
 //! | [`gpu`] | everything that touches a device |
 //! | [`cpu`] | the CPU backend (feature `cpu`) |
 //! | [`upscale`] | pictures: resampling filters as transposed convolutions (feature `picture`) |
@@ -78,28 +77,35 @@ pub mod convention;
 pub mod cpu;
 #[cfg(feature = "serde")]
 pub mod describe;
+mod dtype;
 pub mod error;
+#[cfg(feature = "gpu")]
 pub mod gpu;
+mod kernel;
 pub mod layout;
 pub mod op;
 pub mod phase;
-pub mod plan;
 pub mod reference;
 pub mod tensor;
 #[cfg(feature = "picture")]
 pub mod upscale;
+mod view;
 mod winograd;
 
 pub use activation::Activation;
 pub use convention::Convention;
 pub use error::{Error, Result};
+#[cfg(feature = "gpu")]
+pub use gpu::{Candidate, DeviceClass, DeviceProfile, Plan, Storage};
+pub use kernel::{Kernel, Refusal};
 pub use layout::{Layout, WeightLayout};
 pub use op::{Axis, ConvTranspose, Geometry, OutputPaddingPolicy};
-pub use plan::{Candidate, DeviceClass, DeviceProfile, Kernel, Plan, Storage};
-pub use tensor::{DType, Data, Tensor};
+pub use tensor::{Bias, DType, Data, DataMut, DataView, Tensor, TensorView};
+#[cfg(feature = "gpu")]
 pub use wgpu;
 
-/// The README's examples, kept compiling.
+/// The examples of the README and of docs/embedding.md, kept compiling.
 #[cfg(doctest)]
 #[doc = include_str!("../README.md")]
+#[doc = include_str!("../docs/embedding.md")]
 struct Readme;

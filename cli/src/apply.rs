@@ -65,7 +65,7 @@ impl From<Policy> for OutputPaddingPolicy {
 
 /// A kernel by its name, of those that need no feature of the device.
 fn kernel(name: &str) -> Result<Kernel, String> {
-    let kernels = || Kernel::ALL.into_iter().filter(|&kernel| kernel != Kernel::Matrix);
+    let kernels = || Kernel::ALL.iter().copied().filter(|&kernel| kernel != Kernel::Matrix);
     kernels().find(|kernel| kernel.name() == name).ok_or_else(|| {
         let names: Vec<&str> = kernels().map(Kernel::name).collect();
         format!("there is no kernel {name:?}, there are {}", names.join(", "))

@@ -199,7 +199,7 @@ pub(super) fn choose(op: &ConvTranspose, geometry: &Geometry, packed: Option<&Pa
     let total = all.each_ref().map(length);
     let width = longest_row(packed, &axes[2], geometry.output[2]);
     let tiles = &packed.channel_tiles;
-    let first = geometry.layout == Layout::ChannelsFirst;
+    let first = op.layout() == Layout::ChannelsFirst;
     let gathered = lanes > 1 && width < 2 * lanes && 3 * width.next_multiple_of(lanes) > 4 * width;
     let vectors = geometry.batch.div_ceil(lanes);
     let whole = in_group * geometry.input.iter().product::<usize>() * lanes;

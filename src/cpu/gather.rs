@@ -97,9 +97,9 @@ pub(super) fn run<T: Element>(op: &ConvTranspose, geometry: &Geometry, weights: 
     let runs = runs(op, geometry, 2);
     let stride = op.axes3()[2].stride * ys.spatial[2];
     // What lies together in memory: with the channels first, a row of one channel; with the channels last, of all.
-    let (apart, together) = match geometry.layout {
-        Layout::ChannelsFirst => (geometry.out_channels, 1),
-        Layout::ChannelsLast => (1, geometry.out_channels),
+    let (apart, together) = match op.layout() {
+        Layout::ChannelsFirst => (op.out_channels(), 1),
+        Layout::ChannelsLast => (1, op.out_channels()),
     };
     y.par_chunks_mut(geometry.output[2] * together).enumerate().for_each(|(index, row)| {
         let (rest, oy) = (index / geometry.output[1], index % geometry.output[1]);

@@ -9,7 +9,7 @@ use super::simd::Level;
 use super::winograd::{self, Winograd};
 use crate::error::{Error, Result};
 use crate::op::{ConvTranspose, Geometry};
-use crate::tensor::{DType, Data, Tensor};
+use crate::tensor::{Bias, DType, Data, DataView, Tensor, TensorView};
 use half::f16;
 use half::slice::HalfFloatSliceExt;
 use std::sync::{Arc, Mutex, OnceLock, PoisonError};
@@ -45,7 +45,7 @@ impl Layer {
     ///
     /// # Errors
     /// Shapes that do not fit the operation.
-    pub fn new(op: &ConvTranspose, weight: &Tensor, bias: Option<&Tensor>) -> Result<Self> {
+    pub fn new<'a>(op: &ConvTranspose, weight: impl Into<TensorView<'a>>, bias: impl Into<Bias<'a>>) -> Result<Self> {
         Self::with_level(op, weight, bias, Level::best())
     }
 
@@ -59,27 +59,42 @@ impl Layer {
     ///
     /// # Errors
     /// As [`Layer::new`].
-    pub fn with_winograd(op: &ConvTranspose, weight: &Tensor, bias: Option<&Tensor>) -> Result<Self> {
-        Self::build(op, weight, bias, Level::best(), true)
+    pub fn with_winograd<'a>(
+        op: &ConvTranspose,
+        weight: impl Into<TensorView<'a>>,
+        bias: impl Into<Bias<'a>>,
+    ) -> Result<Self> {
+        Self::build(op, weight.into(), bias.into(), Level::best(), true)
     }
 
     /// As [`Layer::new`], for given vector instructions; [`Level::Scalar`] where this machine lacks them.
     ///
     /// # Errors
     /// As [`Layer::new`].
-    pub fn with_level(op: &ConvTranspose, weight: &Tensor, bias: Option<&Tensor>, level: Level) -> Result<Self> {
-        Self::build(op, weight, bias, level, false)
+    pub fn with_level<'a>(
+        op: &ConvTranspose,
+        weight: impl Into<TensorView<'a>>,
+        bias: impl Into<Bias<'a>>,
+        level: Level,
+    ) -> Result<Self> {
+        Self::build(op, weight.into(), bias.into(), level, false)
     }
 
-    fn build(op: &ConvTranspose, weight: &Tensor, bias: Option<&Tensor>, level: Level, fewer: bool) -> Result<Self> {
-        op.check_parameters(weight.shape(), bias.map(Tensor::shape))?;
+    fn build(
+        op: &ConvTranspose,
+        weight: TensorView<'_>,
+        Bias(bias): Bias<'_>,
+        level: Level,
+        fewer: bool,
+    ) -> Result<Self> {
+        op.check_parameters(weight.shape(), bias.map(|bias| bias.shape()))?;
         let level = if level.is_available() { level } else { Level::Scalar };
         let (single, double) = (OnceLock::new(), OnceLock::new());
         if weight.dtype() == DType::F64 || bias.is_some_and(|bias| bias.dtype() == DType::F64) {
-            let bias = bias.map(Tensor::to_f64).unwrap_or_default();
+            let bias = bias.map(|bias| bias.to_f64()).unwrap_or_default();
             double.get_or_init(|| gather::Weights::new(op, &weight.to_f64(), bias));
         }
-        let (weight, bias) = (weight.to_f32(), bias.map(Tensor::to_f32).unwrap_or_default());
+        let (weight, bias) = (weight.to_f32(), bias.map(|bias| bias.to_f32()).unwrap_or_default());
         let finite = weight.iter().all(|w| w.is_finite());
         let winograd = (finite && fewer && winograd::serves(op)).then(|| Winograd::new(op, &weight, &bias, level));
         let pack = |share| Packed::new(op, &weight, &bias, level, share);
@@ -124,7 +139,8 @@ impl Layer {
     ///
     /// # Errors
     /// An input shape that [`ConvTranspose::at`] refuses.
-    pub fn run(&self, input: &Tensor) -> Result<Tensor> {
+    pub fn run<'a>(&self, input: impl Into<TensorView<'a>>) -> Result<Tensor> {
+        let input = input.into();
         let Inner { op, double, .. } = &*self.inner;
         let geometry = op.at(input.shape())?;
         let run = |x: &[f32]| {
@@ -133,15 +149,15 @@ impl Layer {
             y
         };
         let data = match input.data() {
-            Data::F64(x) => {
+            DataView::F64(x) => {
                 let double = double.get_or_init(|| self.single().map(f64::from));
                 let mut y = vec![0.0; geometry.output_len()];
                 gather::run(op, &geometry, double, x, &mut y);
                 Data::F64(y)
             }
-            Data::F32(x) => Data::F32(run(x)),
-            Data::Bf16(_) => Data::F32(run(&input.to_f32())),
-            Data::F16(x) => {
+            DataView::F32(x) => Data::F32(run(x)),
+            DataView::Bf16(_) => Data::F32(run(&input.to_f32())),
+            DataView::F16(x) => {
                 let mut wide = vec![0.0; x.len()];
                 x.convert_to_f32_slice(&mut wide);
                 let wide = run(&wide);

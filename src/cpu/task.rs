@@ -34,7 +34,7 @@ impl<'a> Task<'a> {
     pub(super) fn all(op: &ConvTranspose, geometry: &Geometry, cut: &Cut, y: &'a mut [MaybeUninit<f32>]) -> Vec<Self> {
         let strides = geometry.output_strides();
         let axes = op.axes3();
-        let channel_in_slice = geometry.layout == Layout::ChannelsLast;
+        let channel_in_slice = op.layout() == Layout::ChannelsLast;
         let by_rows = cut.bands[2].len() > 1;
         let outputs: [Vec<Range<i64>>; 3] = std::array::from_fn(|axis| {
             cut.bands[axis].iter().map(|q| outputs_of(&axes[axis], q, geometry.output[axis])).collect()
@@ -95,7 +95,7 @@ fn deal<'a>(
     tasks: &mut [Task<'a>],
 ) {
     let strides = geometry.output_strides();
-    let last = geometry.layout == Layout::ChannelsLast;
+    let last = geometry.op().layout() == Layout::ChannelsLast;
     let [nz, ny, nx] = [0, 1, 2].map(|axis| outputs[axis].len());
     let mut rest = y;
     let mut take = |length: usize| {

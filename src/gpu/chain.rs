@@ -1,14 +1,15 @@
 //! Layers one after another, whose activations stay on the device.
 
-use super::context::Context;
-use super::layer::Layer;
-use super::prepared::{Bound, Prepared};
-use super::span::span;
-use super::step::{Step, keep_together};
 use crate::error::{Error, Result};
+use crate::gpu::device::context::Context;
+use crate::gpu::device::span::span;
+use crate::gpu::device::step::{Step, keep_together};
+use crate::gpu::layer::Layer;
+use crate::gpu::prepared::{Bound, Prepared};
+use crate::gpu::storage::Storage;
+use crate::kernel::Kernel;
 use crate::op::ConvTranspose;
-use crate::plan::{Kernel, Storage};
-use crate::tensor::{Data, Tensor};
+use crate::tensor::{Data, DataView, Tensor, TensorView};
 use futures_intrusive::channel::shared::{OneshotReceiver, oneshot_channel};
 use half::f16;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -206,7 +207,10 @@ impl PreparedChain {
     /// # Errors
     /// As [`start`](Self::start) and [`Pending::wait`].
     #[cfg(not(target_family = "wasm"))]
-    pub fn run(&self, inputs: &[Tensor]) -> Result<Vec<Tensor>> {
+    pub fn run<'a, T>(&self, inputs: &'a [T]) -> Result<Vec<Tensor>>
+    where
+        &'a T: Into<TensorView<'a>>,
+    {
         self.start(inputs)?.wait()
     }
 
@@ -215,7 +219,10 @@ impl PreparedChain {
     ///
     /// # Errors
     /// As [`start`](Self::start) and [`Pending::finish`].
-    pub async fn run_async(&self, inputs: &[Tensor]) -> Result<Vec<Tensor>> {
+    pub async fn run_async<'a, T>(&self, inputs: &'a [T]) -> Result<Vec<Tensor>>
+    where
+        &'a T: Into<TensorView<'a>>,
+    {
         self.start(inputs)?.finish().await
     }
 
@@ -224,7 +231,14 @@ impl PreparedChain {
     /// # Errors
     /// [`Error::Shape`] for an input of another shape or for none, [`Error::Limit`] where the device has no buffer for
     /// so many, [`Error::Device`].
-    pub fn start(&self, inputs: &[Tensor]) -> Result<Pending> {
+    pub fn start<'a, T>(&self, inputs: &'a [T]) -> Result<Pending>
+    where
+        &'a T: Into<TensorView<'a>>,
+    {
+        self.start_views(&inputs.iter().map(Into::into).collect::<Vec<_>>())
+    }
+
+    fn start_views(&self, inputs: &[TensorView<'_>]) -> Result<Pending> {
         let Inner { context, stages, .. } = &*self.inner;
         let (Some(first), false) = (stages.first(), inputs.is_empty()) else {
             return Err(Error::OutOfRange { what: "inputs".into(), given: 0, expected: "at least 1".into() });
@@ -238,7 +252,7 @@ impl PreparedChain {
         let slot = self.slot(inputs.len())?;
         let distance = self.distance(self.input_bytes());
         for (index, input) in inputs.iter().enumerate() {
-            write(context, &slot.input, index as u64 * distance, input, first.plan().storage)?;
+            write(context, &slot.input, index as u64 * distance, *input, first.plan().storage())?;
         }
         let (sender, receiver) = oneshot_channel();
         let steps: Vec<&Step> = slot.chains.iter().flat_map(BoundChain::steps).collect();
@@ -303,7 +317,7 @@ impl Pending {
     pub fn wait(self) -> Result<Vec<Tensor>> {
         let poll = wgpu::PollType::Wait { submission_index: Some(self.submission.clone()), timeout: None };
         self.chain.inner.context.device().poll(poll).map_err(|error| lost(&error))?;
-        super::block_on(self.finish())
+        crate::gpu::device::block_on(self.finish())
     }
 
     /// [`wait`](Self::wait) as a future. The device must be polled meanwhile; a browser does so by itself.
@@ -318,7 +332,7 @@ impl Pending {
         }
         let Some(last) = self.chain.inner.stages.last() else { return Ok(Vec::new()) };
         let (shape, storage, length) =
-            (last.geometry().output_shape(), last.plan().storage, last.geometry().output_len());
+            (last.geometry().output_shape(), last.plan().storage(), last.geometry().output_len());
         let distance = self.chain.distance(self.chain.output_bytes()) as usize;
         span!("take", bytes = self.slot.staging.size());
         let bytes = self.slot.staging.get_mapped_range(..).map_err(|error| lost(&error))?;
@@ -341,11 +355,11 @@ impl Pending {
 
 /// Queues the elements of a tensor for a buffer, rounded where the storage is narrower. The offset is a multiple of 4,
 /// and after the elements there is room for two bytes more.
-fn write(context: &Context, buffer: &Buffer, offset: u64, tensor: &Tensor, storage: Storage) -> Result<()> {
+fn write(context: &Context, buffer: &Buffer, offset: u64, tensor: TensorView<'_>, storage: Storage) -> Result<()> {
     let queue =
         |bytes: &[u8]| context.checked("writing a buffer", || context.queue().write_buffer(buffer, offset, bytes));
     match (storage, tensor.data()) {
-        (Storage::F32, Data::F32(v)) => queue(bytemuck::cast_slice(v)),
+        (Storage::F32, DataView::F32(v)) => queue(bytemuck::cast_slice(v)),
         (Storage::F32, _) => queue(bytemuck::cast_slice(&tensor.to_f32())),
         (Storage::F16, _) => {
             let mut narrowed: Vec<f16> = tensor.to_f32().into_iter().map(f16::from_f32).collect();

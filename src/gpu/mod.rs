@@ -16,43 +16,35 @@
 //! # }
 //! ```
 
-mod adapter;
-mod cache;
 mod chain;
-mod context;
-mod direct;
-mod gather;
+mod compiled;
+mod device;
+mod dispatch;
+mod hardware;
+mod kernels;
 mod layer;
-mod matrix;
-mod params;
-mod pipeline_cache;
+mod plan;
 mod prepared;
-mod shader;
-mod slice;
-mod span;
-mod staging;
-mod step;
-mod sum;
+mod profile;
+mod storage;
 mod texture;
 mod timing;
-mod transfer;
 mod tune;
-mod winograd;
+mod weights;
 
-pub use adapter::{AdapterRequest, adapters};
 pub use chain::{BoundChain, Chain, Pending, PreparedChain};
-pub use context::Context;
+pub use device::adapter::{AdapterRequest, adapters};
+pub use device::context::Context;
+pub use dispatch::Band;
+pub use kernels::tiles::tile::{Order, Tile};
 pub use layer::Layer;
+pub use plan::body::Plan;
+pub use plan::candidate::{Candidate, candidates};
 pub use prepared::{Bound, Prepared};
-pub use shader::wgsl;
+pub use profile::{DeviceClass, DeviceProfile, Matrices};
+pub use storage::Storage;
 pub use texture::{BoundTexture, Encoding, TextureReader, TextureWriter};
 pub use timing::{DispatchTime, Timestamps};
 pub use tune::Tuning;
 #[cfg(not(target_family = "wasm"))]
 pub use tune::{Effort, Outcome, Trial};
-
-/// Waits for a future where blocking is possible: everywhere but in a browser.
-#[cfg(not(target_family = "wasm"))]
-pub(crate) fn block_on<F: Future>(future: F) -> F::Output {
-    pollster::block_on(future)
-}

@@ -6,10 +6,10 @@
 //! do. Storage textures are never encoded by themselves, so that linear light must be written with
 //! [`Encoding::Srgb`] where the texture is later viewed as sRGB.
 
-use super::context::Context;
-use super::shader::{body, elem};
 use crate::error::{Error, Result};
-use crate::plan::Storage;
+use crate::gpu::device::context::Context;
+use crate::gpu::kernels::variant::{body, elem};
+use crate::gpu::storage::Storage;
 use wgpu::{
     BindGroup, BindGroupDescriptor, BindGroupEntry, BindGroupLayout, BindGroupLayoutDescriptor, BindGroupLayoutEntry,
     BindingResource, BindingType, BufferBinding, BufferBindingType, BufferSize, BufferSlice, BufferUsages, ComputePass,
@@ -254,7 +254,7 @@ fn check_texture(view: &TextureView, usage: TextureUsages) -> Result<()> {
 }
 
 fn check_slice(context: &Context, what: &'static str, slice: &BufferSlice<'_>, needed: u64) -> Result<()> {
-    super::slice::check(context, what, slice, needed.next_multiple_of(4))
+    crate::gpu::device::binding::check(context, what, slice, needed.next_multiple_of(4))
 }
 
 /// The storage formats' names in WGSL.

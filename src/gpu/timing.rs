@@ -1,11 +1,11 @@
 //! How long each dispatch of a bound layer takes, by the device's own timestamps.
 
-use super::context::Context;
-use super::prepared::Bound;
-use super::step::Recorder;
-use super::transfer::Reading;
 use crate::error::{Error, Result};
-use crate::plan::Band;
+use crate::gpu::device::context::Context;
+use crate::gpu::device::step::Recorder;
+use crate::gpu::device::transfer::Reading;
+use crate::gpu::dispatch::Band;
+use crate::gpu::prepared::Bound;
 use std::time::Duration;
 use wgpu::{
     Buffer, BufferUsages, CommandEncoder, ComputePassDescriptor, ComputePassTimestampWrites, Features,

@@ -8,11 +8,11 @@ pub use network::Network;
 pub use resample::{MAX_SCALE, Method, Upsampler, bilinear_kernel};
 
 use crate::error::{Error, Result};
-use crate::tensor::{DType, Tensor};
+use crate::tensor::{Tensor, TensorView};
 
 /// Replicates the outermost pixels of a picture `[batch, channels, h, w]`, as f32: so many times above and to the left,
 /// and so many times below and to the right.
-fn replicate(picture: &Tensor, channels: usize, [before, after]: [usize; 2]) -> Result<Tensor> {
+fn replicate(picture: TensorView<'_>, channels: usize, [before, after]: [usize; 2]) -> Result<Tensor> {
     let [batch, c, h, w] = match *picture.shape() {
         [n, c, h, w] if c == channels && h > 0 && w > 0 => [n, c, h, w],
         ref given => {
@@ -20,8 +20,7 @@ fn replicate(picture: &Tensor, channels: usize, [before, after]: [usize; 2]) -> 
             return Err(Error::Shape { what: "picture", given: given.to_vec(), expected });
         }
     };
-    let picture = picture.cast(DType::F32);
-    let data = picture.as_f32().unwrap_or_default();
+    let data = picture.f32_cow();
     let padded = |extent: usize| (0..extent + before + after).map(move |i| i.saturating_sub(before).min(extent - 1));
     let [height, width] = [h, w].map(|extent| extent + before + after);
     let mut out = Vec::with_capacity(batch * c * height * width);

@@ -38,7 +38,7 @@
 
 use crate::error::{Error, Result};
 use crate::op::ConvTranspose;
-use crate::tensor::Tensor;
+use crate::tensor::{Tensor, TensorView};
 use std::fmt;
 
 /// The largest factor of an [`Upsampler`].
@@ -172,8 +172,8 @@ impl Upsampler {
     ///
     /// # Errors
     /// [`Error::Shape`] for another number of axes or channels or for a picture without pixels.
-    pub fn pad(&self, picture: &Tensor) -> Result<Tensor> {
-        super::replicate(picture, self.op.in_channels(), [self.border; 2])
+    pub fn pad<'a>(&self, picture: impl Into<TensorView<'a>>) -> Result<Tensor> {
+        super::replicate(picture.into(), self.op.in_channels(), [self.border; 2])
     }
 }
 

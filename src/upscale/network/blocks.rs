@@ -9,8 +9,7 @@
 
 use crate::error::Result;
 use crate::op::ConvTranspose;
-use crate::plan::winograd::TILE;
-use crate::winograd::serves;
+use crate::winograd::{TILE, serves};
 
 /// With fewer input or output channels a layer is not worth the transforms. On lavapipe 16, 32 and 64 made no difference
 /// to a picture, most of whose work is in wider layers.

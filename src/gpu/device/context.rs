@@ -1,0 +1,368 @@
+//! A device with what upconv keeps on it: the compiled pipelines.
+
+use crate::error::{Error, Result};
+use crate::gpu::device::adapter::{AdapterRequest, describe, matrices};
+use crate::gpu::device::cache::Cache;
+use crate::gpu::device::compile::compile;
+use crate::gpu::device::pipeline_cache;
+use crate::gpu::device::span::span;
+use crate::gpu::device::staging::Pool;
+use crate::gpu::kernels::variant::Variant;
+use crate::gpu::profile::{DeviceClass, DeviceProfile, Matrices};
+use crate::gpu::storage::Storage;
+use crate::gpu::tune::Tuning;
+use crate::kernel::{Kernel, Refusal};
+use std::fmt;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
+use wgpu::{
+    Adapter, Buffer, BufferUsages, ComputePipeline, Device, DeviceDescriptor, ErrorFilter, ExperimentalFeatures,
+    Features, PipelineCache, Queue,
+};
+
+/// A device and its queue, the caller's own or one made here. Cheap to clone; clones share their pipelines.
+#[derive(Clone)]
+pub struct Context {
+    inner: Arc<Inner>,
+}
+
+struct Inner {
+    device: Device,
+    queue: Queue,
+    profile: DeviceProfile,
+    tuning: Tuning,
+    shared: Arc<Shared>,
+}
+
+/// What contexts of the same device share.
+struct Shared {
+    pipelines: Cache<Variant, ComputePipeline>,
+    compiled: AtomicUsize,
+    /// The driver's, where the device has the feature.
+    pipeline_cache: Option<PipelineCache>,
+    staging: Mutex<Pool>,
+    /// The device's own cooperative matrices, where it was made with them.
+    matrices: OnceLock<Matrices>,
+    /// See [`Context::scratch`].
+    scratch: Mutex<[Option<Buffer>; 2]>,
+}
+
+impl Shared {
+    fn new(device: &Device, pipeline_data: &[u8]) -> Arc<Self> {
+        Arc::new(Self {
+            pipelines: Cache::new(MAX_PIPELINES),
+            compiled: AtomicUsize::default(),
+            pipeline_cache: pipeline_cache::open(device, pipeline_data),
+            staging: Mutex::default(),
+            matrices: OnceLock::new(),
+            scratch: Mutex::default(),
+        })
+    }
+}
+
+/// At most this many pipelines are kept; `direct` has one for each operation and tile.
+const MAX_PIPELINES: usize = 256;
+
+impl fmt::Debug for Context {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Context").field("adapter", &self.adapter_name()).finish_non_exhaustive()
+    }
+}
+
+/// Features that are used where a device has them; none is needed.
+const WELCOME: Features = Features::SHADER_F16.union(Features::TIMESTAMP_QUERY).union(Features::PIPELINE_CACHE);
+
+/// What the kernel `matrix` needs, beside `SHADER_F16` where the matrices are of f16.
+const COOPERATIVE: Features = Features::EXPERIMENTAL_COOPERATIVE_MATRIX.union(Features::SUBGROUP);
+
+impl Context {
+    /// Uses the caller's device. Its limits and features are respected; WebGPU's default limits suffice, and no
+    /// feature is needed.
+    pub fn new(device: Device, queue: Queue) -> Self {
+        let (limits, info) = (device.limits(), device.adapter_info());
+        let profile = DeviceProfile {
+            max_binding: limits.max_storage_buffer_binding_size,
+            max_buffer: limits.max_buffer_size,
+            max_workgroups: limits.max_compute_workgroups_per_dimension,
+            binding_alignment: limits.min_storage_buffer_offset_alignment.into(),
+            f16: device.features().contains(Features::SHADER_F16),
+            max_invocations: limits.max_compute_invocations_per_workgroup.min(limits.max_compute_workgroup_size_x),
+            max_workgroup_memory: limits.max_compute_workgroup_storage_size.into(),
+            class: DeviceClass::of(&info.name, &format!("{} {}", info.driver, info.driver_info)),
+            ..DeviceProfile::default()
+        };
+        Self::with_profile(device, queue, profile)
+    }
+
+    /// As [`Context::new`], with limits of the caller's choice: lower ones cut the work into more dispatches, with
+    /// the same bits as result. Higher ones than the device's are the caller's mistake, and wgpu's to report.
+    pub fn with_profile(device: Device, queue: Queue, profile: DeviceProfile) -> Self {
+        let shared = Shared::new(&device, &[]);
+        Self { inner: Arc::new(Inner { device, queue, profile, tuning: Tuning::default(), shared }) }
+    }
+
+    /// The same device, its pipelines compiled with the help of what [`pipeline_data`](Self::pipeline_data) returned
+    /// in an earlier run of the program. To be called before layers are made: they keep the context they were made
+    /// with.
+    ///
+    /// Data that are damaged, or of another adapter or driver, change nothing; nor do any on a device without the
+    /// feature `PIPELINE_CACHE`, which wgpu has on Vulkan. Whoever can write where the data are kept can make the
+    /// driver run what they like: keep them in a place of the user's own.
+    #[must_use]
+    pub fn with_pipeline_data(&self, data: &[u8]) -> Self {
+        let Inner { device, queue, profile, tuning, .. } = &*self.inner;
+        let (device, queue, profile, tuning) = (device.clone(), queue.clone(), profile.clone(), tuning.clone());
+        let shared = Shared::new(&device, data);
+        Self { inner: Arc::new(Inner { device, queue, profile, tuning, shared }) }
+    }
+
+    /// What the driver wants to be reminded of in the next run of the program, so that it compiles faster: bytes for
+    /// [`with_pipeline_data`](Self::with_pipeline_data), kept under the name that [`wgpu::util::pipeline_cache_key`]
+    /// gives. `None` without the feature `PIPELINE_CACHE`.
+    pub fn pipeline_data(&self) -> Option<Vec<u8>> {
+        self.pipeline_cache().and_then(pipeline_cache::data)
+    }
+
+    /// The same device under another profile; what is compiled is shared.
+    pub fn limited(&self, profile: DeviceProfile) -> Self {
+        self.with(profile, self.inner.tuning.clone())
+    }
+
+    /// The same device; layers made with it are planned as was [measured](Tuning::measure) to be the fastest.
+    pub fn tuned(&self, tuning: Tuning) -> Self {
+        self.with(self.inner.profile.clone(), tuning)
+    }
+
+    fn with(&self, profile: DeviceProfile, tuning: Tuning) -> Self {
+        let Inner { device, queue, shared, .. } = &*self.inner;
+        let (device, queue, shared) = (device.clone(), queue.clone(), shared.clone());
+        Self { inner: Arc::new(Inner { device, queue, profile, tuning, shared }) }
+    }
+
+    /// The same device, of this adapter, with [`Kernel::Matrix`](crate::Kernel::Matrix) for those who ask for it: for a
+    /// caller's own device, which does not tell what matrices it has. It changes nothing where the device was made
+    /// without the features `EXPERIMENTAL_COOPERATIVE_MATRIX` and `SUBGROUP`, of another adapter, or where no matrices of
+    /// the adapter serve.
+    #[must_use]
+    pub fn with_cooperative_matrices(&self, adapter: &Adapter) -> Self {
+        let made_with =
+            self.device().features().contains(COOPERATIVE) && self.device().adapter_info() == adapter.get_info();
+        let serves = |matrices: &Matrices| matrices.factors == Storage::F32 || self.profile().f16;
+        let matrices = if made_with { matrices(adapter).filter(serves) } else { None };
+        if let Some(own) = matrices {
+            // The adapter always tells the same.
+            self.inner.shared.matrices.get_or_init(|| own);
+        }
+        self.limited(DeviceProfile { matrices, ..self.profile().clone() })
+    }
+
+    /// Makes a device on the best adapter that answers the request, with the adapter's own limits.
+    ///
+    /// # Errors
+    /// [`Error::NoAdapter`] naming the adapters that are here, [`Error::NoDevice`] where the adapter refuses.
+    pub async fn request_async(request: &AdapterRequest) -> Result<Self> {
+        Self::from_adapter_async(&request.find().await?).await
+    }
+
+    /// Makes a device on this adapter, with the adapter's own limits.
+    ///
+    /// # Errors
+    /// [`Error::NoDevice`] where the adapter refuses.
+    pub async fn from_adapter_async(adapter: &Adapter) -> Result<Self> {
+        Self::open(adapter, WELCOME, ExperimentalFeatures::disabled()).await
+    }
+
+    /// As [`from_adapter_async`](Self::from_adapter_async), with the adapter's cooperative matrices for
+    /// [`Kernel::Matrix`](crate::Kernel::Matrix) where it has any that serve. No plan chooses that kernel by itself.
+    ///
+    /// They are an *experimental* feature of wgpu: its validation of them may have gaps, through which a faulty shader
+    /// that uses them could do on this device what safe code cannot. The library gives it only its own, which stay
+    /// inside their buffers; do not give this device other people's shaders, and report what goes wrong.
+    ///
+    /// # Errors
+    /// As [`from_adapter_async`](Self::from_adapter_async).
+    pub async fn from_adapter_with_cooperative_matrices_async(adapter: &Adapter) -> Result<Self> {
+        if !adapter.features().contains(COOPERATIVE) {
+            return Self::from_adapter_async(adapter).await;
+        }
+        // SAFETY: `enabled` asks its caller to know that what is experimental in wgpu may still have bugs by which safe
+        // calls are undefined behaviour, and to report them. The caller of this function is told so, and asks for it by
+        // name; nothing else in the library calls it. One feature is made available by it, and of the library's shaders
+        // only `matrix.wgsl` uses that: its matrices are of a shape that the driver lists (`check_matrices`), loaded and
+        // stored by whole subgroups in uniform control flow, inside arrays whose sizes follow from the same numbers as the
+        // indices, at multiples of 16 bytes.
+        #[expect(unsafe_code, reason = "wgpu has no other way to make a device with an experimental feature")]
+        let consent = unsafe { ExperimentalFeatures::enabled() };
+        Ok(Self::open(adapter, WELCOME | COOPERATIVE, consent).await?.with_cooperative_matrices(adapter))
+    }
+
+    async fn open(adapter: &Adapter, welcome: Features, experimental_features: ExperimentalFeatures) -> Result<Self> {
+        let descriptor = DeviceDescriptor {
+            label: Some("upconv"),
+            required_features: adapter.features() & welcome,
+            required_limits: adapter.limits(),
+            experimental_features,
+            ..DeviceDescriptor::default()
+        };
+        match adapter.request_device(&descriptor).await {
+            Ok((device, queue)) => Ok(Self::new(device, queue)),
+            Err(source) => Err(Error::NoDevice { adapter: describe(&adapter.get_info()), source }),
+        }
+    }
+
+    /// [`Context::request_async`], waiting for it.
+    ///
+    /// # Errors
+    /// As [`Context::request_async`].
+    #[cfg(not(target_family = "wasm"))]
+    pub fn request(request: &AdapterRequest) -> Result<Self> {
+        crate::gpu::device::block_on(Self::request_async(request))
+    }
+
+    /// [`Context::from_adapter_async`], waiting for it.
+    ///
+    /// # Errors
+    /// As [`Context::from_adapter_async`].
+    #[cfg(not(target_family = "wasm"))]
+    pub fn from_adapter(adapter: &Adapter) -> Result<Self> {
+        crate::gpu::device::block_on(Self::from_adapter_async(adapter))
+    }
+
+    /// [`Context::from_adapter_with_cooperative_matrices_async`], waiting for it.
+    ///
+    /// # Errors
+    /// As [`Context::from_adapter_with_cooperative_matrices_async`].
+    #[cfg(not(target_family = "wasm"))]
+    pub fn from_adapter_with_cooperative_matrices(adapter: &Adapter) -> Result<Self> {
+        crate::gpu::device::block_on(Self::from_adapter_with_cooperative_matrices_async(adapter))
+    }
+
+    /// The device.
+    pub fn device(&self) -> &Device {
+        &self.inner.device
+    }
+
+    /// The queue.
+    pub fn queue(&self) -> &Queue {
+        &self.inner.queue
+    }
+
+    /// What plans know of the device.
+    pub fn profile(&self) -> &DeviceProfile {
+        &self.inner.profile
+    }
+
+    /// What was measured to be the fastest, and is planned with.
+    pub fn tuning(&self) -> &Tuning {
+        &self.inner.tuning
+    }
+
+    /// The adapter in one line: its name, backend, kind and driver.
+    pub fn adapter_name(&self) -> String {
+        describe(&self.inner.device.adapter_info())
+    }
+
+    /// How many pipelines have been compiled so far.
+    pub fn pipeline_count(&self) -> usize {
+        self.inner.shared.compiled.load(Ordering::Relaxed)
+    }
+
+    /// The pipeline of a variant, compiled at its first use, and again where many others have been used since.
+    pub(crate) fn pipeline(&self, variant: &Variant) -> Result<ComputePipeline> {
+        let Shared { pipelines, compiled, .. } = &*self.inner.shared;
+        pipelines.get(variant, || {
+            span!("compile", kernel = variant.entry_point());
+            compiled.fetch_add(1, Ordering::Relaxed);
+            self.checked("compiling a kernel", || compile(self.device(), self.pipeline_cache(), variant))
+        })
+    }
+
+    /// Refuses matrices that are not the device's own: a profile may name any.
+    pub(crate) fn check_matrices(&self, wanted: &Matrices) -> Result<()> {
+        let shape = |matrices: &Matrices| (matrices.side, matrices.factors, matrices.largest_subgroup);
+        match self.inner.shared.matrices.get() {
+            Some(own) if shape(own) == shape(wanted) => Ok(()),
+            own => {
+                let reason = Refusal::OtherMatrices { wanted: format!("{wanted:?}"), own: format!("{own:?}") };
+                Err(Error::Kernel { kernel: Kernel::Matrix, reason })
+            }
+        }
+    }
+
+    /// The driver's cache.
+    pub(crate) fn pipeline_cache(&self) -> Option<&PipelineCache> {
+        self.inner.shared.pipeline_cache.as_ref()
+    }
+
+    /// A buffer of at least so many bytes for what one dispatch leaves to the next of the same call. All calls share
+    /// the two there are, which grow with the largest: a queue runs them one after another.
+    pub(crate) fn scratch(&self, number: usize, size: u64) -> Result<Buffer> {
+        let mut scratch = lock(&self.inner.shared.scratch);
+        match &scratch[number] {
+            Some(buffer) if buffer.size() >= size => Ok(buffer.clone()),
+            _ => {
+                let buffer = self.buffer("upconv scratch", size, BufferUsages::STORAGE)?;
+                Ok(scratch[number].insert(buffer).clone())
+            }
+        }
+    }
+
+    /// The buffers for reading back.
+    pub(crate) fn staging(&self) -> MutexGuard<'_, Pool> {
+        lock(&self.inner.shared.staging)
+    }
+
+    /// Runs wgpu calls and turns what the device reports of them into our error.
+    pub(crate) fn checked<T>(&self, during: &'static str, calls: impl FnOnce() -> T) -> Result<T> {
+        checked(self.device(), during, calls)
+    }
+}
+
+/// Runs wgpu calls and turns what the device reports of them into our error.
+///
+/// In a browser the report arrives later than a call that does not wait can return; there it goes to wgpu's handler of
+/// uncaptured errors.
+pub(crate) fn checked<T>(device: &Device, during: &'static str, calls: impl FnOnce() -> T) -> Result<T> {
+    #[cfg(target_family = "wasm")]
+    {
+        let _ = (device, during);
+        Ok(calls())
+    }
+    #[cfg(not(target_family = "wasm"))]
+    {
+        let scopes = [ErrorFilter::Validation, ErrorFilter::OutOfMemory, ErrorFilter::Internal]
+            .map(|filter| device.push_error_scope(filter));
+        let value = calls();
+        let mut reported = None;
+        // The scopes are a stack: the last one pushed is popped first.
+        for scope in scopes.into_iter().rev() {
+            reported = crate::gpu::device::block_on(scope.pop()).or(reported);
+        }
+        match reported {
+            None => Ok(value),
+            Some(source) if is_lost(device) => Err(Error::DeviceLost { during, reason: source.to_string() }),
+            Some(source) => Err(Error::Device { during, source }),
+        }
+    }
+}
+
+/// Whether the device is lost or destroyed. wgpu tells that to the one callback of its owner, and otherwise lets what is
+/// made on such a device be invalid; so something is made to see.
+#[cfg(not(target_family = "wasm"))]
+fn is_lost(device: &Device) -> bool {
+    let probe = device.create_buffer(&wgpu::BufferDescriptor {
+        label: Some("upconv probe"),
+        size: 4,
+        usage: BufferUsages::MAP_WRITE | BufferUsages::COPY_SRC,
+        mapped_at_creation: true,
+    });
+    probe.get_mapped_range_mut(..).is_err()
+}
+
+/// What a mutex holds stays whole whoever panicked.
+pub(crate) fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+#[cfg(target_family = "wasm")]
+const _: Option<ErrorFilter> = None;

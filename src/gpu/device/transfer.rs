@@ -1,0 +1,225 @@
+//! Tensors to buffers and back.
+
+use crate::error::{Error, Result};
+use crate::gpu::device::context::Context;
+use crate::gpu::device::span::span;
+use crate::gpu::dispatch::Window;
+use crate::gpu::storage::Storage;
+use crate::tensor::{DType, Data, DataView, Tensor, TensorView};
+use futures_intrusive::channel::shared::oneshot_channel;
+use half::f16;
+use wgpu::{Buffer, BufferDescriptor, BufferUsages, MapMode};
+
+impl Context {
+    /// A buffer with the elements of a tensor, stored as `storage` and rounded to nearest where that is narrower. Its
+    /// usages are `STORAGE`, `COPY_SRC` and `COPY_DST`; its size is rounded up to a multiple of 4 bytes.
+    ///
+    /// # Errors
+    /// [`Error::Limit`] where the device has no buffer that large, [`Error::Device`] where it runs out of memory.
+    pub fn upload<'a>(&self, tensor: impl Into<TensorView<'a>>, storage: Storage) -> Result<Buffer> {
+        let tensor = tensor.into();
+        span!("upload", shape = ?tensor.shape(), bytes = tensor.data().len() as u64 * storage.size());
+        match (storage, tensor.data()) {
+            (Storage::F32, DataView::F32(v)) => self.upload_bytes("upconv tensor", bytemuck::cast_slice(v)),
+            (Storage::F16, DataView::F16(v)) => self.upload_bytes("upconv tensor", bytemuck::cast_slice(v)),
+            (Storage::F32, _) => self.upload_bytes("upconv tensor", bytemuck::cast_slice(&tensor.to_f32())),
+            (Storage::F16, _) => {
+                let narrowed: Vec<f16> = tensor.to_f32().into_iter().map(f16::from_f32).collect();
+                self.upload_bytes("upconv tensor", bytemuck::cast_slice(&narrowed))
+            }
+        }
+    }
+
+    pub(crate) fn upload_bytes(&self, label: &'static str, bytes: &[u8]) -> Result<Buffer> {
+        let usage = BufferUsages::STORAGE | BufferUsages::COPY_SRC | BufferUsages::COPY_DST;
+        let buffer = self.buffer(label, bytes.len() as u64, usage)?;
+        self.write(&buffer, bytes)?;
+        Ok(buffer)
+    }
+
+    /// Writes bytes to the beginning of a buffer; after a number of them that is no multiple of 4 come zeros.
+    pub(crate) fn write(&self, buffer: &Buffer, bytes: &[u8]) -> Result<()> {
+        let (whole, rest) = bytes.split_at(bytes.len() / 4 * 4);
+        self.checked("writing a buffer", || {
+            self.queue().write_buffer(buffer, 0, whole);
+            if !rest.is_empty() {
+                let mut last = [0; 4];
+                last[..rest.len()].copy_from_slice(rest);
+                self.queue().write_buffer(buffer, whole.len() as u64, &last);
+            }
+        })
+    }
+
+    /// A buffer of parameters.
+    pub(crate) fn uniform(&self, bytes: &[u8]) -> Result<Buffer> {
+        let usage = BufferUsages::UNIFORM | BufferUsages::COPY_DST;
+        let buffer = self.buffer("upconv parameters", bytes.len() as u64, usage)?;
+        self.write(&buffer, bytes)?;
+        Ok(buffer)
+    }
+
+    /// A buffer of several sets of parameters, and where each lies in it.
+    pub(crate) fn uniforms(&self, sets: &[&[u8]]) -> Result<(Buffer, Vec<Window>)> {
+        let alignment = self.device().limits().min_uniform_buffer_offset_alignment as usize;
+        let slot = sets.iter().map(|set| set.len()).max().unwrap_or(0).next_multiple_of(alignment);
+        let mut bytes = vec![0; slot * sets.len()];
+        for (slot, set) in bytes.chunks_mut(slot.max(1)).zip(sets) {
+            slot[..set.len()].copy_from_slice(set);
+        }
+        let window = |(index, set): (usize, &&[u8])| Window { offset: (index * slot) as u64, size: set.len() as u64 };
+        Ok((self.uniform(&bytes)?, sets.iter().enumerate().map(window).collect()))
+    }
+
+    /// A buffer of at least `size` bytes: a multiple of 4, and never empty, which no binding may be.
+    pub(crate) fn buffer(&self, label: &'static str, size: u64, usage: BufferUsages) -> Result<Buffer> {
+        let size = size.next_multiple_of(4).max(4);
+        let limit = self.profile().max_buffer;
+        if size > limit {
+            return Err(Error::Limit { what: label.into(), needed: size, limit, limit_name: "max_buffer_size" });
+        }
+        let descriptor = BufferDescriptor { label: Some(label), size, usage, mapped_at_creation: false };
+        self.checked("making a buffer", || self.device().create_buffer(&descriptor))
+    }
+
+    /// Reads a tensor of `shape` from the beginning of a buffer with usage `COPY_SRC`.
+    ///
+    /// The device must be polled meanwhile, as for every `map_async` of wgpu; a browser does so by itself.
+    ///
+    /// # Errors
+    /// [`Error::Buffer`] where the buffer is too small or cannot be copied from, [`Error::DeviceLost`] where it could
+    /// not be mapped.
+    pub async fn download_async(&self, buffer: &Buffer, shape: &[usize], storage: Storage) -> Result<Tensor> {
+        let mapped = self.start_download(buffer, shape, storage)?;
+        mapped.finish().await
+    }
+
+    /// [`Context::download_async`], waiting for it.
+    ///
+    /// # Errors
+    /// As [`Context::download_async`].
+    #[cfg(not(target_family = "wasm"))]
+    pub fn download(&self, buffer: &Buffer, shape: &[usize], storage: Storage) -> Result<Tensor> {
+        let download = self.start_download(buffer, shape, storage)?;
+        download.wait()
+    }
+
+    pub(crate) fn start_download(&self, buffer: &Buffer, shape: &[usize], storage: Storage) -> Result<Download> {
+        let bytes = crate::tensor::element_count(shape)? as u64 * storage.size();
+        Ok(Download { reading: self.start_reading(buffer, bytes)?, shape: shape.to_vec(), storage })
+    }
+
+    /// Copies the first bytes of a buffer to where they can be read.
+    pub(crate) fn start_reading(&self, buffer: &Buffer, bytes: u64) -> Result<Reading> {
+        span!("read back", bytes);
+        let size = bytes.next_multiple_of(4);
+        if buffer.size() < size {
+            let problem = format!("{} bytes, but {size} are to be read", buffer.size());
+            return Err(Error::Buffer { what: "downloaded", problem });
+        }
+        if !buffer.usage().contains(BufferUsages::COPY_SRC) {
+            let problem = format!("usage {:?} lacks COPY_SRC", buffer.usage());
+            return Err(Error::Buffer { what: "downloaded", problem });
+        }
+        let staging = match self.staging().take(size.max(4)) {
+            Some(buffer) => buffer,
+            None => self.buffer("upconv staging", size, BufferUsages::MAP_READ | BufferUsages::COPY_DST)?,
+        };
+        let (sender, receiver) = oneshot_channel();
+        self.checked("reading a buffer", || {
+            let mut encoder = self.device().create_command_encoder(&Default::default());
+            if size > 0 {
+                encoder.copy_buffer_to_buffer(buffer, 0, &staging, 0, size);
+            }
+            self.queue().submit([encoder.finish()]);
+            staging.map_async(MapMode::Read, .., move |result| {
+                // The receiver may be gone: its future was dropped.
+                let _ = sender.send(result);
+            });
+        })?;
+        Ok(Reading { context: self.clone(), staging, receiver, bytes: bytes as usize })
+    }
+}
+
+type MapResult = std::result::Result<(), wgpu::BufferAsyncError>;
+
+/// Bytes on their way to the host.
+pub(crate) struct Reading {
+    context: Context,
+    staging: Buffer,
+    receiver: futures_intrusive::channel::shared::OneshotReceiver<MapResult>,
+    bytes: usize,
+}
+
+/// A tensor on its way to the host.
+pub(crate) struct Download {
+    reading: Reading,
+    shape: Vec<usize>,
+    storage: Storage,
+}
+
+impl Reading {
+    /// Waits for the device, then finishes.
+    #[cfg(not(target_family = "wasm"))]
+    pub(crate) fn wait<T>(self, take: impl FnOnce(&[u8]) -> T) -> Result<T> {
+        {
+            span!("wait");
+            self.context.device().poll(wgpu::PollType::wait_indefinitely()).map_err(|error| lost(&error))?;
+        }
+        crate::gpu::device::block_on(self.finish(take))
+    }
+
+    /// Gives the bytes to `take`, which finds them at any alignment.
+    pub(crate) async fn finish<T>(self, take: impl FnOnce(&[u8]) -> T) -> Result<T> {
+        match self.receiver.receive().await {
+            Some(Ok(())) => {}
+            Some(Err(error)) => return Err(lost(&error)),
+            None => return Err(lost(&"its mapping was dropped")),
+        }
+        span!("take", bytes = self.bytes);
+        let range = self.staging.get_mapped_range(..).map_err(|error| lost(&error))?;
+        let taken = take(&range[..self.bytes]);
+        drop(range);
+        self.staging.unmap();
+        self.context.staging().put(self.staging);
+        Ok(taken)
+    }
+}
+
+impl Download {
+    /// Waits for the device, then finishes.
+    #[cfg(not(target_family = "wasm"))]
+    pub(crate) fn wait(self) -> Result<Tensor> {
+        let Download { reading, shape, storage } = self;
+        Tensor::new(shape, reading.wait(|bytes| elements(bytes, storage))?)
+    }
+
+    pub(crate) async fn finish(self) -> Result<Tensor> {
+        let Download { reading, shape, storage } = self;
+        Tensor::new(shape, reading.finish(|bytes| elements(bytes, storage)).await?)
+    }
+}
+
+fn elements(bytes: &[u8], storage: Storage) -> Data {
+    match storage {
+        Storage::F32 => Data::F32(bytemuck::pod_collect_to_vec(bytes)),
+        Storage::F16 => Data::F16(bytemuck::pod_collect_to_vec(bytes)),
+    }
+}
+
+fn lost(reason: &dyn std::fmt::Display) -> Error {
+    Error::DeviceLost { during: "reading a buffer", reason: reason.to_string() }
+}
+
+/// How a tensor's elements are stored on a device: f16 where they are and the device can, f32 otherwise.
+///
+/// # Errors
+/// [`Error::DType`] for f64, which WGSL does not have.
+pub(crate) fn storage_for(dtype: DType, context: &Context) -> Result<Storage> {
+    match dtype {
+        DType::F16 if context.profile().f16 => Ok(Storage::F16),
+        DType::F16 | DType::Bf16 | DType::F32 => Ok(Storage::F32),
+        DType::F64 => {
+            Err(Error::DType { what: "input", given: dtype, expected: "float16, bfloat16 or float32 on a GPU" })
+        }
+    }
+}

@@ -1,0 +1,150 @@
+//! What `shaders/gather.wgsl` reads: its parameters and its packed weights.
+
+use crate::activation::Activation;
+use crate::gpu::dispatch::Dispatch;
+use crate::gpu::kernels::pack::records::Record;
+use crate::gpu::kernels::params::shader_struct;
+use crate::gpu::storage::Storage;
+use crate::op::{Axis, Geometry};
+use crate::phase::gcd;
+
+shader_struct! {
+    /// `Axis` of `gather.wgsl`, field by field.
+    GpuAxis {
+        stride: i32,
+        dilation: i32,
+        gcd: i32,
+        inverse: i32,
+        kernel: i32,
+        pad_begin: i32,
+        input_extent: i32,
+        input_stride: i32,
+        weight_stride: i32,
+        output_stride: i32,
+        output_begin: i32,
+        output_extent: i32,
+    }
+}
+
+shader_struct! {
+    /// `Params` of `gather.wgsl`, field by field.
+    Params {
+        axes: [GpuAxis; 3],
+        batch_begin: i32,
+        batch_extent: i32,
+        channel_begin: i32,
+        channel_extent: i32,
+        group_in_channels: i32,
+        group_out_channels: i32,
+        input_channel_begin: i32,
+        input_channel_end: i32,
+        input_batch_stride: i32,
+        input_channel_stride: i32,
+        output_batch_stride: i32,
+        output_channel_stride: i32,
+        record_stride: i32,
+        weight_channel_stride: i32,
+        input_window: i32,
+        weight_window: i32,
+        output_window: i32,
+        first_part: i32,
+        last_part: i32,
+        alpha: f32,
+        beta: f32,
+        alpha_in_record: i32,
+        channels_fastest: i32,
+        padding: i32,
+    }
+}
+
+impl Params {
+    /// The parameters of one dispatch.
+    ///
+    /// Distances and windows are taken modulo 2³², as the shader's sums are: each sum is an index inside a window,
+    /// which fits, whatever its parts were.
+    pub(crate) fn new(geometry: &Geometry, storage: Storage, dispatch: &Dispatch) -> Self {
+        let op = &geometry.op;
+        let (xs, ys, record) = (geometry.input_strides(), geometry.output_strides(), Record::new(op));
+        let band = &dispatch.band;
+        let group_in_channels = op.in_channels() / op.groups();
+        let (alpha, beta) = op.activation().parameters(0);
+        let element = storage.size();
+        let axes = [0, 1, 2].map(|a| {
+            let axis = &op.axes3()[a];
+            GpuAxis {
+                stride: axis.stride as i32,
+                dilation: axis.dilation as i32,
+                gcd: gcd(axis.stride, axis.dilation) as i32,
+                inverse: inverse(axis),
+                kernel: axis.kernel as i32,
+                pad_begin: axis.pad_begin as i32,
+                input_extent: geometry.input[a] as i32,
+                input_stride: xs.spatial[a] as i32,
+                weight_stride: record.spatial[a] as i32,
+                output_stride: ys.spatial[a] as i32,
+                output_begin: band.output[a].start as i32,
+                output_extent: band.output[a].len() as i32,
+            }
+        });
+        Self {
+            axes,
+            batch_begin: band.batch.start as i32,
+            batch_extent: band.batch.len() as i32,
+            channel_begin: band.out_channels.start as i32,
+            channel_extent: band.out_channels.len() as i32,
+            group_in_channels: group_in_channels as i32,
+            group_out_channels: (op.out_channels() / op.groups()) as i32,
+            input_channel_begin: band.group_in_channels.start as i32,
+            input_channel_end: band.group_in_channels.end as i32,
+            input_batch_stride: xs.batch as i32,
+            input_channel_stride: xs.channel as i32,
+            output_batch_stride: ys.batch as i32,
+            output_channel_stride: ys.channel as i32,
+            record_stride: record.stride as i32,
+            weight_channel_stride: record.channel as i32,
+            input_window: (dispatch.input.offset / element) as i32,
+            weight_window: (dispatch.weights.offset / 4) as i32,
+            output_window: (dispatch.output.offset / element) as i32,
+            first_part: (band.group_in_channels.start == 0).into(),
+            last_part: (band.group_in_channels.end == group_in_channels).into(),
+            alpha,
+            beta,
+            alpha_in_record: matches!(op.activation(), Activation::Prelu { .. }).into(),
+            channels_fastest: (ys.channel == 1).into(),
+            padding: 0,
+        }
+    }
+}
+
+/// The inverse of dilation/gcd modulo stride/gcd, by which a phase leads to its first tap; 0 where there is one phase.
+fn inverse(axis: &Axis) -> i32 {
+    let g = gcd(axis.stride, axis.dilation);
+    let (modulus, value) = ((axis.stride / g) as i64, (axis.dilation / g) as i64);
+    // Extended Euclid: r = modulus·_ + value·t throughout.
+    let (mut r, mut next_r, mut t, mut next_t) = (modulus, value % modulus, 0, 1);
+    while next_r != 0 {
+        let quotient = r / next_r;
+        (r, next_r) = (next_r, r - quotient * next_r);
+        (t, next_t) = (next_t, t - quotient * next_t);
+    }
+    t.rem_euclid(modulus) as i32
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_inverse_leads_from_each_phase_to_its_first_tap() {
+        for stride in 1..40 {
+            for dilation in 1..40 {
+                let axis = Axis { stride, dilation, kernel: stride, ..Axis::UNIT };
+                let g = gcd(stride, dilation);
+                for phase in crate::phase::AxisPhases::new(&axis).phases {
+                    let tap = phase.residue / g * inverse(&axis) as usize % (stride / g);
+                    assert_eq!(tap, phase.first_tap, "stride {stride}, dilation {dilation}, phase {}", phase.residue);
+                }
+            }
+        }
+    }
+}

@@ -1,0 +1,10 @@
+//! The kernels: one folder for each, from what it costs to its WGSL.
+
+pub(crate) mod gather;
+pub(crate) mod matrix;
+pub(crate) mod pack;
+pub(crate) mod params;
+pub(crate) mod sum;
+pub(crate) mod tiles;
+pub(crate) mod variant;
+pub(crate) mod winograd;

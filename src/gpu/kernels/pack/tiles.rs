@@ -1,0 +1,91 @@
+//! The order of weights that `direct` and `tiled` read.
+
+use super::records::Record;
+use crate::gpu::dispatch::rows;
+use crate::gpu::kernels::params::shader_struct;
+use crate::op::ConvTranspose;
+
+/// The order of the weights that `direct` and `tiled` read: for each vector of output channels a record of its biases,
+/// its taps `[group_in_channels][d][h][w][channel of the vector]` and its slopes, in vec4s. All three begin at multiples
+/// of `unit`, because compilers read neighbours at once where they know that they are aligned.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub struct Packing {
+    /// Output channels of a vector: 1 to 4.
+    pub width: usize,
+    /// Vectors of one group.
+    pub vectors: usize,
+    /// 4, 2 or 1 vec4s.
+    pub unit: usize,
+    /// vec4s of one input channel's taps: a multiple of `unit`, as are those of a record's biases and slopes.
+    pub channel: usize,
+    /// vec4s of one record.
+    pub record: usize,
+}
+
+impl Packing {
+    /// The packing of an operation.
+    pub fn new(op: &ConvTranspose) -> Self {
+        let group_out_channels = op.out_channels() / op.groups();
+        let width = group_out_channels.min(4);
+        let taps: usize = op.axes3().iter().map(|axis| axis.kernel).product();
+        let channel = taps.div_ceil(4 / lanes(width));
+        // At most an eighth is filled up for it.
+        let unit = [4, 2].into_iter().find(|&unit| channel.next_multiple_of(unit) * 8 <= channel * 9).unwrap_or(1);
+        let channel = channel.next_multiple_of(unit);
+        let record = 2 * unit + op.in_channels() / op.groups() * channel;
+        Self { width, vectors: group_out_channels.div_ceil(width), unit, channel, record }
+    }
+}
+
+/// The lanes of a vec4 that one tap's vector of `width` channels takes: 1, 2 or 4, so that none straddles two vec4s.
+pub(crate) fn lanes(width: usize) -> usize {
+    width.next_power_of_two()
+}
+
+shader_struct! {
+    /// `Params` of `pack.wgsl`, field by field.
+    PackParams {
+        quads: u32,
+        width: u32,
+        lanes: u32,
+        vectors: u32,
+        channel: u32,
+        record: u32,
+        group_out_channels: u32,
+        taps: u32,
+        source_record: u32,
+        unit: u32,
+        padding_1: u32,
+        padding_2: u32,
+    }
+}
+
+impl PackParams {
+    pub(crate) fn new(op: &ConvTranspose) -> Self {
+        let (packing, source) = (Packing::new(op), Record::new(op));
+        Self {
+            quads: (packed_bytes(op) / 16) as u32,
+            width: packing.width as u32,
+            lanes: lanes(packing.width) as u32,
+            vectors: packing.vectors as u32,
+            channel: packing.channel as u32,
+            record: packing.record as u32,
+            group_out_channels: (op.out_channels() / op.groups()) as u32,
+            taps: source.channel as u32,
+            source_record: source.stride as u32,
+            unit: packing.unit as u32,
+            ..Self::default()
+        }
+    }
+
+    /// The workgroups along x and y.
+    pub(crate) fn workgroups(&self, most: u32) -> [u32; 2] {
+        rows(self.quads.div_ceil(64).into(), most)
+    }
+}
+
+/// The size of an operation's packed weights.
+pub(crate) fn packed_bytes(op: &ConvTranspose) -> u64 {
+    let packing = Packing::new(op);
+    (op.groups() * packing.vectors * packing.record) as u64 * 16
+}

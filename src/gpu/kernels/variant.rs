@@ -1,0 +1,401 @@
+//! The WGSL of every kernel. Each file under `shaders/` is valid as it stands; the host replaces its header, which ends
+//! with a line `// ---`, to make the variants.
+
+use super::pack::tiles::Packing;
+use super::tiles::tile::Tile;
+use super::winograd::wgsl::Stores;
+use super::{matrix, tiles, winograd};
+use crate::activation::Activation;
+use crate::gpu::kernels::matrix::layout::Matrix;
+use crate::gpu::plan::body::{Body, Plan};
+use crate::gpu::storage::Storage;
+
+const GATHER: &str = include_str!("../../../shaders/gather.wgsl");
+const SUM: &str = include_str!("../../../shaders/sum.wgsl");
+const PACK: &str = include_str!("../../../shaders/pack.wgsl");
+const MATRIX_WEIGHTS: &str = include_str!("../../../shaders/matrix_weights.wgsl");
+const WINOGRAD_WEIGHTS: &str = include_str!("../../../shaders/winograd_weights.wgsl");
+const ACTIVATION: &str = include_str!("../../../shaders/activation.wgsl");
+
+/// What distinguishes one compiled kernel from another.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub(crate) enum Variant {
+    /// `gather.wgsl`; `activation` is the call of `activation.wgsl` that it is, `in_parts` whether several
+    /// dispatches share the input channels of an output.
+    Gather { storage: Storage, activation: &'static str, in_parts: bool },
+    /// `direct.wgsl` or `tiled.wgsl` for a tile.
+    Direct { tile: Box<Tile>, packing: Packing, storage: Storage, activation: &'static str, in_parts: bool },
+    /// `sum.wgsl`
+    Sum { storage: Storage, activation: &'static str },
+    /// `pack.wgsl`
+    Pack,
+    /// `matrix.wgsl`
+    Matrix { matrix: Box<Matrix>, storage: Storage, activation: &'static str },
+    /// `matrix_weights.wgsl`
+    MatrixWeights { factors: Storage },
+    /// `winograd_weights.wgsl`
+    WinogradWeights,
+    /// `winograd_input.wgsl` for `wide` tiles in an invocation.
+    WinogradInput { storage: Storage, wide: usize, workgroup: u32 },
+    /// `winograd_output.wgsl` for `wide` tiles in an invocation.
+    WinogradOutput { storage: Storage, activation: &'static str, wide: usize, workgroup: u32, stores: Stores },
+}
+
+impl Variant {
+    /// The kernel of a plan; for `winograd`, that of its products.
+    pub(crate) fn of(plan: &Plan) -> Self {
+        let (storage, op) = (plan.storage, &plan.geometry.op);
+        let activation = activation_call(op.activation());
+        match &plan.body {
+            Body::Gather(cut) => Variant::Gather { storage, activation, in_parts: cut.scratch > 0 },
+            Body::Tiles(tile, cut) => {
+                let in_parts = cut.scratch > 0 && tile.splits == 1;
+                // What differs only between layers of other sizes must not make another variant.
+                let tile = Tile { splits: tile.splits.min(2), ..*tile };
+                let packing = Packing { vectors: 0, record: 0, ..Packing::new(op) };
+                Variant::Direct { tile: Box::new(tile), packing, storage, activation, in_parts }
+            }
+            Body::Winograd(_, products) => Self::of(products),
+            Body::Matrix(matrix, _) => Variant::Matrix { matrix: Box::new(*matrix), storage, activation },
+        }
+    }
+
+    /// The kernel that adds up the splits of a plan, where there are any.
+    pub(crate) fn sum(plan: &Plan) -> Option<Self> {
+        let (storage, activation) = (plan.storage, activation_call(plan.geometry.op.activation()));
+        (plan.splits() > 1).then_some(Variant::Sum { storage, activation })
+    }
+
+    /// The variant's WGSL.
+    pub(crate) fn source(&self) -> String {
+        match self {
+            Variant::Gather { storage, activation, .. } => {
+                format!("{}\n{}", header(*storage, activation), body(GATHER))
+            }
+            Variant::Sum { storage, activation } => format!("{}\n{}", header(*storage, activation), body(SUM)),
+            Variant::Direct { tile, packing, storage, activation, in_parts } => {
+                let kernel = tiles::wgsl::generate(tile, packing, *in_parts);
+                format!("{}\n{kernel}", header(*storage, activation))
+            }
+            Variant::Pack => PACK.to_string(),
+            Variant::Matrix { matrix, storage, activation } => {
+                let (elem, kernel) = (matrix::wgsl::elem(matrix, *storage), matrix::wgsl::generate(matrix));
+                format!("{elem}\n{}\n{kernel}", activate(*storage, activation))
+            }
+            Variant::MatrixWeights { factors } => {
+                format!("{}\n{}", elem(*factors).replace("Elem", "Factor"), body(MATRIX_WEIGHTS))
+            }
+            Variant::WinogradWeights => WINOGRAD_WEIGHTS.to_string(),
+            Variant::WinogradInput { storage, wide, workgroup } => {
+                format!("{}\n{}", elem(*storage), winograd::wgsl::input(*wide, *workgroup))
+            }
+            Variant::WinogradOutput { storage, activation, wide, workgroup, stores } => {
+                format!("{}\n{}", header(*storage, activation), winograd::wgsl::output(*wide, *workgroup, *stores))
+            }
+        }
+    }
+
+    pub(crate) fn entry_point(&self) -> &'static str {
+        match self {
+            Variant::Gather { in_parts: false, .. } => "whole",
+            Variant::Gather { in_parts: true, .. } => "part",
+            Variant::Direct { tile, .. } => tiles::wgsl::entry_point(tile),
+            Variant::Sum { .. } => "sum",
+            Variant::Pack | Variant::MatrixWeights { .. } => "pack",
+            Variant::Matrix { .. } => "matrix",
+            Variant::WinogradWeights => "weights",
+            Variant::WinogradInput { .. } => "to_points",
+            Variant::WinogradOutput { .. } => "to_outputs",
+        }
+    }
+}
+
+impl Plan {
+    /// The WGSL of the plan's kernel, as it is given to the device; for `winograd`, that of its products.
+    pub fn wgsl(&self) -> String {
+        Variant::of(self).source()
+    }
+}
+
+/// The header that replaces a kernel's own: the type of the stored elements, and the activation.
+fn header(storage: Storage, activation: &str) -> String {
+    format!("{}\n{}", elem(storage), activate(storage, activation))
+}
+
+/// The header's activation. It has no branch that is never taken: the function is called for each output of a tile, and
+/// drivers inline all of it everywhere first.
+fn activate(storage: Storage, activation: &str) -> String {
+    let (value, functions) = match (activation, storage) {
+        ("y", Storage::F32) => ("y".into(), ""),
+        // beta is -0 here, and changes nothing. But sums of which nothing is wanted but their f16 are rounded by RADV
+        // inside the loop that adds them up, in each of its turns.
+        ("y", Storage::F16) => ("y + beta".into(), ""),
+        _ => (format!("select({activation}, y, is_nan(y))"), body(ACTIVATION)),
+    };
+    format!("fn activate(y: f32, alpha: f32, beta: f32) -> f32 {{ return {value}; }}\n{functions}")
+}
+
+/// The header's type of stored elements.
+pub(crate) fn elem(storage: Storage) -> &'static str {
+    match storage {
+        Storage::F32 => "alias Elem = f32;",
+        Storage::F16 => "enable f16;\nalias Elem = f16;",
+    }
+}
+
+/// What `activation.wgsl` makes of `y`, with the parameters of an activation as `alpha` and `beta`.
+pub(crate) fn activation_call(activation: &Activation) -> &'static str {
+    match activation {
+        Activation::None => "y",
+        Activation::Relu => "relu(y)",
+        Activation::LeakyRelu { .. } | Activation::Prelu { .. } => "leaky_relu(y, alpha)",
+        Activation::Clip { .. } => "clip(y, alpha, beta)",
+        Activation::Sigmoid => "sigmoid(y)",
+        Activation::Tanh => "tanh_of(y)",
+        Activation::HardSwish { .. } => "hard_swish(y, alpha, beta)",
+        Activation::Mish => "mish(y)",
+        Activation::Gelu => "gelu(y)",
+    }
+}
+
+/// What follows the header of a shader file.
+pub(crate) fn body(file: &str) -> &str {
+    file.split_once("// ---\n").map_or(file, |(_, body)| body)
+}
+
+#[cfg(test)]
+pub(crate) mod tests {
+    use super::*;
+    use crate::gpu::plan::candidate::{Candidate, candidates};
+    use crate::gpu::plan::field;
+    use crate::kernel::Kernel;
+    use crate::{DeviceClass, DeviceProfile, Error};
+    use naga::ShaderStage;
+    use naga::back::{glsl, hlsl, msl, spv};
+    use naga::proc::{BoundsCheckPolicies, BoundsCheckPolicy};
+    use naga::valid::{Capabilities, ModuleInfo, ValidationFlags, Validator};
+    use std::collections::BTreeSet;
+    use std::io::Write;
+    use std::process::{Command, Stdio};
+
+    /// Parses and validates a kernel, as wgpu would.
+    fn parse(source: &str) -> (naga::Module, ModuleInfo) {
+        let module = naga::front::wgsl::parse_str(source)
+            .unwrap_or_else(|error| panic!("{}\n{source}", error.emit_to_string(source)));
+        let cooperative = Capabilities::COOPERATIVE_MATRIX | Capabilities::SUBGROUP;
+        let more = if is_cooperative(source) { cooperative } else { Capabilities::empty() };
+        let info = Validator::new(ValidationFlags::all(), Capabilities::SHADER_FLOAT16 | more)
+            .validate(&module)
+            .unwrap_or_else(|error| panic!("{}\n{source}", error.emit_to_string(source)));
+        (module, info)
+    }
+
+    pub(crate) fn validate(source: &str) -> naga::Module {
+        parse(source).0
+    }
+
+    /// Only Vulkan and Metal have cooperative matrices, and only these can naga translate.
+    fn is_cooperative(source: &str) -> bool {
+        source.contains("enable wgpu_cooperative_matrix;")
+    }
+
+    /// Every kernel that a plan may choose for the operations of the field, on every class of devices, with both
+    /// storages, whole and in parts; and those around them.
+    fn sources() -> BTreeSet<String> {
+        let mut sources: BTreeSet<String> = winograd::machine::tests::variants().iter().map(Variant::source).collect();
+        sources.insert(Variant::Pack.source());
+        sources.extend(matrix::params::tests::variants().iter().map(Variant::source));
+        for storage in [Storage::F32, Storage::F16] {
+            for plan in split_plans(storage) {
+                sources.insert(plan.wgsl());
+                sources.extend(Variant::sum(&plan).map(|sum| sum.source()));
+            }
+            // NVIDIA's tiles are the desktop's.
+            for class in [DeviceClass::Software, DeviceClass::Desktop, DeviceClass::Mobile, DeviceClass::Unknown] {
+                let profile = DeviceProfile { class, f16: true, ..DeviceProfile::default() };
+                for (name, op, shape) in field::operations() {
+                    for &kernel in Kernel::EXACT {
+                        let mut plan = match Plan::with_kernel(&op.at(&shape).unwrap(), storage, &profile, kernel) {
+                            // It does not part the phases.
+                            Err(Error::Kernel { kernel: Kernel::Tiled, .. }) if name == "fcn" => continue,
+                            plan => plan.unwrap(),
+                        };
+                        sources.insert(plan.wgsl());
+                        if let Body::Gather(cut) | Body::Tiles(_, cut) = &mut plan.body {
+                            cut.scratch = 4;
+                        }
+                        sources.insert(plan.wgsl());
+                    }
+                }
+            }
+            let elem = elem(storage);
+            sources.insert(format!("{elem}\n{}", body(include_str!("../../../shaders/from_texture.wgsl"))));
+            for format in ["rgba8unorm", "rgba16float", "rgba32float", "r32float"] {
+                let picture = format!("alias Picture = texture_storage_2d<{format}, write>;");
+                let to = body(include_str!("../../../shaders/to_texture.wgsl"));
+                sources.insert(format!("{elem}\n{picture}\n{to}"));
+            }
+        }
+        sources
+    }
+
+    /// Splits with whole and parted phases, one and several vectors, quads and not.
+    fn split_plans(storage: Storage) -> Vec<Plan> {
+        let profile = DeviceProfile { f16: true, ..DeviceProfile::default() };
+        let mut plans = Vec::new();
+        for (_, op, shape) in field::operations() {
+            let geometry = op.at(&shape).unwrap();
+            let split = |candidate: &Candidate| candidate.tile().is_some_and(|tile| tile.splits == 2);
+            for candidate in candidates(&geometry, &profile).into_iter().filter(split).step_by(8).take(3) {
+                plans.push(Plan::with_candidate(&geometry, storage, &profile, &candidate, "").unwrap());
+            }
+        }
+        assert!(plans.len() > 10, "{}", plans.len());
+        plans
+    }
+
+    #[test]
+    fn there_are_few_variants() {
+        // Two kernels for 9 operations on 4 classes with 2 storages, whole and in parts, if no two were alike; and those
+        // around them, some splits among them.
+        let count = sources().len();
+        assert!((100..=2 * 9 * 4 * 2 * 2 + 80).contains(&count), "{count}");
+    }
+
+    #[test]
+    fn every_variant_is_translated_for_every_backend() {
+        for source in sources() {
+            let (module, info) = parse(&source);
+            for entry in &module.entry_points {
+                spirv(&module, &info, &entry.name, BoundsCheckPolicy::Unchecked);
+                to_msl(&module, &info, &entry.name);
+                if is_cooperative(&source) {
+                    continue;
+                }
+                to_hlsl(&module, &info, &entry.name);
+                // GL has no f16.
+                if !source.contains("enable f16;") {
+                    to_glsl(&module, &info, &entry.name);
+                }
+            }
+        }
+    }
+
+    /// Both with `robustBufferAccess2` and without, as wgpu writes it.
+    #[test]
+    #[ignore = "needs spirv-val, of the package spirv-tools"]
+    fn every_variant_is_valid_spirv() {
+        let mut unknown = 0;
+        for source in &sources() {
+            let (module, info) = parse(source);
+            for entry in &module.entry_points {
+                for buffer in [BoundsCheckPolicy::Unchecked, BoundsCheckPolicy::Restrict] {
+                    let words = spirv(&module, &info, &entry.name, buffer);
+                    let mut child = Command::new("spirv-val")
+                        .args(["--target-env", "vulkan1.3", "-"])
+                        .stdin(Stdio::piped())
+                        .stderr(Stdio::piped())
+                        .spawn()
+                        .expect("spirv-val, of the package spirv-tools");
+                    child.stdin.take().unwrap().write_all(bytemuck::cast_slice(&words)).unwrap();
+                    let output = child.wait_with_output().unwrap();
+                    let complaint = String::from_utf8_lossy(&output.stderr);
+                    // spirv-val 2023 does not know cooperative matrices.
+                    if is_cooperative(source) && complaint.contains("Invalid capability operand: 6022") {
+                        unknown += 1;
+                    } else {
+                        assert!(output.status.success(), "{complaint}\n{source}");
+                    }
+                }
+            }
+        }
+        println!("not checked, of cooperative matrices that this spirv-val does not know: {unknown}");
+    }
+
+    fn policies(buffer: BoundsCheckPolicy) -> BoundsCheckPolicies {
+        let index = BoundsCheckPolicy::Restrict;
+        BoundsCheckPolicies { index, buffer, image_load: index, binding_array: BoundsCheckPolicy::Unchecked }
+    }
+
+    fn spirv(module: &naga::Module, info: &ModuleInfo, entry: &str, buffer: BoundsCheckPolicy) -> Vec<u32> {
+        let options = spv::Options {
+            lang_version: (1, 6),
+            bounds_check_policies: policies(buffer),
+            use_storage_input_output_16: true,
+            ..spv::Options::default()
+        };
+        let stage = spv::PipelineOptions { shader_stage: ShaderStage::Compute, entry_point: entry.into() };
+        spv::write_vec(module, info, &options, Some(&stage)).unwrap()
+    }
+
+    fn to_hlsl(module: &naga::Module, info: &ModuleInfo, entry: &str) {
+        let options = hlsl::Options { shader_model: hlsl::ShaderModel::V6_2, ..hlsl::Options::default() };
+        let stage = hlsl::PipelineOptions { entry_point: Some((ShaderStage::Compute, entry.into())) };
+        let mut text = String::new();
+        let written = hlsl::Writer::new(&mut text, &options, &stage).write(module, info, None).unwrap();
+        assert!(written.entry_point_names.iter().all(Result::is_ok));
+    }
+
+    fn to_msl(module: &naga::Module, info: &ModuleInfo, entry: &str) {
+        let options = msl::Options {
+            lang_version: (2, 3),
+            bounds_check_policies: policies(BoundsCheckPolicy::Restrict),
+            ..msl::Options::default()
+        };
+        let stage = msl::PipelineOptions {
+            entry_point: Some((ShaderStage::Compute, entry.into())),
+            ..msl::PipelineOptions::default()
+        };
+        let (_, written) = msl::write_string(module, info, &options, &stage).unwrap();
+        assert!(written.entry_point_names.iter().all(Result::is_ok));
+    }
+
+    fn to_glsl(module: &naga::Module, info: &ModuleInfo, entry: &str) {
+        let options = glsl::Options { version: glsl::Version::new_gles(310), ..glsl::Options::default() };
+        let stage =
+            glsl::PipelineOptions { shader_stage: ShaderStage::Compute, entry_point: entry.into(), multiview: None };
+        let mut text = String::new();
+        let policies = BoundsCheckPolicies::default();
+        glsl::Writer::new(&mut text, module, info, &options, &stage, policies).unwrap().write().unwrap();
+    }
+
+    /// The canonical texts are the kernels of a 4x4 layer of stride 2 on a device of which nothing is known.
+    #[test]
+    fn the_canonical_texts_are_what_the_generator_writes() {
+        for kernel in [Kernel::Direct, Kernel::Tiled] {
+            let (_, op, _) = field::operations().swap_remove(0);
+            let geometry = op.at(&[16, 512, 32, 32]).unwrap();
+            let plan = Plan::with_kernel(&geometry, Storage::F32, &DeviceProfile::default(), kernel).unwrap();
+            let Variant::Direct { tile, packing, .. } = Variant::of(&plan) else { panic!("no tile: {plan:?}") };
+            let text = tiles::wgsl::canonical(&tile, &packing);
+            validate(&text);
+            let path = format!("{}/shaders/{kernel}.wgsl", env!("CARGO_MANIFEST_DIR"));
+            if std::env::var_os("UPCONV_WRITE_SHADERS").is_some() {
+                std::fs::write(&path, &text).unwrap();
+            }
+            let committed = std::fs::read_to_string(&path).unwrap();
+            assert!(text == committed, "{path} is out of date: run this test with UPCONV_WRITE_SHADERS=1");
+        }
+    }
+
+    /// The fields of a WGSL struct as (name, offset), and its size.
+    pub(crate) fn layout(module: &naga::Module, name: &str) -> (Vec<(String, u32)>, u32) {
+        let (_, found) = module.types.iter().find(|(_, kind)| kind.name.as_deref() == Some(name)).unwrap();
+        let naga::TypeInner::Struct { members, span } = &found.inner else { panic!("{name} is no struct") };
+        (members.iter().map(|member| (member.name.clone().unwrap(), member.offset)).collect(), *span)
+    }
+
+    #[test]
+    fn parameters_have_the_same_layout_in_rust_and_in_wgsl() {
+        use crate::gpu::kernels::{gather::params as gather, pack, sum, tiles::params as direct};
+        let (gather_module, sum_module, pack_module) = (validate(GATHER), validate(SUM), validate(PACK));
+        let direct_module = validate(include_str!("../../../shaders/direct.wgsl"));
+        assert_eq!(gather::GpuAxis::layout(), layout(&gather_module, "Axis"));
+        assert_eq!(gather::Params::layout(), layout(&gather_module, "Params"));
+        assert_eq!(direct::GpuAxis::layout(), layout(&direct_module, "Axis"));
+        assert_eq!(direct::Params::layout(), layout(&direct_module, "Params"));
+        assert_eq!(sum::SumAxis::layout(), layout(&sum_module, "Axis"));
+        assert_eq!(sum::Params::layout(), layout(&sum_module, "Params"));
+        assert_eq!(pack::tiles::PackParams::layout(), layout(&pack_module, "Params"));
+    }
+}

@@ -1,0 +1,264 @@
+//! Winograd's filtering on a device: the inputs of a chunk of tiles to their points, a matrix product for each point,
+//! which is the one operation again, and the products to the outputs.
+
+use super::layout::Winograd;
+use super::wgsl::Stores;
+use crate::error::Result;
+use crate::gpu::compiled::Compiled;
+use crate::gpu::device::binding::{entry, whole};
+use crate::gpu::device::context::Context;
+use crate::gpu::device::step::Step;
+use crate::gpu::dispatch::Window;
+use crate::gpu::kernels::pack::records::Record;
+use crate::gpu::kernels::params::shader_struct;
+use crate::gpu::kernels::variant::{Variant, activation_call};
+use crate::gpu::plan::body::Plan;
+use crate::gpu::profile::DeviceClass;
+use crate::gpu::weights::Weights;
+use crate::op::Geometry;
+use crate::winograd::{POINTS, TILE};
+use wgpu::{BindGroupDescriptor, Buffer, BufferSlice, ComputePipeline};
+
+shader_struct! {
+    /// `Axis` of the transforms, field by field.
+    GpuAxis {
+        origin: i32,
+        extent: i32,
+        stride: i32,
+        padding: i32,
+    }
+}
+
+shader_struct! {
+    /// `Params` of the transforms, field by field.
+    Params {
+        axes: [GpuAxis; 2],
+        invocations: i32,
+        first_tile: i32,
+        tiles_x: i32,
+        tiles_y: i32,
+        channel: i32,
+        point: i32,
+        batch_stride: i32,
+        channel_stride: i32,
+        record: i32,
+        beta: f32,
+        padding_1: i32,
+        padding_2: i32,
+    }
+}
+
+/// What runs an operation at one shape.
+#[derive(Clone, Debug)]
+pub(crate) struct Machine {
+    context: Context,
+    geometry: Geometry,
+    to_points: ComputePipeline,
+    to_outputs: ComputePipeline,
+    products: Compiled,
+    /// The layer's weights in the order of `gather`, for its biases.
+    records: Buffer,
+    /// Between the kernels: inputs at their points, and products.
+    scratch: [Buffer; 2],
+    winograd: Winograd,
+    wide: usize,
+    workgroup: u32,
+}
+
+impl Machine {
+    /// Compiles the transforms around the products.
+    pub(crate) fn new(weights: &Weights, plan: &Plan, winograd: &Winograd, products: Compiled) -> Result<Self> {
+        let (context, geometry, storage) = (&weights.context, plan.geometry(), plan.storage());
+        let profile = context.profile();
+        // A processor wants much work for an invocation, a GPU neighbouring invocations on neighbouring tiles.
+        let (wide, workgroup) = match profile.class {
+            DeviceClass::Software => (4, 16),
+            _ => (1, 64.min(profile.max_invocations)),
+        };
+        let aligned = profile.binding_alignment.is_multiple_of(16);
+        let rows = geometry.output_strides().spatial[2] == 1 && geometry.output[2].is_multiple_of(4);
+        let stores = if aligned && rows { Stores::Quads } else { Stores::Single };
+        let activation = activation_call(geometry.op.activation());
+        let [points, sums] = winograd.scratch();
+        Ok(Self {
+            to_points: context.pipeline(&Variant::WinogradInput { storage, wide, workgroup })?,
+            to_outputs: context.pipeline(&Variant::WinogradOutput { storage, activation, wide, workgroup, stores })?,
+            products,
+            records: weights.records.clone(),
+            scratch: [context.scratch(0, points)?, context.scratch(1, sums)?],
+            winograd: winograd.clone(),
+            context: context.clone(),
+            geometry: geometry.clone(),
+            wide,
+            workgroup,
+        })
+    }
+
+    /// The dispatches over the caller's buffers, of which they see so many bytes, in their order.
+    pub(crate) fn steps(&self, input: BufferSlice<'_>, output: BufferSlice<'_>, bytes: [u64; 2]) -> Result<Vec<Step>> {
+        let Self { context, geometry, winograd: laid, scratch: [points, sums], .. } = self;
+        let op = &geometry.op;
+        let [point_bytes, product_bytes] = laid.scratch();
+        let product = self.products.steps(points.slice(..point_bytes), sums.slice(..product_bytes))?;
+        let multiply_adds = product.iter().map(|step| step.multiply_adds).sum();
+        // All calls share the scratch: nothing may come between the steps of a chunk.
+        let product = product.iter().map(|step| Step {
+            kernel: "winograd_product",
+            band: None,
+            multiply_adds: 0,
+            ..step.clone()
+        });
+        let params: Vec<Params> = (0..laid.chunks).flat_map(|chunk| self.params(chunk)).collect();
+        let (uniform, windows) = context.uniforms(&params.iter().map(bytemuck::bytes_of).collect::<Vec<_>>())?;
+        let slice = |slice: &BufferSlice<'_>, size: u64| Window { offset: slice.offset(), size };
+        let part = |size: u64| Window { offset: 0, size };
+        let (from, to) = (slice(&input, bytes[0]), slice(&output, bytes[1]));
+        context.checked("binding buffers", || {
+            let step =
+                |kernel: &'static str, pipeline: &ComputePipeline, params: &Params, channels: usize, entries: &[_]| {
+                    let layout = pipeline.get_bind_group_layout(0);
+                    let descriptor = BindGroupDescriptor { label: Some("upconv winograd"), layout: &layout, entries };
+                    Step {
+                        pipeline: pipeline.clone(),
+                        bind_group: context.device().create_bind_group(&descriptor),
+                        workgroups: [(params.invocations as u32).div_ceil(self.workgroup), channels as u32, 1],
+                        kernel,
+                        band: None,
+                        multiply_adds: 0,
+                    }
+                };
+            let mut steps = Vec::new();
+            for (chunk, pair) in params.chunks_exact(2).enumerate() {
+                let entries = [
+                    entry(0, &uniform, windows[2 * chunk]),
+                    entry(1, input.buffer(), from),
+                    entry(2, points, part(point_bytes)),
+                ];
+                let to_points = step("winograd_input", &self.to_points, &pair[0], op.in_channels(), &entries);
+                steps.push(Step { multiply_adds, ..to_points });
+                steps.extend(product.clone());
+                let entries = [
+                    entry(0, &uniform, windows[2 * chunk + 1]),
+                    entry(1, sums, part(product_bytes)),
+                    entry(2, &self.records, whole(&self.records)),
+                    entry(3, output.buffer(), to),
+                ];
+                steps.push(step("winograd_output", &self.to_outputs, &pair[1], op.out_channels(), &entries));
+            }
+            steps
+        })
+    }
+
+    /// The parameters of both transforms of a chunk.
+    fn params(&self, chunk: usize) -> [Params; 2] {
+        let (geometry, laid) = (&self.geometry, &self.winograd);
+        let op = &geometry.op;
+        let all = geometry.batch * laid.tiles[0] * laid.tiles[1];
+        let first = chunk * laid.chunk;
+        let tiles = laid.chunk.min(all - first);
+        let axes = |extents: [usize; 3], strides: [usize; 3]| {
+            [1, 2].map(|a| GpuAxis {
+                // Tap 0 reaches an output from its own place, and tap 2 from two before.
+                origin: op.axes3()[a].pad_begin as i32 - 2,
+                extent: extents[a] as i32,
+                stride: strides[a] as i32,
+                padding: 0,
+            })
+        };
+        let (xs, ys) = (geometry.input_strides(), geometry.output_strides());
+        let channel = laid.chunk / self.wide;
+        let common = Params {
+            invocations: (tiles / self.wide) as i32,
+            first_tile: first as i32,
+            tiles_x: laid.tiles[1] as i32,
+            tiles_y: laid.tiles[0] as i32,
+            channel: channel as i32,
+            record: Record::new(op).stride as i32,
+            beta: op.activation().parameters(0).1,
+            ..Params::default()
+        };
+        [
+            Params {
+                axes: axes(geometry.input, xs.spatial),
+                point: (channel * op.in_channels()) as i32,
+                batch_stride: xs.batch as i32,
+                channel_stride: xs.channel as i32,
+                ..common
+            },
+            Params {
+                axes: axes(geometry.output, ys.spatial),
+                point: (channel * op.out_channels()) as i32,
+                batch_stride: ys.batch as i32,
+                channel_stride: ys.channel as i32,
+                ..common
+            },
+        ]
+    }
+}
+
+const _: () = assert!(POINTS == 36 && TILE == 4, "the shaders' texts speak of 36 points and tiles of 4");
+
+#[cfg(test)]
+pub(crate) mod tests {
+    use super::super::wgsl::{input, output};
+    use super::*;
+    use crate::gpu::kernels::pack::points::PointParams;
+    use crate::gpu::kernels::variant::tests::{layout, validate};
+    use crate::gpu::storage::Storage;
+    use crate::winograd::F4;
+
+    pub(crate) fn variants() -> Vec<Variant> {
+        let mut variants = vec![Variant::WinogradWeights];
+        for storage in [Storage::F32, Storage::F16] {
+            for (wide, workgroup) in [(1, 64), (4, 16)] {
+                variants.push(Variant::WinogradInput { storage, wide, workgroup });
+                for stores in [Stores::Quads, Stores::Single] {
+                    let activation = "leaky_relu(y, alpha)";
+                    variants.push(Variant::WinogradOutput { storage, activation, wide, workgroup, stores });
+                }
+            }
+        }
+        variants
+    }
+
+    #[test]
+    fn every_variant_validates_and_reads_its_parameters_where_they_are() {
+        for variant in variants() {
+            let module = validate(&variant.source());
+            if variant == Variant::WinogradWeights {
+                assert_eq!(PointParams::layout(), layout(&module, "Params"));
+            } else {
+                assert_eq!(Params::layout(), layout(&module, "Params"));
+                assert_eq!(GpuAxis::layout(), layout(&module, "Axis"));
+            }
+        }
+    }
+
+    #[test]
+    fn the_canonical_texts_are_what_the_generator_writes() {
+        let texts = [
+            ("input", include_str!("input.head.wgsl"), input(1, 64)),
+            ("output", include_str!("output.head.wgsl"), output(1, 64, Stores::Quads)),
+        ];
+        for (name, head, kernel) in texts {
+            let text = format!("{head}\n{kernel}");
+            validate(&text);
+            let path = format!("{}/shaders/winograd_{name}.wgsl", env!("CARGO_MANIFEST_DIR"));
+            if std::env::var_os("UPCONV_WRITE_SHADERS").is_some() {
+                std::fs::write(&path, &text).unwrap();
+            }
+            let committed = std::fs::read_to_string(&path).unwrap();
+            assert!(text == committed, "{path} is out of date: run this test with UPCONV_WRITE_SHADERS=1");
+        }
+    }
+
+    #[test]
+    fn the_weights_are_transformed_by_the_same_matrix() {
+        let text = Variant::WinogradWeights.source();
+        for row in &F4.kernel[1..5] {
+            let row: Vec<String> = row.iter().map(|&g| format!("{:?}", g as f32)).collect();
+            assert!(text.contains(&format!("dot(g, vec3({}))", row.join(", "))), "{row:?}");
+        }
+        assert!(F4.kernel[0] == [1.0, 0.0, 0.0] && F4.kernel[5] == [0.0, 0.0, 1.0]);
+    }
+}

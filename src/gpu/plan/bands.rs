@@ -1,0 +1,376 @@
+//! The work cut into dispatches that respect the device's limits.
+
+use crate::error::{Error, Result};
+use crate::gpu::dispatch::{Band, Dispatch, GATHER_WORKGROUP, MAX_ELEMENTS, Window, folded, split_stride};
+use crate::gpu::kernels::pack::records::Record;
+use crate::gpu::kernels::pack::tiles::Packing;
+use crate::gpu::kernels::tiles::grid::{blocks, tiles};
+use crate::gpu::kernels::tiles::tile::Tile;
+use crate::gpu::profile::DeviceProfile;
+use crate::gpu::storage::Storage;
+use crate::op::{ConvTranspose, Geometry};
+use crate::phase::AxisPhases;
+use std::ops::Range;
+
+/// The largest number of dispatches: what needs more is refused, not queued for hours.
+const MAX_DISPATCHES: usize = 1 << 16;
+
+impl Band {
+    /// The dimensions of the output box, outermost first.
+    fn dimensions(&mut self) -> [&mut Range<usize>; 5] {
+        let [z, y, x] = &mut self.output;
+        [&mut self.batch, z, y, x, &mut self.out_channels]
+    }
+
+    /// Both halves along a dimension, cut at a multiple of `unit`; `None` where there is none inside.
+    fn halves(&self, dimension: usize, unit: usize) -> Option<[Band; 2]> {
+        let (mut low, mut high) = (self.clone(), self.clone());
+        let (l, h) = (&mut *low.dimensions()[dimension], &mut *high.dimensions()[dimension]);
+        let middle = ((l.start + l.len() / 2) / unit * unit).max((l.start + 1).next_multiple_of(unit));
+        if middle >= l.end {
+            return None;
+        }
+        (l.end, h.start) = (middle, middle);
+        Some([low, high])
+    }
+}
+
+/// A range of elements of a tensor, `None` if nothing of it is touched.
+type Span = Option<(u64, u64)>;
+
+/// Cuts the operation into dispatches that respect the device's limits.
+pub(crate) struct Bander<'a> {
+    op: &'a ConvTranspose,
+    geometry: &'a Geometry,
+    storage: Storage,
+    profile: &'a DeviceProfile,
+    /// The share of an invocation of `direct` or `tiled`; `None` for the other kernels.
+    tile: Option<Tile>,
+    record: Record,
+    /// The most taps that reach one output element, for one input channel.
+    taps: u64,
+}
+
+impl<'a> Bander<'a> {
+    pub(crate) fn new(
+        op: &'a ConvTranspose,
+        geometry: &'a Geometry,
+        storage: Storage,
+        profile: &'a DeviceProfile,
+        tile: Option<Tile>,
+    ) -> Self {
+        let taps = op
+            .axes3()
+            .iter()
+            .map(|axis| AxisPhases::new(axis).phases.iter().map(|phase| phase.taps as u64).max().unwrap_or(0))
+            .product();
+        Self { op, geometry, storage, profile, tile, record: Record::new(op), taps }
+    }
+
+    /// The fewest dispatches that suffice, and into how many parts the input channels are cut for it.
+    pub(crate) fn dispatches(&self) -> Result<(Vec<Dispatch>, usize)> {
+        if self.least_dispatches() > MAX_DISPATCHES as u64 {
+            return Err(self.too_many());
+        }
+        // Splits, chunks and turns of the loop stay whole: each split leaves sums of its own, so that none is continued.
+        let unit = self.whole_channels();
+        let units = self.group_in_channels().div_ceil(unit);
+        let mut best: Option<(Vec<Dispatch>, usize)> = None;
+        let mut refusal = None;
+        let mut parts = 1;
+        loop {
+            match self.cut(units.div_ceil(parts) * unit) {
+                Ok(dispatches) => {
+                    if best.as_ref().is_none_or(|(fewest, _)| dispatches.len() < fewest.len()) {
+                        best = Some((dispatches, parts));
+                    }
+                    // More parts only help where the input is what does not fit.
+                    if best.as_ref().is_some_and(|(fewest, _)| fewest.len() <= 2 * parts) {
+                        break;
+                    }
+                }
+                Err(error) => refusal = Some(error),
+            }
+            if parts >= units {
+                break;
+            }
+            parts = (parts * 2).min(units);
+        }
+        match (best, refusal) {
+            (Some(best), _) => Ok(best),
+            (None, Some(error)) => Err(error),
+            (None, None) => Ok((Vec::new(), 1)),
+        }
+    }
+
+    /// Halves the output until each band fits, with at most `chunk` input channels of a group at a time.
+    fn cut(&self, chunk: usize) -> Result<Vec<Dispatch>> {
+        let channels = self.group_in_channels();
+        let whole = Band {
+            batch: 0..self.geometry.batch,
+            out_channels: 0..self.op.out_channels(),
+            output: self.geometry.output.map(|extent| 0..extent),
+            group_in_channels: 0..chunk.min(channels),
+        };
+        let count = channels.div_ceil(chunk);
+        let parts = |band: &Band| {
+            let band = band.clone();
+            (0..channels)
+                .step_by(chunk)
+                .map(move |first| Band { group_in_channels: first..(first + chunk).min(channels), ..band.clone() })
+        };
+        let excess = |band: &Band| parts(band).map(|part| self.excess(&part)).fold(0.0, f64::max);
+        let mut dispatches = Vec::new();
+        let mut pending = vec![whole];
+        while let Some(band) = pending.pop() {
+            if dispatches.len() + (pending.len() + 1) * count > MAX_DISPATCHES {
+                return Err(self.too_many());
+            }
+            if excess(&band) == 0.0 {
+                dispatches.extend(parts(&band).map(|part| self.dispatch(part)));
+                continue;
+            }
+            let (_, [low, high]) = (0..5)
+                .filter_map(|dimension| {
+                    let halves = band.halves(dimension, self.unit(dimension))?;
+                    Some((excess(&halves[0]).max(excess(&halves[1])), halves))
+                })
+                .min_by(|(a, _), (b, _)| a.total_cmp(b))
+                .ok_or_else(|| self.refusal(&band))?;
+            pending.push(high);
+            pending.push(low);
+        }
+        Ok(dispatches)
+    }
+
+    /// The refusal of what would take too many dispatches, whichever limit makes them small.
+    fn too_many(&self) -> Error {
+        Error::Limit {
+            what: format!("{:?} -> {:?}, in dispatches", self.geometry.input_shape(), self.geometry.output_shape()),
+            needed: self.least_dispatches().max(MAX_DISPATCHES as u64 + 1),
+            limit: MAX_DISPATCHES as u64,
+            limit_name: "max_dispatches",
+        }
+    }
+
+    /// The dispatches that the multiply-adds alone make necessary.
+    fn least_dispatches(&self) -> u64 {
+        let channels = self.group_in_channels() as u64;
+        let multiply_adds = (self.geometry.output_len() as u64).saturating_mul(channels).saturating_mul(self.taps);
+        multiply_adds.div_ceil(self.profile.max_multiply_adds.max(1))
+    }
+
+    /// What cuts along a dimension must be multiples of: whole quads, whole blocks of channels.
+    fn unit(&self, dimension: usize) -> usize {
+        match (&self.tile, dimension) {
+            (Some(tile), 3) if tile.output_quads => 4,
+            // A group's last block may have fewer channels than the others.
+            (Some(tile), 4) if tile.ragged && self.op.groups() > 1 => self.op.out_channels() / self.op.groups(),
+            (Some(tile), 4) => tile.width * tile.group_vectors(),
+            _ => 1,
+        }
+    }
+
+    /// By how many halvings a band is too large; 0 where it fits.
+    fn excess(&self, band: &Band) -> f64 {
+        self.demands(band).iter().map(|&(_, needed, limit)| (needed as f64 / limit as f64).log2().max(0.0)).sum()
+    }
+
+    /// What a band needs and what the device offers of it.
+    fn demands(&self, band: &Band) -> Vec<(&'static str, u64, u64)> {
+        let binding = self.profile.max_binding.min(MAX_ELEMENTS * self.storage.size()) & !3;
+        let window = |span: Span, size: u64| self.window(span, size).size;
+        let elements = band.elements();
+        let mut demands = vec![
+            ("max_storage_buffer_binding_size", self.input(band).size, binding),
+            ("max_storage_buffer_binding_size", self.weights(band).size, binding),
+            ("max_storage_buffer_binding_size", window(self.output_span(band), self.storage.size()), binding),
+            ("max_multiply_adds", self.multiply_adds(band), self.profile.max_multiply_adds),
+        ];
+        demands.push(("max_storage_buffer_binding_size", self.scratch(band), binding));
+        let groups = u64::from(self.profile.max_workgroups);
+        if let Some(tile) = &self.tile {
+            let workgroups = self.tiled_workgroups(band, tile);
+            demands.extend(workgroups.map(|count| ("max_compute_workgroups_per_dimension", count, groups)));
+        }
+        if self.tile.is_none_or(|tile| tile.splits > 1) {
+            // One invocation for each element, in `gather` or in `sum`.
+            let most = groups.pow(2).saturating_mul(GATHER_WORKGROUP).min(MAX_ELEMENTS);
+            demands.push(("max_compute_workgroups_per_dimension", elements, most));
+        }
+        demands
+    }
+
+    /// The multiply-adds of a band, if as many taps reached each element as reach the most favoured.
+    fn multiply_adds(&self, band: &Band) -> u64 {
+        band.elements().saturating_mul(band.group_in_channels.len() as u64).saturating_mul(self.taps)
+    }
+
+    /// The bytes of the sums that a band leaves to the next part of the input channels, or that its splits leave to
+    /// `sum`.
+    pub(crate) fn scratch(&self, band: &Band) -> u64 {
+        match &self.tile {
+            Some(tile) if tile.splits > 1 => {
+                let output = self.window(self.output_span(band), self.storage.size());
+                split_stride(output, self.storage) * tile.splits as u64 * 4
+            }
+            _ if band.group_in_channels.len() == self.group_in_channels() => 0,
+            None => band.elements() * 4,
+            Some(tile) => {
+                // A vec3 takes the room of a vec4.
+                let sums = (tile.sums() / tile.width * tile.width.next_power_of_two()) as u64;
+                self.tiled_workgroups(band, tile).iter().product::<u64>() * u64::from(tile.workgroup) * sums * 4
+            }
+        }
+    }
+
+    /// The input channels of a group.
+    fn group_in_channels(&self) -> usize {
+        self.op.in_channels() / self.op.groups()
+    }
+
+    /// What a cut of a group's input channels must be a multiple of.
+    fn whole_channels(&self) -> usize {
+        match &self.tile {
+            Some(Tile { slab: Some(slab), .. }) => slab.chunk,
+            Some(tile) if tile.splits > 1 => tile.split_channels(self.group_in_channels()),
+            Some(tile) => tile.turn,
+            None => 1,
+        }
+    }
+
+    /// Workgroups of `direct` and `tiled`: of tiles side by side, of blocks of channels, of parts of the phases and
+    /// splits of the input channels.
+    fn tiled_workgroups(&self, band: &Band, tile: &Tile) -> [u64; 3] {
+        let tiles: usize = [0, 1, 2].iter().map(|&a| tiles(tile, &band.output[a], a).1).product();
+        let blocks = blocks(self.op, tile, &band.out_channels);
+        let boxes = match tile.slab {
+            None => (band.batch.len() * tiles).div_ceil(tile.workgroup as usize),
+            Some(slab) => band.batch.len().div_ceil(slab.items) * tiles,
+        };
+        let splits = if tile.splits > 1 { band.group_in_channels.len().div_ceil(self.whole_channels()) } else { 1 };
+        [boxes, blocks.len(), tile.phase_parts() * splits].map(|count| count as u64)
+    }
+
+    fn refusal(&self, band: &Band) -> Error {
+        let worst = self
+            .demands(band)
+            .into_iter()
+            .max_by(|a, b| (a.1 as f64 / a.2 as f64).total_cmp(&(b.1 as f64 / b.2 as f64)))
+            .unwrap_or_default();
+        Error::Limit {
+            what: format!("{:?} -> {:?}", self.geometry.input_shape(), self.geometry.output_shape()),
+            needed: worst.1,
+            limit: worst.2,
+            limit_name: worst.0,
+        }
+    }
+
+    fn dispatch(&self, band: Band) -> Dispatch {
+        let workgroups = match &self.tile {
+            None => folded(&band, self.profile),
+            Some(tile) => self.tiled_workgroups(&band, tile).map(|count| count as u32),
+        };
+        Dispatch {
+            input: self.input(&band),
+            weights: self.weights(&band),
+            output: self.window(self.output_span(&band), self.storage.size()),
+            workgroups,
+            multiply_adds: self.multiply_adds(&band),
+            band,
+        }
+    }
+
+    /// What a band sees of the input: whole quads, where it is read in quads.
+    fn input(&self, band: &Band) -> Window {
+        let Window { offset, size } = self.window(self.input_span(band), self.storage.size());
+        let quads = self.tile.is_some_and(|tile| tile.input_quads.is_some());
+        let unit = if quads { 4 * self.storage.size() } else { 4 };
+        Window { offset, size: size.next_multiple_of(unit) }
+    }
+
+    /// What a band sees of the weights.
+    fn weights(&self, band: &Band) -> Window {
+        match &self.tile {
+            None => self.window(self.weight_span(band), 4),
+            Some(tile) => {
+                let blocks = blocks(self.op, tile, &band.out_channels);
+                let record = Packing::new(self.op).record;
+                let at = |block: usize| (block * tile.group_vectors() * record) as u64;
+                self.window(Some((at(blocks.start), at(blocks.end))), 16)
+            }
+        }
+    }
+
+    /// The aligned window around a span of elements of `size` bytes.
+    fn window(&self, span: Span, size: u64) -> Window {
+        let (first, end) = span.unwrap_or((0, 1));
+        let offset = first * size / self.profile.binding_alignment * self.profile.binding_alignment;
+        Window { offset, size: (end * size).next_multiple_of(4) - offset }
+    }
+
+    /// The groups whose channels a band computes.
+    fn groups(&self, band: &Band) -> Range<usize> {
+        let per_group = self.op.out_channels() / self.op.groups();
+        band.out_channels.start / per_group..(band.out_channels.end - 1) / per_group + 1
+    }
+
+    fn input_span(&self, band: &Band) -> Span {
+        let strides = self.geometry.input_strides();
+        let per_group = self.op.in_channels() / self.op.groups();
+        let groups = self.groups(band);
+        let mut dimensions = vec![
+            (band.batch.clone(), strides.batch),
+            (
+                groups.start * per_group + band.group_in_channels.start
+                    ..(groups.end - 1) * per_group + band.group_in_channels.end,
+                strides.channel,
+            ),
+        ];
+        for (axis, output) in band.output.iter().enumerate() {
+            let a = &self.op.axes3()[axis];
+            let stride = a.stride as i64;
+            let reach = a.reach();
+            let first = (output.start as i64 + a.pad_begin - reach).div_euclid(stride).max(0);
+            let last =
+                (output.end as i64 - 1 + a.pad_begin).div_euclid(stride).min(self.geometry.input[axis] as i64 - 1);
+            if first > last {
+                return None;
+            }
+            dimensions.push((first as usize..last as usize + 1, strides.spatial[axis]));
+        }
+        span(&dimensions)
+    }
+
+    fn output_span(&self, band: &Band) -> Span {
+        let strides = self.geometry.output_strides();
+        let [z, y, x] = &band.output;
+        span(&[
+            (band.batch.clone(), strides.batch),
+            (band.out_channels.clone(), strides.channel),
+            (z.clone(), strides.spatial[0]),
+            (y.clone(), strides.spatial[1]),
+            (x.clone(), strides.spatial[2]),
+        ])
+    }
+
+    /// Of each record the taps of the band's input channels, with the bias before the first and the slope after the
+    /// last of them.
+    fn weight_span(&self, band: &Band) -> Span {
+        let (first, last) = (band.out_channels.start as u64, band.out_channels.end as u64 - 1);
+        let stride = self.record.stride as u64;
+        let taps = |channel: usize| 1 + (channel * self.record.channel) as u64;
+        let begin = if band.group_in_channels.start == 0 { 0 } else { taps(band.group_in_channels.start) };
+        let end = taps(band.group_in_channels.end);
+        let end = if end + 1 == stride { stride } else { end };
+        Some((first * stride + begin, last * stride + end))
+    }
+}
+
+/// The elements from the first to the last of a box in a strided tensor.
+fn span(dimensions: &[(Range<usize>, usize)]) -> Span {
+    let at = |pick: fn(&Range<usize>) -> usize| -> u64 {
+        dimensions.iter().map(|(range, stride)| (pick(range) * stride) as u64).sum()
+    };
+    Some((at(|range| range.start), at(|range| range.end - 1) + 1))
+}

@@ -1,0 +1,55 @@
+//! The plan in words.
+
+use super::body::{Body, Plan};
+use std::fmt;
+
+impl Plan {
+    /// The plan in words, one fact a line.
+    pub fn explain(&self) -> impl fmt::Display + '_ {
+        Explanation(self)
+    }
+}
+
+struct Explanation<'a>(&'a Plan);
+
+impl fmt::Display for Explanation<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let plan = self.0;
+        let (geometry, parts) = (plan.geometry(), plan.parts());
+        let phases: Vec<String> = plan.phases().iter().map(|(reached, all)| format!("{reached} of {all}")).collect();
+        writeln!(f, "shapes         {:?} -> {:?}", geometry.input_shape(), geometry.output_shape())?;
+        writeln!(f, "kernel         {}: {}", plan.kernel(), plan.reason())?;
+        let mut tiles = plan;
+        if let Body::Winograd(winograd, products) = &plan.body {
+            let ([height, width], chunk, chunks) = (winograd.tiles, winograd.chunk, winograd.chunks);
+            writeln!(f, "tiles          {height} x {width} of 4x4 outputs, {chunks} times {chunk} of them")?;
+            let how = match &products.body {
+                Body::Tiles(tile, _) => tile.to_string(),
+                _ => "one product each".into(),
+            };
+            writeln!(f, "products       36 matrix products by {}: {how}", products.kernel())?;
+            tiles = products;
+        } else {
+            writeln!(f, "invocation     {}", plan.invocation())?;
+        }
+        if let Body::Tiles(tile, _) = &tiles.body
+            && let Some(slab) = tile.slab
+        {
+            writeln!(f, "workgroup      {slab}")?;
+        }
+        writeln!(f, "phases         {} (those that taps reach, for each axis)", phases.join(" x "))?;
+        let (useful, effective) = (geometry.useful_multiply_adds(), geometry.effective_multiply_adds());
+        let share = if effective == 0 { 100.0 } else { useful as f64 / effective as f64 * 100.0 };
+        writeln!(f, "multiply-adds  {useful} useful of {effective} ({share:.1} %, the rest is cropped)")?;
+        writeln!(f, "dispatches     {}, input channels in {parts} part{}", plan.dispatch_count(), plural(parts))?;
+        if plan.splits() > 1 {
+            writeln!(f, "splits         {}, added up in their order by another kernel", plan.splits())?;
+        }
+        let (scratch, shared) = (plan.scratch_bytes(), plan.workgroup_memory());
+        write!(f, "memory         {scratch} bytes of scratch, {shared} of each workgroup's")
+    }
+}
+
+fn plural(count: usize) -> &'static str {
+    if count == 1 { "" } else { "s" }
+}
