@@ -36,6 +36,7 @@
 //! # }
 //! ```
 
+use super::replicate::replicate;
 use crate::error::{Error, Result};
 use crate::op::ConvTranspose;
 use crate::tensor::{Tensor, TensorView};
@@ -173,7 +174,7 @@ impl Upsampler {
     /// # Errors
     /// [`Error::Shape`] for another number of axes or channels or for a picture without pixels.
     pub fn pad<'a>(&self, picture: impl Into<TensorView<'a>>) -> Result<Tensor> {
-        super::replicate(picture.into(), self.op.in_channels(), [self.border; 2])
+        replicate(picture.into(), self.op.in_channels(), [self.border; 2])
     }
 }
 
