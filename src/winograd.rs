@@ -90,13 +90,17 @@ impl Transform {
         (ERROR + in_channels as f64) * f64::from(f32::EPSILON)
     }
 
-    #[cfg(any(feature = "cpu", test))]
     /// The weights of an operation that is [served](serves) at the points, `[36][in_channels][out_channels]`, from
     /// those of its weight layout: computed in f64 and rounded once.
-    pub(crate) fn weights(&self, op: &ConvTranspose, weight: &[f32]) -> Vec<f32> {
+    ///
+    /// # Errors
+    /// [`Error::Memory`](crate::Error::Memory).
+    #[cfg(any(feature = "cpu", test))]
+    pub(crate) fn weights(&self, op: &ConvTranspose, weight: &[f32]) -> crate::Result<Vec<f32>> {
         let (inputs, outputs) = (op.in_channels(), op.out_channels());
         let strides = op.weight_layout().strides(inputs, outputs, &op.axes3().map(|axis| axis.kernel));
-        let mut points = vec![0.0; 36 * inputs * outputs];
+        let len = 36usize.saturating_mul(inputs).saturating_mul(outputs);
+        let mut points = crate::tensor::filled("the weights at Winograd's points", 0.0, len)?;
         for ci in 0..inputs {
             for co in 0..outputs {
                 let at = |ky: usize, kx: usize| {
@@ -113,7 +117,7 @@ impl Transform {
                 }
             }
         }
-        points
+        Ok(points)
     }
 }
 
@@ -168,7 +172,7 @@ mod tests {
         let x = random([1, inputs, width, width]);
         let weight = random(op.weight_shape().try_into().unwrap());
         let expected = reference::conv_transpose(op, &x, &weight, None).unwrap();
-        let weights = F4.weights(op, weight.as_f32().unwrap());
+        let weights = F4.weights(op, weight.as_f32().unwrap()).unwrap();
         let mut worst: f64 = 0.0;
         for co in 0..outputs {
             for from in [[0, 0], [0, 4], [4, 0], [4, 4]] {
