@@ -187,7 +187,7 @@ fn a_tile_has_the_bits_of_the_whole_picture() {
         let tile: Vec<f32> = rows.flat_map(|first| &pixels[first..first + w + both]).copied().collect();
         let tile = Tensor::f32([1, 3, h + both, w + both], tile).unwrap();
         let prepared = chain.prepare(tile.shape(), Storage::F32).unwrap();
-        let kernels = prepared.stages().iter().map(|stage| stage.plan().kernel);
+        let kernels = prepared.stages().iter().map(|stage| stage.plan().kernel());
         assert_eq!(kernels.filter(|&kernel| kernel == Kernel::Winograd).count(), 4);
         network.trim(&prepared.run(&[tile]).unwrap()[0]).unwrap().to_f32()
     };

@@ -193,7 +193,7 @@ mod tests {
     fn only_taps_in_bounds_are_enumerated() {
         let axis = Axis { kernel: 1 << 30, stride: 3, dilation: 2, pad_begin: 1, ..Axis::UNIT };
         let table = AxisPhases::new(&axis);
-        for output in [0, 1, 2, 3, 100, 1 << 20] {
+        for output in [0_usize, 1, 2, 3, 100, 1 << 20] {
             let expected: Vec<_> = (0..5)
                 .rev()
                 .filter_map(|i: usize| {

@@ -252,7 +252,7 @@ impl PreparedChain {
         let slot = self.slot(inputs.len())?;
         let distance = self.distance(self.input_bytes());
         for (index, input) in inputs.iter().enumerate() {
-            write(context, &slot.input, index as u64 * distance, *input, first.plan().storage)?;
+            write(context, &slot.input, index as u64 * distance, *input, first.plan().storage())?;
         }
         let (sender, receiver) = oneshot_channel();
         let steps: Vec<&Step> = slot.chains.iter().flat_map(BoundChain::steps).collect();
@@ -332,7 +332,7 @@ impl Pending {
         }
         let Some(last) = self.chain.inner.stages.last() else { return Ok(Vec::new()) };
         let (shape, storage, length) =
-            (last.geometry().output_shape(), last.plan().storage, last.geometry().output_len());
+            (last.geometry().output_shape(), last.plan().storage(), last.geometry().output_len());
         let distance = self.chain.distance(self.chain.output_bytes()) as usize;
         span!("take", bytes = self.slot.staging.size());
         let bytes = self.slot.staging.get_mapped_range(..).map_err(|error| lost(&error))?;

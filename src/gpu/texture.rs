@@ -254,7 +254,7 @@ fn check_texture(view: &TextureView, usage: TextureUsages) -> Result<()> {
 }
 
 fn check_slice(context: &Context, what: &'static str, slice: &BufferSlice<'_>, needed: u64) -> Result<()> {
-    crate::gpu::device::slice::check(context, what, slice, needed.next_multiple_of(4))
+    crate::gpu::device::binding::check(context, what, slice, needed.next_multiple_of(4))
 }
 
 /// The storage formats' names in WGSL.

@@ -86,7 +86,7 @@ pub(crate) fn compare(workload: &Workload, case: &Case, span: Duration) -> Resul
         min_ms: Some(times.min() * 1e3),
         gflops: Some(2.0 * multiply_adds as f64 / times.median() / 1e9),
     };
-    let kernel = Some(prepared.plan().kernel.to_string());
+    let kernel = Some(prepared.plan().kernel().to_string());
     Ok(vec![
         row("upconv", kernel, our_check, our_first, &our_times),
         row("burn", None, their_check, their_first, &their_times),

@@ -3,10 +3,11 @@
 use crate::error::{Error, Result};
 use crate::gpu::device::adapter::{AdapterRequest, describe, matrices};
 use crate::gpu::device::cache::Cache;
+use crate::gpu::device::compile::compile;
 use crate::gpu::device::pipeline_cache;
 use crate::gpu::device::span::span;
 use crate::gpu::device::staging::Pool;
-use crate::gpu::kernels::variant::{Variant, compile};
+use crate::gpu::kernels::variant::Variant;
 use crate::gpu::profile::{DeviceClass, DeviceProfile, Matrices};
 use crate::gpu::storage::Storage;
 use crate::gpu::tune::Tuning;

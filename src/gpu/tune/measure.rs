@@ -5,7 +5,7 @@ use crate::error::{Error, Result};
 use crate::gpu::device::context::Context;
 use crate::gpu::device::transfer::storage_for;
 use crate::gpu::layer::Layer;
-use crate::gpu::plan::Candidate;
+use crate::gpu::plan::candidate::Candidate;
 use crate::gpu::prepared::Bound;
 use crate::gpu::storage::Storage;
 use crate::kernel::Kernel;
@@ -98,7 +98,7 @@ impl Tuning {
             trials.push((candidate, outcome));
         }
         let trials = bench.time(trials, effort)?;
-        let subject = Subject::new(context, op, &geometry, storage);
+        let subject = Subject::new(context, &geometry, storage);
         match trials.iter().filter_map(|trial| Some((trial.time()?, trial.candidate))).min_by_key(|(time, _)| *time) {
             Some((time, candidate)) => {
                 let (candidate, milliseconds) = (candidate.to_string(), time.as_secs_f64() * 1e3);

@@ -27,10 +27,11 @@ pub use measure::{Effort, Outcome, Trial};
 
 use crate::error::{Error, Result};
 use crate::gpu::device::context::Context;
-use crate::gpu::plan::{Plan, candidates, plan, plan_candidate};
+use crate::gpu::plan::body::Plan;
+use crate::gpu::plan::candidate::candidates;
 use crate::gpu::storage::Storage;
 use crate::layout::Layout;
-use crate::op::{Axis, ConvTranspose, Geometry};
+use crate::op::{Axis, Geometry};
 use std::collections::BTreeMap;
 
 /// The fastest candidates that were measured. A [`Context`] that carries it ([`Context::tuned`]) plans with them.
@@ -69,23 +70,17 @@ impl Tuning {
 
     /// The plan that was the fastest; `None` where nothing was measured, or where it is no candidate within the limits
     /// of this context.
-    fn plan(
-        &self,
-        context: &Context,
-        op: &ConvTranspose,
-        geometry: &Geometry,
-        storage: Storage,
-    ) -> Result<Option<Plan>> {
+    fn plan(&self, context: &Context, geometry: &Geometry, storage: Storage) -> Result<Option<Plan>> {
         if self.is_empty() {
             return Ok(None);
         }
-        let Some(choice) = self.choices.get(&Subject::new(context, op, geometry, storage)) else { return Ok(None) };
-        let candidates = candidates(op, geometry, context.profile());
+        let Some(choice) = self.choices.get(&Subject::new(context, geometry, storage)) else { return Ok(None) };
+        let candidates = candidates(geometry, context.profile());
         let Some(candidate) = candidates.iter().find(|candidate| candidate.to_string() == choice.candidate) else {
             return Ok(None);
         };
         let reason = format!("tuned: the fastest that was measured on this adapter, {:.3} ms", choice.milliseconds);
-        match plan_candidate(op, geometry, storage, context.profile(), candidate, &reason) {
+        match Plan::with_candidate(geometry, storage, context.profile(), candidate, &reason) {
             Err(Error::Limit { .. }) => Ok(None),
             plan => plan.map(Some),
         }
@@ -97,17 +92,18 @@ impl Context {
     /// else what is estimated to be.
     ///
     /// # Errors
-    /// As [`plan`](fn@crate::gpu::plan::plan).
-    pub fn plan(&self, op: &ConvTranspose, geometry: &Geometry, storage: Storage) -> Result<Plan> {
-        match self.tuning().plan(self, op, geometry, storage)? {
+    /// As [`Plan::new`].
+    pub fn plan(&self, geometry: &Geometry, storage: Storage) -> Result<Plan> {
+        match self.tuning().plan(self, geometry, storage)? {
             Some(tuned) => Ok(tuned),
-            None => plan(op, geometry, storage, self.profile()),
+            None => Plan::new(geometry, storage, self.profile()),
         }
     }
 }
 
 impl Subject {
-    fn new(context: &Context, op: &ConvTranspose, geometry: &Geometry, storage: Storage) -> Self {
+    fn new(context: &Context, geometry: &Geometry, storage: Storage) -> Self {
+        let op = geometry.op();
         let each = |value: fn(&Axis) -> String| op.axes().iter().map(value).collect::<Vec<_>>().join("x");
         let layer = format!(
             "{} {:?} to {:?}, channels {}, kernel {}, stride {}, dilation {}, padding {}, groups {}",
