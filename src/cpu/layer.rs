@@ -93,28 +93,23 @@ impl Layer {
     ) -> Result<Self> {
         op.check_parameters(weight.shape(), bias.map(|bias| bias.shape()))?;
         let level = if level.is_available() { level } else { Level::Scalar };
-        let (single, double) = (OnceLock::new(), OnceLock::new());
+        let mut double = OnceLock::new();
         if weight.dtype() == DType::F64 || bias.is_some_and(|bias| bias.dtype() == DType::F64) {
             let bias = bias.map(|bias| to_f64("the bias", bias)).transpose()?.unwrap_or_default();
-            let weights = gather::Weights::new(op, &to_f64("the weights", weight)?, &bias)?;
-            double.get_or_init(|| weights);
+            double = gather::Weights::new(op, &to_f64("the weights", weight)?, &bias)?.into();
         }
         let bias = bias.map(|bias| to_f32("the bias", bias)).transpose()?.unwrap_or_default();
         let weight = to_f32("the weights", weight)?;
+        let (mut winograd, mut packed, mut unshared, mut single) = (None, None, None, OnceLock::new());
         let finite = weight.iter().all(|w| w.is_finite());
-        let mut winograd = None;
-        let (mut packed, mut unshared) = (None, None);
-        if finite && fewer && winograd::serves(op) {
-            winograd = Some(Winograd::new(op, &weight, &bias, level)?);
-        } else if finite {
+        if finite && !(fewer && winograd::serves(op)) {
             let pack = |share| Packed::new(op, &weight, &bias, level, share);
             let shared = pack(true)?;
             unshared = shared.has_zero_taps.then(|| pack(false)).transpose()?;
             packed = Some(shared);
-        }
-        if packed.is_none() {
-            let weights = gather::Weights::new(op, &weight, &bias)?;
-            single.get_or_init(|| weights);
+        } else {
+            winograd = finite.then(|| Winograd::new(op, &weight, &bias, level)).transpose()?;
+            single = gather::Weights::new(op, &weight, &bias)?.into();
         }
         Ok(Self {
             inner: Arc::new(Inner {

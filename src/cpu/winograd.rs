@@ -53,13 +53,13 @@ struct Block {
     rows: Vec<Row>,
 }
 
-/// Whether an operation is of the kind that this serves.
+/// Whether this backend's transforms can compute an operation.
 pub(super) fn serves(op: &ConvTranspose) -> bool {
     crate::winograd::serves(op) && op.layout() == Layout::ChannelsFirst
 }
 
 impl Winograd {
-    /// Transforms the weights of an operation that is served; `bias` may be empty.
+    /// Transforms the weights of an operation that they [can compute](serves); `bias` may be empty.
     ///
     /// # Errors
     /// [`Error::Memory`](crate::Error::Memory).
