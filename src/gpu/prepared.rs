@@ -5,7 +5,6 @@ use crate::gpu::device::context::Context;
 use crate::gpu::device::slice;
 use crate::gpu::device::span::span;
 use crate::gpu::device::step::{Recorder, Step, piece};
-use crate::gpu::device::transfer::Reading;
 use crate::gpu::dispatch::folded;
 use crate::gpu::dispatch::{Band, Dispatch, Window};
 use crate::gpu::kernels::sum;
@@ -146,38 +145,19 @@ impl Prepared {
         Ok(Bound { context: context.clone(), steps })
     }
 
-    /// Makes the driver do now what it would leave to the first dispatch: some compile only then. Runs one workgroup of
-    /// each kernel, on buffers of its own that it lets go; waits until the device is done.
-    ///
-    /// Meanwhile other threads record and submit as usual; the device does what is submitted in its order.
-    ///
-    /// # Errors
-    /// As [`bind`](Self::bind), [`Error::Limit`] where the device has no buffer that large, [`Error::DeviceLost`].
-    #[cfg(not(target_family = "wasm"))]
-    pub fn warm_up(&self) -> Result<()> {
-        self.start_warming_up()?.wait(|_| ())
-    }
-
-    /// [`warm_up`](Self::warm_up) as a future. The device must be polled meanwhile; a browser does so by itself.
-    ///
-    /// # Errors
-    /// As [`warm_up`](Self::warm_up).
-    pub async fn warm_up_async(&self) -> Result<()> {
-        self.start_warming_up()?.finish(|_| ()).await
-    }
-
-    fn start_warming_up(&self) -> Result<Reading> {
-        span!("warm up", kernel = self.plan.kernel.name());
-        let context = &self.context;
-        let x = context.buffer("upconv input", self.input_bytes(), BufferUsages::STORAGE)?;
-        let y = context.buffer("upconv output", self.output_bytes(), BufferUsages::STORAGE | BufferUsages::COPY_SRC)?;
-        let mut steps = self.bind(x.slice(..), y.slice(..))?.steps;
-        steps.dedup_by(|next, step| next.pipeline == step.pipeline);
-        for step in &mut steps {
-            (step.workgroups, step.multiply_adds) = ([1; 3], 0);
+    /// Each compiled kernel once, with the bytes of its parameters and the number of buffers behind them.
+    pub(crate) fn kernels(&self, any: &Buffer) -> Vec<(ComputePipeline, usize, usize)> {
+        let kernel = match &self.machine {
+            Machine::Kernel(kernel) => kernel,
+            Machine::Winograd(machine) => return machine.kernels(any),
+        };
+        let mut kernels: Vec<(ComputePipeline, usize, usize)> = Vec::new();
+        for call in self.calls(kernel, &any.slice(..), &any.slice(..), (self.plan.scratch > 0).then_some(any)) {
+            if kernels.iter().all(|(pipeline, ..)| pipeline != call.pipeline) {
+                kernels.push((call.pipeline.clone(), call.params.len(), call.buffers.len()));
+            }
         }
-        context.submit("upconv warming up", &steps.iter().collect::<Vec<_>>(), |_| {})?;
-        context.start_reading(&y, 0)
+        kernels
     }
 
     /// [`bind`](Self::bind) and [`Bound::encode`] in a pass of its own.
@@ -278,10 +258,6 @@ impl Bound {
     /// The dispatches.
     pub(crate) fn steps(&self) -> &[Step] {
         &self.steps
-    }
-
-    pub(crate) fn steps_mut(&mut self) -> &mut [Step] {
-        &mut self.steps
     }
 }
 

@@ -138,6 +138,14 @@ impl Machine {
         })
     }
 
+    /// See [`Prepared::kernels`].
+    pub(crate) fn kernels(&self, any: &Buffer) -> Vec<(ComputePipeline, usize, usize)> {
+        let mut kernels = vec![(self.to_points.clone(), size_of::<Params>(), 2)];
+        kernels.extend(self.product.kernels(any));
+        kernels.push((self.to_outputs.clone(), size_of::<Params>(), 3));
+        kernels
+    }
+
     /// The dispatches over the caller's buffers, of which they see so many bytes, in their order.
     pub(crate) fn steps(
         &self,
