@@ -22,11 +22,15 @@
 use crate::op::ConvTranspose;
 use std::f64::consts::{FRAC_1_SQRT_2, SQRT_2};
 
-/// Outputs of a tile along each axis, and inputs that they read.
+/// Outputs of a tile along each axis.
 pub(crate) const TILE: usize = 4;
+
+/// Inputs that a tile reads along each axis.
+#[cfg_attr(not(feature = "gpu"), allow(dead_code, reason = "the CPU backend has it in its array types"))]
 pub(crate) const PATCH: usize = 6;
 
 /// The points at which a tile's products are taken: for each of them there is one matrix product over the channels.
+#[cfg(feature = "gpu")]
 pub(crate) const POINTS: usize = PATCH * PATCH;
 
 /// The matrices for 4 outputs of a kernel of 3 taps.
@@ -86,13 +90,17 @@ impl Transform {
         (ERROR + in_channels as f64) * f64::from(f32::EPSILON)
     }
 
-    #[cfg(any(feature = "cpu", test))]
     /// The weights of an operation that is [served](serves) at the points, `[36][in_channels][out_channels]`, from
     /// those of its weight layout: computed in f64 and rounded once.
-    pub(crate) fn weights(&self, op: &ConvTranspose, weight: &[f32]) -> Vec<f32> {
+    ///
+    /// # Errors
+    /// [`Error::Memory`](crate::Error::Memory).
+    #[cfg(any(feature = "cpu", test))]
+    pub(crate) fn weights(&self, op: &ConvTranspose, weight: &[f32]) -> crate::Result<Vec<f32>> {
         let (inputs, outputs) = (op.in_channels(), op.out_channels());
         let strides = op.weight_layout().strides(inputs, outputs, &op.axes3().map(|axis| axis.kernel));
-        let mut points = vec![0.0; 36 * inputs * outputs];
+        let len = 36usize.saturating_mul(inputs).saturating_mul(outputs);
+        let mut points = crate::tensor::filled("the weights at Winograd's points", 0.0, len)?;
         for ci in 0..inputs {
             for co in 0..outputs {
                 let at = |ky: usize, kx: usize| {
@@ -109,7 +117,7 @@ impl Transform {
                 }
             }
         }
-        points
+        Ok(points)
     }
 }
 
@@ -164,7 +172,7 @@ mod tests {
         let x = random([1, inputs, width, width]);
         let weight = random(op.weight_shape().try_into().unwrap());
         let expected = reference::conv_transpose(op, &x, &weight, None).unwrap();
-        let weights = F4.weights(op, weight.as_f32().unwrap());
+        let weights = F4.weights(op, weight.as_f32().unwrap()).unwrap();
         let mut worst: f64 = 0.0;
         for co in 0..outputs {
             for from in [[0, 0], [0, 4], [4, 0], [4, 4]] {

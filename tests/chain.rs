@@ -176,7 +176,7 @@ fn chains_and_inputs_that_do_not_fit_are_refused() {
     let other = tensor(&mut rng, &[1, 3, 6, 5], Values::Reals);
     let refusal = prepared.run(&[other]).unwrap_err().to_string();
     assert_eq!(refusal, "input has shape [1, 3, 6, 5], expected [1, 3, 5, 6], for which the chain was prepared");
-    assert!(matches!(prepared.run(&[]), Err(Error::OutOfRange { .. })));
+    assert!(matches!(prepared.run::<Tensor>(&[]), Err(Error::OutOfRange { .. })));
 }
 
 fn the_shipped_network_gives_what_is_expected() {
@@ -205,7 +205,7 @@ fn a_tile_has_the_bits_of_the_whole_picture() {
         let tile: Vec<f32> = rows.flat_map(|first| &pixels[first..first + w + both]).copied().collect();
         let tile = Tensor::f32([1, 3, h + both, w + both], tile).unwrap();
         let prepared = chain.prepare(tile.shape(), Storage::F32).unwrap();
-        let kernels = prepared.stages().iter().map(|stage| stage.plan().kernel);
+        let kernels = prepared.stages().iter().map(|stage| stage.plan().kernel());
         assert_eq!(kernels.filter(|&kernel| kernel == Kernel::Winograd).count(), 4);
         network.trim(&prepared.run(&[tile]).unwrap()[0]).unwrap().to_f32()
     };

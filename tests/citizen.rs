@@ -388,7 +388,7 @@ fn encode_allocates_what_the_same_calls_by_hand_do() {
     });
 
     const TIMES: usize = 10_000;
-    let dispatches = prepared.plan().dispatches.len();
+    let dispatches = prepared.plan().dispatch_count();
     let mut counts = [0; 2];
     for (count, by_hand) in counts.iter_mut().zip([false, true]) {
         let mut encoder = context.device().create_command_encoder(&Default::default());
@@ -543,12 +543,12 @@ fn a_preparation_is_kept_for_what_it_was_made_for() {
                     let prepared = layer.prepare_to(&conventions[which], shape, Storage::F32).unwrap();
                     assert_eq!(computed(context, &prepared, &case.input), expected[which]);
                     let kernel = Kernel::EXACT[which];
-                    assert_eq!(layer.prepare_with(shape, Storage::F32, kernel).unwrap().plan().kernel, kernel);
+                    assert_eq!(layer.prepare_with(shape, Storage::F32, kernel).unwrap().plan().kernel(), kernel);
                     let wide = [1, 3, 8, 9 + which];
                     assert_eq!(layer.prepare(&wide, Storage::F32).unwrap().geometry().input_shape(), wide);
                     if context.profile().f16 {
                         let storage = [Storage::F32, Storage::F16][which];
-                        assert_eq!(layer.prepare(shape, storage).unwrap().plan().storage, storage);
+                        assert_eq!(layer.prepare(shape, storage).unwrap().plan().storage(), storage);
                     }
                 }
             });
@@ -573,7 +573,7 @@ fn work_is_submitted_in_pieces() {
     let y = buffer(&bounded, prepared.output_bytes());
     let bound = prepared.bind(x.slice(..), y.slice(..)).unwrap();
     let pieces: Vec<_> = bound.pieces().collect();
-    assert!(pieces.len() > 1 && pieces.len() <= prepared.plan().dispatches.len(), "{}", pieces.len());
+    assert!(pieces.len() > 1 && pieces.len() <= prepared.plan().dispatch_count(), "{}", pieces.len());
     for piece in pieces {
         submit(&bounded, |pass| piece.encode(pass));
     }
@@ -589,7 +589,8 @@ fn a_chunk_of_winograd_is_one_piece() {
     let layer = Layer::new(context, &op, &weight, None).unwrap();
     let input = tensor(&mut rng, &[1, 256, 90, 90], Values::Reals);
     let prepared = layer.prepare_with(input.shape(), Storage::F32, Kernel::Winograd).unwrap();
-    let chunks = prepared.plan().winograd.as_ref().unwrap().chunks;
+    // Two transforms and one dispatch of products for each.
+    let chunks = prepared.plan().dispatch_count() / 3;
     assert!(chunks > 1);
     // So low a bound that each chunk is a piece; between them another call fills the scratch with its own.
     let low = context.limited(DeviceProfile { max_multiply_adds: 1 << 30, ..context.profile().clone() });
@@ -624,7 +625,7 @@ fn each_dispatch_is_timed() {
     let timestamps = bound.encode_timed(&mut encoder).unwrap();
     bounded.queue().submit([encoder.finish()]);
     assert_eq!(finish(&bounded, timestamps.read_async()).unwrap().len(), times.len());
-    let bands: Vec<_> = prepared.plan().dispatches.iter().map(|dispatch| &dispatch.band).collect();
+    let bands: Vec<_> = prepared.plan().bands().collect();
     assert!(bands.len() > 1);
     assert_eq!(times.iter().filter_map(|time| time.band.as_ref()).collect::<Vec<_>>(), bands);
     assert!(times.iter().all(|time| time.kernel == "gather"));
@@ -808,14 +809,14 @@ fn a_device_with_low_limits_suffices() {
     let input = Tensor::f32([1, 8, 1 << 20], vec![1.0; 8 << 20]).unwrap();
     let layer = Layer::new(&low, &op, &Tensor::f32([8, 1, 1], [1.0; 8]).unwrap(), None).unwrap();
     let prepared = layer.prepare(input.shape(), Storage::F32).unwrap();
-    assert!(prepared.plan().dispatches.len() > 1);
+    assert!(prepared.plan().dispatch_count() > 1);
     assert!(layer.run(&input).unwrap().to_f32().iter().all(|&v| v == 8.0));
     let mut rng = Rng::with_seed(4);
     for _ in 0..20 {
         let Case { op, input, weight, bias } = random_case(&mut rng, Values::Integers, no_activation);
         let layer = Layer::new(&low, &op, &weight, bias.as_ref()).unwrap();
         let expected = reference::run(&op, &input, &weight, bias.as_ref()).unwrap();
-        for kernel in Kernel::EXACT {
+        for &kernel in Kernel::EXACT {
             let Ok(prepared) = layer.prepare_with(input.shape(), Storage::F32, kernel) else { continue };
             assert_eq!(computed(&low, &prepared, &input), expected, "{kernel}: {op:?}");
         }

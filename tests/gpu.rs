@@ -55,7 +55,7 @@ fn main() -> ExitCode {
 /// Runs a layer with every kernel that accepts it, each into an output full of NaN, which an element that is not
 /// written would keep.
 fn run_poisoned(context: &Context, case: &Case) -> Vec<(Kernel, Tensor)> {
-    run_with(context, case, &Kernel::EXACT)
+    run_with(context, case, Kernel::EXACT)
 }
 
 /// As [`run_poisoned`], with those of the kernels that accept the case.
@@ -63,7 +63,7 @@ fn run_with(context: &Context, case: &Case, kernels: &[Kernel]) -> Vec<(Kernel, 
     let Case { op, input, weight, bias } = case;
     let layer = Layer::new(context, op, weight, bias.as_ref()).unwrap();
     let storage = if input.dtype() == DType::F16 && context.profile().f16 { Storage::F16 } else { Storage::F32 };
-    let run = |prepared: Prepared| (prepared.plan().kernel, run_prepared(context, &prepared, input));
+    let run = |prepared: Prepared| (prepared.plan().kernel(), run_prepared(context, &prepared, input));
     prepare_each(&layer, input.shape(), storage, kernels).into_iter().map(run).collect()
 }
 
@@ -79,7 +79,7 @@ fn prepare_each(layer: &Layer, input_shape: &[usize], storage: Storage, kernels:
 }
 
 fn run_prepared(context: &Context, prepared: &Prepared, input: &Tensor) -> Tensor {
-    let (shape, storage) = (prepared.geometry().output_shape(), prepared.plan().storage);
+    let (shape, storage) = (prepared.geometry().output_shape(), prepared.plan().storage());
     let poison = Tensor::f32(shape.clone(), vec![f32::NAN; prepared.geometry().output_len()]).unwrap();
     let x = context.upload(input, storage).unwrap();
     let y = context.upload(&poison, storage).unwrap();
@@ -132,7 +132,7 @@ fn reals_are_within_their_bound_in_a_random_sweep() {
     let small_tiles = context().limited(DeviceProfile { class: DeviceClass::Unknown, ..context().profile().clone() });
     for number in 0..200 {
         let case = random_case(&mut rng, Values::Reals, no_activation);
-        let kernels = if number % 8 == 0 { &Kernel::EXACT[..] } else { &[Kernel::Gather] };
+        let kernels = if number % 8 == 0 { Kernel::EXACT } else { &[Kernel::Gather] };
         for (kernel, got) in run_with(&small_tiles, &case, kernels) {
             let comparison = compare(&case, &got);
             assert!(comparison.passed(), "case {number}, {kernel}: {comparison:?}, {case:?}");
@@ -154,7 +154,7 @@ fn every_type_and_activation_in_a_random_sweep() {
         // What a weight's rounding to f16 or bf16 changes is no business of the comparison: it is rounded first.
         case.input = case.input.cast(dtype);
         case.weight = case.weight.cast(dtype);
-        let kernels = if number % 10 == 0 { &Kernel::EXACT[..] } else { &[Kernel::Gather] };
+        let kernels = if number % 10 == 0 { Kernel::EXACT } else { &[Kernel::Gather] };
         let results = run_with(&small_tiles, &case, kernels);
         let smooth = matches!(
             case.op.activation(),
@@ -252,7 +252,8 @@ fn winograd_is_within_its_bound() {
                 assert!(comparison.passed(), "{kernel} {class:?}: {comparison:?}, {shape:?}, {:?}", case.op);
                 let layer = Layer::new(context(), &case.op, &case.weight, None).unwrap();
                 let plan = layer.prepare_with(&shape, Storage::F32, kernel).unwrap().plan().clone();
-                chunks = chunks.max(plan.winograd.unwrap().chunks);
+                // Two transforms and at least one dispatch of products for each chunk of tiles.
+                chunks = chunks.max(plan.dispatch_count() / 3);
             }
         }
     }
@@ -414,13 +415,13 @@ fn tiles_of_every_kind_are_exact() {
                     prepared => prepared.unwrap(),
                 };
                 let plan = prepared.plan();
-                let tile = plan.tile.unwrap();
+                let tile = plan.tile().unwrap();
                 input_quads += usize::from(tile.input_quads.is_some());
                 output_quads += usize::from(tile.output_quads);
                 ragged += usize::from(tile.ragged);
                 parted += usize::from(tile.phase_parts() > 1);
-                banded += usize::from(plan.dispatches.len() > 1);
-                in_parts += usize::from(plan.scratch > 0);
+                banded += usize::from(plan.dispatch_count() > 1);
+                in_parts += usize::from(plan.scratch_bytes() > 0);
                 if let Some(slab) = tile.slab {
                     whole_chunks += usize::from(slab.chunk > 1);
                     several_items += usize::from(slab.items > 1);
@@ -464,7 +465,7 @@ fn tiles_of_every_class_are_exact() {
             let device = context().limited(DeviceProfile { class, ..context().profile().clone() });
             let layer = Layer::new(&device, &case.op, &case.weight, case.bias.as_ref()).unwrap();
             let prepared = layer.prepare_with(case.input.shape(), Storage::F32, Kernel::Direct).unwrap();
-            let tile = prepared.plan().tile.unwrap();
+            let tile = prepared.plan().tile().unwrap();
             let reads =
                 |wanted: bool| tile.axes.iter().any(|a| a.reads().iter().any(|&read| a.is_sure(read) == wanted));
             large += usize::from(tile.sums() >= 32);
@@ -510,11 +511,11 @@ fn every_tile_adds_in_the_same_order() {
                     let layer = Layer::new(&device, &case.op, &case.weight, None).unwrap();
                     let prepared = layer.prepare_with(&shape, Storage::F32, Kernel::Direct).unwrap();
                     let plan = prepared.plan();
-                    let tile = plan.tile.unwrap();
+                    let tile = plan.tile().unwrap();
                     turns += usize::from(tile.turn > 1);
                     once += usize::from(tile.once);
                     by_rows += usize::from(tile.order == Order::Rows);
-                    in_parts += usize::from(plan.scratch > 0 && tile.turn > 1);
+                    in_parts += usize::from(plan.scratch_bytes() > 0 && tile.turn > 1);
                     let got = run_prepared(&device, &prepared, &case.input);
                     match &expected {
                         None => assert!(compare(&case, &got).passed(), "{case:?}, {}", plan.explain()),
@@ -609,14 +610,14 @@ fn splits_give_the_same_bits_in_bands_and_again() {
             for max_multiply_adds in [20_000, 2000, 1000] {
                 let small = context().limited(DeviceProfile { max_multiply_adds, ..profile.clone() });
                 let layer = Layer::new(&small, &case.op, &case.weight, case.bias.as_ref()).unwrap();
-                let same = |candidate: &&Candidate| candidate.tile() == whole.plan().tile.as_ref();
+                let same = |candidate: &&Candidate| candidate.to_string() == whole.plan().name();
                 let candidates = layer.candidates(case.input.shape()).unwrap();
                 let candidate = candidates.iter().find(same).unwrap();
                 let prepared = layer.prepare_candidate(case.input.shape(), Storage::F32, candidate).unwrap();
                 let channels = case.op.in_channels() / case.op.groups();
-                let dispatches = &prepared.plan().dispatches;
-                banded += usize::from(dispatches.len() > 1);
-                in_parts += usize::from(dispatches.iter().any(|d| d.band.group_in_channels.len() < channels));
+                let bands = prepared.plan().bands();
+                banded += usize::from(bands.len() > 1);
+                in_parts += usize::from(prepared.plan().bands().any(|band| band.group_in_channels.len() < channels));
                 let got = run_prepared(&small, &prepared, &case.input);
                 assert_eq!(got, expected, "{case:?}, {:?}", prepared.plan());
             }
@@ -645,7 +646,7 @@ fn bands_give_the_same_bits() {
     let large = context().limited(DeviceProfile { class, ..context().profile().clone() });
     for number in 0..120 {
         let case = random_case(&mut rng, Values::Reals, no_activation);
-        let kernels = if number % 6 == 0 { &Kernel::EXACT[..] } else { &[Kernel::Gather] };
+        let kernels = if number % 6 == 0 { Kernel::EXACT } else { &[Kernel::Gather] };
         let whole = run_with(&large, &case, kernels);
         // `tiled` adds in the order of `direct`.
         let [direct, tiled] = [Kernel::Direct, Kernel::Tiled]
@@ -659,9 +660,9 @@ fn bands_give_the_same_bits() {
             let small = context().limited(profile);
             let layer = Layer::new(&small, &case.op, &case.weight, case.bias.as_ref()).unwrap();
             for prepared in prepare_each(&layer, case.input.shape(), Storage::F32, kernels) {
-                let kernel = prepared.plan().kernel;
-                banded[kernel as usize] += usize::from(prepared.plan().dispatches.len() > 1);
-                in_parts[kernel as usize] += usize::from(prepared.plan().scratch > 0);
+                let kernel = prepared.plan().kernel();
+                banded[kernel as usize] += usize::from(prepared.plan().dispatch_count() > 1);
+                in_parts[kernel as usize] += usize::from(prepared.plan().scratch_bytes() > 0);
                 let got = run_prepared(&small, &prepared, &case.input);
                 let (_, whole) = whole.iter().find(|(other, _)| *other == kernel).unwrap();
                 assert_eq!(&got, whole, "binding {max_binding}, {case:?}, {:?}", prepared.plan());
@@ -702,7 +703,7 @@ fn a_tap_outside_the_input_is_not_multiplied() {
         assert_eq!(nan, [false, true, false, true, false], "{kernel}");
     }
     let layer = Layer::new(context(), &case.op, &case.weight, None).unwrap();
-    assert_eq!(layer.prepare(&[1, 1, 3], Storage::F32).unwrap().plan().kernel, Kernel::Gather);
+    assert_eq!(layer.prepare(&[1, 1, 3], Storage::F32).unwrap().plan().kernel(), Kernel::Gather);
     let refusal = layer.prepare_with(&[1, 1, 3], Storage::F32, Kernel::Direct).unwrap_err().to_string();
     assert!(refusal.starts_with("kernel direct cannot run this: a weight is NaN"), "{refusal}");
     let infinite = Case { input: Tensor::f32([1, 1, 3], [1.0, f32::INFINITY, 1.0]).unwrap(), ..case };

@@ -11,7 +11,7 @@ use crate::gpu::prepared::{Bound, Prepared};
 use crate::gpu::storage::Storage;
 use crate::kernel::Kernel;
 use crate::op::ConvTranspose;
-use crate::tensor::Tensor;
+use crate::tensor::{Tensor, TensorView};
 use std::sync::{Arc, Mutex, OnceLock};
 use wgpu::{Buffer, BufferSlice, BufferUsages, ComputePass};
 
@@ -248,7 +248,10 @@ impl PreparedChain {
     /// # Errors
     /// As [`start`](Self::start) and [`Pending::wait`].
     #[cfg(not(target_family = "wasm"))]
-    pub fn run(&self, inputs: &[Tensor]) -> Result<Vec<Tensor>> {
+    pub fn run<'a, T>(&self, inputs: &'a [T]) -> Result<Vec<Tensor>>
+    where
+        &'a T: Into<TensorView<'a>>,
+    {
         self.start(inputs)?.wait()
     }
 
@@ -257,7 +260,10 @@ impl PreparedChain {
     ///
     /// # Errors
     /// As [`start`](Self::start) and [`Pending::finish`].
-    pub async fn run_async(&self, inputs: &[Tensor]) -> Result<Vec<Tensor>> {
+    pub async fn run_async<'a, T>(&self, inputs: &'a [T]) -> Result<Vec<Tensor>>
+    where
+        &'a T: Into<TensorView<'a>>,
+    {
         self.start(inputs)?.finish().await
     }
 
@@ -266,7 +272,14 @@ impl PreparedChain {
     /// # Errors
     /// [`Error::Shape`] for an input of another shape or for none, [`Error::Limit`] where the device has no buffer for
     /// so many, [`Error::Device`].
-    pub fn start(&self, inputs: &[Tensor]) -> Result<Pending> {
+    pub fn start<'a, T>(&self, inputs: &'a [T]) -> Result<Pending>
+    where
+        &'a T: Into<TensorView<'a>>,
+    {
+        self.start_views(&inputs.iter().map(Into::into).collect::<Vec<_>>())
+    }
+
+    fn start_views(&self, inputs: &[TensorView<'_>]) -> Result<Pending> {
         let Inner { context, stages, .. } = &*self.inner;
         let (Some(first), false) = (stages.first(), inputs.is_empty()) else {
             return Err(Error::OutOfRange { what: "inputs".into(), given: 0, expected: "at least 1".into() });
@@ -278,9 +291,9 @@ impl PreparedChain {
         }
         span!("run chain", shape = ?shape, inputs = inputs.len(), layers = stages.len());
         let slot = self.slot(inputs.len())?;
-        let (distance, storage) = (self.distance(self.input_bytes()), first.plan().storage);
+        let (distance, storage) = (self.distance(self.input_bytes()), first.plan().storage());
         for (index, input) in (0..).zip(inputs) {
-            with_bytes(input, storage, |bytes| context.write(&slot.input, index * distance, bytes))?;
+            with_bytes(*input, storage, |bytes| context.write(&slot.input, index * distance, bytes))?;
         }
         let bytes = slot.output.size();
         let staging = context.take_staging(bytes)?;
@@ -298,7 +311,7 @@ impl PreparedChain {
     /// The outputs of a run, from the bytes of its output buffer.
     fn outputs(&self, bytes: &[u8]) -> Result<Vec<Tensor>> {
         let Some(last) = self.inner.stages.last() else { return Ok(Vec::new()) };
-        let (geometry, storage) = (last.geometry(), last.plan().storage);
+        let (geometry, storage) = (last.geometry(), last.plan().storage());
         let length = geometry.output_len() * storage.size() as usize;
         let tensor = |bytes: &[u8]| Tensor::new(geometry.output_shape(), elements(&bytes[..length], storage));
         bytes.chunks_exact(self.distance(self.output_bytes()) as usize).map(tensor).collect()

@@ -34,6 +34,7 @@
 //! [reference](crate::reference).
 
 mod chain;
+mod compiled;
 mod device;
 mod dispatch;
 mod hardware;
@@ -47,15 +48,16 @@ mod texture;
 mod timing;
 mod tune;
 mod warm;
+mod weights;
 
 pub use chain::{BoundChain, Chain, Pending, PreparedChain};
 pub use device::adapter::{AdapterRequest, adapters};
 pub use device::context::Context;
-pub use dispatch::{Band, Dispatch, Window};
+pub use dispatch::Band;
 pub use kernels::tiles::tile::{Order, Tile};
-pub use kernels::variant::wgsl;
 pub use layer::Layer;
-pub use plan::{Candidate, Plan, candidates, plan, plan_candidate, plan_with};
+pub use plan::body::Plan;
+pub use plan::candidate::{Candidate, candidates};
 pub use prepared::{Bound, Prepared};
 pub use profile::{DeviceClass, DeviceProfile, Matrices};
 pub use storage::Storage;

@@ -7,8 +7,8 @@
 //! [`Encoding::Srgb`] where the texture is later viewed as sRGB.
 
 use crate::error::{Error, Result};
+use crate::gpu::device::binding::check;
 use crate::gpu::device::context::Context;
-use crate::gpu::device::slice;
 use crate::gpu::device::step::{Recorder, Step};
 use crate::gpu::dispatch::Window;
 use crate::gpu::kernels::variant::{body, elem};
@@ -129,7 +129,7 @@ impl TextureReader {
         check_usage(view, TextureUsages::TEXTURE_BINDING)?;
         let [_, channels, height, width] = self.shape(width, height);
         let planes = Planes { channels, height, width, storage: self.storage };
-        slice::check(&self.context, "planes", &slice, planes.bytes())?;
+        check(&self.context, "planes", &slice, planes.bytes())?;
         let bands = planes.bands(self.context.profile())?;
         let mut dispatches = Vec::new();
         for rows in &bands.rows {
@@ -212,7 +212,7 @@ impl TextureWriter {
         check_usage(view, TextureUsages::STORAGE_BINDING)?;
         let (width, height) = (width as usize, height as usize);
         let planes = Planes { channels: self.channels, height, width, storage: self.storage };
-        slice::check(&self.context, "planes", &slice, planes.bytes())?;
+        check(&self.context, "planes", &slice, planes.bytes())?;
         let bands = planes.bands(self.context.profile())?;
         let srgb = usize::from(self.encoding == Encoding::Srgb);
         let mut dispatches = Vec::new();

@@ -1,10 +1,12 @@
 //! A layer's kernels run once, before they are needed.
 
 use crate::error::Result;
+use crate::gpu::compiled::CompiledKernel;
+use crate::gpu::device::binding::{entry, whole};
 use crate::gpu::device::span::span;
 use crate::gpu::device::step::Step;
 use crate::gpu::device::transfer::Reading;
-use crate::gpu::prepared::{Prepared, entry, whole};
+use crate::gpu::prepared::Prepared;
 use wgpu::{BindGroupDescriptor, BufferUsages};
 
 /// The bytes of each buffer: a kernel's bindings want one element, the largest of which is a vector.
@@ -36,13 +38,13 @@ impl Prepared {
 
     /// All parameters are 0: no invocation finds anything to compute, and none reads or writes beyond one element.
     fn start_warming_up(&self) -> Result<Reading> {
-        span!("warm up", kernel = self.plan().kernel.name());
+        span!("warm up", kernel = self.plan().kernel().name());
         let context = self.context();
         let small = |_| context.buffer("upconv warming up", ELEMENT, BufferUsages::STORAGE | BufferUsages::COPY_SRC);
         // Each binding has its own: some are written to.
         let buffers = (0..BUFFERS).map(small).collect::<Result<Vec<_>>>()?;
         let mut steps = Vec::new();
-        for (pipeline, params, count) in self.kernels(&buffers[0]) {
+        for CompiledKernel { pipeline, params, buffers: count } in self.kernels(&buffers[0]) {
             // wgpu fills new buffers with zeros.
             let params = context.buffer("upconv parameters", params as u64, BufferUsages::UNIFORM)?;
             let bind_group = context.checked("binding buffers", || {
@@ -53,7 +55,7 @@ impl Prepared {
                 let descriptor = BindGroupDescriptor { label: Some("upconv warming up"), layout, entries: &entries };
                 context.device().create_bind_group(&descriptor)
             })?;
-            let kernel = self.plan().kernel.name();
+            let kernel = self.plan().kernel().name();
             steps.push(Step { pipeline, bind_group, workgroups: [1; 3], kernel, band: None, multiply_adds: 0 });
         }
         context.submit("upconv warming up", &steps.iter().collect::<Vec<_>>(), |_| {})?;

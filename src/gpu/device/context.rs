@@ -3,6 +3,7 @@
 use crate::error::{Error, Result};
 use crate::gpu::device::adapter::{AdapterRequest, describe, matrices};
 use crate::gpu::device::cache::Cache;
+use crate::gpu::device::compile::compile;
 use crate::gpu::device::lock::lock;
 use crate::gpu::device::pipeline_cache;
 use crate::gpu::device::scope;
@@ -10,7 +11,7 @@ use crate::gpu::device::span::span;
 use crate::gpu::device::staging::Pool;
 #[cfg(not(target_family = "wasm"))]
 use crate::gpu::device::wait::block_on;
-use crate::gpu::kernels::variant::{Variant, compile};
+use crate::gpu::kernels::variant::Variant;
 use crate::gpu::profile::{DeviceClass, DeviceProfile, Matrices};
 use crate::gpu::storage::Storage;
 use crate::gpu::tune::choices::Tuning;

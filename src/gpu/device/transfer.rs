@@ -8,7 +8,7 @@ use crate::gpu::device::span::span;
 use crate::gpu::device::wait::{block_on, finished};
 use crate::gpu::dispatch::Window;
 use crate::gpu::storage::Storage;
-use crate::tensor::{DType, Data, Tensor};
+use crate::tensor::{DType, Data, DataView, Tensor, TensorView};
 use futures_intrusive::channel::shared::{OneshotReceiver, oneshot_channel};
 use half::f16;
 use wgpu::{Buffer, BufferDescriptor, BufferUsages, MapMode, SubmissionIndex};
@@ -22,7 +22,8 @@ impl Context {
     ///
     /// # Errors
     /// [`Error::Limit`] where the device has no buffer that large, [`Error::Device`] where it runs out of memory.
-    pub fn upload(&self, tensor: &Tensor, storage: Storage) -> Result<Buffer> {
+    pub fn upload<'a>(&self, tensor: impl Into<TensorView<'a>>, storage: Storage) -> Result<Buffer> {
+        let tensor = tensor.into();
         span!("upload", shape = ?tensor.shape(), bytes = tensor.data().len() as u64 * storage.size());
         with_bytes(tensor, storage, |bytes| self.upload_bytes("upconv tensor", bytes))
     }
@@ -214,10 +215,10 @@ impl Download {
 }
 
 /// Gives `take` the elements of a tensor, stored as `storage` and rounded to nearest where that is narrower.
-pub(crate) fn with_bytes<T>(tensor: &Tensor, storage: Storage, take: impl FnOnce(&[u8]) -> T) -> T {
+pub(crate) fn with_bytes<T>(tensor: TensorView<'_>, storage: Storage, take: impl FnOnce(&[u8]) -> T) -> T {
     match (storage, tensor.data()) {
-        (Storage::F32, Data::F32(v)) => take(bytemuck::cast_slice(v)),
-        (Storage::F16, Data::F16(v)) => take(bytemuck::cast_slice(v)),
+        (Storage::F32, DataView::F32(v)) => take(bytemuck::cast_slice(v)),
+        (Storage::F16, DataView::F16(v)) => take(bytemuck::cast_slice(v)),
         (Storage::F32, _) => take(bytemuck::cast_slice(&tensor.to_f32())),
         (Storage::F16, _) => {
             let narrowed: Vec<f16> = tensor.to_f32().into_iter().map(f16::from_f32).collect();

@@ -12,7 +12,6 @@ use crate::gpu::kernels::tiles::tiled::tiled;
 use crate::gpu::profile::DeviceProfile;
 use crate::kernel::Refusal;
 use crate::op::{Axis, ConvTranspose, Geometry};
-use crate::phase::useful_multiply_adds;
 
 /// What was chosen, and why.
 pub(crate) struct Choice {
@@ -66,7 +65,7 @@ const LEAST_MULTIPLY_ADDS: u128 = 1 << 22;
 
 /// The kernel with the least estimated cost.
 pub(crate) fn choose(op: &ConvTranspose, geometry: &Geometry, profile: &DeviceProfile, most_splits: usize) -> Choice {
-    let useful = useful_multiply_adds(op.axes3(), geometry, op.groups());
+    let useful = geometry.useful_multiply_adds();
     if useful < LEAST_MULTIPLY_ADDS {
         return Choice::gather(&format!(
             "below {LEAST_MULTIPLY_ADDS} multiply-adds it is done before another kernel is compiled"
@@ -76,7 +75,7 @@ pub(crate) fn choose(op: &ConvTranspose, geometry: &Geometry, profile: &DevicePr
         Err(reason) => Choice::gather(&format!("`direct` cannot: {reason}")),
         Ok((direct, tile)) => {
             let traits = profile.class.traits();
-            let ratio = gather(op, geometry, profile) / direct;
+            let ratio = gather(geometry, profile) / direct;
             if ratio < 1.0 {
                 return Choice::gather(&format!("`direct` is estimated at {:.1} times its cost", 1.0 / ratio));
             }
@@ -316,9 +315,9 @@ fn sum_cost(traits: &Traits, geometry: &Geometry, splits: usize) -> f64 {
 }
 
 /// The same estimate for `gather`, which reads an input and a weight for each multiply-add.
-pub(crate) fn gather(op: &ConvTranspose, geometry: &Geometry, profile: &DeviceProfile) -> f64 {
+pub(crate) fn gather(geometry: &Geometry, profile: &DeviceProfile) -> f64 {
     let traits = profile.class.traits();
-    let useful = useful_multiply_adds(op.axes3(), geometry, op.groups()) as f64;
+    let useful = geometry.useful_multiply_adds() as f64;
     let outputs = geometry.output_len() as f64;
     let occupied = (traits.invocations / outputs.max(1.0)).max(1.0);
     occupied * (useful * (2.0 * traits.read + 1.0) + outputs * traits.read)

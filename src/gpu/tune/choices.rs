@@ -2,7 +2,7 @@
 
 use crate::gpu::storage::Storage;
 use crate::layout::Layout;
-use crate::op::{Axis, ConvTranspose, Geometry};
+use crate::op::{Axis, Geometry};
 use std::collections::BTreeMap;
 
 /// The fastest candidates that were measured. A context that carries it
@@ -41,20 +41,15 @@ impl Tuning {
     }
 
     /// What was the fastest for a layer on an adapter, if anything was measured.
-    pub(super) fn choice(
-        &self,
-        adapter: &str,
-        op: &ConvTranspose,
-        geometry: &Geometry,
-        storage: Storage,
-    ) -> Option<&Choice> {
+    pub(super) fn choice(&self, adapter: &str, geometry: &Geometry, storage: Storage) -> Option<&Choice> {
         // Most tables are empty, and the words of a subject take longer than a plan.
-        if self.is_empty() { None } else { self.choices.get(&Subject::new(adapter, op, geometry, storage)) }
+        if self.is_empty() { None } else { self.choices.get(&Subject::new(adapter, geometry, storage)) }
     }
 }
 
 impl Subject {
-    pub(super) fn new(adapter: &str, op: &ConvTranspose, geometry: &Geometry, storage: Storage) -> Self {
+    pub(super) fn new(adapter: &str, geometry: &Geometry, storage: Storage) -> Self {
+        let op = geometry.op();
         let each = |value: fn(&Axis) -> String| op.axes().iter().map(value).collect::<Vec<_>>().join("x");
         let layer = format!(
             "{} {:?} to {:?}, channels {}, kernel {}, stride {}, dilation {}, padding {}, groups {}",

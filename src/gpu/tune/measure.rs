@@ -7,13 +7,13 @@ use crate::gpu::device::step::Step;
 use crate::gpu::device::transfer::storage_for;
 use crate::gpu::device::wait::finished;
 use crate::gpu::layer::Layer;
-use crate::gpu::plan::Candidate;
+use crate::gpu::plan::candidate::Candidate;
 use crate::gpu::prepared::Bound;
 use crate::gpu::storage::Storage;
 use crate::gpu::timing::DispatchTime;
 use crate::kernel::Kernel;
 use crate::op::Geometry;
-use crate::tensor::Tensor;
+use crate::tensor::{Tensor, TensorView};
 use std::time::{Duration, Instant};
 use wgpu::{Buffer, BufferUsages};
 
@@ -80,14 +80,14 @@ impl Tuning {
     /// # Errors
     /// What [`Layer::prepare`] refuses at this shape, [`Error::DType`] for f64, [`Error::Limit`] for tensors beyond the
     /// device's largest buffer, [`Error::DeviceLost`], and what `accept` returns.
-    pub fn measure<E: From<Error>>(
+    pub fn measure<'a, E: From<Error>>(
         &mut self,
         layer: &Layer,
-        input: &Tensor,
+        input: impl Into<TensorView<'a>>,
         effort: Effort,
         mut accept: impl FnMut(&Tensor) -> std::result::Result<bool, E>,
     ) -> std::result::Result<Vec<Trial>, E> {
-        let (context, op) = (layer.context(), layer.op());
+        let (context, op, input) = (layer.context(), layer.op(), input.into());
         let geometry = op.at(input.shape())?;
         let storage = storage_for(input.dtype(), context)?;
         let bench = Bench::new(layer, input, storage, &geometry)?;
@@ -102,7 +102,7 @@ impl Tuning {
             trials.push((candidate, outcome));
         }
         let trials = bench.time(trials, effort)?;
-        let subject = Subject::new(&context.adapter_name(), op, &geometry, storage);
+        let subject = Subject::new(&context.adapter_name(), &geometry, storage);
         match trials.iter().filter_map(|trial| Some((trial.time()?, trial.candidate))).min_by_key(|(time, _)| *time) {
             Some((time, candidate)) => {
                 let (candidate, milliseconds) = (candidate.to_string(), time.as_secs_f64() * 1e3);
@@ -141,7 +141,7 @@ struct Bench<'a> {
 }
 
 impl<'a> Bench<'a> {
-    fn new(layer: &'a Layer, input: &'a Tensor, storage: Storage, geometry: &Geometry) -> Result<Self> {
+    fn new(layer: &'a Layer, input: TensorView<'a>, storage: Storage, geometry: &Geometry) -> Result<Self> {
         let context = layer.context();
         let bytes = (geometry.output_len() as u64 * storage.size()).next_multiple_of(4);
         let usage = BufferUsages::STORAGE | BufferUsages::COPY_SRC | BufferUsages::COPY_DST;

@@ -2,34 +2,35 @@
 
 use crate::error::{Error, Result};
 use crate::gpu::device::context::Context;
-use crate::gpu::plan::{Plan, candidates, plan, plan_candidate};
+use crate::gpu::plan::body::Plan;
+use crate::gpu::plan::candidate::candidates;
 use crate::gpu::storage::Storage;
-use crate::op::{ConvTranspose, Geometry};
+use crate::op::Geometry;
 
 impl Context {
     /// The plan of a layer without NaN and infinite weights on this device: what was measured to be the fastest, or
     /// else what is estimated to be.
     ///
     /// # Errors
-    /// As [`plan`](fn@crate::gpu::plan::plan).
-    pub fn plan(&self, op: &ConvTranspose, geometry: &Geometry, storage: Storage) -> Result<Plan> {
-        match self.measured(op, geometry, storage)? {
+    /// As [`Plan::new`].
+    pub fn plan(&self, geometry: &Geometry, storage: Storage) -> Result<Plan> {
+        match self.measured(geometry, storage)? {
             Some(tuned) => Ok(tuned),
-            None => plan(op, geometry, storage, self.profile()),
+            None => Plan::new(geometry, storage, self.profile()),
         }
     }
 
     /// The plan that was the fastest; `None` where nothing was measured, or where it is no candidate within the limits
     /// of this context.
-    fn measured(&self, op: &ConvTranspose, geometry: &Geometry, storage: Storage) -> Result<Option<Plan>> {
+    fn measured(&self, geometry: &Geometry, storage: Storage) -> Result<Option<Plan>> {
         let profile = self.profile();
-        let Some(choice) = self.tuning().choice(&self.adapter_name(), op, geometry, storage) else { return Ok(None) };
-        let candidates = candidates(op, geometry, profile);
+        let Some(choice) = self.tuning().choice(&self.adapter_name(), geometry, storage) else { return Ok(None) };
+        let candidates = candidates(geometry, profile);
         let Some(candidate) = candidates.iter().find(|candidate| candidate.to_string() == choice.candidate) else {
             return Ok(None);
         };
         let reason = format!("tuned: the fastest that was measured on this adapter, {:.3} ms", choice.milliseconds);
-        match plan_candidate(op, geometry, storage, profile, candidate, &reason) {
+        match Plan::with_candidate(geometry, storage, profile, candidate, &reason) {
             Err(Error::Limit { .. }) => Ok(None),
             plan => plan.map(Some),
         }

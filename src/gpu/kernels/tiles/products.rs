@@ -105,7 +105,8 @@ pub(crate) fn products(tile: &Tile, channels: usize) -> Vec<Product> {
 mod tests {
     use super::*;
     use crate::DeviceProfile;
-    use crate::gpu::plan::{candidates, field};
+    use crate::gpu::plan::candidate::candidates;
+    use crate::gpu::plan::field;
     use std::collections::HashMap;
 
     /// The channels and taps of each sum, in the order in which they are added.
@@ -120,7 +121,7 @@ mod tests {
     #[test]
     fn a_sum_takes_its_taps_in_the_same_order_whatever_the_tile_s() {
         for (name, op, shape) in field::operations() {
-            let candidates = candidates(&op, &op.at(&shape).unwrap(), &DeviceProfile::default());
+            let candidates = candidates(&op.at(&shape).unwrap(), &DeviceProfile::default());
             for tile in candidates.iter().filter_map(|candidate| candidate.tile()).take(12) {
                 let expected = of_each_sum(&Tile { order: Order::Taps, ..*tile }, 2);
                 assert_eq!(expected.len(), sums(tile).len(), "{name}: {tile}");
@@ -137,7 +138,7 @@ mod tests {
     fn sums_that_come_together_have_all_their_products_before_the_next() {
         let (_, op, shape) = field::operations().swap_remove(0);
         let geometry = op.at(&shape).unwrap();
-        let tile = *candidates(&op, &geometry, &DeviceProfile::default())[0].tile().unwrap();
+        let tile = *candidates(&geometry, &DeviceProfile::default())[0].tile().unwrap();
         let products = products(&Tile { order: Order::Sums(1), ..tile }, 2);
         let mut seen: Vec<usize> = products.iter().map(|product| product.sum).collect();
         seen.dedup();

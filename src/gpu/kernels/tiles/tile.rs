@@ -6,6 +6,7 @@
 
 use super::slab::Slab;
 use crate::gpu::kernels::pack::tiles::Packing;
+use crate::kernel::Kernel;
 use crate::op::Axis;
 use crate::phase::AxisPhases;
 use std::collections::BTreeSet;
@@ -171,6 +172,11 @@ pub struct Load {
 }
 
 impl Tile {
+    /// The kernel that it is for.
+    pub fn kernel(&self) -> Kernel {
+        if self.slab.is_some() { Kernel::Tiled } else { Kernel::Direct }
+    }
+
     /// Output channels of an invocation.
     pub fn channels(&self) -> usize {
         self.width * self.vectors

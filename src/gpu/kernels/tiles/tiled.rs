@@ -143,7 +143,7 @@ fn cost(traits: &Traits, op: &ConvTranspose, geometry: &Geometry, packing: &Pack
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::gpu::plan::{plan, plan_with};
+    use crate::gpu::plan::body::Plan;
     use crate::gpu::profile::DeviceClass;
     use crate::gpu::storage::Storage;
     use crate::kernel::Kernel;
@@ -158,7 +158,7 @@ mod tests {
 
     #[test]
     fn it_is_chosen_for_deep_layers_on_nvidia_alone() {
-        let (op, geometry) = decoder();
+        let (_, geometry) = decoder();
         for (class, expected) in [
             (DeviceClass::Nvidia, Kernel::Tiled),
             (DeviceClass::Desktop, Kernel::Direct),
@@ -167,15 +167,15 @@ mod tests {
             (DeviceClass::Unknown, Kernel::Direct),
         ] {
             let profile = DeviceProfile { class, ..DeviceProfile::default() };
-            let plan = plan(&op, &geometry, Storage::F32, &profile).unwrap();
-            assert_eq!(plan.kernel, expected, "{class:?}: {}", plan.explain());
+            let plan = Plan::new(&geometry, Storage::F32, &profile).unwrap();
+            assert_eq!(plan.kernel(), expected, "{class:?}: {}", plan.explain());
         }
         // One channel of 64 groups: nothing is shared by several output channels.
         let op = ConvTranspose::builder().in_channels(64).out_channels(64).groups(64).kernel([4, 4]).stride([2, 2]);
         let op = op.build().unwrap();
         let profile = DeviceProfile { class: DeviceClass::Nvidia, ..DeviceProfile::default() };
-        let plan = plan(&op, &op.at(&[1, 64, 128, 128]).unwrap(), Storage::F32, &profile).unwrap();
-        assert_eq!(plan.kernel, Kernel::Direct, "{}", plan.explain());
+        let plan = Plan::new(&op.at(&[1, 64, 128, 128]).unwrap(), Storage::F32, &profile).unwrap();
+        assert_eq!(plan.kernel(), Kernel::Direct, "{}", plan.explain());
     }
 
     #[test]
@@ -201,7 +201,7 @@ mod tests {
         }
         let profile = DeviceProfile { max_workgroup_memory: 64, ..DeviceProfile::default() };
         assert_eq!(
-            plan_with(&op, &geometry, Storage::F32, &profile, Kernel::Tiled).unwrap_err().to_string(),
+            Plan::with_kernel(&geometry, Storage::F32, &profile, Kernel::Tiled).unwrap_err().to_string(),
             "kernel tiled cannot run this: no tile fits the registers with its inputs in 64 bytes of a workgroup's memory"
         );
     }
