@@ -262,6 +262,34 @@ pub(crate) mod tests {
         assert!((100..=2 * 9 * 4 * 2 * 2 + 80).contains(&count), "{count}");
     }
 
+    /// Where a sum takes a product as it is, a compiler may round once or twice, and otherwise in each kernel.
+    #[test]
+    fn products_are_added_by_fma() {
+        use naga::{BinaryOperator, Expression, ScalarKind};
+        for source in sources() {
+            let (module, info) = parse(&source);
+            let functions = module.functions.iter().map(|(handle, function)| (function, &info[handle]));
+            let entries = module.entry_points.iter().enumerate();
+            let entries = entries.map(|(index, entry)| (&entry.function, info.get_entry_point(index)));
+            for (function, info) in functions.chain(entries) {
+                let is_product = |handle| {
+                    matches!(function.expressions[handle], Expression::Binary { op: BinaryOperator::Multiply, .. })
+                };
+                for (handle, expression) in function.expressions.iter() {
+                    let is_float = info[handle].ty.inner_with(&module.types).scalar_kind() == Some(ScalarKind::Float);
+                    if let Expression::Binary { op: BinaryOperator::Add | BinaryOperator::Subtract, left, right } =
+                        expression
+                        && is_float
+                    {
+                        let text = function.expressions.get_span(handle).location(&source);
+                        let text = &source[text.offset as usize..][..text.length as usize];
+                        assert!(!is_product(*left) && !is_product(*right), "{text}");
+                    }
+                }
+            }
+        }
+    }
+
     #[test]
     fn every_variant_is_translated_for_every_backend() {
         for source in sources() {
