@@ -34,7 +34,6 @@ pub use chain::{BoundChain, Chain, Pending, PreparedChain};
 pub use device::adapter::{AdapterRequest, adapters};
 pub use device::context::Context;
 pub use dispatch::{Band, Dispatch, Window};
-pub use kernels::tiles::tile::{Order, Tile};
 pub use kernels::variant::wgsl;
 pub use layer::Layer;
 pub use plan::{Candidate, Plan, candidates, plan, plan_candidate, plan_with};

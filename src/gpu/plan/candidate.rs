@@ -1,10 +1,11 @@
 //! The ways in which an operation may be computed at a shape, to be measured or forced.
 
-use super::choice::{self, Choice};
+use super::choice::Choice;
 use super::{Plan, check, cut, kernel_of};
 use crate::error::{Error, Result};
+use crate::gpu::kernels::gather;
 use crate::gpu::kernels::tiles::tile::Tile;
-use crate::gpu::kernels::tiles::tiled;
+use crate::gpu::kernels::tiles::{register_search, workgroup_search};
 use crate::gpu::profile::DeviceProfile;
 use crate::gpu::storage::Storage;
 use crate::kernel::{Kernel, Refusal};
@@ -25,7 +26,8 @@ impl Candidate {
     }
 
     /// What one invocation computes; `None` for `gather`.
-    pub fn tile(&self) -> Option<&Tile> {
+    #[cfg(test)]
+    pub(crate) fn tile(&self) -> Option<&Tile> {
         self.tile.as_ref()
     }
 
@@ -38,20 +40,33 @@ impl Candidate {
 
 impl fmt::Display for Candidate {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{}", self.kernel())?;
-        self.tile.map_or(Ok(()), |tile| write!(f, ": {tile}"))
+        f.write_str(&name(self.kernel(), self.tile.as_ref()))
     }
+}
+
+impl Plan {
+    /// The name of the [`Candidate`] that it runs: its `Display`. Of a kernel that is no candidate, the kernel's.
+    pub fn candidate_name(&self) -> String {
+        name(self.kernel, self.tile.as_ref())
+    }
+}
+
+/// Tuning files have these names.
+fn name(kernel: Kernel, tile: Option<&Tile>) -> String {
+    tile.map_or_else(|| kernel.to_string(), |tile| format!("{kernel}: {tile}"))
 }
 
 /// All candidates for `op` at the shapes of `geometry`, those with the least estimated cost first; `gather` is always
 /// one of them.
 pub fn candidates(op: &ConvTranspose, geometry: &Geometry, profile: &DeviceProfile) -> Vec<Candidate> {
-    let mut candidates = vec![Candidate { tile: None, cost: choice::gather(op, geometry, profile) }];
+    let mut candidates = vec![Candidate { tile: None, cost: gather::cost::cost(op, geometry, profile) }];
     // Where `direct` has no tile there is `gather` alone.
-    let _ = choice::visit_tiles(op, geometry, profile, |cost, tile| {
+    let _ = register_search::visit(op, geometry, profile, |cost, tile| {
         candidates.push(Candidate { tile: Some(tile), cost });
     });
-    if let (Some(_), Ok((cost, tile))) = (profile.class.traits().shared, tiled::tiled(op, geometry, profile)) {
+    if profile.class.hardware().shared.is_some()
+        && let Ok((cost, tile)) = workgroup_search::best(op, geometry, profile)
+    {
         candidates.push(Candidate { tile: Some(tile), cost });
     }
     candidates.sort_by(|a, b| a.cost.total_cmp(&b.cost));
@@ -102,6 +117,7 @@ mod tests {
             assert!(candidates.iter().any(|candidate| candidate.kernel() == Kernel::Gather));
             let plan = super::super::plan(&op, &geometry, Storage::F32, &profile).unwrap();
             assert_eq!(plan.tile.as_ref(), candidates[0].tile());
+            assert_eq!(plan.candidate_name(), candidates[0].to_string());
         }
     }
 

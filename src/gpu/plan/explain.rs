@@ -1,6 +1,7 @@
 //! The plan in words.
 
 use super::Plan;
+use crate::gpu::kernels::tiles::tile::Tile;
 use crate::gpu::kernels::winograd::layout::Winograd;
 use crate::op::{ConvTranspose, Geometry};
 use crate::phase::{AxisPhases, effective_multiply_adds, useful_multiply_adds};
@@ -67,7 +68,7 @@ impl Plan {
             return matrix.to_string();
         }
         match &self.winograd.as_ref().map_or(self, |winograd| &winograd.plan).tile {
-            Some(tile) => format!("{tile}, {} sums in registers", tile.sums()),
+            Some(tile) => format!("{tile}, {} sums in registers", tile.shape.outputs()),
             None => "one output element".into(),
         }
     }
@@ -95,8 +96,8 @@ impl fmt::Display for ExplainDisplay<'_> {
                 writeln!(f, "products       36 matrix products by {}: {how}", plan.kernel)?;
             }
         }
-        if let Some(slab) = plan.tile.and_then(|tile| tile.slab) {
-            writeln!(f, "workgroup      {slab}")?;
+        if let Some(workgroup) = plan.tile.as_ref().and_then(Tile::workgroup) {
+            writeln!(f, "workgroup      {workgroup}")?;
         }
         writeln!(f, "phases         {} (those that taps reach, for each axis)", shares.join(" x "))?;
         let share = if *effective == 0 { 100.0 } else { *useful as f64 / *effective as f64 * 100.0 };

@@ -16,8 +16,9 @@ use crate::gpu::dispatch::Dispatch;
 use crate::gpu::kernels::matrix::layout::Matrix;
 use crate::gpu::kernels::pack::tiles::Packing;
 use crate::gpu::kernels::tiles::tile::Tile;
+use crate::gpu::kernels::tiles::{register_search, workgroup_search};
 use crate::gpu::kernels::winograd::layout::Winograd;
-use crate::gpu::kernels::{matrix, tiles, winograd};
+use crate::gpu::kernels::{matrix, winograd};
 use crate::gpu::profile::DeviceProfile;
 use crate::gpu::storage::Storage;
 use crate::kernel::Kernel;
@@ -32,7 +33,7 @@ pub struct Plan {
     /// The kernel.
     pub kernel: Kernel,
     /// What one invocation of `direct` or `tiled` computes; `None` for the other kernels.
-    pub tile: Option<Tile>,
+    pub(crate) tile: Option<Tile>,
     /// How `winograd` is laid out, instead of `dispatches`; `None` for other kernels.
     pub winograd: Option<Winograd>,
     /// How `matrix` is laid out; `None` for other kernels.
@@ -96,8 +97,8 @@ pub fn plan_with(
     check(op, geometry, storage, profile)?;
     let best = match kernel {
         Kernel::Gather => return cut(op, geometry, storage, profile, Choice::gather("it was asked for")),
-        Kernel::Direct => choice::direct(op, geometry, profile, 1),
-        Kernel::Tiled => tiles::tiled::tiled(op, geometry, profile),
+        Kernel::Direct => register_search::best(op, geometry, profile, 1),
+        Kernel::Tiled => workgroup_search::best(op, geometry, profile),
         Kernel::Winograd => {
             let laid = winograd::layout::winograd(op, geometry, storage, profile)?;
             let explanation = Explanation::new(op, geometry, 1, "it was asked for".into());
@@ -122,7 +123,7 @@ pub fn plan_with(
 impl Plan {
     /// Into how many parts the input channels of a group are split, to be added up side by side; 1 where they are not.
     pub fn splits(&self) -> usize {
-        self.tile.map_or(1, |tile| tile.splits)
+        self.tile.map_or(1, |tile| tile.source().split_k())
     }
 }
 
@@ -151,19 +152,15 @@ fn cut(
     let scratch = dispatches.iter().map(|dispatch| bander.scratch(&dispatch.band)).max().unwrap_or(0);
     let kernel = kernel_of(tile.as_ref());
     let mut explanation = Explanation::new(op, geometry, parts, reason);
-    if let Some(tile @ Tile { slab: Some(slab), .. }) = &tile {
-        explanation.workgroup_memory = slab.bytes(tile, &Packing::new(op));
+    if let Some(memory) = tile.and_then(|tile| tile.source().memory(&tile.shape, &Packing::new(op))) {
+        explanation.workgroup_memory = memory.bytes();
     }
     Ok(Plan { kernel, tile, winograd: None, matrix: None, storage, dispatches, scratch, explanation })
 }
 
 /// The kernel that a tile is for.
 fn kernel_of(tile: Option<&Tile>) -> Kernel {
-    match tile {
-        None => Kernel::Gather,
-        Some(Tile { slab: None, .. }) => Kernel::Direct,
-        Some(Tile { slab: Some(_), .. }) => Kernel::Tiled,
-    }
+    tile.map_or(Kernel::Gather, |tile| tile.source().kernel())
 }
 
 /// Refuses what does not fit the shaders' `i32` coordinates.
@@ -300,7 +297,8 @@ mod tests {
         let profile = DeviceProfile { max_binding: 1 << 18, class: DeviceClass::Desktop, ..DeviceProfile::default() };
         let geometry = op.at(&[1, 20, 32, 128]).unwrap();
         let plan = plan_with(&op, &geometry, Storage::F32, &profile, Kernel::Direct).unwrap();
-        assert_eq!(plan.tile.unwrap().turn, 4);
+        let tile = plan.tile.unwrap();
+        assert_eq!(tile.source().channel_unit(20), 4);
         let parts = plan.dispatches.iter().map(|dispatch| &dispatch.band.group_in_channels);
         assert!(parts.clone().any(|part| part.start > 0), "{plan:?}");
         for part in parts {

@@ -1,1 +1,2 @@
+pub(crate) mod cost;
 pub(crate) mod params;
