@@ -54,7 +54,6 @@ pub use chain::{BoundChain, Chain, Pending, PreparedChain};
 pub use device::adapter::{AdapterRequest, adapters};
 pub use device::context::Context;
 pub use dispatch::Band;
-pub use kernels::tiles::tile::{Order, Tile};
 pub use layer::Layer;
 pub use plan::body::Plan;
 pub use plan::candidate::{Candidate, candidates};
