@@ -96,7 +96,7 @@ impl Subject {
         }
     }
 
-    /// Checks a case, then times it. `None` where the backend does not run it: f16 without SHADER_F16.
+    /// Checks a case, then times it. `None` where the backend does not run it: f16 without `SHADER_F16`.
     pub(crate) fn measure(&self, case: &Case, check: &Check, budget: Budget) -> Result<Option<Measured>> {
         match self {
             Subject::Gpu { request, tuning, .. } => {

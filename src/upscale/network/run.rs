@@ -63,19 +63,20 @@ impl OnCpu {
     /// [`Error::Shape`](crate::Error::Shape) for another number of axes or channels.
     pub fn run<'a>(&self, input: impl Into<TensorView<'a>>) -> Result<Tensor> {
         let input = input.into();
-        let ([layers @ .., last], Some(input_f32)) = (&self.layers[..], input.as_f32()) else {
+        let ([layers @ .., last], Some(_)) = (&self.layers[..], input.as_f32()) else {
             return self.layers.iter().try_fold(input.to_tensor(), |x, layer| layer.run(&x));
         };
         let between = || self.between.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
         let [mut x, mut y] = between().pop().unwrap_or_default();
         let mut shape = input.shape().to_vec();
         for (index, layer) in layers.iter().enumerate() {
-            shape = layer.run_into(&shape, if index == 0 { input_f32 } else { &x }, &mut y)?.output_shape();
-            std::mem::swap(&mut x, &mut y);
+            let input = if index == 0 { input } else { TensorView::f32(&shape, &x)? };
+            let (geometry, result) = layer.run_again(input, y)?;
+            shape = geometry.output_shape();
+            y = std::mem::replace(&mut x, result);
         }
-        let mut output = Vec::new();
-        let geometry = last.run_into(&shape, if layers.is_empty() { input_f32 } else { &x }, &mut output)?;
+        let output = last.run(if layers.is_empty() { input } else { TensorView::f32(&shape, &x)? })?;
         between().push([x, y]);
-        Tensor::f32(geometry.output_shape(), output)
+        Ok(output)
     }
 }
