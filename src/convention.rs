@@ -1,8 +1,6 @@
-//! The ways in which frameworks say which part of the full output they mean, each resolved to one operation.
+//! The ways in which frameworks say which part of the full output they mean, each resolved to one [`ConvTranspose`].
 //!
-//! The *full* output of an axis has `(input − 1)·stride + dilation·(kernel − 1) + 1` elements. Every convention answers
-//! two questions about it: how many elements are cropped at its beginning, and how long the output is. Whatever the
-//! output then has beyond the full one's end is `output_padding`. Nothing below [`ConvTranspose`] knows of them.
+#![doc = include_str!("../docs/conventions.md")]
 
 use crate::error::{Error, Result};
 use crate::op::{Axis, ConvTranspose, check_pad};

@@ -106,6 +106,10 @@ pub enum Error {
     #[error("{what} buffer: {problem}")]
     Buffer { what: &'static str, problem: String },
 
+    /// The description of an operation, in JSON, is wrong.
+    #[error("{problem}")]
+    Description { problem: String },
+
     /// A safetensors file is unsound.
     #[error("safetensors: {problem}")]
     Safetensors { problem: String },

@@ -55,6 +55,7 @@
 //! |---|---|
 //! | [`op`], [`layout`], [`activation`] | the description of the operation, and the one formula of its output size |
 //! | [`convention`] | PyTorch, ONNX, WebNN, TensorFlow, Keras, JAX, MXNet: each way of saying it, resolved to one [`op`] |
+//! | [`describe`] | operations, conventions and activations as JSON and back (feature `serde`) |
 //! | [`phase`] | which taps reach which output |
 //! | [`gpu`] | everything that touches a device |
 //! | [`cpu`] | the CPU backend (feature `cpu`) |
@@ -74,6 +75,8 @@ pub mod activation;
 pub mod convention;
 #[cfg(feature = "cpu")]
 pub mod cpu;
+#[cfg(feature = "serde")]
+pub mod describe;
 mod dtype;
 pub mod error;
 #[cfg(feature = "gpu")]
@@ -104,7 +107,8 @@ pub use tensor::{Bias, DType, Data, DataMut, DataView, Tensor, TensorView};
 #[cfg(feature = "gpu")]
 pub use wgpu;
 
-/// The README's examples, kept compiling.
+/// The examples of the README and of docs/embedding.md, kept compiling.
 #[cfg(doctest)]
 #[doc = include_str!("../README.md")]
+#[doc = include_str!("../docs/embedding.md")]
 struct Readme;

@@ -1,8 +1,8 @@
-//! The prepared call of known layers, by criterion, to tell one version from another: `cargo bench`.
+//! The prepared call of well-known layers, timed by criterion, to compare one version with another: `cargo bench`.
 //!
-//! The layers are those of `upconv bench`, which also reports what surrounds the call. Without `UPCONV_WORKLOADS` (names
-//! as in `W1,W3`) a few quick ones are run; `cargo bench -- --test` only checks that they are right. Each output is
-//! checked against the reference before it is timed. `elem/s` is floating-point operations a second, two for each
+//! The layers are those of `upconv bench`, which also reports what surrounds the call. Without `UPCONV_WORKLOADS`
+//! (names as in `W1,W3`) a few quick ones are run; `cargo bench -- --test` only checks that they are right. Each output
+//! is checked against the reference before it is timed. `elem/s` is floating-point operations a second, two for each
 //! multiply-add of the definition.
 
 #[path = "../src/bench/check.rs"]

@@ -1,4 +1,4 @@
-//! `upconv explain`: what would be done, without doing it.
+//! `upconv explain`: how an operation would be computed, without computing it.
 
 use crate::device::{Backend, DeviceArgs};
 use crate::op_json;
@@ -30,7 +30,7 @@ pub(crate) struct Args {
     /// Print the kernel's source, and nothing else.
     #[arg(long)]
     wgsl: bool,
-    /// Explain for a kind of devices with WebGPU's default limits, instead of a device that is here.
+    /// Explain for a class of devices with WebGPU's default limits, instead of a device of this machine.
     #[arg(long, value_enum, conflicts_with_all = ["device", "adapter"])]
     class: Option<Class>,
     #[command(flatten)]
@@ -65,13 +65,13 @@ impl From<Class> for DeviceClass {
 struct Explained {
     device: String,
     kernel: String,
-    /// Why this one.
+    /// Why this kernel.
     reason: String,
     /// What one invocation computes.
     invocation: String,
     input_shape: Vec<usize>,
     output_shape: Vec<usize>,
-    /// For each axis the phases that taps reach, and all.
+    /// For each axis the phases with taps, and all phases.
     phases: Vec<(usize, usize)>,
     useful_multiply_adds: u128,
     effective_multiply_adds: u128,
@@ -113,7 +113,7 @@ pub(crate) fn run(args: &Args) -> Result<()> {
     Ok(())
 }
 
-/// A device of which at most the class is known.
+/// A device known by its class at most.
 fn by_default_limits(args: &Args) -> (String, DeviceProfile) {
     let class = args.class.map_or(DeviceClass::Unknown, DeviceClass::from);
     let name = match class {

@@ -76,7 +76,10 @@ pub(crate) fn winograd(geometry: &Geometry, storage: Storage, profile: &DevicePr
     let most = (SCRATCH / (bytes(op.in_channels()) + bytes(op.out_channels())))
         .min(profile.max_binding / bytes(channels))
         .max(1) as usize;
-    let chunks = all.div_ceil(most.next_multiple_of(CHUNK)).max(1);
+    // A chunk is submitted as a whole: other work may use the scratch as soon as a submission ends.
+    let allowed = profile.max_multiply_adds / at_points.saturating_mul(POINTS as u64);
+    let allowed = usize::try_from(allowed).unwrap_or(usize::MAX) / CHUNK * CHUNK;
+    let chunks = all.div_ceil(most.next_multiple_of(CHUNK).min(allowed.max(CHUNK))).max(1);
     let chunk = all.div_ceil(chunks).next_multiple_of(CHUNK).max(CHUNK);
     let chunks = all.div_ceil(chunk);
 
@@ -125,6 +128,19 @@ mod tests {
     }
 
     #[test]
+    fn a_chunk_stays_within_the_multiply_adds_of_a_submission() {
+        let (op, shape) = (op([64, 32]), [1, 64, 200, 200]);
+        let tile = (POINTS * 64 * 32) as u64;
+        for tiles in [16, 40, 100] {
+            let profile = DeviceProfile { max_multiply_adds: tiles * tile, ..DeviceProfile::default() };
+            assert!(laid_out(&op, &shape, &profile).chunk as u64 <= tiles);
+        }
+        // Fewer than the least make no smaller chunk.
+        let profile = DeviceProfile { max_multiply_adds: 1, ..DeviceProfile::default() };
+        assert_eq!(laid_out(&op, &shape, &profile).chunk, CHUNK);
+    }
+
+    #[test]
     fn what_it_is_not_for_is_refused() {
         let refusal = |op: ConvTranspose, shape: &[usize], profile: &DeviceProfile| {
             winograd(&op.at(shape).unwrap(), Storage::F32, profile).unwrap_err().to_string()
@@ -135,5 +151,11 @@ mod tests {
         assert!(refusal(op([1, 1]), &[1, 1, 40, 40], &small).contains("6400 bytes"));
         let few = DeviceProfile { max_workgroups: 8, ..DeviceProfile::default() };
         assert!(refusal(op([9, 2]), &[1, 9, 5, 5], &few).contains("9 channels exceed the 8"));
+        // The weights fit a binding of 128 MiB; at the points, four times as many, they do not.
+        let deep = refusal(op([1024, 1024]), &[1, 1024, 8, 8], &DeviceProfile::default());
+        assert!(deep.contains("the weights at the points take 150994944 bytes, which exceed a binding of 134217728"));
+        // Of few channels, one chunk of the least size is what does not fit.
+        let tiny = DeviceProfile { max_binding: 2048, ..DeviceProfile::default() };
+        assert!(refusal(op([1, 1]), &[1, 1, 8, 8], &tiny).contains("the tiles of a chunk take 2304 bytes"));
     }
 }

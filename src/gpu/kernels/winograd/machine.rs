@@ -4,7 +4,7 @@
 use super::layout::Winograd;
 use super::wgsl::Stores;
 use crate::error::Result;
-use crate::gpu::compiled::Compiled;
+use crate::gpu::compiled::{Compiled, CompiledKernel};
 use crate::gpu::device::binding::{entry, whole};
 use crate::gpu::device::context::Context;
 use crate::gpu::device::step::Step;
@@ -93,6 +93,18 @@ impl Machine {
             wide,
             workgroup,
         })
+    }
+
+    /// Each compiled kernel once; `any` buffer will do.
+    pub(crate) fn kernels(&self, any: &Buffer) -> Vec<CompiledKernel> {
+        let transform = |pipeline: &ComputePipeline, buffers: usize| CompiledKernel {
+            pipeline: pipeline.clone(),
+            params: size_of::<Params>(),
+            buffers,
+        };
+        let mut kernels = self.products.kernels(any);
+        kernels.extend([transform(&self.to_points, 2), transform(&self.to_outputs, 3)]);
+        kernels
     }
 
     /// The dispatches over the caller's buffers, of which they see so many bytes, in their order.
