@@ -14,8 +14,8 @@
 //! reversed.
 //!
 //! Precision: large terms cancel, also those that reach no output, so that an error is in proportion to the largest sum
-//! that an output could have, and not to each element's own: see [`bound`](Transform::bound). A NaN spreads over its
-//! tile.
+//! that an output could have, and not to each element's own: see
+//! [`compare_winograd`](crate::reference::Expected::compare_winograd). A NaN spreads over its tile.
 //!
 //! Source: Lavin and Gray, *Fast Algorithms for Convolutional Neural Networks*, 2015. The points are 0, ±√½, ±√2 and
 //! ∞: a third of the error of 0, ±1, ±2 and ∞.
@@ -75,9 +75,6 @@ pub(crate) const F4: Transform = Transform {
     ],
 };
 
-/// What the transforms add to an error (see [`Transform::bound`]).
-const ERROR: f64 = 256.0;
-
 /// Whether the transform can compute an operation: two axes, kernel 3×3, stride 1, dilation 1, one group; any padding.
 pub(crate) fn serves(op: &ConvTranspose) -> bool {
     let three = |axis: &crate::Axis| axis.kernel == 3 && axis.stride == 1 && axis.dilation == 1;
@@ -85,17 +82,6 @@ pub(crate) fn serves(op: &ConvTranspose) -> bool {
 }
 
 impl Transform {
-    /// What an error is at most, as a share of the largest sum that an output could have, Σ max|x|·Σ|w| over the input
-    /// channels: `(256 + in_channels)·ε`, ε = 2⁻²³.
-    ///
-    /// An input at its largest enters the transforms with a weight of up to 189, the square of the largest
-    /// Σ|output|·max|kernel|·Σ|input| over the points of an axis, and at most `25 + in_channels` roundings follow one
-    /// another, so that `189·(25 + in_channels)·ε` holds for certain. Errors do not all point one way: a search for the
-    /// worst inputs, by hill-climbing, ends at 75·ε, with a single channel.
-    pub(crate) fn bound(&self, in_channels: usize) -> f64 {
-        (ERROR + in_channels as f64) * f64::from(f32::EPSILON)
-    }
-
     /// The weights at the points, of an operation that the transform [can compute](serves): `[36][in_channels][out_channels]`, from
     /// those of its weight layout: computed in f64 and rounded once.
     ///
@@ -213,6 +199,17 @@ mod tests {
                 );
             }
         }
+    }
+
+    /// The weight of an input and a tap in what is rounded on the way to an output, at most.
+    #[test]
+    fn the_transforms_amplify_by_at_most_189() {
+        let total = |row: &[f64]| row.iter().map(|number| number.abs()).sum::<f64>();
+        let most = |row: &[f64]| row.iter().map(|number| number.abs()).fold(0.0, f64::max);
+        let at = |point: usize| most(&F4.kernel[point]) * total(&F4.input[point]);
+        let axis = F4.output.iter().map(|row| (0..PATCH).map(|point| row[point].abs() * at(point)).sum::<f64>());
+        let axis = axis.fold(0.0, f64::max);
+        assert!((188.0..189.0).contains(&(axis * axis)), "{axis} on each axis");
     }
 
     #[test]
