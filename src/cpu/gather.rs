@@ -60,7 +60,7 @@ fn runs(op: &ConvTranspose, geometry: &Geometry, axis: usize) -> Vec<Run> {
     let table = AxisPhases::new(axis);
     let stride = axis.stride as i64;
     let mut runs = Vec::new();
-    for &phase in &table.phases {
+    for phase in table.iter() {
         // Output o = q·s + r − b, for the q that keep o within the output.
         let shift = phase.residue as i64 - axis.pad_begin;
         let (least, most) = (-shift.div_euclid(stride), (output - 1 - shift).div_euclid(stride));

@@ -147,7 +147,7 @@ impl Work<'_> {
     /// Writes the outputs that no tap reaches: the activation of the bias.
     fn fill_bare(&self, parts: &mut Parts<'_>) -> usize {
         let tables = &self.packed.tables;
-        if tables.iter().all(|table| table.phases.len() == table.stride) {
+        if tables.iter().all(|table| table.phase_count() == table.stride) {
             return 0;
         }
         let reached: [Vec<bool>; 3] = std::array::from_fn(|axis| {

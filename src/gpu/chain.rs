@@ -362,7 +362,7 @@ fn write(context: &Context, buffer: &Buffer, offset: u64, tensor: TensorView<'_>
         (Storage::F32, DataView::F32(v)) => queue(bytemuck::cast_slice(v)),
         (Storage::F32, _) => queue(bytemuck::cast_slice(&tensor.to_f32())),
         (Storage::F16, _) => {
-            let mut narrowed: Vec<f16> = tensor.to_f32().into_iter().map(f16::from_f32).collect();
+            let mut narrowed = tensor.to_f16();
             if narrowed.len() % 2 == 1 {
                 narrowed.push(f16::ZERO);
             }

@@ -7,7 +7,6 @@ use crate::gpu::dispatch::Window;
 use crate::gpu::storage::Storage;
 use crate::tensor::{DType, Data, DataView, Tensor, TensorView};
 use futures_intrusive::channel::shared::oneshot_channel;
-use half::f16;
 use wgpu::{Buffer, BufferDescriptor, BufferUsages, MapMode};
 
 impl Context {
@@ -23,10 +22,7 @@ impl Context {
             (Storage::F32, DataView::F32(v)) => self.upload_bytes("upconv tensor", bytemuck::cast_slice(v)),
             (Storage::F16, DataView::F16(v)) => self.upload_bytes("upconv tensor", bytemuck::cast_slice(v)),
             (Storage::F32, _) => self.upload_bytes("upconv tensor", bytemuck::cast_slice(&tensor.to_f32())),
-            (Storage::F16, _) => {
-                let narrowed: Vec<f16> = tensor.to_f32().into_iter().map(f16::from_f32).collect();
-                self.upload_bytes("upconv tensor", bytemuck::cast_slice(&narrowed))
-            }
+            (Storage::F16, _) => self.upload_bytes("upconv tensor", bytemuck::cast_slice(&tensor.to_f16())),
         }
     }
 
