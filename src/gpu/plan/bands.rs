@@ -57,11 +57,7 @@ impl<'a> Bander<'a> {
         profile: &'a DeviceProfile,
         tile: Option<Tile>,
     ) -> Self {
-        let taps = op
-            .axes3()
-            .iter()
-            .map(|axis| AxisPhases::new(axis).phases.iter().map(|phase| phase.taps as u64).max().unwrap_or(0))
-            .product();
+        let taps = op.axes3().iter().map(|axis| AxisPhases::new(axis).most_taps() as u64).product();
         Self { op, geometry, storage, profile, tile, record: Record::new(op), taps }
     }
 
