@@ -15,8 +15,7 @@ use fastrand::Rng;
 use std::collections::BTreeMap;
 use std::process::ExitCode;
 use upconv::convention::AutoPad;
-use upconv::gpu::{AdapterRequest, Context, Layer, Prepared, adapters};
-use upconv::gpu::{Matrices, Order};
+use upconv::gpu::{AdapterRequest, Context, Layer, Matrices, Prepared, adapters};
 use upconv::reference::{self, Comparison};
 use upconv::{
     Activation, Candidate, ConvTranspose, Convention, DType, Data, DeviceClass, DeviceProfile, Error, Kernel, Layout,
@@ -375,11 +374,46 @@ fn products_of_cooperative_matrices_are_right() {
     assert!(exact > 12 && worst > 0.0);
 }
 
+/// The number before some words of a text; 0 where these are not.
+fn number_before(text: &str, words: &str) -> usize {
+    let before = text.split_once(words).map_or("", |(before, _)| before);
+    before.rsplit(|c: char| !c.is_ascii_digit()).next().unwrap().parse().unwrap_or(0)
+}
+
+/// What the text of a kernel of `direct` tells of its loop over input channels.
+struct Round {
+    /// The input channels of a round, and whether there is only one.
+    channels: usize,
+    only: bool,
+    /// Whether inputs are read when multiplying has begun.
+    by_rows: bool,
+    /// The loads that are tested, and those that are not.
+    tested: usize,
+    untested: usize,
+}
+
+impl Round {
+    fn of(prepared: &Prepared) -> Self {
+        let text = prepared.plan().wgsl();
+        let advances = text.lines().filter_map(|line| line.trim().strip_prefix("at += "));
+        let (first, _) = text.split_once(" at += ").unwrap();
+        let (_, multiplying) = first.split_once("fma(").unwrap();
+        let loads = || text.lines().filter(|line| line.contains("Loaded(input["));
+        Self {
+            channels: advances.map(|distance| number_before(distance, " * (").max(1)).sum(),
+            only: !text.contains("for (var ci"),
+            by_rows: multiplying.contains("Loaded(input["),
+            tested: loads().filter(|line| line.contains("select(")).count(),
+            untested: loads().filter(|line| !line.contains("select(")).count(),
+        }
+    }
+}
+
 /// Rows of whole quads with every lead, few and ragged channels, parted phases, groups; whole and in bands.
 fn tiles_of_every_kind_are_exact() {
     let mut rng = Rng::with_seed(20);
-    let (mut input_quads, mut output_quads, mut ragged, mut parted, mut banded, mut in_parts) = (0, 0, 0, 0, 0, 0);
-    let (mut whole_chunks, mut several_items, mut several_blocks) = (0, 0, 0);
+    let (mut input_vectors, mut output_vectors, mut ragged, mut parted, mut banded, mut in_parts) = (0, 0, 0, 0, 0, 0);
+    let (mut several_channels, mut several_items, mut several_blocks) = (0, 0, 0);
     let op = ConvTranspose::builder;
     let cases = [
         (op().in_channels(3).out_channels(8).kernel([4, 4]).stride([2, 2]).padding([1, 1]), vec![2, 3, 6, 16]),
@@ -415,26 +449,24 @@ fn tiles_of_every_kind_are_exact() {
                     prepared => prepared.unwrap(),
                 };
                 let plan = prepared.plan();
-                let tile = plan.tile().unwrap();
-                input_quads += usize::from(tile.input_quads.is_some());
-                output_quads += usize::from(tile.output_quads);
-                ragged += usize::from(tile.ragged);
-                parted += usize::from(tile.phase_parts() > 1);
+                let (text, words) = (plan.wgsl(), plan.explain().to_string());
+                input_vectors += usize::from(text.contains("alias Input = vec4<"));
+                output_vectors += usize::from(text.contains("alias Output = vec4<"));
+                ragged += usize::from(text.contains("let kept0 = "));
+                parted += usize::from(text.contains("let phase_x = "));
                 banded += usize::from(plan.dispatch_count() > 1);
                 in_parts += usize::from(plan.scratch_bytes() > 0);
-                if let Some(slab) = tile.slab {
-                    whole_chunks += usize::from(slab.chunk > 1);
-                    several_items += usize::from(slab.items > 1);
-                    several_blocks += usize::from(slab.blocks > 1);
-                }
+                several_channels += usize::from(number_before(&words, " input channels at a time") > 1);
+                several_items += usize::from(number_before(&words, " of the batch") > 1);
+                several_blocks += usize::from(number_before(&words, " blocks of channels") > 1);
                 let comparison = compare(&case, &run_prepared(&small, &prepared, &case.input));
                 assert_eq!(comparison.inexact, 0, "{comparison:?}, {case:?}, {}", plan.explain());
             }
         }
     }
-    let seen = [input_quads, output_quads, ragged, parted, banded, in_parts];
-    let slabs = [whole_chunks, several_items, several_blocks];
-    assert!(slabs.iter().all(|&seen| seen > 0), "{slabs:?}");
+    let seen = [input_vectors, output_vectors, ragged, parted, banded, in_parts];
+    let shared = [several_channels, several_items, several_blocks];
+    assert!(shared.iter().all(|&seen| seen > 0), "{shared:?}");
     assert!(seen.iter().all(|&seen| seen > 0), "{seen:?}");
 }
 
@@ -454,31 +486,36 @@ fn tiles_of_every_class_are_exact() {
         (op().out_channels(64).kernel([3, 3]).padding([1, 1]).layout(Layout::ChannelsLast), vec![1, 64, 61, 2]),
         (op().out_channels(2).groups(2).kernel([4, 4]).stride([2, 2]).padding([1, 1]), vec![16, 2, 64, 64]),
     ];
-    let (mut large, mut sure, mut unsure, mut turns, mut by_rows) = (0, 0, 0, 0, 0);
+    let (mut large, mut untested, mut tested, mut unrolled, mut by_rows) = (0, 0, 0, 0, 0);
     for (builder, shape) in cases {
         let op = builder.build().unwrap();
         let input = tensor(&mut rng, &shape, Values::Integers);
         let weight = tensor(&mut rng, &op.weight_shape(), Values::Integers);
         let bias = Some(tensor(&mut rng, &[op.out_channels()], Values::Integers));
         let case = Case { op, input, weight, bias };
-        for class in [DeviceClass::Software, DeviceClass::Desktop, DeviceClass::Mobile, DeviceClass::Unknown] {
+        let classes = [
+            DeviceClass::Software,
+            DeviceClass::Desktop,
+            DeviceClass::Nvidia,
+            DeviceClass::Mobile,
+            DeviceClass::Unknown,
+        ];
+        for class in classes {
             let device = context().limited(DeviceProfile { class, ..context().profile().clone() });
             let layer = Layer::new(&device, &case.op, &case.weight, case.bias.as_ref()).unwrap();
             let prepared = layer.prepare_with(case.input.shape(), Storage::F32, Kernel::Direct).unwrap();
-            let tile = prepared.plan().tile().unwrap();
-            let reads =
-                |wanted: bool| tile.axes.iter().any(|a| a.reads().iter().any(|&read| a.is_sure(read) == wanted));
-            large += usize::from(tile.sums() >= 32);
-            sure += usize::from(reads(true));
-            unsure += usize::from(reads(false));
-            turns += usize::from(tile.turn > 1);
-            by_rows += usize::from(tile.order == Order::Rows);
+            let round = Round::of(&prepared);
+            large += usize::from(number_before(&prepared.plan().invocation(), " sums in registers") >= 32);
+            untested += usize::from(round.untested > 0);
+            tested += usize::from(round.tested > 0);
+            unrolled += usize::from(round.channels > 1);
+            by_rows += usize::from(round.by_rows);
             let comparison = compare(&case, &run_prepared(&device, &prepared, &case.input));
             assert_eq!(comparison.inexact, 0, "{class:?}: {comparison:?}, {}", prepared.plan().explain());
         }
     }
-    assert!(large > 20 && sure > 20 && unsure > 20, "{large} large tiles, {sure} with sure reads, {unsure} with tests");
-    assert!(turns > 2 && by_rows > 2, "{turns} with several channels in a turn, {by_rows} that read by rows");
+    assert!(large > 20 && untested > 20 && tested > 20, "{large} large tiles, {untested} in bounds, {tested} tested");
+    assert!(unrolled > 2 && by_rows > 2, "{unrolled} with an unrolled loop, {by_rows} that read by rows");
 }
 
 /// Whatever the tile: odd and even numbers of input channels, inputs read by rows of taps or at once; whole and in parts.
@@ -491,7 +528,7 @@ fn every_tile_adds_in_the_same_order() {
         (op().out_channels(16).kernel([4; 3]).stride([2; 3]).padding([1; 3]), vec![1, 0, 16, 16, 16], vec![3]),
         (op().out_channels(8).kernel([3, 3]).padding([1, 1]), vec![2, 0, 64, 64], vec![5]),
     ];
-    let (mut turns, mut once, mut by_rows, mut in_parts) = (0, 0, 0, 0);
+    let (mut unrolled, mut without_loop, mut by_rows, mut in_parts) = (0, 0, 0, 0);
     for (builder, mut shape, channels) in cases {
         for channels in channels {
             shape[1] = channels;
@@ -511,11 +548,11 @@ fn every_tile_adds_in_the_same_order() {
                     let layer = Layer::new(&device, &case.op, &case.weight, None).unwrap();
                     let prepared = layer.prepare_with(&shape, Storage::F32, Kernel::Direct).unwrap();
                     let plan = prepared.plan();
-                    let tile = plan.tile().unwrap();
-                    turns += usize::from(tile.turn > 1);
-                    once += usize::from(tile.once);
-                    by_rows += usize::from(tile.order == Order::Rows);
-                    in_parts += usize::from(plan.scratch_bytes() > 0 && tile.turn > 1);
+                    let round = Round::of(&prepared);
+                    unrolled += usize::from(round.channels > 1);
+                    without_loop += usize::from(round.only);
+                    by_rows += usize::from(round.by_rows);
+                    in_parts += usize::from(plan.scratch_bytes() > 0 && round.channels > 1);
                     let got = run_prepared(&device, &prepared, &case.input);
                     match &expected {
                         None => assert!(compare(&case, &got).passed(), "{case:?}, {}", plan.explain()),
@@ -526,8 +563,8 @@ fn every_tile_adds_in_the_same_order() {
             }
         }
     }
-    let seen = [turns, once, by_rows, in_parts];
-    assert!(seen.iter().all(|&seen| seen > 1), "turns of several channels, once, by rows, in parts: {seen:?}");
+    let seen = [unrolled, without_loop, by_rows, in_parts];
+    assert!(seen.iter().all(|&seen| seen > 1), "unrolled, without a loop, by rows, in parts: {seen:?}");
 }
 
 /// Layers whose input channels can be split, evenly and unevenly: every rank, both layouts, groups, parted phases,
@@ -563,7 +600,7 @@ fn layers_that_split(rng: &mut Rng, values: Values) -> Vec<Case> {
 fn prepare_splits(layer: &Layer, input_shape: &[usize], storage: Storage, each: usize) -> Vec<Prepared> {
     let mut taken = BTreeMap::new();
     let mut wanted = |candidate: &&Candidate| {
-        let splits = candidate.tile().map_or(1, |tile| tile.splits);
+        let splits = number_before(&candidate.to_string(), " splits of the input channels");
         let count = taken.entry(splits).or_insert(0);
         *count += 1;
         splits > 1 && *count <= each
@@ -610,7 +647,7 @@ fn splits_give_the_same_bits_in_bands_and_again() {
             for max_multiply_adds in [20_000, 2000, 1000] {
                 let small = context().limited(DeviceProfile { max_multiply_adds, ..profile.clone() });
                 let layer = Layer::new(&small, &case.op, &case.weight, case.bias.as_ref()).unwrap();
-                let same = |candidate: &&Candidate| candidate.to_string() == whole.plan().name();
+                let same = |candidate: &&Candidate| candidate.to_string() == whole.plan().candidate_name();
                 let candidates = layer.candidates(case.input.shape()).unwrap();
                 let candidate = candidates.iter().find(same).unwrap();
                 let prepared = layer.prepare_candidate(case.input.shape(), Storage::F32, candidate).unwrap();

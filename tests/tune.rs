@@ -70,7 +70,7 @@ fn the_fastest_is_planned_with_and_survives_json() {
         let tuned = context().tuned(tuning);
         let layer = layer(&tuned, &case);
         let prepared = layer.prepare(case.input.shape(), Storage::F32).unwrap();
-        assert_eq!(prepared.plan().name(), fastest.candidate.to_string());
+        assert_eq!(prepared.plan().candidate_name(), fastest.candidate.to_string());
         let words = prepared.plan().explain().to_string();
         assert!(words.contains(": tuned: the fastest that was measured on this adapter, "), "{words}");
         assert!(expected.compare(&layer.run(&case.input).unwrap()).unwrap().passed());
@@ -97,7 +97,7 @@ fn a_wrong_candidate_is_not_chosen() {
     let (last, wrong) = trials.split_last().unwrap();
     assert!(wrong.iter().all(|trial| matches!(trial.outcome, Outcome::Wrong)), "{wrong:?}");
     let prepared = layer(&context().tuned(tuning), &case).prepare(case.input.shape(), Storage::F32).unwrap();
-    assert_eq!(prepared.plan().name(), last.candidate.to_string());
+    assert_eq!(prepared.plan().candidate_name(), last.candidate.to_string());
 }
 
 fn where_all_are_wrong_nothing_is_remembered() {

@@ -26,7 +26,11 @@ impl CachedContext {
         let path = key.and_then(|key| Some(cache::folder()?.join(key)));
         // The first run finds nothing.
         let read = path.as_ref().and_then(|path| fs::read(path).ok()).unwrap_or_default();
-        Self { context: context.with_pipeline_data(&read), path, read }
+        #[expect(unsafe_code, reason = "only who keeps such data knows where they come from")]
+        // SAFETY: the file lies in the user's own cache folder, where `save` alone puts one of this name. Whoever else can
+        // write there acts for the user, and could replace the program as well.
+        let context = unsafe { context.with_pipeline_data(&read) };
+        Self { context, path, read }
     }
 
     /// The same device, with plans that use the measured choices.

@@ -26,6 +26,15 @@ pub(crate) struct Compiled {
     records: Buffer,
 }
 
+/// A compiled kernel and what it binds.
+pub(crate) struct CompiledKernel {
+    pub(crate) pipeline: ComputePipeline,
+    /// The bytes of its parameters, binding 0.
+    pub(crate) params: usize,
+    /// How many storage buffers follow.
+    pub(crate) buffers: usize,
+}
+
 /// What one dispatch is made of: its parameters at binding 0, behind them the parts of the buffers that it sees.
 struct Call<'a> {
     pipeline: &'a ComputePipeline,
@@ -83,6 +92,19 @@ impl Compiled {
             };
             calls.iter().zip(&windows).map(bind).collect()
         })
+    }
+
+    /// Each kernel once; `any` buffer will do.
+    pub(crate) fn kernels(&self, any: &Buffer) -> Vec<CompiledKernel> {
+        let scratch = (self.plan.scratch_bytes() > 0).then_some(any);
+        let mut kernels: Vec<CompiledKernel> = Vec::new();
+        for Call { pipeline, params, buffers, .. } in self.calls(&any.slice(..), &any.slice(..), scratch) {
+            if kernels.iter().all(|kernel| kernel.pipeline != *pipeline) {
+                let (params, buffers) = (params.len(), buffers.len());
+                kernels.push(CompiledKernel { pipeline: pipeline.clone(), params, buffers });
+            }
+        }
+        kernels
     }
 
     /// The plan's dispatches, each followed by the sum of its splits where these are complete.

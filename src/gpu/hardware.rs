@@ -1,28 +1,28 @@
 //! What instructions cost on each class of devices: one table.
 
-use super::kernels::tiles::tile::Order;
 use super::profile::DeviceClass;
 
 /// What a class of devices can do. Costs are in multiply-adds of one lane.
-pub(crate) struct Traits {
-    /// The most numbers that an invocation's sums and inputs may take.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Hardware {
+    /// The most numbers that an invocation's accumulators and inputs may take.
     pub(crate) registers: usize,
-    /// The order of a tile's products; [`Order::Rows`] only where its inputs do not all fit beside the sums.
+    /// The order of an invocation's products.
     pub(crate) order: Order,
-    /// Reading or writing one element.
+    /// Reading or writing one element of a buffer.
     pub(crate) read: f64,
     /// Reading or writing four neighbouring ones at once.
-    pub(crate) quad: f64,
-    /// Testing whether a number is inside, where that is not part of reading it.
+    pub(crate) vector: f64,
+    /// Testing whether a number is in bounds, where that is not part of reading it.
     pub(crate) test: f64,
     /// Reading four weights, at an address that all lanes share.
     pub(crate) weights: f64,
-    /// Reading a unit of weights, besides.
-    pub(crate) unit: f64,
-    /// The most multiply-adds of a turn of the loop over input channels that has several of them.
-    pub(crate) turn: usize,
-    /// Reading four neighbouring ones from the workgroup's memory, or writing one there; `None` where nothing tells
-    /// that it pays, and `tiled` is not chosen.
+    /// Besides that, reading what lies together of them at once.
+    pub(crate) weight_unit: f64,
+    /// The most multiply-adds of a round of the unrolled loop over input channels.
+    pub(crate) unrolled: usize,
+    /// Reading four neighbouring numbers of the workgroup's memory, or writing one there; `None` where it is not known to
+    /// pay, and `tiled` is not chosen.
     pub(crate) shared: Option<f64>,
     /// The invocations that occupy the device.
     pub(crate) invocations: f64,
@@ -30,62 +30,60 @@ pub(crate) struct Traits {
     pub(crate) workgroup: u32,
 }
 
+/// In which order an invocation multiplies. An accumulator always takes its taps in the order of their numbers, so that no
+/// bit depends on it; what does is how much has to be kept in registers at a time.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub(crate) enum Order {
+    /// Vector by vector of output channels and tap by tap: a weight is read once and multiplies the inputs of all cells.
+    Taps,
+    /// By rows of taps where the inputs do not all fit beside the accumulators, each read when its row is reached.
+    Rows,
+    /// So many accumulators for the same output of neighbouring cells, each with all its taps, before the next.
+    Accumulators(usize),
+}
+
 impl DeviceClass {
-    pub(crate) fn traits(self) -> Traits {
-        match self {
-            // Measured on lavapipe 22.3: 95 G multiply-adds/s, 2.3 G reads/s, 1.3 to 2 G reads/s of a quad. Spilling a
-            // sum costs less there than reading an input again, and little where it takes all its taps at once: of the 16
-            // vector registers of AVX2, 8 sums leave as many for their inputs and weights.
-            DeviceClass::Software => {
-                let (read, quad, weights) = (41.0, 50.0, 50.0);
-                let (order, turn, invocations, workgroup) = (Order::Sums(8), 600, 64.0, 16);
-                Traits { registers: 360, order, turn, read, quad, weights, invocations, workgroup, ..Traits::WEAKEST }
-            }
-            // By the compilers' statistics (benches/STATIC.md): 84 numbers leave RADV 96 registers, which is 8 waves. A
-            // test is an instruction for each number, beside the joining of conditions. Weights are read by a unit of
-            // their own, up to four vec4s at once, into few registers: beyond 100 numbers they are moved about. Occupied
-            // are 64 SIMDs of 32 lanes with two waves each: a card of the middle. `direct` has enough independent sums to
-            // keep a lane busy alone. `tiled` leaves fewer waves and a smaller share of multiply-adds, because a read
-            // from the workgroup's memory takes two instructions.
-            DeviceClass::Desktop => Traits {
-                registers: 84,
-                order: Order::Rows,
-                test: 2.5,
-                weights: 2.0,
-                unit: 5.0,
-                turn: 320,
-                invocations: 4096.0,
-                ..Traits::WEAKEST
-            },
-            // A read from the workgroup's memory takes one instruction, one from a buffer several, with its test and its
-            // address.
-            DeviceClass::Nvidia => {
-                let (quad, weights, shared) = (4.0, 3.0, Some(1.5));
-                Traits { registers: 82, quad, weights, shared, invocations: 4096.0, ..Traits::WEAKEST }
-            }
-            // No spills on Adreno and Apple; their drivers test each read, those of weights too.
-            DeviceClass::Mobile => {
-                let (read, quad, weights) = (12.0, 12.0, 12.0);
-                Traits { registers: 80, read, quad, weights, invocations: 4096.0, ..Traits::WEAKEST }
-            }
-            DeviceClass::Unknown => Traits::WEAKEST,
+    /// - Software: measured on lavapipe 22.3, 95 G multiply-adds/s, 2.3 G reads/s, 1.3 to 2 G reads/s of a vector. Spilling
+    ///   an accumulator costs less there than reading an input again, and little where it takes all its taps at once: of the
+    ///   16 vector registers of AVX2, 8 accumulators leave as many for their inputs and weights.
+    /// - Desktop: by the compilers' statistics (benches/STATIC.md), 84 numbers leave RADV 96 registers, which is 8 waves. A
+    ///   test is an instruction for each number, beside the joining of conditions. Weights are read by a unit of their own,
+    ///   up to four vec4s at once, into few registers: beyond 100 numbers they are moved about. Occupied are 64 SIMDs of 32
+    ///   lanes with two waves each, a card of the middle: `direct` has enough independent accumulators to keep a lane busy
+    ///   alone. `tiled` leaves fewer waves and a smaller share of multiply-adds, because a read from the workgroup's memory
+    ///   takes two instructions.
+    /// - Nvidia: a read from the workgroup's memory takes one instruction, one from a buffer several, with its test and its
+    ///   address.
+    /// - Mobile: no spills on Adreno and Apple; their drivers test each read, those of weights too.
+    /// - Unknown: the weakest of all.
+    #[rustfmt::skip]
+    pub(crate) fn hardware(self) -> Hardware {
+        use Order::{Accumulators, Rows, Taps};
+        let class = self;
+        Hardware {
+            //                        Software         Desktop Nvidia     Mobile  Unknown
+            registers:   of(class, [ 360,              84,     82,        80,     64    ]),
+            order:       of(class, [ Accumulators(8),  Rows,   Taps,      Taps,   Taps  ]),
+            read:        of(class, [ 41.0,             6.0,    6.0,       12.0,   6.0   ]),
+            vector:      of(class, [ 50.0,             6.0,    4.0,       12.0,   6.0   ]),
+            test:        of(class, [ 0.0,              2.5,    0.0,       0.0,    0.0   ]),
+            weights:     of(class, [ 50.0,             2.0,    3.0,       12.0,   6.0   ]),
+            weight_unit: of(class, [ 0.0,              5.0,    0.0,       0.0,    0.0   ]),
+            unrolled:    of(class, [ 600,              320,    128,       128,    128   ]),
+            shared:      of(class, [ None,             None,   Some(1.5), None,   None  ]),
+            invocations: of(class, [ 64.0,             4096.0, 4096.0,    4096.0, 8192.0]),
+            workgroup:   of(class, [ 16,               64,     64,        64,     64    ]),
         }
     }
 }
 
-impl Traits {
-    /// Those of a device of which nothing is known.
-    const WEAKEST: Self = Self {
-        registers: 64,
-        order: Order::Taps,
-        read: 6.0,
-        quad: 6.0,
-        test: 0.0,
-        weights: 6.0,
-        unit: 0.0,
-        turn: 128,
-        shared: None,
-        invocations: 8192.0,
-        workgroup: 64,
-    };
+/// A class's column of a row of the table.
+fn of<T: Copy>(class: DeviceClass, row: [T; 5]) -> T {
+    match class {
+        DeviceClass::Software => row[0],
+        DeviceClass::Desktop => row[1],
+        DeviceClass::Nvidia => row[2],
+        DeviceClass::Mobile => row[3],
+        DeviceClass::Unknown => row[4],
+    }
 }

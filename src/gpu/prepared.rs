@@ -1,19 +1,18 @@
 //! A layer that is planned and compiled for a shape: bound to the caller's buffers, and recorded.
 
 use crate::error::{Error, Result};
-use crate::gpu::compiled::Compiled;
+use crate::gpu::compiled::{Compiled, CompiledKernel};
 use crate::gpu::device::binding::check;
 use crate::gpu::device::context::Context;
 use crate::gpu::device::span::span;
 use crate::gpu::device::step::{Recorder, Step, piece};
-use crate::gpu::device::transfer::Reading;
 use crate::gpu::kernels::winograd::machine::Machine;
 use crate::gpu::plan::body::{Body, Plan};
 use crate::gpu::storage::Storage;
 use crate::gpu::weights::Weights;
 use crate::op::Geometry;
 use std::sync::Arc;
-use wgpu::{BufferSlice, BufferUsages, CommandEncoder, ComputePass, ComputePassDescriptor};
+use wgpu::{Buffer, BufferSlice, CommandEncoder, ComputePass, ComputePassDescriptor};
 
 /// A layer planned for one input shape. Cheap to clone.
 #[derive(Clone, Debug)]
@@ -103,38 +102,12 @@ impl Prepared {
         Ok(Bound { context: context.clone(), steps })
     }
 
-    /// Makes the driver do now what it would leave to the first dispatch: some compile only then. Runs one workgroup of
-    /// each kernel, on buffers of its own that it lets go; waits until the device is done.
-    ///
-    /// Meanwhile other threads record and submit as usual; the device does what is submitted in its order.
-    ///
-    /// # Errors
-    /// As [`bind`](Self::bind), [`Error::Limit`] where the device has no buffer that large, [`Error::DeviceLost`].
-    #[cfg(not(target_family = "wasm"))]
-    pub fn warm_up(&self) -> Result<()> {
-        self.start_warming_up()?.wait(|_| ())
-    }
-
-    /// [`warm_up`](Self::warm_up) as a future. The device must be polled meanwhile; a browser does so by itself.
-    ///
-    /// # Errors
-    /// As [`warm_up`](Self::warm_up).
-    pub async fn warm_up_async(&self) -> Result<()> {
-        self.start_warming_up()?.finish(|_| ()).await
-    }
-
-    fn start_warming_up(&self) -> Result<Reading> {
-        span!("warm up", kernel = self.plan.kernel().name());
-        let context = &self.context;
-        let x = context.buffer("upconv input", self.input_bytes(), BufferUsages::STORAGE)?;
-        let y = context.buffer("upconv output", self.output_bytes(), BufferUsages::STORAGE | BufferUsages::COPY_SRC)?;
-        let mut steps = self.bind(x.slice(..), y.slice(..))?.steps;
-        steps.dedup_by(|next, step| next.pipeline == step.pipeline);
-        for step in &mut steps {
-            (step.workgroups, step.multiply_adds) = ([1; 3], 0);
+    /// Each compiled kernel once; `any` buffer will do.
+    pub(crate) fn kernels(&self, any: &Buffer) -> Vec<CompiledKernel> {
+        match &self.kernels {
+            Kernels::One(kernel) => kernel.kernels(any),
+            Kernels::Winograd(machine) => machine.kernels(any),
         }
-        context.submit("upconv warming up", &steps.iter().collect::<Vec<_>>(), |_| {})?;
-        context.start_reading(&y, 0)
     }
 
     /// [`bind`](Self::bind) and [`Bound::encode`] in a pass of its own.
@@ -178,10 +151,6 @@ impl Bound {
     /// The dispatches.
     pub(crate) fn steps(&self) -> &[Step] {
         &self.steps
-    }
-
-    pub(crate) fn steps_mut(&mut self) -> &mut [Step] {
-        &mut self.steps
     }
 }
 

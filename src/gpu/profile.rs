@@ -68,9 +68,9 @@ pub enum DeviceClass {
     Desktop,
     /// As many registers, and weights that no scalar unit reads: what a workgroup shares counts for more.
     Nvidia,
-    /// A GPU of a telephone or of an Apple computer with some 100 registers for each invocation: Apple's, Adreno.
+    /// A phone's GPU, or Apple's, with some 100 registers for each invocation: Apple's, Adreno.
     Mobile,
-    /// Nothing is known, or that there are but 64 registers; treated as the weakest hardware.
+    /// An unknown GPU, or one with 64 registers for each invocation: planned for as the weakest hardware.
     Unknown,
 }
 
@@ -97,6 +97,9 @@ const CLASSES: [(&str, DeviceClass); 18] = [
 ];
 
 impl DeviceClass {
+    #[cfg(test)]
+    pub(crate) const ALL: [Self; 5] = [Self::Software, Self::Desktop, Self::Nvidia, Self::Mobile, Self::Unknown];
+
     /// The class of an adapter, by its name and its driver's.
     pub fn of(name: &str, driver: &str) -> Self {
         let text = format!("{name} {driver}").to_lowercase();

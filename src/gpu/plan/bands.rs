@@ -3,8 +3,6 @@
 use crate::error::{Error, Result};
 use crate::gpu::dispatch::{Band, Dispatch, GATHER_WORKGROUP, MAX_ELEMENTS, Window, folded, split_stride};
 use crate::gpu::kernels::pack::records::Record;
-use crate::gpu::kernels::pack::tiles::Packing;
-use crate::gpu::kernels::tiles::grid::{blocks, tiles};
 use crate::gpu::kernels::tiles::tile::Tile;
 use crate::gpu::profile::DeviceProfile;
 use crate::gpu::storage::Storage;
@@ -59,11 +57,7 @@ impl<'a> Bander<'a> {
         profile: &'a DeviceProfile,
         tile: Option<Tile>,
     ) -> Self {
-        let taps = op
-            .axes3()
-            .iter()
-            .map(|axis| AxisPhases::new(axis).phases.iter().map(|phase| phase.taps as u64).max().unwrap_or(0))
-            .product();
+        let taps = op.axes3().iter().map(|axis| AxisPhases::new(axis).most_taps() as u64).product();
         Self { op, geometry, storage, profile, tile, record: Record::new(op), taps }
     }
 
@@ -72,8 +66,7 @@ impl<'a> Bander<'a> {
         if self.least_dispatches() > MAX_DISPATCHES as u64 {
             return Err(self.too_many());
         }
-        // Splits, chunks and turns of the loop stay whole: each split leaves sums of its own, so that none is continued.
-        let unit = self.whole_channels();
+        let unit = self.tile.map_or(1, |tile| tile.source().channel_unit(self.group_in_channels()));
         let units = self.group_in_channels().div_ceil(unit);
         let mut best: Option<(Vec<Dispatch>, usize)> = None;
         let mut refusal = None;
@@ -160,13 +153,11 @@ impl<'a> Bander<'a> {
         multiply_adds.div_ceil(self.profile.max_multiply_adds.max(1))
     }
 
-    /// What cuts along a dimension must be multiples of: whole quads, whole blocks of channels.
+    /// What cuts along a dimension must be multiples of.
     fn unit(&self, dimension: usize) -> usize {
         match (&self.tile, dimension) {
-            (Some(tile), 3) if tile.output_quads => 4,
-            // A group's last block may have fewer channels than the others.
-            (Some(tile), 4) if tile.ragged && self.op.groups() > 1 => self.op.out_channels() / self.op.groups(),
-            (Some(tile), 4) => tile.width * tile.group_vectors(),
+            (Some(tile), 3) => tile.column_unit(),
+            (Some(tile), 4) => tile.out_channel_unit(self.op),
             _ => 1,
         }
     }
@@ -190,10 +181,10 @@ impl<'a> Bander<'a> {
         demands.push(("max_storage_buffer_binding_size", self.scratch(band), binding));
         let groups = u64::from(self.profile.max_workgroups);
         if let Some(tile) = &self.tile {
-            let workgroups = self.tiled_workgroups(band, tile);
+            let workgroups = tile.workgroups(self.op, band);
             demands.extend(workgroups.map(|count| ("max_compute_workgroups_per_dimension", count, groups)));
         }
-        if self.tile.is_none_or(|tile| tile.splits > 1) {
+        if self.tile.is_none() || self.split_k() > 1 {
             // One invocation for each element, in `gather` or in `sum`.
             let most = groups.pow(2).saturating_mul(GATHER_WORKGROUP).min(MAX_ELEMENTS);
             demands.push(("max_compute_workgroups_per_dimension", elements, most));
@@ -206,50 +197,28 @@ impl<'a> Bander<'a> {
         band.elements().saturating_mul(band.group_in_channels.len() as u64).saturating_mul(self.taps)
     }
 
-    /// The bytes of the sums that a band leaves to the next part of the input channels, or that its splits leave to
-    /// `sum`.
+    /// The bytes of the accumulators that a band leaves to the next part of the input channels, or that its splits leave
+    /// to `sum`.
     pub(crate) fn scratch(&self, band: &Band) -> u64 {
+        if self.split_k() > 1 {
+            let output = self.window(self.output_span(band), self.storage.size());
+            return split_stride(output, self.storage) * self.split_k() as u64 * 4;
+        }
         match &self.tile {
-            Some(tile) if tile.splits > 1 => {
-                let output = self.window(self.output_span(band), self.storage.size());
-                split_stride(output, self.storage) * tile.splits as u64 * 4
-            }
             _ if band.group_in_channels.len() == self.group_in_channels() => 0,
             None => band.elements() * 4,
-            Some(tile) => {
-                // A vec3 takes the room of a vec4.
-                let sums = (tile.sums() / tile.width * tile.width.next_power_of_two()) as u64;
-                self.tiled_workgroups(band, tile).iter().product::<u64>() * u64::from(tile.workgroup) * sums * 4
-            }
+            Some(tile) => tile.carried_bytes(self.op, band),
         }
+    }
+
+    /// Into how many parts invocations share the input channels of a group.
+    fn split_k(&self) -> usize {
+        self.tile.map_or(1, |tile| tile.source().split_k())
     }
 
     /// The input channels of a group.
     fn group_in_channels(&self) -> usize {
         self.op.in_channels() / self.op.groups()
-    }
-
-    /// What a cut of a group's input channels must be a multiple of.
-    fn whole_channels(&self) -> usize {
-        match &self.tile {
-            Some(Tile { slab: Some(slab), .. }) => slab.chunk,
-            Some(tile) if tile.splits > 1 => tile.split_channels(self.group_in_channels()),
-            Some(tile) => tile.turn,
-            None => 1,
-        }
-    }
-
-    /// Workgroups of `direct` and `tiled`: of tiles side by side, of blocks of channels, of parts of the phases and
-    /// splits of the input channels.
-    fn tiled_workgroups(&self, band: &Band, tile: &Tile) -> [u64; 3] {
-        let tiles: usize = [0, 1, 2].iter().map(|&a| tiles(tile, &band.output[a], a).1).product();
-        let blocks = blocks(self.op, tile, &band.out_channels);
-        let boxes = match tile.slab {
-            None => (band.batch.len() * tiles).div_ceil(tile.workgroup as usize),
-            Some(slab) => band.batch.len().div_ceil(slab.items) * tiles,
-        };
-        let splits = if tile.splits > 1 { band.group_in_channels.len().div_ceil(self.whole_channels()) } else { 1 };
-        [boxes, blocks.len(), tile.phase_parts() * splits].map(|count| count as u64)
     }
 
     fn refusal(&self, band: &Band) -> Error {
@@ -269,7 +238,7 @@ impl<'a> Bander<'a> {
     fn dispatch(&self, band: Band) -> Dispatch {
         let workgroups = match &self.tile {
             None => folded(&band, self.profile),
-            Some(tile) => self.tiled_workgroups(&band, tile).map(|count| count as u32),
+            Some(tile) => tile.workgroups(self.op, &band).map(|count| count as u32),
         };
         Dispatch {
             input: self.input(&band),
@@ -281,11 +250,11 @@ impl<'a> Bander<'a> {
         }
     }
 
-    /// What a band sees of the input: whole quads, where it is read in quads.
+    /// What a band sees of the input: whole vectors, where these are read.
     fn input(&self, band: &Band) -> Window {
         let Window { offset, size } = self.window(self.input_span(band), self.storage.size());
-        let quads = self.tile.is_some_and(|tile| tile.input_quads.is_some());
-        let unit = if quads { 4 * self.storage.size() } else { 4 };
+        let vectors = self.tile.is_some_and(|tile| tile.source().reads_vectors());
+        let unit = if vectors { 4 * self.storage.size() } else { 4 };
         Window { offset, size: size.next_multiple_of(unit) }
     }
 
@@ -294,10 +263,8 @@ impl<'a> Bander<'a> {
         match &self.tile {
             None => self.window(self.weight_span(band), 4),
             Some(tile) => {
-                let blocks = blocks(self.op, tile, &band.out_channels);
-                let record = Packing::new(self.op).record;
-                let at = |block: usize| (block * tile.group_vectors() * record) as u64;
-                self.window(Some((at(blocks.start), at(blocks.end))), 16)
+                let vec4s = tile.weights(self.op, &band.out_channels);
+                self.window(Some((vec4s.start, vec4s.end)), 16)
             }
         }
     }

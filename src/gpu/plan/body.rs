@@ -57,14 +57,14 @@ impl Plan {
     pub fn kernel(&self) -> Kernel {
         match &self.body {
             Body::Gather(_) => Kernel::Gather,
-            Body::Tiles(tile, _) => tile.kernel(),
+            Body::Tiles(tile, _) => tile.source().kernel(),
             Body::Winograd(..) => Kernel::Winograd,
             Body::Matrix(..) => Kernel::Matrix,
         }
     }
 
     /// The kernel with its tile, as a [`Candidate`](crate::Candidate) is named.
-    pub fn name(&self) -> String {
+    pub fn candidate_name(&self) -> String {
         match &self.body {
             Body::Tiles(tile, _) => name(Some(tile)),
             _ => self.kernel().to_string(),
@@ -74,15 +74,6 @@ impl Plan {
     /// Why this kernel and not another.
     pub fn reason(&self) -> &str {
         &self.reason
-    }
-
-    /// The tile of `direct` and `tiled`.
-    #[doc(hidden)]
-    pub fn tile(&self) -> Option<&Tile> {
-        match &self.body {
-            Body::Tiles(tile, _) => Some(tile),
-            _ => None,
-        }
     }
 
     /// How many dispatches there are, all kernels of the plan together; those that add up a split-K are not counted.
@@ -119,7 +110,7 @@ impl Plan {
     /// then added up; 1 where they are not split.
     pub fn splits(&self) -> usize {
         match &self.body {
-            Body::Tiles(tile, _) => tile.splits,
+            Body::Tiles(tile, _) => tile.source().split_k(),
             _ => 1,
         }
     }
@@ -138,7 +129,10 @@ impl Plan {
     pub fn workgroup_memory(&self) -> u64 {
         match &self.body {
             Body::Gather(_) => 0,
-            Body::Tiles(tile, _) => tile.slab.map_or(0, |slab| slab.bytes(tile, &Packing::new(&self.geometry.op))),
+            Body::Tiles(tile, _) => {
+                let memory = tile.source().memory(&tile.shape, &Packing::new(&self.geometry.op));
+                memory.map_or(0, |memory| memory.bytes())
+            }
             Body::Winograd(_, products) => products.workgroup_memory(),
             Body::Matrix(matrix, _) => matrix.bytes(),
         }
@@ -147,14 +141,14 @@ impl Plan {
     /// For each axis the number of phases that taps reach, and the number of all.
     pub fn phases(&self) -> Vec<(usize, usize)> {
         let axes = self.geometry.op.axes().iter();
-        axes.map(|axis| (AxisPhases::new(axis).phases.len(), axis.stride)).collect()
+        axes.map(|axis| (AxisPhases::new(axis).phase_count(), axis.stride)).collect()
     }
 
     /// What one invocation computes; for `winograd`, one of its matrix products, and for `matrix`, its subgroup.
     pub fn invocation(&self) -> String {
         match &self.body {
             Body::Gather(_) => "one output element".into(),
-            Body::Tiles(tile, _) => format!("{tile}, {} sums in registers", tile.sums()),
+            Body::Tiles(tile, _) => format!("{tile}, {} sums in registers", tile.shape.outputs()),
             Body::Winograd(_, products) => products.invocation(),
             Body::Matrix(matrix, _) => matrix.to_string(),
         }
@@ -163,5 +157,5 @@ impl Plan {
 
 /// The name of a candidate: no two of an operation at a shape on a device have the same.
 pub(crate) fn name(tile: Option<&Tile>) -> String {
-    tile.map_or_else(|| Kernel::Gather.to_string(), |tile| format!("{}: {tile}", tile.kernel()))
+    tile.map_or_else(|| Kernel::Gather.to_string(), |tile| format!("{}: {tile}", tile.source().kernel()))
 }

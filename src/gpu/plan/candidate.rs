@@ -1,11 +1,12 @@
 //! The ways in which an operation may be computed at a shape, to be measured or forced.
 
 use super::body::{Plan, name};
-use super::choice::{self, Choice};
+use super::choice::Choice;
 use super::planner::check;
 use crate::error::{Error, Result};
+use crate::gpu::kernels::gather;
 use crate::gpu::kernels::tiles::tile::Tile;
-use crate::gpu::kernels::tiles::tiled;
+use crate::gpu::kernels::tiles::{register_search, workgroup_search};
 use crate::gpu::profile::DeviceProfile;
 use crate::gpu::storage::Storage;
 use crate::kernel::{Kernel, Refusal};
@@ -22,11 +23,12 @@ pub struct Candidate {
 impl Candidate {
     /// The kernel.
     pub fn kernel(&self) -> Kernel {
-        self.tile.map_or(Kernel::Gather, |tile| tile.kernel())
+        self.tile.map_or(Kernel::Gather, |tile| tile.source().kernel())
     }
 
     /// What one invocation computes; `None` for `gather`.
-    pub fn tile(&self) -> Option<&Tile> {
+    #[cfg(test)]
+    pub(crate) fn tile(&self) -> Option<&Tile> {
         self.tile.as_ref()
     }
 
@@ -47,12 +49,14 @@ impl fmt::Display for Candidate {
 /// one of them.
 pub fn candidates(geometry: &Geometry, profile: &DeviceProfile) -> Vec<Candidate> {
     let op = &geometry.op;
-    let mut candidates = vec![Candidate { tile: None, cost: choice::gather(geometry, profile) }];
+    let mut candidates = vec![Candidate { tile: None, cost: gather::cost::cost(geometry, profile) }];
     // Where `direct` has no tile there is `gather` alone.
-    let _ = choice::visit_tiles(op, geometry, profile, |cost, tile| {
+    let _ = register_search::visit(op, geometry, profile, |cost, tile| {
         candidates.push(Candidate { tile: Some(tile), cost });
     });
-    if let (Some(_), Ok((cost, tile))) = (profile.class.traits().shared, tiled::tiled(op, geometry, profile)) {
+    if profile.class.hardware().shared.is_some()
+        && let Ok((cost, tile)) = workgroup_search::best(op, geometry, profile)
+    {
         candidates.push(Candidate { tile: Some(tile), cost });
     }
     candidates.sort_by(|a, b| a.cost.total_cmp(&b.cost));
@@ -104,7 +108,7 @@ mod tests {
             assert_eq!(names.len(), candidates.len());
             assert!(candidates.iter().any(|candidate| candidate.kernel() == Kernel::Gather));
             let plan = Plan::new(&geometry, Storage::F32, &profile).unwrap();
-            assert_eq!(plan.name(), candidates[0].to_string());
+            assert_eq!(plan.candidate_name(), candidates[0].to_string());
         }
     }
 

@@ -33,9 +33,9 @@ impl fmt::Display for Explanation<'_> {
             writeln!(f, "invocation     {}", plan.invocation())?;
         }
         if let Body::Tiles(tile, _) = &tiles.body
-            && let Some(slab) = tile.slab
+            && let Some(workgroup) = tile.workgroup()
         {
-            writeln!(f, "workgroup      {slab}")?;
+            writeln!(f, "workgroup      {workgroup}")?;
         }
         writeln!(f, "phases         {} (those that taps reach, for each axis)", phases.join(" x "))?;
         let (useful, effective) = (geometry.useful_multiply_adds(), geometry.effective_multiply_adds());

@@ -4,7 +4,8 @@ use super::bands::Bander;
 use super::body::{Body, Cut, Plan};
 use super::choice::{self, Choice};
 use crate::error::{Error, Result};
-use crate::gpu::kernels::{matrix, tiles, winograd};
+use crate::gpu::kernels::tiles::{register_search, workgroup_search};
+use crate::gpu::kernels::{matrix, winograd};
 use crate::gpu::profile::DeviceProfile;
 use crate::gpu::storage::Storage;
 use crate::kernel::Kernel;
@@ -51,8 +52,8 @@ impl Plan {
         let refuse = |reason| Error::Kernel { kernel, reason };
         let tile = match kernel {
             Kernel::Gather => return Self::cut(geometry, storage, profile, Choice::gather(REQUESTED)),
-            Kernel::Direct => choice::direct(&geometry.op, geometry, profile, 1),
-            Kernel::Tiled => tiles::tiled::tiled(&geometry.op, geometry, profile),
+            Kernel::Direct => register_search::best(&geometry.op, geometry, profile, 1),
+            Kernel::Tiled => workgroup_search::best(&geometry.op, geometry, profile),
             Kernel::Winograd => {
                 let winograd = winograd::layout::winograd(geometry, storage, profile)?;
                 let products = winograd.product.at(&[1, winograd.product.in_channels(), winograd.chunk])?;
@@ -159,6 +160,14 @@ mod tests {
         Plan::with_kernel(&op.at(shape).unwrap(), Storage::F32, profile, Kernel::Gather)
     }
 
+    #[test]
+    fn a_kernel_of_half_a_billion_taps_is_planned_without_a_table_of_its_phases() {
+        let op = ConvTranspose::builder().kernel([1 << 29]).stride([1 << 29]).build().unwrap();
+        let profile = DeviceProfile { max_binding: 1 << 32, ..DeviceProfile::default() };
+        let plan = Plan::new(&op.at(&[1, 1, 1]).unwrap(), Storage::F32, &profile).unwrap();
+        assert_eq!((plan.kernel(), plan.phases()), (Kernel::Gather, vec![(1 << 29, 1 << 29)]));
+    }
+
     /// Every output element is written once, by bands within the limits, each finishing its sums.
     fn check_bands(op: &ConvTranspose, shape: &[usize], profile: &DeviceProfile) -> Plan {
         let plan = planned(op, shape, profile).unwrap();
@@ -237,7 +246,7 @@ mod tests {
         let geometry = op.at(&[1, 20, 32, 128]).unwrap();
         let plan = Plan::with_kernel(&geometry, Storage::F32, &profile, Kernel::Direct).unwrap();
         let Body::Tiles(tile, _) = &plan.body else { panic!("no tile: {plan:?}") };
-        assert_eq!(tile.turn, 4);
+        assert_eq!(tile.source().channel_unit(20), 4);
         let parts = plan.dispatches().iter().map(|dispatch| &dispatch.band.group_in_channels);
         assert!(parts.clone().any(|part| part.start > 0), "{plan:?}");
         for part in parts {

@@ -1,7 +1,7 @@
 //! A tuning as JSON: `{"upconv": "tuning", "version": 1, "choices": [{"adapter": …, "layer": …, "candidate": …,
 //! "milliseconds": …}]}`.
 
-use super::{Choice, Subject, Tuning};
+use super::choices::{Choice, Subject, Tuning};
 use crate::describe::json::{Strict, Unique, read};
 use crate::error::{Error, Result};
 use serde::{Deserialize, Serialize};

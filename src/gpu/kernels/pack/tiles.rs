@@ -9,22 +9,22 @@ use crate::op::ConvTranspose;
 /// its taps `[group_in_channels][d][h][w][channel of the vector]` and its slopes, in vec4s. All three begin at multiples
 /// of `unit`, because compilers read neighbours at once where they know that they are aligned.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub struct Packing {
+pub(crate) struct Packing {
     /// Output channels of a vector: 1 to 4.
-    pub width: usize,
+    pub(crate) width: usize,
     /// Vectors of one group.
-    pub vectors: usize,
+    pub(crate) vectors: usize,
     /// 4, 2 or 1 vec4s.
-    pub unit: usize,
+    pub(crate) unit: usize,
     /// vec4s of one input channel's taps: a multiple of `unit`, as are those of a record's biases and slopes.
-    pub channel: usize,
+    pub(crate) channel: usize,
     /// vec4s of one record.
-    pub record: usize,
+    pub(crate) record: usize,
 }
 
 impl Packing {
     /// The packing of an operation.
-    pub fn new(op: &ConvTranspose) -> Self {
+    pub(crate) fn new(op: &ConvTranspose) -> Self {
         let group_out_channels = op.out_channels() / op.groups();
         let width = group_out_channels.min(4);
         let taps: usize = op.axes3().iter().map(|axis| axis.kernel).product();
@@ -34,6 +34,11 @@ impl Packing {
         let channel = channel.next_multiple_of(unit);
         let record = 2 * unit + op.in_channels() / op.groups() * channel;
         Self { width, vectors: group_out_channels.div_ceil(width), unit, channel, record }
+    }
+
+    /// The size of the packed weights of so many groups.
+    pub(crate) fn bytes(&self, groups: usize) -> u64 {
+        (groups * self.vectors * self.record) as u64 * 16
     }
 }
 
@@ -86,6 +91,5 @@ impl PackParams {
 
 /// The size of an operation's packed weights.
 pub(crate) fn packed_bytes(op: &ConvTranspose) -> u64 {
-    let packing = Packing::new(op);
-    (op.groups() * packing.vectors * packing.record) as u64 * 16
+    Packing::new(op).bytes(op.groups())
 }

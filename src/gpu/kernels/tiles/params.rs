@@ -1,8 +1,8 @@
 //! The parameters of `direct` and `tiled`.
 
-use super::grid::{blocks, blocks_per_group, tiles};
 use super::tile::Tile;
 use crate::gpu::dispatch::{Dispatch, split_stride};
+use crate::gpu::kernels::activation;
 use crate::gpu::kernels::pack::tiles::Packing;
 use crate::gpu::kernels::params::shader_struct;
 use crate::gpu::storage::Storage;
@@ -61,13 +61,13 @@ impl Params {
         let (xs, ys) = (geometry.input_strides(), geometry.output_strides());
         let band = &dispatch.band;
         let group_in_channels = op.in_channels() / op.groups();
-        let split_channels = tile.split_channels(group_in_channels);
+        let split_channels = tile.split_channels(op);
         // The splits before this dispatch's; what is not split has none.
         let before = band.group_in_channels.start / split_channels;
         let split_stride = split_stride(dispatch.output, storage) as i32;
         let axes = [0, 1, 2].map(|a| {
             let axis = &op.axes3()[a];
-            let (first_cell, tiles) = tiles(tile, &band.output[a], a);
+            let (first_cell, tiles) = tile.cover(&band.output[a], a);
             GpuAxis {
                 first_cell: first_cell as i32,
                 tiles: tiles as i32,
@@ -83,8 +83,8 @@ impl Params {
             axes,
             invocations: axes.iter().map(|axis| axis.tiles).product::<i32>() * band.batch.len() as i32,
             batch_begin: band.batch.start as i32,
-            first_block: blocks(op, tile, &band.out_channels).start as i32,
-            blocks_per_group: blocks_per_group(op, tile) as i32,
+            first_block: tile.blocks(op, &band.out_channels).start as i32,
+            blocks_per_group: tile.blocks_per_group(op) as i32,
             group_in_channels: group_in_channels as i32,
             group_out_channels: (op.out_channels() / op.groups()) as i32,
             input_channel_begin: band.group_in_channels.start as i32,
@@ -99,7 +99,7 @@ impl Params {
             output_window: (dispatch.output.offset / storage.size()) as i32 - before as i32 * split_stride,
             split_channels: split_channels as i32,
             split_stride,
-            beta: op.activation().parameters(0).1,
+            beta: activation::parameters(op.activation(), 0).1,
             batch_end: band.batch.end as i32,
         }
     }

@@ -1,65 +1,29 @@
-//! What an invocation adds up, and in which order: the same for every order that a tile may have, seen from one sum.
+//! What an invocation adds up, and in which order: seen from one accumulator, the same in every order.
 
-use crate::gpu::kernels::tiles::tile::{Order, Tile, TileAxis};
+use super::program::{Input, InputAt, Statement, Weight, WeightAt};
+use super::register_tile::RegisterTile;
+use crate::gpu::hardware::Order;
+use crate::gpu::kernels::pack::tiles::{Packing, lanes};
+use std::collections::{BTreeSet, HashSet};
 
-/// A sum that the invocation keeps: the vector of output channels at one output.
-pub(crate) struct Sum {
-    pub(crate) vector: usize,
-    /// Cell and output of the cell, for each axis.
-    pub(crate) at: [(usize, usize); 3],
-}
-
-/// A product that is added to a sum.
+/// A product that is added to an accumulator.
 pub(crate) struct Product {
-    /// The number of the sum.
-    pub(crate) sum: usize,
+    pub(crate) accumulator: usize,
     /// Its vector of output channels, and which output of its cell it is.
-    pub(crate) vector: usize,
-    pub(crate) slots: [usize; 3],
-    /// The input channel, counted from the first of the turn.
+    vector: usize,
+    slots: [usize; 3],
+    /// The input channel, counted from the first in registers.
     pub(crate) channel: usize,
     /// The number of the tap along each axis.
     pub(crate) taps: [usize; 3],
     /// The offset of the input along each axis.
-    pub(crate) reads: [i64; 3],
+    reads: [i64; 3],
 }
 
-/// A tap of an invocation on one axis: which input it reads, counted from a cell's first, for which output of the cell.
-#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
-struct Tap {
-    tap: usize,
-    offset: i64,
-    slot: usize,
-}
-
-/// Those of an axis, by their numbers.
-fn taps_in_order(axis: &TileAxis) -> Vec<Tap> {
-    let of = |slot| axis.taps(slot).into_iter().map(move |(tap, offset)| Tap { tap, offset, slot });
-    let mut taps: Vec<Tap> = (0..axis.phases).flat_map(of).collect();
-    taps.sort_unstable();
-    taps
-}
-
-/// Every sum, in the order of their names.
-pub(crate) fn sums(tile: &Tile) -> Vec<Sum> {
-    let places = tile.axes.map(|axis| {
-        (0..axis.cells).flat_map(|cell| (0..axis.phases).map(move |slot| (cell, slot))).collect::<Vec<_>>()
-    });
-    let mut sums = Vec::new();
-    for vector in 0..tile.vectors {
-        for &z in &places[0] {
-            for &y in &places[1] {
-                sums.extend(places[2].iter().map(|&x| Sum { vector, at: [z, y, x] }));
-            }
-        }
-    }
-    sums
-}
-
-/// The products of so many input channels in the tile's order.
-pub(crate) fn products(tile: &Tile, channels: usize) -> Vec<Product> {
-    let taps = tile.axes.map(|axis| taps_in_order(&axis));
-    let sums = sums(tile);
+/// The products of so many input channels.
+pub(crate) fn products(tile: &RegisterTile, order: Order, channels: usize) -> Vec<Product> {
+    let taps = tile.axes.map(|axis| axis.taps());
+    let accumulators = tile.accumulators();
     let mut crossed = Vec::new();
     for z in &taps[0] {
         for y in &taps[1] {
@@ -67,38 +31,80 @@ pub(crate) fn products(tile: &Tile, channels: usize) -> Vec<Product> {
         }
     }
     let mut products = Vec::new();
-    for (channel, &[z, y, x]) in (0..channels).flat_map(|channel| crossed.iter().map(move |taps| (channel, taps))) {
-        let slots = [z, y, x].map(|tap| tap.slot);
-        let mine = sums.iter().enumerate().filter(|(_, sum)| sum.at.map(|(_, slot)| slot) == slots);
-        products.extend(mine.map(|(number, sum)| {
-            let [cz, cy, cx] = sum.at.map(|(cell, _)| cell as i64);
-            Product {
-                sum: number,
-                vector: sum.vector,
-                slots,
-                channel,
-                taps: [z, y, x].map(|tap| tap.tap),
-                reads: [cz + z.offset, cy + y.offset, cx + x.offset],
-            }
+    for (channel, taps) in (0..channels).flat_map(|channel| crossed.iter().map(move |taps| (channel, taps))) {
+        let slots = taps.map(|tap| tap.slot);
+        let mine = accumulators.iter().enumerate().filter(|(_, accumulator)| accumulator.slots() == slots);
+        products.extend(mine.map(|(number, accumulator)| Product {
+            accumulator: number,
+            vector: accumulator.vector,
+            slots,
+            channel,
+            taps: taps.map(|tap| tap.tap),
+            reads: [0, 1, 2].map(|a| accumulator.at[a].0 as i64 + taps[a].offset),
         }));
     }
-    // The sorts are stable: the channels and taps of a sum stay in their order.
-    match tile.order {
+    // The sorts are stable: the channels and taps of an accumulator stay in their order.
+    match order {
         Order::Taps => products.sort_by_key(|product| product.vector),
         Order::Rows => {
             products.sort_by_key(|product| (product.channel, [product.taps[0], product.taps[1]], product.vector));
         }
-        Order::Sums(together) => {
-            // Which of a vector's sums for the same output of a cell it is, in the order of the cells.
+        Order::Accumulators(together) => {
+            // Which of a vector's accumulators for the same output of a cell it is, in the order of the cells.
             let cell = |product: &Product| {
-                let slots = |sum: &Sum| sum.at.map(|(_, slot)| slot);
-                let before = sums[..product.sum].iter().filter(|sum| sum.vector == product.vector);
-                before.filter(|sum| slots(sum) == product.slots).count()
+                let before = accumulators[..product.accumulator].iter();
+                before.filter(|other| other.vector == product.vector && other.slots() == product.slots).count()
             };
             products.sort_by_cached_key(|product| (product.vector, product.slots, cell(product) / together));
         }
     }
     products
+}
+
+/// The loads and multiply-adds of so many input channels. `offsets` are those of the inputs that are loaded along each
+/// axis, along w of vectors of four where there are `vectors`; `input` and `weight` say where they are. An input and a
+/// vec4 of weights are read once, before their first use: inputs all at first, or by rows of taps.
+pub(crate) fn multiply(
+    (tile, packing): (&RegisterTile, &Packing),
+    (order, channels): (Order, usize),
+    (offsets, vectors): (&[Vec<i64>; 3], bool),
+    input: impl Fn(Input) -> InputAt,
+    weight: impl Fn(Weight) -> WeightAt,
+) -> Vec<Statement> {
+    // The load that has an offset.
+    let load = |a: usize, offset: i64| offsets[a].partition_point(|&first| first <= offset).saturating_sub(1);
+    let row_of_taps =
+        |product: &Product| (order == Order::Rows).then_some((product.channel, product.taps[0], product.taps[1]));
+    let [_, kernel_y, kernel_x] = tile.axes.map(|axis| axis.kernel);
+    let taps_of_vec4 = 4 / lanes(tile.width);
+    let (mut rows, mut weights, mut statements) = (BTreeSet::new(), HashSet::new(), Vec::new());
+    for products in products(tile, order, channels).chunk_by(|a, b| row_of_taps(a) == row_of_taps(b)) {
+        let row = |product: &Product| (product.channel, [0, 1].map(|a| load(a, product.reads[a])));
+        let wanted: BTreeSet<_> = products.iter().map(row).collect();
+        for &(channel, [z, y]) in wanted.difference(&rows) {
+            let inputs = (0..offsets[2].len()).map(|x| Input { channel, at: [z, y, x] });
+            statements.extend(inputs.map(|read| Statement::LoadInput(read, input(read))));
+        }
+        rows.extend(wanted);
+        for product in products {
+            let [z, y, x] = product.taps;
+            let tap = (z * kernel_y + y) * kernel_x + x;
+            let index = product.channel * packing.channel + tap / taps_of_vec4;
+            let read = Weight { vector: product.vector, index };
+            if weights.insert(read) {
+                statements.push(Statement::LoadWeight(read, weight(read)));
+            }
+            let at = [0, 1, 2].map(|a| load(a, product.reads[a]));
+            statements.push(Statement::Fma {
+                accumulator: product.accumulator,
+                input: Input { channel: product.channel, at },
+                component: vectors.then(|| (product.reads[2] - offsets[2][at[2]]) as usize),
+                weight: read,
+                part: tap % taps_of_vec4,
+            });
+        }
+    }
+    statements
 }
 
 #[cfg(test)]
@@ -109,39 +115,37 @@ mod tests {
     use crate::gpu::plan::field;
     use std::collections::HashMap;
 
-    /// The channels and taps of each sum, in the order in which they are added.
-    fn of_each_sum(tile: &Tile, channels: usize) -> HashMap<usize, Vec<(usize, [usize; 3])>> {
+    /// The channels and taps of each accumulator, in the order in which they are added.
+    fn of_each(tile: &RegisterTile, order: Order) -> HashMap<usize, Vec<(usize, [usize; 3])>> {
         let mut found: HashMap<_, Vec<_>> = HashMap::new();
-        for product in products(tile, channels) {
-            found.entry(product.sum).or_default().push((product.channel, product.taps));
+        for product in products(tile, order, 2) {
+            found.entry(product.accumulator).or_default().push((product.channel, product.taps));
         }
         found
     }
 
     #[test]
-    fn a_sum_takes_its_taps_in_the_same_order_whatever_the_tile_s() {
+    fn an_accumulator_takes_its_taps_in_the_same_order_whatever_the_tile_s() {
         for (name, op, shape) in field::operations() {
             let candidates = candidates(&op.at(&shape).unwrap(), &DeviceProfile::default());
             for tile in candidates.iter().filter_map(|candidate| candidate.tile()).take(12) {
-                let expected = of_each_sum(&Tile { order: Order::Taps, ..*tile }, 2);
-                assert_eq!(expected.len(), sums(tile).len(), "{name}: {tile}");
-                let sorted = |taps: &Vec<_>| taps.is_sorted();
-                assert!(expected.values().all(sorted), "{name}: {tile}");
-                for order in [Order::Rows, Order::Sums(1), Order::Sums(2), Order::Sums(8)] {
-                    assert_eq!(of_each_sum(&Tile { order, ..*tile }, 2), expected, "{name}: {tile}, {order:?}");
+                let expected = of_each(&tile.shape, Order::Taps);
+                assert_eq!(expected.len(), tile.shape.accumulators().len(), "{name}: {tile}");
+                assert!(expected.values().all(|taps| taps.is_sorted()), "{name}: {tile}");
+                for order in [Order::Rows, Order::Accumulators(1), Order::Accumulators(2), Order::Accumulators(8)] {
+                    assert_eq!(of_each(&tile.shape, order), expected, "{name}: {tile}, {order:?}");
                 }
             }
         }
     }
 
     #[test]
-    fn sums_that_come_together_have_all_their_products_before_the_next() {
+    fn accumulators_that_come_together_have_all_their_products_before_the_next() {
         let (_, op, shape) = field::operations().swap_remove(0);
-        let geometry = op.at(&shape).unwrap();
-        let tile = *candidates(&geometry, &DeviceProfile::default())[0].tile().unwrap();
-        let products = products(&Tile { order: Order::Sums(1), ..tile }, 2);
-        let mut seen: Vec<usize> = products.iter().map(|product| product.sum).collect();
+        let tile = *candidates(&op.at(&shape).unwrap(), &DeviceProfile::default())[0].tile().unwrap();
+        let products = products(&tile.shape, Order::Accumulators(1), 2);
+        let mut seen: Vec<usize> = products.iter().map(|product| product.accumulator).collect();
         seen.dedup();
-        assert_eq!(seen.len(), sums(&tile).len(), "a sum is come back to");
+        assert_eq!(seen.len(), tile.shape.accumulators().len(), "an accumulator is come back to");
     }
 }

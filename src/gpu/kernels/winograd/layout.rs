@@ -76,7 +76,10 @@ pub(crate) fn winograd(geometry: &Geometry, storage: Storage, profile: &DevicePr
     let most = (SCRATCH / (bytes(op.in_channels()) + bytes(op.out_channels())))
         .min(profile.max_binding / bytes(channels))
         .max(1) as usize;
-    let chunks = all.div_ceil(most.next_multiple_of(CHUNK)).max(1);
+    // A chunk is submitted as a whole: other work may use the scratch as soon as a submission ends.
+    let allowed = profile.max_multiply_adds / at_points.saturating_mul(POINTS as u64);
+    let allowed = usize::try_from(allowed).unwrap_or(usize::MAX) / CHUNK * CHUNK;
+    let chunks = all.div_ceil(most.next_multiple_of(CHUNK).min(allowed.max(CHUNK))).max(1);
     let chunk = all.div_ceil(chunks).next_multiple_of(CHUNK).max(CHUNK);
     let chunks = all.div_ceil(chunk);
 
@@ -122,6 +125,19 @@ mod tests {
             let least = (POINTS * (channels[0] + channels[1]) * CHUNK * 4) as u64;
             assert!(laid.scratch().iter().sum::<u64>() <= SCRATCH + least);
         }
+    }
+
+    #[test]
+    fn a_chunk_stays_within_the_multiply_adds_of_a_submission() {
+        let (op, shape) = (op([64, 32]), [1, 64, 200, 200]);
+        let tile = (POINTS * 64 * 32) as u64;
+        for tiles in [16, 40, 100] {
+            let profile = DeviceProfile { max_multiply_adds: tiles * tile, ..DeviceProfile::default() };
+            assert!(laid_out(&op, &shape, &profile).chunk as u64 <= tiles);
+        }
+        // Fewer than the least make no smaller chunk.
+        let profile = DeviceProfile { max_multiply_adds: 1, ..DeviceProfile::default() };
+        assert_eq!(laid_out(&op, &shape, &profile).chunk, CHUNK);
     }
 
     #[test]

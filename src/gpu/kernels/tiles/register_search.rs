@@ -1,0 +1,364 @@
+//! The register tiles that an operation may have, and those of `direct` with their estimated costs.
+
+use super::axis::{InBounds, TileAxis};
+use super::buffers::{Buffers, Reading, loads};
+use super::cost::{self, Loads};
+use super::register_tile::RegisterTile;
+use super::tile::{Reads, Tile};
+use crate::gpu::dispatch::MAX_ELEMENTS;
+use crate::gpu::hardware::{Hardware, Order};
+use crate::gpu::kernels::pack::tiles::{Packing, lanes};
+use crate::gpu::profile::DeviceProfile;
+use crate::kernel::Refusal;
+use crate::op::{Axis, ConvTranspose, Geometry};
+
+/// The sizes a tile may have, in cells along (d, h, w), and in vectors of channels: few, so that few kernels exist.
+const CELLS: [&[usize]; 3] = [&[1, 2, 4], &[1, 2, 4], &[1, 2, 4, 8, 16]];
+const VECTORS: [usize; 4] = [1, 2, 3, 4];
+
+/// The parts into which the phases of an axis may be cut, in phases.
+const PHASES: [usize; 4] = [1, 2, 4, 8];
+
+/// Into how many parts the input channels of a group may be split, to be added up by different invocations.
+const SPLIT_K: [usize; 6] = [1, 2, 4, 8, 16, 32];
+
+/// The fewest input channels of a split.
+const LEAST_SPLIT: usize = 8;
+
+/// The most bytes of scratch memory for the accumulators that splits leave, for the whole output.
+const MAX_SPLIT_BYTES: usize = 64 << 20;
+
+/// The most multiply-adds of vectors, each a statement: beyond it compilers take seconds.
+pub(crate) const MAX_VECTOR_FMAS: usize = 1300;
+
+/// Unroll factors of the loop over input channels, the largest first: the bound that wgpu puts on a loop, and the
+/// addresses, are counted once for all channels of a round.
+const UNROLL: [usize; 2] = [4, 2];
+
+/// The most workgroups along z, which WebGPU guarantees: parts of the phases cannot be spread over dispatches.
+const MAX_PARTS: usize = 65_535;
+
+/// What an invocation may compute along one axis.
+pub(crate) struct AxisOption {
+    pub(crate) axis: TileAxis,
+    in_bounds: InBounds,
+    /// The loads of single inputs, and of vectors of four where these are possible.
+    single: Loads,
+    vectors: Option<(Reading, Loads)>,
+}
+
+/// What all invocations have in common that compute an operation at a shape.
+pub(crate) struct Space<'a> {
+    pub(crate) op: &'a ConvTranspose,
+    pub(crate) geometry: &'a Geometry,
+    pub(crate) profile: &'a DeviceProfile,
+    pub(crate) hardware: Hardware,
+    pub(crate) packing: Packing,
+    options: [Vec<AxisOption>; 3],
+}
+
+impl<'a> Space<'a> {
+    /// The order of the weights, and what an invocation may compute along each axis; or why the weights cannot be read.
+    pub(crate) fn new(
+        op: &'a ConvTranspose,
+        geometry: &'a Geometry,
+        profile: &'a DeviceProfile,
+    ) -> Result<Self, Refusal> {
+        let packing = Packing::new(op);
+        let bytes = packing.bytes(op.groups());
+        if bytes > profile.max_binding {
+            return Err(Refusal::Binding { what: "its weights", bytes, limit: profile.max_binding });
+        }
+        let options = [0, 1, 2].map(|a| axis_options(&op.axes3()[a], a, geometry, profile));
+        Ok(Self { op, geometry, profile, hardware: profile.class.hardware(), packing, options })
+    }
+
+    /// Every register tile that is not too long to write out, with what it computes along each axis.
+    pub(crate) fn register_tiles(&self) -> impl Iterator<Item = (RegisterTile, [&AxisOption; 3])> {
+        let Self { op, packing, options: [z, y, x], .. } = self;
+        let vectors = VECTORS.into_iter().filter(|vectors| packing.vectors.is_multiple_of(*vectors));
+        let axes = move || z.iter().flat_map(move |z| y.iter().flat_map(move |y| x.iter().map(move |x| [z, y, x])));
+        let tiles = vectors.flat_map(move |vectors| axes().map(move |options| (vectors, options)));
+        tiles.filter_map(|(vectors, options)| {
+            let tile = RegisterTile {
+                rank: op.rank(),
+                axes: options.map(|option| option.axis),
+                width: packing.width,
+                vectors,
+                ragged: !(op.out_channels() / op.groups()).is_multiple_of(packing.width),
+                output_vectors: self.writes_vectors(&options[2].axis),
+            };
+            (tile.vector_fmas() <= MAX_VECTOR_FMAS).then_some((tile, options))
+        })
+    }
+
+    /// Whether outputs can be written four at a time along w.
+    fn writes_vectors(&self, x: &TileAxis) -> bool {
+        let Self { geometry, profile, .. } = self;
+        profile.binding_alignment.is_multiple_of(16)
+            && geometry.output_strides().spatial[2] == 1
+            && geometry.output[2].is_multiple_of(4)
+            && (x.phases.is_multiple_of(4) || x.phases == x.stride && (x.cells * x.stride).is_multiple_of(4))
+    }
+
+    /// How `direct` reads the inputs of a tile, but for the split and the unrolling, with what loading those of one
+    /// channel costs; `None` where it is no tile for it.
+    fn buffers(&self, tile: &RegisterTile, options: [&AxisOption; 3]) -> Option<(Buffers, f64)> {
+        let Self { geometry, profile, hardware, .. } = self;
+        let fits = |inputs: usize| tile.outputs() + inputs.max(4) <= hardware.registers;
+        let [z, y, x] = options.map(|option| option.single.loads);
+        let all_at_once = fits(z * y * x);
+        let order = match hardware.order {
+            Order::Rows if all_at_once => Order::Taps,
+            Order::Accumulators(numbers) => Order::Accumulators((numbers / tile.width).max(1)),
+            order => order,
+        };
+        let by_rows = || order == Order::Rows && fits(tile.axes[0].cells * tile.axes[1].cells * x);
+        let parts = tile.phase_parts();
+        if !(all_at_once || by_rows()) || parts > 1 && lanes(tile.width) < 4 || parts > MAX_PARTS {
+            return None;
+        }
+        let single = Loads::crossed(options.map(|option| option.single)).cost(hardware, false);
+        let vectors = options[2].vectors.map(|(reading, loads)| {
+            let axes = [options[0].single, options[1].single, loads];
+            (reading, Loads::crossed(axes).cost(hardware, true))
+        });
+        let (reading, loading) = vectors.filter(|&(_, cost)| cost < single).unwrap_or((Reading::Single, single));
+        let buffers = Buffers {
+            workgroup: hardware.workgroup.min(profile.max_invocations),
+            reading,
+            contiguous: geometry.input_strides().spatial[2] == 1,
+            in_bounds: options.map(|option| option.in_bounds),
+            split_k: 1,
+            unroll: 1,
+            fully_unrolled: false,
+            order,
+        };
+        Some((buffers, loading))
+    }
+
+    /// Whether the input channels may be split: into parts that are not too small, and leave not too much. It depends on
+    /// no limit of the device, so that the order of additions does not either.
+    fn may_split(&self, tile: &RegisterTile, split_k: usize) -> bool {
+        let channels = self.op.in_channels() / self.op.groups();
+        let split = channels.div_ceil(split_k);
+        let bytes = self.geometry.output_len().saturating_mul(split_k).saturating_mul(4);
+        split_k == 1
+            || split >= LEAST_SPLIT
+                && channels.div_ceil(split) == split_k
+                && bytes <= MAX_SPLIT_BYTES
+                && split_k * tile.phase_parts() <= MAX_PARTS
+    }
+
+    /// Unrolls as many input channels as the length of the kernel allows. A part of the channels has whole rounds, and has
+    /// to fit a binding; no bit depends on it.
+    fn unrolled(&self, tile: &RegisterTile, buffers: Buffers) -> Buffers {
+        let channels = self.op.in_channels() / self.op.groups();
+        let split = channels.div_ceil(buffers.split_k);
+        let plane = self.geometry.input_strides().channel.saturating_mul(4) as u64;
+        let fits = |unroll: usize| {
+            channels.is_multiple_of(unroll)
+                && split.is_multiple_of(unroll)
+                && unroll * tile.multiply_adds() <= self.hardware.unrolled
+                && plane.saturating_mul(unroll as u64) <= self.profile.max_binding.min(MAX_ELEMENTS * 4) / 2
+        };
+        let unroll = UNROLL.into_iter().find(|&unroll| fits(unroll)).unwrap_or(1);
+        Buffers { unroll, fully_unrolled: unroll == channels, ..buffers }
+    }
+}
+
+/// The sensible shares along axis `a`.
+fn axis_options(axis: &Axis, a: usize, geometry: &Geometry, profile: &DeviceProfile) -> Vec<AxisOption> {
+    // Beyond these neither the accumulators nor the taps of a cell, written out, could fit; and the table would be long.
+    let whole = (axis.stride <= 64 && axis.kernel <= 256).then_some(axis.stride);
+    let phases = whole.into_iter().chain(PHASES.into_iter().filter(|&phases| phases < axis.stride));
+    let (input, output) = (geometry.input[a], geometry.output[a]);
+    let extent = output.div_ceil(axis.stride);
+    let lead = axis.pad_begin.div_euclid(axis.stride as i64).rem_euclid(4) as usize;
+    let aligned = a == 2
+        && profile.binding_alignment.is_multiple_of(16)
+        && geometry.input_strides().spatial[2] == 1
+        && input.is_multiple_of(4)
+        // Distances that wrap cannot be turned into vectors.
+        && i32::try_from(geometry.input_len()).is_ok();
+    phases
+        .flat_map(|phases| {
+            CELLS[a].iter().filter_map(move |&cells| TileAxis::new(axis, cells, phases)).filter(|tile| {
+                // A tile of twice the output's extent computes half of its outputs for nothing.
+                (tile.cells == 1 || tile.cells < 2 * extent) && tile.tap_count() <= 256
+            })
+        })
+        .map(|tile| {
+            let in_bounds = tile.in_bounds(axis, input, output);
+            let of = |reading| Loads::of(&loads(&tile, in_bounds, reading));
+            let reading = Reading::Vectors { lead };
+            let vectors = aligned && tile.cells.is_multiple_of(4) && tile.phase_parts() == 1;
+            AxisOption {
+                axis: tile,
+                in_bounds,
+                single: of(Reading::Single),
+                vectors: vectors.then(|| (reading, of(reading))),
+            }
+        })
+        .collect()
+}
+
+/// Every tile that `direct` may have, behind its estimated cost, or why there is none.
+pub(crate) fn visit(
+    op: &ConvTranspose,
+    geometry: &Geometry,
+    profile: &DeviceProfile,
+    mut visit: impl FnMut(f64, Tile),
+) -> Result<(), Refusal> {
+    let space = Space::new(op, geometry, profile)?;
+    let mut found = false;
+    for (shape, options) in space.register_tiles() {
+        let Some((buffers, loading)) = space.buffers(&shape, options) else { continue };
+        for split_k in SPLIT_K.into_iter().filter(|&split_k| space.may_split(&shape, split_k)) {
+            let buffers = space.unrolled(&shape, Buffers { split_k, ..buffers });
+            let cost = cost::direct(&space.hardware, (op, geometry), &space.packing, (&shape, &buffers), loading);
+            visit(cost, Tile { shape, reads: Reads::Buffers(buffers) });
+            found = true;
+        }
+    }
+    found.then_some(()).ok_or_else(|| too_many_taps(op))
+}
+
+/// The tile of `direct` with the least estimated cost among those of at most so many splits, behind that cost, or why
+/// there is none.
+pub(crate) fn best(
+    op: &ConvTranspose,
+    geometry: &Geometry,
+    profile: &DeviceProfile,
+    most_splits: usize,
+) -> Result<(f64, Tile), Refusal> {
+    let mut best = (f64::INFINITY, None);
+    visit(op, geometry, profile, |cost, tile| {
+        if cost < best.0 && tile.source().split_k() <= most_splits {
+            best = (cost, Some(tile));
+        }
+    })?;
+    let (cost, tile) = best;
+    Ok((cost, tile.ok_or_else(|| too_many_taps(op))?))
+}
+
+fn too_many_taps(op: &ConvTranspose) -> Refusal {
+    Refusal::TooManyTaps {
+        kernel: op.axes().iter().map(|axis| axis.kernel).collect(),
+        stride: op.axes().iter().map(|axis| axis.stride).collect(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::gpu::plan::field;
+    use crate::gpu::profile::DeviceClass;
+
+    fn profile(class: DeviceClass) -> DeviceProfile {
+        DeviceProfile { class, ..DeviceProfile::default() }
+    }
+
+    fn buffers(tile: &Tile) -> Buffers {
+        let Reads::Buffers(buffers) = tile.reads else { panic!("{tile} is for another kernel") };
+        buffers
+    }
+
+    #[test]
+    fn a_tile_stays_within_its_bounds() {
+        for class in DeviceClass::ALL {
+            for max_invocations in [1, 32, 256] {
+                let profile = DeviceProfile { max_invocations, ..profile(class) };
+                for (name, op, shape) in field::operations() {
+                    let (cost, tile) = best(&op, &op.at(&shape).unwrap(), &profile, usize::MAX).unwrap();
+                    assert!(cost.is_finite() && cost > 0.0, "{name}: {cost}");
+                    assert!(buffers(&tile).workgroup <= max_invocations, "{name}: {tile:?}");
+                    assert!(tile.shape.vector_fmas() <= MAX_VECTOR_FMAS, "{name}: {tile:?}");
+                    assert!(tile.shape.outputs() < class.hardware().registers, "{name}: {tile:?}");
+                    assert!(Packing::new(&op).vectors.is_multiple_of(tile.shape.vectors), "{name}: {tile:?}");
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn more_work_never_gets_a_smaller_tile() {
+        for class in DeviceClass::ALL {
+            for (name, op, mut shape) in field::operations() {
+                let mut least = 0;
+                for batch in [1, 2, 4, 8, 16, 64, 256] {
+                    shape[0] = batch;
+                    let (_, tile) = best(&op, &op.at(&shape).unwrap(), &profile(class), 1).unwrap();
+                    assert!(
+                        tile.shape.outputs() >= least,
+                        "{name} on {class:?}, batch {batch}: {tile}, {least} before"
+                    );
+                    least = tile.shape.outputs();
+                }
+            }
+        }
+    }
+
+    /// A layer of kernel 2 and stride 2, whose cells have one tap for each output.
+    fn unet(in_channels: usize) -> ConvTranspose {
+        ConvTranspose::builder()
+            .in_channels(in_channels)
+            .out_channels(64)
+            .kernel([2, 2])
+            .stride([2, 2])
+            .build()
+            .unwrap()
+    }
+
+    #[test]
+    fn as_many_channels_are_unrolled_as_divide_those_of_a_split_and_keep_the_loop_short() {
+        for class in DeviceClass::ALL {
+            for (name, op, shape) in field::operations() {
+                let (geometry, channels) = (op.at(&shape).unwrap(), op.in_channels() / op.groups());
+                visit(&op, &geometry, &profile(class), |_, tile| {
+                    let Buffers { unroll, fully_unrolled, .. } = buffers(&tile);
+                    assert!(channels.is_multiple_of(unroll), "{name}: {tile:?}");
+                    assert!(tile.split_channels(&op).is_multiple_of(unroll), "{name}: {tile:?}");
+                    let multiply_adds = unroll * tile.shape.multiply_adds();
+                    assert!(unroll == 1 || multiply_adds <= class.hardware().unrolled, "{name}: {tile:?}");
+                    assert_eq!(fully_unrolled, unroll == channels, "{name}: {tile:?}");
+                })
+                .unwrap();
+            }
+        }
+        let unroll = |channels: usize, width: usize, profile: &DeviceProfile| {
+            let (op, shape) = (unet(channels), [1, channels, 128, width]);
+            let (_, tile) = best(&op, &op.at(&shape).unwrap(), profile, 1).unwrap();
+            (buffers(&tile).unroll, buffers(&tile).fully_unrolled)
+        };
+        let desktop = profile(DeviceClass::Desktop);
+        let unrolled = [1, 2, 3, 4, 6, 8].map(|channels| unroll(channels, 128, &desktop));
+        assert_eq!(unrolled, [(1, true), (2, true), (1, false), (4, true), (2, false), (4, false)]);
+        // 64 KiB for each channel, of which parts of the channels have whole rounds.
+        for (max_binding, expected) in [(1 << 19, 4), ((1 << 19) - 1, 2), ((1 << 18) - 1, 1)] {
+            let desktop = DeviceProfile { max_binding, ..profile(DeviceClass::Desktop) };
+            assert_eq!(unroll(64, 128, &desktop).0, expected, "{max_binding}");
+        }
+    }
+
+    #[test]
+    fn inputs_are_read_by_rows_only_where_they_do_not_fit_beside_the_accumulators() {
+        let mut by_rows = 0;
+        for class in DeviceClass::ALL {
+            let hardware = class.hardware();
+            for (name, op, shape) in field::operations() {
+                visit(&op, &op.at(&shape).unwrap(), &profile(class), |_, tile| {
+                    let inputs = tile.shape.axes.map(|axis| axis.reads().len());
+                    let all = tile.shape.outputs() + inputs.iter().product::<usize>().max(4);
+                    let row = tile.shape.outputs() + tile.shape.cells() / tile.shape.axes[2].cells * inputs[2];
+                    let rows = buffers(&tile).order == Order::Rows;
+                    assert_eq!(rows, all > hardware.registers, "{name}: {tile:?}");
+                    assert!(!rows || hardware.order == Order::Rows && row <= hardware.registers, "{name}: {tile:?}");
+                    by_rows += usize::from(rows);
+                })
+                .unwrap();
+            }
+        }
+        assert!(by_rows > 10, "{by_rows}");
+    }
+}
