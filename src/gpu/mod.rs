@@ -19,6 +19,7 @@
 mod chain;
 mod device;
 mod dispatch;
+#[cfg(test)]
 mod hardware;
 mod kernels;
 mod layer;
@@ -26,6 +27,7 @@ mod plan;
 mod prepared;
 mod profile;
 mod storage;
+#[cfg(test)]
 mod texture;
 mod timing;
 mod tune;

@@ -102,7 +102,7 @@ impl Variant {
         match self {
             Variant::Gather { in_parts: false, .. } => "whole",
             Variant::Gather { in_parts: true, .. } => "part",
-            Variant::Direct { tile, .. } => tile.source().kernel().name(),
+            Variant::Direct { tile, .. } => tile.source().grid().kernel.name(),
             Variant::Sum { .. } => "sum",
             Variant::Pack | Variant::MatrixWeights { .. } => "pack",
             Variant::Matrix { .. } => "matrix",
@@ -265,7 +265,7 @@ pub(crate) mod tests {
         let mut plans = Vec::new();
         for (_, op, shape) in field::operations() {
             let geometry = op.at(&shape).unwrap();
-            let split = |candidate: &Candidate| candidate.tile().is_some_and(|tile| tile.source().split_k() == 2);
+            let split = |candidate: &Candidate| candidate.tile().is_some_and(|tile| tile.source().grid().split_k == 2);
             for candidate in candidates(&op, &geometry, &profile).into_iter().filter(split).step_by(8).take(3) {
                 plans.push((op.clone(), plan_candidate(&op, &geometry, storage, &profile, &candidate, "").unwrap()));
             }

@@ -201,8 +201,8 @@ impl<'a> Bander<'a> {
         band.elements().saturating_mul(band.group_in_channels.len() as u64).saturating_mul(self.taps)
     }
 
-    /// The bytes of the accumulators that a band leaves to the next part of the input channels, or that its splits leave
-    /// to `sum`.
+    /// The bytes of the accumulators that a band leaves to the next part of the input channels, or that its splits
+    /// leave to `sum`.
     pub(crate) fn scratch(&self, band: &Band) -> u64 {
         if self.split_k() > 1 {
             let output = self.window(self.output_span(band), self.storage.size());
@@ -217,7 +217,7 @@ impl<'a> Bander<'a> {
 
     /// Into how many parts invocations share the input channels of a group.
     fn split_k(&self) -> usize {
-        self.tile.map_or(1, |tile| tile.source().split_k())
+        self.tile.map_or(1, |tile| tile.source().grid().split_k)
     }
 
     /// The input channels of a group.
@@ -257,7 +257,7 @@ impl<'a> Bander<'a> {
     /// What a band sees of the input: whole vectors, where these are read.
     fn input(&self, band: &Band) -> Window {
         let Window { offset, size } = self.window(self.input_span(band), self.storage.size());
-        let vectors = self.tile.is_some_and(|tile| tile.source().reads_vectors());
+        let vectors = self.tile.is_some_and(|tile| tile.reads_vectors());
         let unit = if vectors { 4 * self.storage.size() } else { 4 };
         Window { offset, size: size.next_multiple_of(unit) }
     }

@@ -123,7 +123,7 @@ pub fn plan_with(
 impl Plan {
     /// Into how many parts the input channels of a group are split, to be added up side by side; 1 where they are not.
     pub fn splits(&self) -> usize {
-        self.tile.map_or(1, |tile| tile.source().split_k())
+        self.tile.map_or(1, |tile| tile.source().grid().split_k)
     }
 }
 
@@ -152,7 +152,7 @@ fn cut(
     let scratch = dispatches.iter().map(|dispatch| bander.scratch(&dispatch.band)).max().unwrap_or(0);
     let kernel = kernel_of(tile.as_ref());
     let mut explanation = Explanation::new(op, geometry, parts, reason);
-    if let Some(memory) = tile.and_then(|tile| tile.source().memory(&tile.shape, &Packing::new(op))) {
+    if let Some(memory) = tile.and_then(|tile| tile.source().operands(&tile.shape, &Packing::new(op)).memory) {
         explanation.workgroup_memory = memory.bytes();
     }
     Ok(Plan { kernel, tile, winograd: None, matrix: None, storage, dispatches, scratch, explanation })
@@ -160,7 +160,7 @@ fn cut(
 
 /// The kernel that a tile is for.
 fn kernel_of(tile: Option<&Tile>) -> Kernel {
-    tile.map_or(Kernel::Gather, |tile| tile.source().kernel())
+    tile.map_or(Kernel::Gather, |tile| tile.source().grid().kernel)
 }
 
 /// Refuses what does not fit the shaders' `i32` coordinates.
@@ -291,7 +291,7 @@ mod tests {
     }
 
     #[test]
-    fn a_part_of_the_input_channels_has_whole_turns_of_the_loop() {
+    fn a_part_of_the_input_channels_has_whole_rounds_of_the_loop() {
         let op =
             ConvTranspose::builder().in_channels(20).out_channels(4).kernel([2, 2]).stride([2, 2]).build().unwrap();
         let profile = DeviceProfile { max_binding: 1 << 18, class: DeviceClass::Desktop, ..DeviceProfile::default() };

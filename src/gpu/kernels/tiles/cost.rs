@@ -1,8 +1,8 @@
 //! What a tile is estimated to cost, in multiply-adds of one lane: what the statements of its program cost for each
 //! input channel, and its stores.
 //!
-//! A larger tile reads less for each multiply-add, until its accumulators no longer fit the registers, until it computes
-//! more beyond the output's edge than it saves, or until too few invocations are left to occupy the device.
+//! A larger tile reads less for each multiply-add, until its accumulators no longer fit the registers, until it
+//! computes more beyond the output's edge than it saves, or until too few invocations are left to occupy the device.
 
 use super::buffers::{Buffers, Load};
 use super::register_tile::RegisterTile;
@@ -18,8 +18,8 @@ const LOOP: f64 = 8.0;
 /// Waiting for each other twice and computing addresses anew, for each K-chunk.
 const K_CHUNK: f64 = 24.0;
 
-/// What the kernel that adds up the splits costs by having to wait for them, for each of the invocations that occupy the
-/// device: some 4 µs.
+/// What the kernel that adds up the splits costs by having to wait for them, for each of the invocations that occupy
+/// the device: some 4 µs.
 const SECOND_DISPATCH: f64 = 1500.0;
 
 /// The loads of inputs on one axis, or of all: how many there are, how many elements of them are used, and how many of
@@ -86,7 +86,7 @@ pub(crate) fn direct(
     let splits = buffers.split_k;
     let invocations = (geometry.batch * tiles * blocks * tile.phase_parts() * splits) as f64;
     let channels = (op.in_channels() / op.groups()).div_ceil(splits) as f64;
-    let each = hardware.weights + hardware.weight_unit / buffers.unit(tile, packing) as f64;
+    let each = hardware.weights + hardware.weight_unit / Buffers::unit(tile, packing) as f64;
     let channel = loading + weight_loads(tile) as f64 * each + tile.multiply_adds() as f64 + LOOP;
     let summing = if splits == 1 { 0.0 } else { sum(hardware, geometry, splits) };
     invocations.max(hardware.invocations) * (channels * channel + storing(hardware, tile)) + summing
@@ -112,7 +112,7 @@ pub(crate) fn tiled(
     let blocks = packing.vectors / (tile.vectors * workgroup.blocks) * op.groups();
     let invocations = (workgroup.workgroups(geometry.batch, boxes) * blocks * workgroup.invocations()) as f64;
     let channels = (op.in_channels() / op.groups()) as f64;
-    let memory = workgroup.contents(tile, packing);
+    let memory = workgroup.memory(tile, packing);
     let reading = (spans(tile).iter().product::<usize>() + weight_loads(tile)) as f64 * shared;
     let share = |all: usize| all as f64 / workgroup.invocations() as f64;
     let filling = share(memory.units * input_unit(tile)) * (hardware.read + shared)

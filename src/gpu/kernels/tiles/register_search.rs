@@ -137,8 +137,8 @@ impl<'a> Space<'a> {
         Some((buffers, loading))
     }
 
-    /// Whether the input channels may be split: into parts that are not too small, and leave not too much. It depends on
-    /// no limit of the device, so that the order of additions does not either.
+    /// Whether the input channels may be split: into parts that are not too small, and leave not too much. It depends
+    /// on no limit of the device, so that the order of additions does not either.
     fn may_split(&self, tile: &RegisterTile, split_k: usize) -> bool {
         let channels = self.op.in_channels() / self.op.groups();
         let split = channels.div_ceil(split_k);
@@ -150,8 +150,8 @@ impl<'a> Space<'a> {
                 && split_k * tile.phase_parts() <= MAX_PARTS
     }
 
-    /// Unrolls as many input channels as the length of the kernel allows. A part of the channels has whole rounds, and has
-    /// to fit a binding; no bit depends on it.
+    /// Unrolls as many input channels as the length of the kernel allows. A part of the channels has whole rounds, and
+    /// has to fit a binding; no bit depends on it.
     fn unrolled(&self, tile: &RegisterTile, buffers: Buffers) -> Buffers {
         let channels = self.op.in_channels() / self.op.groups();
         let split = channels.div_ceil(buffers.split_k);
@@ -169,7 +169,8 @@ impl<'a> Space<'a> {
 
 /// The sensible shares along axis `a`.
 fn axis_options(axis: &Axis, a: usize, geometry: &Geometry, profile: &DeviceProfile) -> Vec<AxisOption> {
-    // Beyond these neither the accumulators nor the taps of a cell, written out, could fit; and the table would be long.
+    // Beyond these neither the accumulators nor the taps of a cell, written out, could fit; and the table would be
+    // long.
     let whole = (axis.stride <= 64 && axis.kernel <= 256).then_some(axis.stride);
     let phases = whole.into_iter().chain(PHASES.into_iter().filter(|&phases| phases < axis.stride));
     let (input, output) = (geometry.input[a], geometry.output[a]);
@@ -191,7 +192,7 @@ fn axis_options(axis: &Axis, a: usize, geometry: &Geometry, profile: &DeviceProf
         .map(|tile| {
             let in_bounds = tile.in_bounds(axis, input, output);
             let of = |reading| Loads::of(&loads(&tile, in_bounds, reading));
-            let reading = Reading::Vectors { lead };
+            let reading = Reading::Vectors(lead);
             let vectors = aligned && tile.cells.is_multiple_of(4) && tile.phase_parts() == 1;
             AxisOption {
                 axis: tile,
@@ -234,7 +235,7 @@ pub(crate) fn best(
 ) -> Result<(f64, Tile), Refusal> {
     let mut best = (f64::INFINITY, None);
     visit(op, geometry, profile, |cost, tile| {
-        if cost < best.0 && tile.source().split_k() <= most_splits {
+        if cost < best.0 && tile.source().grid().split_k <= most_splits {
             best = (cost, Some(tile));
         }
     })?;

@@ -1,6 +1,6 @@
 //! The tile of `direct` or `tiled`: the outputs of an invocation, and where it reads what they are made of.
 
-use super::buffers::Buffers;
+use super::buffers::{Buffers, Reading};
 use super::register_tile::RegisterTile;
 use super::source::Source;
 use super::workgroup_tile::WorkgroupTile;
@@ -37,6 +37,11 @@ impl Tile {
         }
     }
 
+    /// Whether inputs are read in aligned vectors of four.
+    pub(crate) fn reads_vectors(&self) -> bool {
+        matches!(self.reads, Reads::Buffers(Buffers { reading: Reading::Vectors(_), .. }))
+    }
+
     /// The tile of which this one's kernel is made: what differs only between layers of other sizes must not make
     /// another kernel.
     pub(crate) fn compiled(mut self) -> Self {
@@ -55,7 +60,7 @@ impl fmt::Display for Tile {
             |values: [usize; 3]| values[3 - rank..].iter().map(ToString::to_string).collect::<Vec<_>>().join("x");
         let (cells, phases) = (join(axes.map(|axis| axis.cells)), join(axes.map(|axis| axis.phases)));
         write!(f, "{cells} cells of {phases} outputs, {} channels", self.shape.channels())?;
-        match self.source().split_k() {
+        match self.source().grid().split_k {
             1 => Ok(()),
             splits => write!(f, ", {splits} splits of the input channels"),
         }

@@ -1,10 +1,9 @@
-//! The tile of `tiled` with the least estimated cost. The register tiles are those of `direct`; how a workgroup lies for
-//! each of them follows from a rule.
+//! The tile of `tiled` with the least estimated cost. The register tiles are those of `direct`; how a workgroup lies
+//! for each of them follows from a rule.
 
 use super::cost;
 use super::register_search::Space;
 use super::register_tile::RegisterTile;
-use super::source::Source;
 use super::tile::{Reads, Tile};
 use super::workgroup_tile::{WorkgroupTile, input_unit, spans};
 use crate::gpu::profile::DeviceProfile;
@@ -71,7 +70,7 @@ fn workgroup(space: &Space<'_>, tile: &RegisterTile) -> Option<WorkgroupTile> {
     }
     let channels = op.in_channels() / op.groups();
     let fits = |laid: &WorkgroupTile| {
-        let bytes = laid.contents(tile, packing).bytes();
+        let bytes = laid.memory(tile, packing).bytes();
         let ample = bytes <= MEMORY * laid.invocations() as u64
             && laid.k_chunk * tile.multiply_adds() <= MAX_CHUNK_MULTIPLY_ADDS;
         bytes <= profile.max_workgroup_memory && (ample || laid.k_chunk == 1)
@@ -132,7 +131,7 @@ mod tests {
                         continue;
                     };
                     let laid = *tile.workgroup().unwrap();
-                    let bytes = laid.contents(&tile.shape, &Packing::new(&op)).bytes();
+                    let bytes = laid.memory(&tile.shape, &Packing::new(&op)).bytes();
                     assert!(bytes <= max_workgroup_memory, "{bytes} of {max_workgroup_memory}: {laid}");
                     assert!(laid.invocations() <= max_invocations as usize, "{laid}");
                     assert!(op.in_channels().is_multiple_of(laid.k_chunk), "{laid}");
