@@ -1,4 +1,4 @@
-//! upconv in an application that has a device of its own: its queue, its buffers, its pass.
+//! upconv in an application with its own device, queue, buffers and pass.
 //!
 //! `cargo run --release --example own_device`
 
@@ -22,7 +22,7 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
     let (input, output) = (buffer(prepared.input_bytes()), buffer(prepared.output_bytes()));
     let bound = prepared.bind(input.slice(..), output.slice(..))?;
 
-    // Every frame: record it beside whatever else the application does, and submit.
+    // Every frame: record it beside the application's other work, and submit.
     queue.write_buffer(&input, 0, bytemuck::cast_slice(&[0.0f32, 1.0, 2.0, 3.0]));
     let mut encoder = device.create_command_encoder(&Default::default());
     bound.encode(&mut encoder.begin_compute_pass(&Default::default()));

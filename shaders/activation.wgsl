@@ -1,5 +1,8 @@
 // The functions fused behind the bias. A kernel's header is this file with the one call of `activate` that it needs.
 //
+// Where a sum takes a product it is by `fma`: a compiler may otherwise round once or twice, and differently in each
+// kernel that has the function.
+//
 // NaN passes through all of them. A comparison would not do: some compilers turn `select(y, 0.0, y < 0.0)` into a
 // maximum, which drops it, and some `exp` never return it. Its bits tell it apart on every device.
 
@@ -34,14 +37,14 @@ fn tanh_of(y: f32) -> f32 {
 }
 
 fn hard_swish(y: f32, alpha: f32, beta: f32) -> f32 {
-    return y * clip(alpha * y + beta, 0.0, 1.0);
+    return y * clip(fma(alpha, y, beta), 0.0, 1.0);
 }
 
 // tanh(ln(1 + e)) = (e² + 2e) / (e² + 2e + 2)
 fn mish(y: f32) -> f32 {
     let e = exp(select(y, 20.0, y > 20.0));
     let n = e * (e + 2.0);
-    return y * (n / (n + 2.0));
+    return y * (n / fma(e, e + 2.0, 2.0));
 }
 
 fn gelu(y: f32) -> f32 {
@@ -51,8 +54,8 @@ fn gelu(y: f32) -> f32 {
 // Abramowitz and Stegun 7.1.26: |error| <= 1.5e-7.
 fn erf(x: f32) -> f32 {
     let a = select(x, -x, x < 0.0);
-    let t = 1.0 / (1.0 + 0.3275911 * a);
-    let p = t * (0.254829592 + t * (-0.284496736 + t * (1.421413741 + t * (-1.453152027 + t * 1.061405429))));
-    let y = 1.0 - p * exp(-a * a);
+    let t = 1.0 / fma(0.3275911, a, 1.0);
+    let p = t * fma(t, fma(t, fma(t, fma(t, 1.061405429, -1.453152027), 1.421413741), -0.284496736), 0.254829592);
+    let y = fma(-p, exp(-a * a), 1.0);
     return select(y, -y, x < 0.0);
 }

@@ -6,10 +6,14 @@ alias Elem = f32;
 // ---
 
 struct Params {
-    width: i32,      // of the planes, borders included
-    height: i32,
+    width: i32,           // of the planes, borders included
     border: i32,
-    channels: i32,   // 1 to 4: red, green, blue, alpha
+    first_row: i32,       // the part of the planes that this dispatch writes
+    rows: i32,
+    first_channel: i32,   // 0 to 3: red, green, blue, alpha
+    channels: i32,
+    plane: i32,           // from one channel's plane to the next
+    window: i32,          // the bound window begins at this element of the planes
 }
 
 @group(0) @binding(0) var<uniform> params: Params;
@@ -18,13 +22,13 @@ struct Params {
 
 @compute @workgroup_size(8, 8)
 fn from_texture(@builtin(global_invocation_id) id: vec3<u32>) {
-    let at = vec2<i32>(id.xy);
-    if at.x >= params.width || at.y >= params.height {
+    if i32(id.x) >= params.width || i32(id.y) >= params.rows {
         return;
     }
+    let at = vec2(i32(id.x), params.first_row + i32(id.y));
     let last = vec2<i32>(textureDimensions(picture)) - 1;
     let pixel = textureLoad(picture, clamp(at - params.border, vec2(0), last), 0);
-    for (var c = 0; c < params.channels; c++) {
-        planes[(c * params.height + at.y) * params.width + at.x] = Elem(pixel[c]);
+    for (var c = params.first_channel; c < params.first_channel + params.channels; c++) {
+        planes[c * params.plane + at.y * params.width + at.x - params.window] = Elem(pixel[c]);
     }
 }

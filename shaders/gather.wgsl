@@ -155,7 +155,7 @@ fn gather(place: Place, record: i32, sum: f32) -> f32 {
                 var i = input_channel + tz * input_step[0] + ty * input_step[1];
                 var w = weight_channel + tz * weight_step[0] + ty * weight_step[1];
                 for (var tx = 0; tx < x.count; tx++) {
-                    total += f32(input[i]) * weights[w];
+                    total = fma(f32(input[i]), weights[w], total);
                     i += input_step[2];
                     w += weight_step[2];
                 }

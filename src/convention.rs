@@ -1,12 +1,10 @@
-//! The ways in which frameworks say which part of the full output they mean, each resolved to one operation.
+//! The ways in which frameworks say which part of the full output they mean, each resolved to one [`ConvTranspose`].
 //!
-//! The *full* output of an axis has `(input − 1)·stride + dilation·(kernel − 1) + 1` elements. Every convention answers
-//! two questions about it: how many elements are cropped at its beginning, and how long the output is. Whatever the
-//! output then has beyond the full one's end is `output_padding`. Nothing below [`ConvTranspose`] knows of them.
+#![doc = include_str!("../docs/conventions.md")]
 
 use crate::error::{Error, Result};
 use crate::op::{Axis, ConvTranspose, check_pad};
-use crate::tensor::{Data, Tensor};
+use crate::tensor::{Tensor, TensorView};
 
 /// One framework's way of choosing the output's extent and position.
 ///
@@ -175,7 +173,8 @@ impl Convention {
 ///
 /// # Errors
 /// [`Error::Shape`] where the weight does not fit the operation.
-pub fn flip_kernel(op: &ConvTranspose, weight: &Tensor) -> Result<Tensor> {
+pub fn flip_kernel<'a>(op: &ConvTranspose, weight: impl Into<TensorView<'a>>) -> Result<Tensor> {
+    let weight = weight.into();
     op.check_parameters(weight.shape(), None)?;
     let letters = op.weight_layout().letters(op.rank());
     let spatial: Vec<bool> = letters.chars().map(|letter| "dhw".contains(letter)).collect();
@@ -190,13 +189,7 @@ pub fn flip_kernel(op: &ConvTranspose, weight: &Tensor) -> Result<Tensor> {
         }
         at
     };
-    let data = match weight.data() {
-        Data::F16(v) => Data::F16((0..v.len()).map(|index| v[source(index)]).collect()),
-        Data::Bf16(v) => Data::Bf16((0..v.len()).map(|index| v[source(index)]).collect()),
-        Data::F32(v) => Data::F32((0..v.len()).map(|index| v[source(index)]).collect()),
-        Data::F64(v) => Data::F64((0..v.len()).map(|index| v[source(index)]).collect()),
-    };
-    Tensor::new(shape, data)
+    weight.select(shape, (0..weight.data().len()).map(source))
 }
 
 /// The largest full output of an axis: what keeps the arithmetic of the conventions within 64 bits.

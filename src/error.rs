@@ -1,7 +1,7 @@
 //! The one error type: every message carries what was given and what was expected.
 
+use crate::dtype::DType;
 use crate::kernel::{Kernel, Refusal};
-use crate::tensor::DType;
 
 /// Why an operation, a tensor or a device was refused.
 #[derive(Debug, thiserror::Error)]
@@ -99,6 +99,10 @@ pub enum Error {
     #[error("{what} buffer: {problem}")]
     Buffer { what: &'static str, problem: String },
 
+    /// The description of an operation, in JSON, is wrong.
+    #[error("{problem}")]
+    Description { problem: String },
+
     /// A safetensors file is unsound.
     #[error("safetensors: {problem}")]
     Safetensors { problem: String },
@@ -121,10 +125,12 @@ pub enum Error {
 
     /// The adapter gave no device.
     #[error("adapter {adapter} gave no device")]
+    #[cfg(feature = "gpu")]
     NoDevice { adapter: String, source: wgpu::RequestDeviceError },
 
     /// The device reported a validation error, an internal one, or that memory ran out.
     #[error("the device reported an error while {during}")]
+    #[cfg(feature = "gpu")]
     Device { during: &'static str, source: wgpu::Error },
 
     /// The device was lost or destroyed; a new [`Context`](crate::gpu::Context) is needed.

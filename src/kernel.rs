@@ -1,36 +1,36 @@
-//! The kernels by name, and why one of them cannot run an operation.
+//! The GPU's kernels by name, and why one of them cannot run an operation.
 
 use std::fmt;
 
-/// The kernels there are.
+/// A kernel of the GPU backend.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[non_exhaustive]
 pub enum Kernel {
-    /// `shaders/gather.wgsl`: one invocation for one output element; any operation.
+    /// One invocation for one output element; any operation.
     Gather,
-    /// `shaders/direct.wgsl`: one invocation for a tile of outputs and channels, its sums in registers, everything but
-    /// the loop over input channels written out.
+    /// One invocation for a tile of outputs and channels, its accumulators in registers, everything but the loop over
+    /// input channels unrolled.
     Direct,
-    /// `shaders/tiled.wgsl`: as `direct`, but the invocations of a workgroup bring inputs and weights into its memory
-    /// together, a few input channels at a time, and multiply what they read there.
+    /// As `direct`, but the invocations of a workgroup load inputs and weights into workgroup memory together, one
+    /// K-chunk of input channels at a time, and multiply from there.
     Tiled,
-    /// Winograd's filtering F(4×4, 3×3): a quarter of the products, for kernel 3×3 and stride 1. Never chosen unless
-    /// asked for: its errors are in proportion to the largest outputs, not to each
-    /// ([`Expected::compare_winograd`](crate::reference::Expected::compare_winograd)), and a NaN spreads over the 4×4
-    /// outputs around it.
+    /// Winograd's filtering F(4×4, 3×3): a quarter of the products, for kernel 3×3 and stride 1. Used only on request:
+    /// all outputs share one error bound
+    /// ([`Expected::compare_winograd`](crate::reference::Expected::compare_winograd)), and a NaN spreads over the
+    /// 4×4 outputs around it.
     Winograd,
-    /// `shaders/matrix.wgsl`: matrix products, phase by phase, on the device's cooperative matrices. Never chosen unless
-    /// asked for, and only where the device was
-    /// [made with them](crate::gpu::Context::from_adapter_with_cooperative_matrices): they are an experimental feature
-    /// of wgpu. Where they are of f16, it is for [`Storage::F16`] and weights that are numbers of f16, and its errors
-    /// have the bound of the others; but a device may take numbers of f16 below 2⁻¹⁴ for 0.
+    /// Matrix products, phase by phase, on the device's cooperative matrices. Used only on request, and only on a
+    /// context made for them, because they are an experimental feature of wgpu. Matrices of f16 need tensors stored as
+    /// f16 and weights that are exactly representable in f16; the error bound is that of the others, but a device may
+    /// flush subnormal values of f16, those below 2⁻¹⁴, to 0.
     Matrix,
 }
 
 impl Kernel {
     /// All of them, the simplest first.
-    pub const ALL: [Kernel; 5] = [Kernel::Gather, Kernel::Direct, Kernel::Tiled, Kernel::Winograd, Kernel::Matrix];
-    /// Those of every device whose error is bounded for each output, and in which taps outside the input add nothing.
-    pub const EXACT: [Kernel; 3] = [Kernel::Gather, Kernel::Direct, Kernel::Tiled];
+    pub const ALL: &[Kernel] = &[Kernel::Gather, Kernel::Direct, Kernel::Tiled, Kernel::Winograd, Kernel::Matrix];
+    /// Those that run on every device, bound the error of each output by itself, and skip taps outside the input.
+    pub const EXACT: &[Kernel] = &[Kernel::Gather, Kernel::Direct, Kernel::Tiled];
 
     /// Its name.
     pub fn name(self) -> &'static str {

@@ -55,6 +55,7 @@
 //! |---|---|
 //! | [`op`], [`layout`], [`activation`] | the description of the operation, and the one formula of its output size |
 //! | [`convention`] | PyTorch, ONNX, WebNN, TensorFlow, Keras, JAX, MXNet: each way of saying it, resolved to one [`op`] |
+//! | [`describe`] | operations, conventions and activations as JSON and back (feature `serde`) |
 //! | [`phase`] | which taps reach which output |
 //! | [`gpu`] | everything that touches a device |
 //! | [`cpu`] | the CPU backend (feature `cpu`) |
@@ -74,9 +75,13 @@ pub mod activation;
 pub mod convention;
 #[cfg(feature = "cpu")]
 pub mod cpu;
+#[cfg(feature = "serde")]
+pub mod describe;
+mod dtype;
 pub mod error;
+#[cfg(feature = "gpu")]
 pub mod gpu;
-pub mod kernel;
+mod kernel;
 pub mod layout;
 pub mod op;
 pub mod phase;
@@ -84,19 +89,23 @@ pub mod reference;
 pub mod tensor;
 #[cfg(feature = "picture")]
 pub mod upscale;
+mod view;
 mod winograd;
 
 pub use activation::Activation;
 pub use convention::Convention;
 pub use error::{Error, Result};
+#[cfg(feature = "gpu")]
 pub use gpu::{Candidate, DeviceClass, DeviceProfile, Plan, Storage};
 pub use kernel::{Kernel, Refusal};
 pub use layout::{Layout, WeightLayout};
 pub use op::{Axis, ConvTranspose, Geometry, OutputPaddingPolicy};
-pub use tensor::{DType, Data, Tensor};
+pub use tensor::{Bias, DType, Data, DataMut, DataView, Tensor, TensorView};
+#[cfg(feature = "gpu")]
 pub use wgpu;
 
-/// The README's examples, kept compiling.
+/// The examples of the README and of docs/embedding.md, kept compiling.
 #[cfg(doctest)]
 #[doc = include_str!("../README.md")]
+#[doc = include_str!("../docs/embedding.md")]
 struct Readme;

@@ -11,7 +11,7 @@
 //! So each phase is an ordinary convolution of stride 1 and dilation `d/g` over the input grid: every multiply-add is
 //! useful, and there is no test, modulo or division inside. A tap belongs to exactly one phase.
 
-use crate::op::{Axis, Geometry};
+use crate::op::Axis;
 
 /// The taps that reach one phase of an axis.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -73,34 +73,6 @@ impl AxisPhases {
     }
 }
 
-/// The multiply-adds that reach the output: those of taps that fall outside the input or the output are not counted.
-pub fn useful_multiply_adds(axes: &[Axis; 3], geometry: &Geometry, groups: usize) -> u128 {
-    let spatial: u128 = axes
-        .iter()
-        .zip(geometry.input.iter().zip(&geometry.output))
-        .map(|(axis, (&input, &output))| {
-            // Tap k sends input i to o = i·s + k·d − b: count the i in [0, input) with o in [0, output).
-            let (stride, input, output) = (axis.stride as i64, input as i64, output as i64);
-            (0..axis.kernel as i64)
-                .map(|k| {
-                    let shift = k * axis.dilation as i64 - axis.pad_begin;
-                    let first = (-shift).div_euclid(stride) + i64::from((-shift).rem_euclid(stride) != 0);
-                    let last = (output - 1 - shift).div_euclid(stride);
-                    (last.min(input - 1) - first.max(0) + 1).max(0) as u128
-                })
-                .sum::<u128>()
-        })
-        .product();
-    spatial * geometry.batch as u128 * geometry.in_channels as u128 * (geometry.out_channels / groups) as u128
-}
-
-/// The multiply-adds by which all figures here are measured: every input element times every tap and output channel
-/// of its group, those that padding crops included.
-pub fn effective_multiply_adds(axes: &[Axis; 3], geometry: &Geometry, groups: usize) -> u128 {
-    let taps: u128 = axes.iter().map(|axis| axis.kernel as u128).product();
-    geometry.input_len() as u128 * (geometry.out_channels / groups) as u128 * taps
-}
-
 /// The greatest common divisor.
 pub(crate) fn gcd(a: usize, b: usize) -> usize {
     if b == 0 { a } else { gcd(b, a % b) }
@@ -109,6 +81,7 @@ pub(crate) fn gcd(a: usize, b: usize) -> usize {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::op::{ConvTranspose, OutputPaddingPolicy};
 
     /// The definition: every (tap, input) pair that lands on output `o`, by trying all.
     fn by_definition(axis: &Axis, input: usize, o: i64) -> Vec<(usize, i64)> {
@@ -121,6 +94,14 @@ mod tests {
             }
         }
         pairs
+    }
+
+    fn multiply_adds(axis: &Axis, input: usize) -> u128 {
+        let &Axis { kernel, stride, dilation, pad_begin, pad_end, output_padding } = axis;
+        let builder = ConvTranspose::builder().kernel([kernel]).stride([stride]).dilation([dilation]);
+        let builder = builder.padding([(pad_begin, pad_end)]).output_padding([output_padding]);
+        let op = builder.output_padding_policy(OutputPaddingPolicy::Lenient).build().unwrap();
+        op.at(&[1, 1, input]).unwrap().useful_multiply_adds()
     }
 
     fn by_table(axis: &Axis, input: usize, o: i64) -> Vec<(usize, i64)> {
@@ -147,17 +128,7 @@ mod tests {
                             useful += expected.len() as u128;
                             outputs += 1;
                         }
-                        let geometry = Geometry {
-                            batch: 1,
-                            batched: true,
-                            rank: 1,
-                            in_channels: 1,
-                            out_channels: 1,
-                            input: [1, 1, input],
-                            output: [1, 1, output],
-                            layout: crate::Layout::ChannelsFirst,
-                        };
-                        assert_eq!(useful_multiply_adds(&[Axis::UNIT, Axis::UNIT, axis], &geometry, 1), useful);
+                        assert_eq!(multiply_adds(&axis, input), useful, "{axis:?}, input {input}");
                     }
                 }
             }

@@ -2,45 +2,15 @@
 
 use crate::error::{Error, Result};
 use half::{bf16, f16};
-use std::fmt;
 
-/// The element type of a tensor.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub enum DType {
-    /// IEEE 754 binary16: stored as such, computed with in f32.
-    F16,
-    /// bfloat16: converted to f32 before anything is computed.
-    Bf16,
-    /// IEEE 754 binary32.
-    F32,
-    /// IEEE 754 binary64: on the CPU backend and the reference only.
-    F64,
-}
+pub use crate::dtype::DType;
+pub use crate::view::{DataMut, DataView, TensorView};
 
-impl DType {
-    /// The size of one element in bytes.
-    pub fn size(self) -> usize {
-        match self {
-            DType::F16 | DType::Bf16 => 2,
-            DType::F32 => 4,
-            DType::F64 => 8,
-        }
-    }
-}
-
-impl fmt::Display for DType {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(match self {
-            DType::F16 => "float16",
-            DType::Bf16 => "bfloat16",
-            DType::F32 => "float32",
-            DType::F64 => "float64",
-        })
-    }
-}
+pub(crate) use crate::view::{check_len, element_count};
 
 /// The elements of a [`Tensor`].
 #[derive(Clone, Debug, PartialEq)]
+#[non_exhaustive]
 pub enum Data {
     /// binary16
     F16(Vec<f16>),
@@ -53,14 +23,19 @@ pub enum Data {
 }
 
 impl Data {
+    /// The elements, borrowed.
+    pub fn view(&self) -> DataView<'_> {
+        match self {
+            Data::F16(v) => DataView::F16(v),
+            Data::Bf16(v) => DataView::Bf16(v),
+            Data::F32(v) => DataView::F32(v),
+            Data::F64(v) => DataView::F64(v),
+        }
+    }
+
     /// The number of elements.
     pub fn len(&self) -> usize {
-        match self {
-            Data::F16(v) => v.len(),
-            Data::Bf16(v) => v.len(),
-            Data::F32(v) => v.len(),
-            Data::F64(v) => v.len(),
-        }
+        self.view().len()
     }
 
     /// Whether there is no element.
@@ -76,27 +51,73 @@ pub struct Tensor {
     data: Data,
 }
 
+macro_rules! element {
+    ($($variant:ident $element:ty, $constructor:ident $getter:ident $what:literal),*) => {
+        $(
+            impl From<Vec<$element>> for Data {
+                fn from(elements: Vec<$element>) -> Self {
+                    Data::$variant(elements)
+                }
+            }
+        )*
+
+        impl Tensor {
+            $(
+                #[doc = concat!("A tensor of ", $what, " elements.")]
+                ///
+                /// # Errors
+                /// As [`Tensor::new`].
+                pub fn $constructor(shape: impl Into<Vec<usize>>, data: impl Into<Vec<$element>>) -> Result<Self> {
+                    Self::new(shape, data.into())
+                }
+
+                #[doc = concat!("The elements if they are ", $what, ".")]
+                pub fn $getter(&self) -> Option<&[$element]> {
+                    self.view().$getter()
+                }
+            )*
+        }
+
+        impl TensorView<'_> {
+            /// A tensor of `shape` with the elements at these flat indices, which may come in any order and number.
+            ///
+            /// # Errors
+            /// [`Error::OutOfRange`] for an index that is no element's, and as [`Tensor::new`].
+            pub fn select(
+                &self,
+                shape: impl Into<Vec<usize>>,
+                indices: impl IntoIterator<Item = usize>,
+            ) -> Result<Tensor> {
+                let data = match self.data() {
+                    $(DataView::$variant(elements) => Data::$variant(picked(elements, indices)?),)*
+                };
+                Tensor::new(shape, data)
+            }
+        }
+    };
+}
+element!(
+    F16 f16, f16 as_f16 "binary16",
+    Bf16 bf16, bf16 as_bf16 "bfloat16",
+    F32 f32, f32 as_f32 "binary32",
+    F64 f64, f64 as_f64 "binary64"
+);
+
 impl Tensor {
     /// A tensor of `shape` over `data`, in C order.
     ///
     /// # Errors
     /// [`Error::DataLength`] where the data do not fill the shape, [`Error::Overflow`] where the shape's product does
     /// not fit.
-    pub fn new(shape: impl Into<Vec<usize>>, data: Data) -> Result<Self> {
-        let shape = shape.into();
-        let expected = element_count(&shape)?;
-        if expected != data.len() {
-            return Err(Error::DataLength { shape, expected, given: data.len() });
-        }
+    pub fn new(shape: impl Into<Vec<usize>>, data: impl Into<Data>) -> Result<Self> {
+        let (shape, data) = (shape.into(), data.into());
+        check_len(&shape, data.len())?;
         Ok(Self { shape, data })
     }
 
-    /// A tensor of binary32 elements.
-    ///
-    /// # Errors
-    /// As [`Tensor::new`].
-    pub fn f32(shape: impl Into<Vec<usize>>, data: impl Into<Vec<f32>>) -> Result<Self> {
-        Self::new(shape, Data::F32(data.into()))
+    /// This tensor, borrowed.
+    pub fn view(&self) -> TensorView<'_> {
+        TensorView::filled(&self.shape, self.data.view())
     }
 
     /// The extent of each axis.
@@ -109,46 +130,31 @@ impl Tensor {
         &self.data
     }
 
-    /// The elements, given away.
+    /// The elements, without a copy.
     pub fn into_data(self) -> Data {
         self.data
     }
 
     /// The element type.
     pub fn dtype(&self) -> DType {
-        match self.data {
-            Data::F16(_) => DType::F16,
-            Data::Bf16(_) => DType::Bf16,
-            Data::F32(_) => DType::F32,
-            Data::F64(_) => DType::F64,
-        }
-    }
-
-    /// The elements if they are binary32.
-    pub fn as_f32(&self) -> Option<&[f32]> {
-        match &self.data {
-            Data::F32(v) => Some(v),
-            _ => None,
-        }
+        self.view().dtype()
     }
 
     /// The elements as f32: f64 is rounded to nearest, the others are exact.
     pub fn to_f32(&self) -> Vec<f32> {
-        match &self.data {
-            Data::F16(v) => v.iter().map(|x| x.to_f32()).collect(),
-            Data::Bf16(v) => v.iter().map(|x| x.to_f32()).collect(),
-            Data::F32(v) => v.clone(),
-            Data::F64(v) => v.iter().map(|&x| x as f32).collect(),
-        }
+        self.view().to_f32()
     }
 
     /// The elements as f64, exactly.
     pub fn to_f64(&self) -> Vec<f64> {
-        match &self.data {
-            Data::F16(v) => v.iter().map(|x| x.to_f64()).collect(),
-            Data::Bf16(v) => v.iter().map(|x| x.to_f64()).collect(),
-            Data::F32(v) => v.iter().map(|&x| f64::from(x)).collect(),
-            Data::F64(v) => v.clone(),
+        self.view().to_f64()
+    }
+
+    /// [`to_f32`](Self::to_f32), without a copy where the type is the same.
+    pub fn into_f32(self) -> Vec<f32> {
+        match self.data {
+            Data::F32(elements) => elements,
+            _ => self.to_f32(),
         }
     }
 
@@ -159,17 +165,73 @@ impl Tensor {
 
     /// This tensor with its elements converted to `dtype`, rounding to nearest.
     pub fn cast(&self, dtype: DType) -> Self {
-        if dtype == self.dtype() {
-            return self.clone();
-        }
-        let data = match dtype {
-            DType::F16 => Data::F16(self.to_f64().into_iter().map(f16::from_f64).collect()),
-            DType::Bf16 => Data::Bf16(self.to_f64().into_iter().map(bf16::from_f64).collect()),
-            DType::F32 => Data::F32(self.to_f32()),
-            DType::F64 => Data::F64(self.to_f64()),
-        };
-        Self { shape: self.shape.clone(), data }
+        self.view().cast(dtype)
     }
+}
+
+impl TensorView<'_> {
+    /// A tensor of these elements.
+    pub fn to_tensor(&self) -> Tensor {
+        self.cast(self.dtype())
+    }
+
+    /// A tensor of these elements converted to `dtype`, rounding to nearest.
+    pub fn cast(&self, dtype: DType) -> Tensor {
+        let data = match (dtype, self.data()) {
+            (DType::F16, DataView::F16(v)) => v.to_vec().into(),
+            (DType::Bf16, DataView::Bf16(v)) => v.to_vec().into(),
+            (DType::F16, _) => Data::F16(self.to_f64().into_iter().map(f16::from_f64).collect()),
+            (DType::Bf16, _) => Data::Bf16(self.to_f64().into_iter().map(bf16::from_f64).collect()),
+            (DType::F32, _) => Data::F32(self.to_f32()),
+            (DType::F64, _) => Data::F64(self.to_f64()),
+        };
+        Tensor { shape: self.shape().to_vec(), data }
+    }
+}
+
+impl<'a> From<&'a Tensor> for TensorView<'a> {
+    fn from(tensor: &'a Tensor) -> Self {
+        tensor.view()
+    }
+}
+
+impl<'a> From<&TensorView<'a>> for TensorView<'a> {
+    fn from(view: &TensorView<'a>) -> Self {
+        *view
+    }
+}
+
+/// A bias, or none: `None`, `&tensor`, `Some(&tensor)` and a [`TensorView`] convert to it.
+#[derive(Clone, Copy, Debug, Default, PartialEq)]
+pub struct Bias<'a>(pub Option<TensorView<'a>>);
+
+impl<'a> From<Option<&'a Tensor>> for Bias<'a> {
+    fn from(bias: Option<&'a Tensor>) -> Self {
+        Self(bias.map(Tensor::view))
+    }
+}
+
+impl<'a> From<&'a Tensor> for Bias<'a> {
+    fn from(bias: &'a Tensor) -> Self {
+        Self(Some(bias.view()))
+    }
+}
+
+impl<'a> From<TensorView<'a>> for Bias<'a> {
+    fn from(bias: TensorView<'a>) -> Self {
+        Self(Some(bias))
+    }
+}
+
+fn picked<T: Copy>(elements: &[T], indices: impl IntoIterator<Item = usize>) -> Result<Vec<T>> {
+    let pick = |index: usize| {
+        elements.get(index).copied().ok_or_else(|| Error::OutOfRange {
+            what: "index of an element".into(),
+            given: index as i128,
+            expected: format!("below {}", elements.len()),
+        })
+    };
+    indices.into_iter().map(pick).collect()
 }
 
 /// A vector of `len` times the same element, or an error where there is no memory for it.
@@ -181,23 +243,6 @@ pub(crate) fn filled<T: Clone>(what: &'static str, value: T, len: usize) -> Resu
     elements.try_reserve_exact(len).map_err(|_| Error::Memory { what, bytes: len as u128 * size_of::<T>() as u128 })?;
     elements.resize(len, value);
     Ok(elements)
-}
-
-/// The number of elements of a shape.
-///
-/// # Errors
-/// [`Error::Overflow`] where the product does not fit in 63 bits, whatever zero extents it also has.
-pub(crate) fn element_count(shape: &[usize]) -> Result<usize> {
-    let overflow = || Error::Overflow { what: "number of elements", detail: format!("product of {shape:?}") };
-    let product = |zero_as_one: bool| {
-        shape
-            .iter()
-            .map(|&extent| if zero_as_one { extent.max(1) } else { extent })
-            .try_fold(1usize, usize::checked_mul)
-            .filter(|&n| i64::try_from(n).is_ok())
-    };
-    product(true).ok_or_else(overflow)?;
-    product(false).ok_or_else(overflow)
 }
 
 #[cfg(test)]

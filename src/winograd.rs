@@ -1,4 +1,4 @@
-//! Winograd's minimal filtering: kernels of 3 taps at stride 1, a tile of outputs at a time, with fewer products.
+//! Winograd's minimal filtering: kernels of 3 taps at stride 1, a tile of outputs at a time, with fewer multiplications.
 //!
 //! On one axis, 4 outputs of such an operation read 6 inputs. With the matrices of [`F4`],
 //!
@@ -6,12 +6,12 @@
 //! y = output · ((kernel · g) ⊙ (input · x))
 //! ```
 //!
-//! takes 6 products where the definition takes 12; on two axes the matrices are applied from both sides, and it is 36
-//! where it was 144. What the products of a point of the tile are summed over is the input channels: a matrix product for
-//! each of the 36 points.
+//! takes 6 multiplications where the definition takes 12. On two axes the matrices are applied from both sides: 36
+//! multiplications in place of 144. At each of the 36 points of a tile the products are accumulated over the input
+//! channels, which is a matrix product for each point.
 //!
-//! The 4 outputs from `u` of the full output on read the inputs from `u − 2` on, the transposed convolution's kernel
-//! backwards.
+//! Outputs `u` to `u + 3` of the full output read inputs `u − 2` to `u + 3`; the kernel of a transposed convolution is
+//! reversed.
 //!
 //! Precision: large terms cancel, so that an error is in proportion to the largest Σ|x·w| of the output, and not to each
 //! element's: see [`bound`](Transform::bound). A NaN spreads over its tile.
@@ -22,11 +22,15 @@
 use crate::op::ConvTranspose;
 use std::f64::consts::{FRAC_1_SQRT_2, SQRT_2};
 
-/// Outputs of a tile along each axis, and inputs that they read.
+/// Outputs of a tile along each axis.
 pub(crate) const TILE: usize = 4;
+
+/// Inputs that a tile reads along each axis.
+#[cfg_attr(not(feature = "gpu"), allow(dead_code, reason = "the CPU backend has it in its array types"))]
 pub(crate) const PATCH: usize = 6;
 
-/// The points at which a tile's products are taken: for each of them there is one matrix product over the channels.
+/// The points of a tile: for each of them there is one matrix product over the channels.
+#[cfg(feature = "gpu")]
 pub(crate) const POINTS: usize = PATCH * PATCH;
 
 /// The matrices for 4 outputs of a kernel of 3 taps.
@@ -73,8 +77,7 @@ pub(crate) const F4: Transform = Transform {
 /// What the transforms add to an error (see [`Transform::bound`]). Found by trial: three times what the test sees.
 const ERROR: f64 = 16.0;
 
-/// Whether an operation is of the kind that this serves: two axes, kernel 3×3, stride 1, dilation 1, one group. Pads are
-/// free.
+/// Whether the transform can compute an operation: two axes, kernel 3×3, stride 1, dilation 1, one group; any padding.
 pub(crate) fn serves(op: &ConvTranspose) -> bool {
     let three = |axis: &crate::Axis| axis.kernel == 3 && axis.stride == 1 && axis.dilation == 1;
     op.rank() == 2 && op.groups() == 1 && op.axes().iter().all(three)
@@ -86,13 +89,17 @@ impl Transform {
         (ERROR + in_channels as f64) * f64::from(f32::EPSILON)
     }
 
-    #[cfg(any(feature = "cpu", test))]
-    /// The weights of an operation that is [served](serves) at the points, `[36][in_channels][out_channels]`, from
+    /// The weights at the points, of an operation that the transform [can compute](serves): `[36][in_channels][out_channels]`, from
     /// those of its weight layout: computed in f64 and rounded once.
-    pub(crate) fn weights(&self, op: &ConvTranspose, weight: &[f32]) -> Vec<f32> {
+    ///
+    /// # Errors
+    /// [`Error::Memory`](crate::Error::Memory).
+    #[cfg(any(feature = "cpu", test))]
+    pub(crate) fn weights(&self, op: &ConvTranspose, weight: &[f32]) -> crate::Result<Vec<f32>> {
         let (inputs, outputs) = (op.in_channels(), op.out_channels());
         let strides = op.weight_layout().strides(inputs, outputs, &op.axes3().map(|axis| axis.kernel));
-        let mut points = vec![0.0; 36 * inputs * outputs];
+        let len = 36usize.saturating_mul(inputs).saturating_mul(outputs);
+        let mut points = crate::tensor::filled("the weights at Winograd's points", 0.0, len)?;
         for ci in 0..inputs {
             for co in 0..outputs {
                 let at = |ky: usize, kx: usize| {
@@ -109,7 +116,7 @@ impl Transform {
                 }
             }
         }
-        points
+        Ok(points)
     }
 }
 
@@ -164,7 +171,7 @@ mod tests {
         let x = random([1, inputs, width, width]);
         let weight = random(op.weight_shape().try_into().unwrap());
         let expected = reference::conv_transpose(op, &x, &weight, None).unwrap();
-        let weights = F4.weights(op, weight.as_f32().unwrap());
+        let weights = F4.weights(op, weight.as_f32().unwrap()).unwrap();
         let mut worst: f64 = 0.0;
         for co in 0..outputs {
             for from in [[0, 0], [0, 4], [4, 0], [4, 4]] {
@@ -198,7 +205,7 @@ mod tests {
     }
 
     #[test]
-    fn only_three_by_three_at_stride_1_is_served() {
+    fn only_three_by_three_at_stride_1_can_be_computed() {
         assert!(serves(&op(2, 3, WeightLayout::Iohw)));
         let builder = || ConvTranspose::builder().in_channels(2).out_channels(2);
         let others = [

@@ -27,14 +27,18 @@ fn main() -> ExitCode {
         ("textures_are_upsampled_in_one_pass", textures_are_upsampled_in_one_pass),
         ("linear_light_is_encoded", linear_light_is_encoded),
         ("unfit_textures_are_refused", unfit_textures_are_refused),
+        ("planes_beyond_a_binding_are_copied_in_bands", planes_beyond_a_binding_are_copied_in_bands),
+        ("a_view_has_the_size_of_its_level", a_view_has_the_size_of_its_level),
         ("encode_allocates_what_the_same_calls_by_hand_do", encode_allocates_what_the_same_calls_by_hand_do),
         ("repeated_runs_and_encodes_leave_memory_flat", repeated_runs_and_encodes_leave_memory_flat),
         ("what_is_warm_compiles_no_more", what_is_warm_compiles_no_more),
+        ("warming_up_takes_no_more_memory_than_a_kernel_needs", warming_up_takes_no_more_memory_than_a_kernel_needs),
         ("a_preparation_is_kept_for_what_it_was_made_for", a_preparation_is_kept_for_what_it_was_made_for),
         ("work_is_submitted_in_pieces", work_is_submitted_in_pieces),
         ("a_chunk_of_winograd_is_one_piece", a_chunk_of_winograd_is_one_piece),
         ("each_dispatch_is_timed", each_dispatch_is_timed),
         ("pipelines_go_from_one_run_to_the_next", pipelines_go_from_one_run_to_the_next),
+        ("pipelines_of_an_earlier_run_leave_the_matrices", pipelines_of_an_earlier_run_leave_the_matrices),
         ("memory_that_runs_out_is_an_error", memory_that_runs_out_is_an_error),
         ("many_threads_share_one_device", many_threads_share_one_device),
         ("a_destroyed_device_is_an_error_and_a_new_one_works", a_destroyed_device_is_an_error_and_a_new_one_works),
@@ -219,6 +223,127 @@ fn unfit_textures_are_refused() {
     );
 }
 
+/// A device with the smallest bindings, on which the planes of a small texture are already too large, and two workgroups
+/// along an axis.
+fn device_of_small_bindings() -> Context {
+    let features = context().device().features() & wgpu::Features::SHADER_F16;
+    device_with(features, |limits| wgpu::Limits {
+        max_storage_buffer_binding_size: 4096,
+        max_compute_workgroups_per_dimension: 6,
+        ..limits
+    })
+}
+
+fn planes_beyond_a_binding_are_copied_in_bands() {
+    let small = device_of_small_bindings();
+    let mut rng = Rng::with_seed(40);
+    let (width, height, border) = (37, 61, 3);
+    // Numbers of f16 too.
+    let pixels: Vec<f32> = (0..width * height * 4).map(|_| rng.u8(..).into()).collect();
+    let format = wgpu::TextureFormat::Rgba32Float;
+    let texture = filled(&small, [width as u32, height as u32], format, bytemuck::cast_slice(&pixels));
+    let storages = [Storage::F32, Storage::F16];
+    for &storage in if small.profile().f16 { &storages[..] } else { &storages[..1] } {
+        for channels in 1..=4 {
+            let reader = TextureReader::new(&small, channels, border, storage).unwrap();
+            let shape = reader.shape(width as u32, height as u32);
+            let planes = buffer(&small, (shape.iter().product::<usize>() as u64 * storage.size()).next_multiple_of(4));
+            let bound = reader.bind(&view(&texture), planes.slice(..)).unwrap();
+            submit(&small, |pass| bound.encode(pass));
+            let got = small.download(&planes, &shape, storage).unwrap().to_f32();
+            for (index, got) in got.into_iter().enumerate() {
+                let [c, y, x] = [index / shape[3] / shape[2], index / shape[3] % shape[2], index % shape[3]];
+                let inside = |at: usize, extent: usize| at.saturating_sub(border).min(extent - 1);
+                let expected = pixels[(inside(y, height) * width + inside(x, width)) * 4 + c];
+                assert_eq!(got, expected, "{storage:?}, channel {c} of {channels}, row {y}, column {x}");
+            }
+
+            let reader = TextureReader::new(&small, channels, 0, storage).unwrap();
+            let read = reader.bind(&view(&texture), planes.slice(..)).unwrap();
+            let written = self::texture(&small, [width as u32, height as u32], format);
+            let writer = TextureWriter::new(&small, channels, format, Encoding::Linear, storage).unwrap();
+            let write = writer.bind(planes.slice(..), &view(&written)).unwrap();
+            submit(&small, |pass| {
+                read.encode(pass);
+                write.encode(pass);
+            });
+            let got = self::planes(&small, &written, 4, 0).to_f32();
+            for (index, got) in got.into_iter().enumerate() {
+                let (c, pixel) = (index / (width * height), &pixels[index % (width * height) * 4..][..4]);
+                let expected = match (channels, c) {
+                    (2, 3) => pixel[1],
+                    (4, 3) => pixel[3],
+                    (_, 3) => 1.0,
+                    (1 | 2, _) => pixel[0],
+                    _ => pixel[c],
+                };
+                assert_eq!(got, expected, "{storage:?}, {channels} channels, element {index}");
+            }
+        }
+    }
+    // A row is not cut.
+    let wide = filled(&small, [49, 1], format, &[0; 49 * 16]);
+    let reader = TextureReader::new(&small, 1, 0, Storage::F32).unwrap();
+    let refusal = reader.bind(&view(&wide), buffer(&small, 196).slice(..)).unwrap_err();
+    assert!(matches!(refusal, Error::Limit { needed: 7, limit: 6, .. }), "{refusal}");
+}
+
+fn a_view_has_the_size_of_its_level() {
+    let context = context();
+    let format = wgpu::TextureFormat::Rgba32Float;
+    let texture = context.device().create_texture(&wgpu::TextureDescriptor {
+        label: None,
+        size: wgpu::Extent3d { width: 9, height: 6, depth_or_array_layers: 3 },
+        mip_level_count: 2,
+        sample_count: 1,
+        dimension: wgpu::TextureDimension::D2,
+        format,
+        usage: wgpu::TextureUsages::TEXTURE_BINDING
+            | wgpu::TextureUsages::STORAGE_BINDING
+            | wgpu::TextureUsages::COPY_DST,
+        view_formats: &[],
+    });
+    let (reader, writer) = (
+        TextureReader::new(context, 1, 1, Storage::F32).unwrap(),
+        TextureWriter::new(context, 1, format, Encoding::Linear, Storage::F32).unwrap(),
+    );
+    for (level, layer, width, height) in [(0, 0, 9, 6), (0, 2, 9, 6), (1, 1, 4, 3)] {
+        let described = wgpu::TextureViewDescriptor {
+            dimension: Some(wgpu::TextureViewDimension::D2),
+            base_mip_level: level,
+            mip_level_count: Some(1),
+            base_array_layer: layer,
+            array_layer_count: Some(1),
+            ..Default::default()
+        };
+        let values: Vec<f32> = (0..width * height).map(|index| index as f32 + 100.0 * level as f32).collect();
+        let x = context.upload(&Tensor::f32([values.len()], values.clone()).unwrap(), Storage::F32).unwrap();
+        let write = writer.bind_view(x.slice(..), &texture, &described).unwrap();
+        // It is of the view's size to the byte.
+        let [_, _, rows, columns] = reader.shape(width, height);
+        let planes = buffer(context, (rows * columns * 4) as u64);
+        let read = reader.bind_view(&texture, &described, planes.slice(..)).unwrap();
+        submit(context, |pass| {
+            write.encode(pass);
+            read.encode(pass);
+        });
+        let got = context.download(&planes, &[rows, columns], Storage::F32).unwrap().to_f32();
+        for (index, got) in got.into_iter().enumerate() {
+            let inside = |at: usize, extent: u32| at.saturating_sub(1).min(extent as usize - 1);
+            let (y, x) = (inside(index / columns, height), inside(index % columns, width));
+            assert_eq!(got, values[y * width as usize + x], "level {level}, layer {layer}, row {y}, column {x}");
+        }
+        // A view does not tell its level.
+        let view = texture.create_view(&described);
+        let refusal = reader.bind(&view, planes.slice(..)).unwrap_err().to_string();
+        assert!(refusal.contains("2 mip levels"), "{refusal}");
+        assert!(matches!(writer.bind(x.slice(..), &view), Err(Error::Texture { .. })));
+    }
+    let none = wgpu::TextureViewDescriptor { base_mip_level: 2, ..Default::default() };
+    let refusal = reader.bind_view(&texture, &none, buffer(context, 4).slice(..)).unwrap_err();
+    assert!(matches!(refusal, Error::Texture { .. }), "{refusal}");
+}
+
 fn small_layer(context: &Context) -> (Layer, Case) {
     let mut rng = Rng::with_seed(2);
     let op = ConvTranspose::builder().in_channels(3).out_channels(4).kernel([3, 3]).stride([2, 2]).build().unwrap();
@@ -263,7 +388,7 @@ fn encode_allocates_what_the_same_calls_by_hand_do() {
     });
 
     const TIMES: usize = 10_000;
-    let dispatches = prepared.plan().dispatches.len();
+    let dispatches = prepared.plan().dispatch_count();
     let mut counts = [0; 2];
     for (count, by_hand) in counts.iter_mut().zip([false, true]) {
         let mut encoder = context.device().create_command_encoder(&Default::default());
@@ -345,6 +470,36 @@ fn what_is_warm_compiles_no_more() {
     assert_eq!(context.pipeline_count(), compiled);
 }
 
+/// Its tensors would exceed the largest buffer of the profile by far.
+fn warming_up_takes_no_more_memory_than_a_kernel_needs() {
+    let fresh = fresh_context();
+    let mut rng = Rng::with_seed(41);
+    let small = fresh.limited(DeviceProfile { max_buffer: 1 << 20, ..fresh.profile().clone() });
+    let op = ConvTranspose::builder().in_channels(3).out_channels(4).kernel([3, 3]).build().unwrap();
+    let layer = Layer::new(&small, &op, &tensor(&mut rng, &op.weight_shape(), Values::Integers), None).unwrap();
+    for kernel in Kernel::EXACT {
+        layer.prepare_with(&[1, 3, 600, 600], Storage::F32, *kernel).unwrap().warm_up().unwrap();
+    }
+    // What is split has two kernels, and Winograd's filtering three.
+    let deep = ConvTranspose::builder().in_channels(2048).out_channels(4).kernel([2, 2]).build().unwrap();
+    let case = Case {
+        input: tensor(&mut rng, &[1, 2048, 3, 3], Values::Integers),
+        weight: tensor(&mut rng, &deep.weight_shape(), Values::Integers),
+        bias: None,
+        op: deep,
+    };
+    let layer = Layer::new(&fresh, &case.op, &case.weight, None).unwrap();
+    let candidates = layer.candidates(case.input.shape()).unwrap();
+    let split =
+        candidates.iter().find(|candidate| candidate.to_string().contains(" splits of the input channels")).unwrap();
+    let prepared = layer.prepare_candidate(case.input.shape(), Storage::F32, split).unwrap();
+    prepared.warm_up().unwrap();
+    let expected = reference::run(&case.op, &case.input, &case.weight, None).unwrap();
+    assert_eq!(computed(&fresh, &prepared, &case.input), expected);
+    let layer = Layer::new(&fresh, &op, &tensor(&mut rng, &op.weight_shape(), Values::Reals), None).unwrap();
+    layer.prepare_with(&[1, 3, 40, 40], Storage::F32, Kernel::Winograd).unwrap().warm_up().unwrap();
+}
+
 /// Polls a future and the device in turn.
 fn finish<F: Future>(context: &Context, future: F) -> F::Output {
     let mut future = Box::pin(future);
@@ -389,12 +544,12 @@ fn a_preparation_is_kept_for_what_it_was_made_for() {
                     let prepared = layer.prepare_to(&conventions[which], shape, Storage::F32).unwrap();
                     assert_eq!(computed(context, &prepared, &case.input), expected[which]);
                     let kernel = Kernel::EXACT[which];
-                    assert_eq!(layer.prepare_with(shape, Storage::F32, kernel).unwrap().plan().kernel, kernel);
+                    assert_eq!(layer.prepare_with(shape, Storage::F32, kernel).unwrap().plan().kernel(), kernel);
                     let wide = [1, 3, 8, 9 + which];
                     assert_eq!(layer.prepare(&wide, Storage::F32).unwrap().geometry().input_shape(), wide);
                     if context.profile().f16 {
                         let storage = [Storage::F32, Storage::F16][which];
-                        assert_eq!(layer.prepare(shape, storage).unwrap().plan().storage, storage);
+                        assert_eq!(layer.prepare(shape, storage).unwrap().plan().storage(), storage);
                     }
                 }
             });
@@ -419,7 +574,7 @@ fn work_is_submitted_in_pieces() {
     let y = buffer(&bounded, prepared.output_bytes());
     let bound = prepared.bind(x.slice(..), y.slice(..)).unwrap();
     let pieces: Vec<_> = bound.pieces().collect();
-    assert!(pieces.len() > 1 && pieces.len() <= prepared.plan().dispatches.len(), "{}", pieces.len());
+    assert!(pieces.len() > 1 && pieces.len() <= prepared.plan().dispatch_count(), "{}", pieces.len());
     for piece in pieces {
         submit(&bounded, |pass| piece.encode(pass));
     }
@@ -435,7 +590,8 @@ fn a_chunk_of_winograd_is_one_piece() {
     let layer = Layer::new(context, &op, &weight, None).unwrap();
     let input = tensor(&mut rng, &[1, 256, 90, 90], Values::Reals);
     let prepared = layer.prepare_with(input.shape(), Storage::F32, Kernel::Winograd).unwrap();
-    let chunks = prepared.plan().winograd.as_ref().unwrap().chunks;
+    // Two transforms and one dispatch of products for each.
+    let chunks = prepared.plan().dispatch_count() / 3;
     assert!(chunks > 1);
     // So low a bound that each chunk is a piece; between them another call fills the scratch with its own.
     let low = context.limited(DeviceProfile { max_multiply_adds: 1 << 30, ..context.profile().clone() });
@@ -470,7 +626,7 @@ fn each_dispatch_is_timed() {
     let timestamps = bound.encode_timed(&mut encoder).unwrap();
     bounded.queue().submit([encoder.finish()]);
     assert_eq!(finish(&bounded, timestamps.read_async()).unwrap().len(), times.len());
-    let bands: Vec<_> = prepared.plan().dispatches.iter().map(|dispatch| &dispatch.band).collect();
+    let bands: Vec<_> = prepared.plan().bands().collect();
     assert!(bands.len() > 1);
     assert_eq!(times.iter().filter_map(|time| time.band.as_ref()).collect::<Vec<_>>(), bands);
     assert!(times.iter().all(|time| time.kernel == "gather"));
@@ -505,11 +661,29 @@ fn pipelines_go_from_one_run_to_the_next() {
     let contexts =
         [(fresh_context(), &data[..]), (fresh_context(), &damaged), (fresh_context(), b"none"), (plain, &data)];
     for (context, data) in contexts {
-        let context = context.with_pipeline_data(data);
+        #[allow(unsafe_code, reason = "whoever keeps such data answers for them")]
+        // SAFETY: they are what another context gave, or bear no whole seal.
+        let context = unsafe { context.with_pipeline_data(data) };
         let (layer, case) = small_layer(&context);
         let expected = reference::run(&case.op, &case.input, &case.weight, None).unwrap();
         assert_eq!(layer.run(&case.input).unwrap(), expected);
     }
+}
+
+/// Where a device has cooperative matrices of its own.
+fn pipelines_of_an_earlier_run_leave_the_matrices() {
+    let adapter = pollster::block_on(upconv::gpu::adapters(false)).swap_remove(0);
+    let context = Context::from_adapter_with_cooperative_matrices(&adapter).unwrap();
+    let Some(matrices) = context.profile().matrices else {
+        eprintln!("not tested on {}: it has no cooperative matrices", context.adapter_name());
+        return;
+    };
+    #[allow(unsafe_code, reason = "whoever keeps such data answers for them")]
+    // SAFETY: there are none.
+    let context = unsafe { context.with_pipeline_data(&[]) };
+    let op = ConvTranspose::builder().in_channels(32).out_channels(32).kernel([2, 2]).build().unwrap();
+    let layer = Layer::new(&context, &op, &Tensor::f32(op.weight_shape(), vec![1.0; 32 * 32 * 4]).unwrap(), None);
+    layer.unwrap().prepare_with(&[1, 32, 16, 16], matrices.factors, Kernel::Matrix).unwrap();
 }
 
 /// The variable that tells this program that it is the child of [`memory_that_runs_out_is_an_error`].
@@ -551,6 +725,28 @@ fn run_out_of_memory() {
     assert!(std::error::Error::source(&error).unwrap().to_string().contains("Out of Memory"), "{error:?}");
     // The device goes on.
     assert_eq!(layer.run(&case.input).unwrap(), expected);
+    // Where there is no room for the few bytes by which an error is looked into, either, it is the same error.
+    let taken = all_memory(&context);
+    let error = large.run(&Tensor::f32([1, 1, 512, 512], vec![1.0; 512 * 512]).unwrap()).unwrap_err();
+    assert!(matches!(error, Error::Device { source: wgpu::Error::OutOfMemory { .. }, .. }), "{error:?}");
+    drop(taken);
+    assert_eq!(layer.run(&case.input).unwrap(), expected);
+}
+
+/// Buffers that leave no room for another one.
+fn all_memory(context: &Context) -> Vec<wgpu::Buffer> {
+    let (mut taken, mut size) = (Vec::new(), 256 << 20);
+    while size >= 4 {
+        let scope = context.device().push_error_scope(wgpu::ErrorFilter::OutOfMemory);
+        let usage = wgpu::BufferUsages::MAP_WRITE | wgpu::BufferUsages::COPY_SRC;
+        let descriptor = wgpu::BufferDescriptor { label: None, size, usage, mapped_at_creation: false };
+        let buffer = context.device().create_buffer(&descriptor);
+        match pollster::block_on(scope.pop()) {
+            None => taken.push(buffer),
+            Some(_) => size /= 2,
+        }
+    }
+    taken
 }
 
 fn many_threads_share_one_device() {
@@ -614,14 +810,14 @@ fn a_device_with_low_limits_suffices() {
     let input = Tensor::f32([1, 8, 1 << 20], vec![1.0; 8 << 20]).unwrap();
     let layer = Layer::new(&low, &op, &Tensor::f32([8, 1, 1], [1.0; 8]).unwrap(), None).unwrap();
     let prepared = layer.prepare(input.shape(), Storage::F32).unwrap();
-    assert!(prepared.plan().dispatches.len() > 1);
+    assert!(prepared.plan().dispatch_count() > 1);
     assert!(layer.run(&input).unwrap().to_f32().iter().all(|&v| v == 8.0));
     let mut rng = Rng::with_seed(4);
     for _ in 0..20 {
         let Case { op, input, weight, bias } = random_case(&mut rng, Values::Integers, no_activation);
         let layer = Layer::new(&low, &op, &weight, bias.as_ref()).unwrap();
         let expected = reference::run(&op, &input, &weight, bias.as_ref()).unwrap();
-        for kernel in Kernel::EXACT {
+        for &kernel in Kernel::EXACT {
             let Ok(prepared) = layer.prepare_with(input.shape(), Storage::F32, kernel) else { continue };
             assert_eq!(computed(&low, &prepared, &input), expected, "{kernel}: {op:?}");
         }

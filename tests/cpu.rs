@@ -1,15 +1,16 @@
 //! The CPU backend against the reference.
 
 #![cfg(feature = "cpu")]
-#![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
+#![allow(clippy::unwrap_used, clippy::panic, reason = "a test fails by panicking")]
 
 mod common;
 
 use common::{Case, Values, d2l_examples, no_activation, random_case, tensor};
 use fastrand::Rng;
+use half::f16;
 use upconv::cpu::{Layer, Level};
 use upconv::reference::{self, Comparison};
-use upconv::{Activation, ConvTranspose, DType, Data, Layout, Tensor};
+use upconv::{Activation, ConvTranspose, DType, Data, Error, Layout, Tensor};
 
 fn run(case: &Case) -> Tensor {
     let Case { op, input, weight, bias } = case;
@@ -135,21 +136,102 @@ fn every_type_is_within_its_bound_with_every_activation() {
 }
 
 #[test]
-fn an_output_is_used_again() {
+fn a_callers_slice_gets_the_bits_of_a_run() {
     let mut rng = Rng::with_seed(28);
-    let mut output = vec![f32::NAN; 100_000];
-    let memory = output.as_ptr();
-    for _ in 0..60 {
-        let case = random_case(&mut rng, Values::Integers, no_activation);
+    let wide = |values: Vec<f32>| values.into_iter().map(f32::to_bits).collect::<Vec<_>>();
+    for number in 0..120 {
+        let mut case = random_case(&mut rng, Values::Reals, any_activation);
+        case.input = case.input.cast([DType::F32, DType::F64, DType::F16, DType::Bf16][number % 4]);
+        if number % 3 == 0 {
+            // Weights that are infinite are for another algorithm.
+            let mut weight = case.weight.to_f32();
+            weight[0] = f32::INFINITY;
+            case.weight = Tensor::f32(case.weight.shape(), weight).unwrap();
+        }
         let layer = Layer::new(&case.op, &case.weight, case.bias.as_ref()).unwrap();
-        let geometry = layer.run_into(case.input.shape(), &case.input.to_f32(), &mut output).unwrap();
-        assert_eq!(geometry.output_shape(), case.op.at(case.input.shape()).unwrap().output_shape());
-        assert_eq!(layer.run(&case.input).unwrap().to_f32(), output, "{case:?}");
-        assert_eq!(output.as_ptr(), memory, "nothing was allocated");
-        assert!(
-            layer.run_into(case.input.shape(), &[0.0; 1], &mut Vec::new()).is_err() || case.input.to_f32().len() == 1
-        );
+        let (input, expected) = (&case.input, layer.run(&case.input).unwrap());
+        let len = expected.data().len();
+        let (mut single, mut half, mut double) = (vec![7.0; len], vec![f16::ONE; len], vec![7.0; len]);
+        match expected.data() {
+            Data::F64(expected) => {
+                let geometry = layer.run_into(input, &mut double).unwrap();
+                assert_eq!(geometry.output_shape(), case.op.at(input.shape()).unwrap().output_shape());
+                let bits = |values: &[f64]| values.iter().map(|v| v.to_bits()).collect::<Vec<_>>();
+                assert_eq!(bits(&double), bits(expected), "{case:?}");
+                let error = layer.run_into(input, &mut single).unwrap_err().to_string();
+                assert_eq!(error, "output is float32, expected float64 for an input of float64");
+            }
+            Data::F16(_) | Data::F32(_) => {
+                layer.run_into(input, &mut single).unwrap();
+                layer.run_into(input, &mut half).unwrap();
+                let expected = expected.to_f32();
+                if case.input.dtype() == DType::F16 {
+                    assert_eq!(wide(half.iter().map(|y| y.to_f32()).collect()), wide(expected), "{case:?}");
+                } else {
+                    assert_eq!(wide(single.clone()), wide(expected), "{case:?}");
+                }
+                let same = |(half, single): (&f16, &f32)| *half == f16::from_f32(*single) || single.is_nan();
+                assert!(half.iter().zip(&single).all(same), "{case:?}");
+                assert!(matches!(layer.run_into(input, &mut double), Err(Error::DType { .. })));
+            }
+            _ => unreachable!(),
+        }
+        match layer.run_into(input, &mut vec![0.0_f32; len + 1]).unwrap_err() {
+            Error::DataLength { shape, expected, given } => {
+                assert_eq!((shape, expected, given), (case.op.at(input.shape()).unwrap().output_shape(), len, len + 1));
+            }
+            error => panic!("{error}"),
+        }
     }
+}
+
+#[test]
+fn an_output_without_memory_is_an_error() {
+    let stride = 1 << 40;
+    let op = ConvTranspose::builder().kernel([1]).stride([stride]).build().unwrap();
+    for weight in [1.0, f32::NAN] {
+        let layer = Layer::new(&op, &Tensor::f32([1, 1, 1], [weight]).unwrap(), None).unwrap();
+        for (dtype, size) in [(DType::F32, 4), (DType::F64, 8), (DType::F16, 2), (DType::Bf16, 4)] {
+            let input = Tensor::f32([1, 1, 1024], vec![1.0; 1024]).unwrap().cast(dtype);
+            match layer.run(&input).unwrap_err() {
+                Error::Memory { bytes, .. } => assert_eq!(bytes, size * (1023 * stride as u128 + 1), "{dtype}"),
+                error => panic!("{error}"),
+            }
+        }
+    }
+}
+
+/// Boxes of the input whose number of elements is 0 modulo 2⁶⁴.
+#[test]
+fn huge_dilations_on_two_axes_run() {
+    let mut rng = Rng::with_seed(31);
+    for (dilation, padding) in [((1 << 32) - 40, (1 << 31) - 20), (1 << 40, 1 << 39), ((1 << 32) - 40, 0)] {
+        let op = ConvTranspose::builder().kernel([2, 2]).dilation([dilation; 2]);
+        // Cropped to the middle, which no tap reaches, or to the first inputs.
+        let end = if padding > 0 { padding } else { dilation as i64 };
+        let op = op.padding([(padding, end); 2]).build().unwrap();
+        let input = tensor(&mut rng, &[1, 1, 40, 40], Values::Integers);
+        let weight = tensor(&mut rng, &[1, 1, 2, 2], Values::Integers);
+        let case = Case { op, input, weight, bias: Some(Tensor::f32([1], [3.0]).unwrap()) };
+        for level in levels() {
+            let got = run_with(&case, level);
+            assert_eq!(got.shape(), [1, 1, 40, 40]);
+            assert_eq!(compare(&case, &got).inexact, 0, "dilation {dilation}, {level:?}");
+        }
+    }
+}
+
+#[test]
+fn half_precision_needs_no_second_output() {
+    let op = ConvTranspose::builder().in_channels(4).out_channels(8).kernel([4, 4]).stride([2, 2]).padding([1, 1]);
+    let op = op.build().unwrap();
+    let mut rng = Rng::with_seed(32);
+    let layer = Layer::new(&op, &tensor(&mut rng, &[4, 8, 4, 4], Values::Reals), None).unwrap();
+    let input = tensor(&mut rng, &[1, 4, 300, 300], Values::Reals).cast(DType::F16);
+    let mut output = vec![f16::ZERO; 8 * 600 * 600];
+    layer.run_into(&input, &mut output).unwrap();
+    let (scratch, output) = (layer.scratch_bytes(), 2 * output.len());
+    assert!(scratch < output / 2, "{scratch} bytes of working memory for an output of {output}");
 }
 
 #[test]
@@ -276,7 +358,7 @@ fn kernels_as_long_as_a_large_stride_are_exact() {
 }
 
 #[test]
-fn unfit_shapes_are_refused() {
+fn shapes_that_do_not_fit_are_refused() {
     let op = ConvTranspose::builder().in_channels(2).kernel([3]).build().unwrap();
     let weight = Tensor::f32([2, 1, 3], [1.0; 6]).unwrap();
     assert!(Layer::new(&op, &Tensor::f32([1, 2, 3], [1.0; 6]).unwrap(), None).is_err());

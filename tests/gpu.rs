@@ -15,7 +15,7 @@ use fastrand::Rng;
 use std::collections::BTreeMap;
 use std::process::ExitCode;
 use upconv::convention::AutoPad;
-use upconv::gpu::{AdapterRequest, Context, Layer, Matrices, Prepared, adapters, wgsl};
+use upconv::gpu::{AdapterRequest, Context, Layer, Matrices, Prepared, adapters};
 use upconv::reference::{self, Comparison};
 use upconv::{
     Activation, Candidate, ConvTranspose, Convention, DType, Data, DeviceClass, DeviceProfile, Error, Kernel, Layout,
@@ -54,7 +54,7 @@ fn main() -> ExitCode {
 /// Runs a layer with every kernel that accepts it, each into an output full of NaN, which an element that is not
 /// written would keep.
 fn run_poisoned(context: &Context, case: &Case) -> Vec<(Kernel, Tensor)> {
-    run_with(context, case, &Kernel::EXACT)
+    run_with(context, case, Kernel::EXACT)
 }
 
 /// As [`run_poisoned`], with those of the kernels that accept the case.
@@ -62,7 +62,7 @@ fn run_with(context: &Context, case: &Case, kernels: &[Kernel]) -> Vec<(Kernel, 
     let Case { op, input, weight, bias } = case;
     let layer = Layer::new(context, op, weight, bias.as_ref()).unwrap();
     let storage = if input.dtype() == DType::F16 && context.profile().f16 { Storage::F16 } else { Storage::F32 };
-    let run = |prepared: Prepared| (prepared.plan().kernel, run_prepared(context, &prepared, input));
+    let run = |prepared: Prepared| (prepared.plan().kernel(), run_prepared(context, &prepared, input));
     prepare_each(&layer, input.shape(), storage, kernels).into_iter().map(run).collect()
 }
 
@@ -78,7 +78,7 @@ fn prepare_each(layer: &Layer, input_shape: &[usize], storage: Storage, kernels:
 }
 
 fn run_prepared(context: &Context, prepared: &Prepared, input: &Tensor) -> Tensor {
-    let (shape, storage) = (prepared.geometry().output_shape(), prepared.plan().storage);
+    let (shape, storage) = (prepared.geometry().output_shape(), prepared.plan().storage());
     let poison = Tensor::f32(shape.clone(), vec![f32::NAN; prepared.geometry().output_len()]).unwrap();
     let x = context.upload(input, storage).unwrap();
     let y = context.upload(&poison, storage).unwrap();
@@ -131,7 +131,7 @@ fn reals_are_within_their_bound_in_a_random_sweep() {
     let small_tiles = context().limited(DeviceProfile { class: DeviceClass::Unknown, ..context().profile().clone() });
     for number in 0..200 {
         let case = random_case(&mut rng, Values::Reals, no_activation);
-        let kernels = if number % 8 == 0 { &Kernel::EXACT[..] } else { &[Kernel::Gather] };
+        let kernels = if number % 8 == 0 { Kernel::EXACT } else { &[Kernel::Gather] };
         for (kernel, got) in run_with(&small_tiles, &case, kernels) {
             let comparison = compare(&case, &got);
             assert!(comparison.passed(), "case {number}, {kernel}: {comparison:?}, {case:?}");
@@ -153,7 +153,7 @@ fn every_type_and_activation_in_a_random_sweep() {
         // What a weight's rounding to f16 or bf16 changes is no business of the comparison: it is rounded first.
         case.input = case.input.cast(dtype);
         case.weight = case.weight.cast(dtype);
-        let kernels = if number % 10 == 0 { &Kernel::EXACT[..] } else { &[Kernel::Gather] };
+        let kernels = if number % 10 == 0 { Kernel::EXACT } else { &[Kernel::Gather] };
         let results = run_with(&small_tiles, &case, kernels);
         let smooth = matches!(
             case.op.activation(),
@@ -251,7 +251,8 @@ fn winograd_is_within_its_bound() {
                 assert!(comparison.passed(), "{kernel} {class:?}: {comparison:?}, {shape:?}, {:?}", case.op);
                 let layer = Layer::new(context(), &case.op, &case.weight, None).unwrap();
                 let plan = layer.prepare_with(&shape, Storage::F32, kernel).unwrap().plan().clone();
-                chunks = chunks.max(plan.winograd.unwrap().chunks);
+                // Two transforms and at least one dispatch of products for each chunk of tiles.
+                chunks = chunks.max(plan.dispatch_count() / 3);
             }
         }
     }
@@ -392,8 +393,8 @@ struct Round {
 }
 
 impl Round {
-    fn of(case: &Case, prepared: &Prepared) -> Self {
-        let text = wgsl(&case.op, prepared.plan());
+    fn of(prepared: &Prepared) -> Self {
+        let text = prepared.plan().wgsl();
         let advances = text.lines().filter_map(|line| line.trim().strip_prefix("at += "));
         let (first, _) = text.split_once(" at += ").unwrap();
         let (_, multiplying) = first.split_once("fma(").unwrap();
@@ -448,13 +449,13 @@ fn tiles_of_every_kind_are_exact() {
                     prepared => prepared.unwrap(),
                 };
                 let plan = prepared.plan();
-                let (text, words) = (wgsl(&case.op, plan), plan.explain().to_string());
+                let (text, words) = (plan.wgsl(), plan.explain().to_string());
                 input_vectors += usize::from(text.contains("alias Input = vec4<"));
                 output_vectors += usize::from(text.contains("alias Output = vec4<"));
                 ragged += usize::from(text.contains("let kept0 = "));
                 parted += usize::from(text.contains("let phase_x = "));
-                banded += usize::from(plan.dispatches.len() > 1);
-                in_parts += usize::from(plan.scratch > 0);
+                banded += usize::from(plan.dispatch_count() > 1);
+                in_parts += usize::from(plan.scratch_bytes() > 0);
                 several_channels += usize::from(number_before(&words, " input channels at a time") > 1);
                 several_items += usize::from(number_before(&words, " of the batch") > 1);
                 several_blocks += usize::from(number_before(&words, " blocks of channels") > 1);
@@ -503,7 +504,7 @@ fn tiles_of_every_class_are_exact() {
             let device = context().limited(DeviceProfile { class, ..context().profile().clone() });
             let layer = Layer::new(&device, &case.op, &case.weight, case.bias.as_ref()).unwrap();
             let prepared = layer.prepare_with(case.input.shape(), Storage::F32, Kernel::Direct).unwrap();
-            let round = Round::of(&case, &prepared);
+            let round = Round::of(&prepared);
             large += usize::from(number_before(&prepared.plan().invocation(), " sums in registers") >= 32);
             untested += usize::from(round.untested > 0);
             tested += usize::from(round.tested > 0);
@@ -547,11 +548,11 @@ fn every_tile_adds_in_the_same_order() {
                     let layer = Layer::new(&device, &case.op, &case.weight, None).unwrap();
                     let prepared = layer.prepare_with(&shape, Storage::F32, Kernel::Direct).unwrap();
                     let plan = prepared.plan();
-                    let round = Round::of(&case, &prepared);
+                    let round = Round::of(&prepared);
                     unrolled += usize::from(round.channels > 1);
                     without_loop += usize::from(round.only);
                     by_rows += usize::from(round.by_rows);
-                    in_parts += usize::from(plan.scratch > 0 && round.channels > 1);
+                    in_parts += usize::from(plan.scratch_bytes() > 0 && round.channels > 1);
                     let got = run_prepared(&device, &prepared, &case.input);
                     match &expected {
                         None => assert!(compare(&case, &got).passed(), "{case:?}, {}", plan.explain()),
@@ -651,9 +652,9 @@ fn splits_give_the_same_bits_in_bands_and_again() {
                 let candidate = candidates.iter().find(same).unwrap();
                 let prepared = layer.prepare_candidate(case.input.shape(), Storage::F32, candidate).unwrap();
                 let channels = case.op.in_channels() / case.op.groups();
-                let dispatches = &prepared.plan().dispatches;
-                banded += usize::from(dispatches.len() > 1);
-                in_parts += usize::from(dispatches.iter().any(|d| d.band.group_in_channels.len() < channels));
+                let bands = prepared.plan().bands();
+                banded += usize::from(bands.len() > 1);
+                in_parts += usize::from(prepared.plan().bands().any(|band| band.group_in_channels.len() < channels));
                 let got = run_prepared(&small, &prepared, &case.input);
                 assert_eq!(got, expected, "{case:?}, {:?}", prepared.plan());
             }
@@ -682,7 +683,7 @@ fn bands_give_the_same_bits() {
     let large = context().limited(DeviceProfile { class, ..context().profile().clone() });
     for number in 0..120 {
         let case = random_case(&mut rng, Values::Reals, no_activation);
-        let kernels = if number % 6 == 0 { &Kernel::EXACT[..] } else { &[Kernel::Gather] };
+        let kernels = if number % 6 == 0 { Kernel::EXACT } else { &[Kernel::Gather] };
         let whole = run_with(&large, &case, kernels);
         // `tiled` adds in the order of `direct`.
         let [direct, tiled] = [Kernel::Direct, Kernel::Tiled]
@@ -696,9 +697,9 @@ fn bands_give_the_same_bits() {
             let small = context().limited(profile);
             let layer = Layer::new(&small, &case.op, &case.weight, case.bias.as_ref()).unwrap();
             for prepared in prepare_each(&layer, case.input.shape(), Storage::F32, kernels) {
-                let kernel = prepared.plan().kernel;
-                banded[kernel as usize] += usize::from(prepared.plan().dispatches.len() > 1);
-                in_parts[kernel as usize] += usize::from(prepared.plan().scratch > 0);
+                let kernel = prepared.plan().kernel();
+                banded[kernel as usize] += usize::from(prepared.plan().dispatch_count() > 1);
+                in_parts[kernel as usize] += usize::from(prepared.plan().scratch_bytes() > 0);
                 let got = run_prepared(&small, &prepared, &case.input);
                 let (_, whole) = whole.iter().find(|(other, _)| *other == kernel).unwrap();
                 assert_eq!(&got, whole, "binding {max_binding}, {case:?}, {:?}", prepared.plan());
@@ -739,7 +740,7 @@ fn a_tap_outside_the_input_is_not_multiplied() {
         assert_eq!(nan, [false, true, false, true, false], "{kernel}");
     }
     let layer = Layer::new(context(), &case.op, &case.weight, None).unwrap();
-    assert_eq!(layer.prepare(&[1, 1, 3], Storage::F32).unwrap().plan().kernel, Kernel::Gather);
+    assert_eq!(layer.prepare(&[1, 1, 3], Storage::F32).unwrap().plan().kernel(), Kernel::Gather);
     let refusal = layer.prepare_with(&[1, 1, 3], Storage::F32, Kernel::Direct).unwrap_err().to_string();
     assert!(refusal.starts_with("kernel direct cannot run this: a weight is NaN"), "{refusal}");
     let infinite = Case { input: Tensor::f32([1, 1, 3], [1.0, f32::INFINITY, 1.0]).unwrap(), ..case };

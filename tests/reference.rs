@@ -29,7 +29,7 @@ fn the_scatter_is_the_transposed_matrix_and_the_gather_the_matrix() {
         let y = tensor(&mut rng, &geometry.output_shape(), Values::Integers);
         let convolved = reference::conv(op, input.shape(), &y, weight).unwrap();
         assert_eq!(convolved.shape(), input.shape(), "conv(conv_transpose(x)) has x's shape");
-        for n in 0..geometry.batch {
+        for n in 0..geometry.batch() {
             let x = &x[n * matrix.rows..][..matrix.rows];
             let expected = matrix.multiply_transposed(x);
             assert_eq!(got.value()[n * matrix.columns..][..matrix.columns], expected, "{case:?}");

@@ -1,8 +1,8 @@
-//! The prepared call of known layers, by criterion, to tell one version from another: `cargo bench`.
+//! The prepared call of well-known layers, timed by criterion, to compare one version with another: `cargo bench`.
 //!
-//! The layers are those of `upconv bench`, which also reports what surrounds the call. Without `UPCONV_WORKLOADS` (names
-//! as in `W1,W3`) a few quick ones are run; `cargo bench -- --test` only checks that they are right. Each output is
-//! checked against the reference before it is timed. `elem/s` is floating-point operations a second, two for each
+//! The layers are those of `upconv bench`, which also reports what surrounds the call. Without `UPCONV_WORKLOADS`
+//! (names as in `W1,W3`) a few quick ones are run; `cargo bench -- --test` only checks that they are right. Each output
+//! is checked against the reference before it is timed. `elem/s` is floating-point operations a second, two for each
 //! multiply-add of the definition.
 
 #[path = "../src/bench/check.rs"]
@@ -18,7 +18,6 @@ use criterion::measurement::WallTime;
 use criterion::{BenchmarkGroup, Criterion, Throughput};
 use std::time::Duration;
 use upconv::gpu::{self, AdapterRequest, Context};
-use upconv::phase::effective_multiply_adds;
 use upconv::wgpu::PollType;
 use upconv::{DType, Error, Storage, Tensor, cpu};
 use workloads::Case;
@@ -44,7 +43,7 @@ fn main() -> Result<()> {
     for workload in workloads::select(&names)? {
         let case = workload.case()?;
         let geometry = case.op.at(case.input.shape())?;
-        let multiply_adds = effective_multiply_adds(case.op.axes3(), &geometry, case.op.groups());
+        let multiply_adds = geometry.effective_multiply_adds();
         let check = Check::new(&case, multiply_adds)?;
         let mut group = criterion.benchmark_group(&workload.name);
         group.sample_size(10).warm_up_time(Duration::from_millis(500)).measurement_time(Duration::from_secs(2));

@@ -86,7 +86,7 @@ fn run(mut arguments: impl Iterator<Item = OsString>) -> Result<()> {
         .to_str()
         .and_then(|text| text.parse().ok())
         .filter(|value| *value >= 0.0)
-        .with_context(|| format!("the tolerance {} is no number of at least 0", tolerance.display()))?;
+        .with_context(|| format!("the tolerance {} is not a number of at least 0", tolerance.display()))?;
     let first = PathBuf::from(arguments.next().context(USAGE)?);
     let others: Vec<PathBuf> = arguments.map(PathBuf::from).collect();
     ensure!(!others.is_empty(), USAGE);

@@ -2,13 +2,13 @@
 
 use crate::atomic::AtomicFile;
 use crate::device::{Backend, DeviceArgs, Layer};
-use crate::op_json::OpJson;
 use crate::tuning::TuningArgs;
-use crate::{npy, size};
+use crate::{npy, op_json, size};
 use anyhow::{Context, Result, bail, ensure};
 use std::fs;
 use std::io::{ErrorKind, Write};
 use std::path::{Path, PathBuf};
+use upconv::convention::flip_kernel;
 use upconv::{ConvTranspose, Error, Kernel, OutputPaddingPolicy, Tensor};
 
 /// The options of `apply`.
@@ -65,7 +65,7 @@ impl From<Policy> for OutputPaddingPolicy {
 
 /// A kernel by its name, of those that need no feature of the device.
 fn kernel(name: &str) -> Result<Kernel, String> {
-    let kernels = || Kernel::ALL.into_iter().filter(|&kernel| kernel != Kernel::Matrix);
+    let kernels = || Kernel::ALL.iter().copied().filter(|&kernel| kernel != Kernel::Matrix);
     kernels().find(|kernel| kernel.name() == name).ok_or_else(|| {
         let names: Vec<&str> = kernels().map(Kernel::name).collect();
         format!("there is no kernel {name:?}, there are {}", names.join(", "))
@@ -188,9 +188,9 @@ fn write_report(path: &Path, error: &anyhow::Error) -> Result<()> {
 
 impl Case {
     fn read(op: &Path, x: &Path, w: &Path, b: Option<&Path>, args: &Args) -> Result<Self> {
-        let json = OpJson::read(op)?;
-        let (input, weight, bias) = (npy::read(x)?, npy::read(w)?, b.map(npy::read).transpose()?);
-        if let Some(said) = json.bias.filter(|&said| said != bias.is_some()) {
+        let described = op_json::read(op)?;
+        let (input, mut weight, bias) = (npy::read(x)?, npy::read(w)?, b.map(npy::read).transpose()?);
+        if let Some(said) = described.bias().filter(|&said| said != bias.is_some()) {
             let (says, given) = if said { ("a bias", "none is") } else { ("no bias", "one is") };
             bail!("{} says that there is {says}, but {given} given", op.display());
         }
@@ -199,7 +199,7 @@ impl Case {
                 bail!("{what} is {}, expected {} as the input is", tensor.dtype(), input.dtype());
             }
         }
-        let op = json.resolve(input.shape(), weight.shape(), args.output_padding.into())?;
+        let op = described.resolve(input.shape(), weight.shape(), args.output_padding.into())?;
         op.check_parameters(weight.shape(), bias.as_ref().map(Tensor::shape))?;
         let (shape, size) = (op.at(input.shape())?.output_shape(), input.dtype().size() as u128);
         let bytes = shape.iter().map(|&extent| extent as u128).product::<u128>() * size;
@@ -208,6 +208,9 @@ impl Case {
             "the output {shape:?} takes {bytes} bytes, more than the {} allowed; --memory raises them",
             args.memory
         );
+        if described.flips_kernel() {
+            weight = flip_kernel(&op, &weight)?;
+        }
         Ok(Self { op, input, weight, bias })
     }
 

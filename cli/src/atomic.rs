@@ -1,20 +1,20 @@
-//! Files that appear whole or not at all.
+//! Files that are written completely or not at all.
 
-use std::collections::BTreeSet;
 use std::fs;
 use std::io::{self, BufWriter, Write};
 use std::path::{Path, PathBuf};
-use std::sync::{Mutex, PoisonError};
 
 use anyhow::{Result, anyhow, bail, ensure};
 use tempfile::NamedTempFile;
+
+use crate::interrupt::Temporary;
 
 /// A file written under a temporary name beside its destination and renamed to it by [`commit`].
 ///
 /// Dropped before that, it leaves nothing behind and an existing destination untouched. Writes are
 /// buffered. A failed write is remembered: [`commit`] then refuses, even where an encoder swallowed
 /// the error. The contents are not synced to the medium, so the promise is against a program that
-/// fails, not against a loss of power. An interrupted program drops nothing: [`remove_unfinished`].
+/// fails or is interrupted, not against a loss of power.
 ///
 /// A destination that is a symbolic link is written where the link points. A new file gets the
 /// permissions that any program would give it (0666 less the umask); a replaced one keeps its own.
@@ -26,35 +26,7 @@ pub(crate) struct AtomicFile {
     no_clobber: bool,
     file: BufWriter<NamedTempFile>,
     failure: Option<String>,
-    unfinished: Unfinished,
-}
-
-/// The temporary files there are, for when the program is interrupted and drops nothing.
-static UNFINISHED: Mutex<BTreeSet<PathBuf>> = Mutex::new(BTreeSet::new());
-
-/// An entry in [`UNFINISHED`].
-#[derive(Debug)]
-struct Unfinished(PathBuf);
-
-impl Unfinished {
-    fn new(path: &Path) -> Self {
-        UNFINISHED.lock().unwrap_or_else(PoisonError::into_inner).insert(path.to_owned());
-        Self(path.to_owned())
-    }
-}
-
-impl Drop for Unfinished {
-    fn drop(&mut self) {
-        UNFINISHED.lock().unwrap_or_else(PoisonError::into_inner).remove(&self.0);
-    }
-}
-
-/// Removes all temporary files: what remains to be done when the program is interrupted.
-pub(crate) fn remove_unfinished() {
-    for path in &*UNFINISHED.lock().unwrap_or_else(PoisonError::into_inner) {
-        // There is nobody left to tell.
-        let _ = fs::remove_file(path);
-    }
+    temporary: Temporary,
 }
 
 impl AtomicFile {
@@ -80,8 +52,8 @@ impl AtomicFile {
         ensure!(folder.is_dir(), "{} is not a folder", folder.display());
         let file =
             create_in(folder).map_err(|e| anyhow!("cannot create a file in {}: {}", folder.display(), e.kind()))?;
-        let unfinished = Unfinished::new(file.path());
-        Ok(Self { path, no_clobber, file: BufWriter::with_capacity(1 << 16, file), failure: None, unfinished })
+        let temporary = Temporary::new(file.path());
+        Ok(Self { path, no_clobber, file: BufWriter::with_capacity(1 << 16, file), failure: None, temporary })
     }
 
     /// The destination.
@@ -101,7 +73,7 @@ impl AtomicFile {
             bail!(failure);
         }
         let (file, _) = self.file.into_parts();
-        let _unfinished = self.unfinished;
+        let _temporary = self.temporary;
         let renamed = if self.no_clobber {
             file.persist_noclobber(&path)
         } else {

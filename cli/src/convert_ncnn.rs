@@ -1,9 +1,9 @@
-//! `upconv convert-ncnn`: a network of the ncnn library, as the file that `upscale --model` reads.
+//! `upconv convert-ncnn`: a network in the format of the ncnn library, converted to a file for `upscale --model`.
 //!
 //! ncnn stores a network in two files. The `.param` file is text: a magic number, the numbers of layers and blobs, and
 //! a line for each layer with its type, its name, the blobs that it reads and writes, and `key=value` parameters, whose
 //! keys are numbers. The `.bin` file has the weights in the order of the layers: a tag of 32 bits (0 for f32,
-//! 0x01306B47 for f16, which is filled up to a multiple of 4 bytes), the weight, and the bias in plain f32.
+//! 0x01306B47 for f16, which is padded to a multiple of 4 bytes), the weight, and the bias in plain f32.
 
 mod bin;
 mod param;
@@ -26,16 +26,16 @@ pub(crate) struct Args {
     /// their activations; RGB in and out, from 0 to 1.
     #[arg(value_name = "NET.param")]
     param: PathBuf,
-    /// Their weights, in f32 or f16, which stay what they are.
+    /// Their weights, in f32 or f16; the types are kept.
     #[arg(value_name = "NET.bin")]
     bin: PathBuf,
-    /// Where to write the network. An existing file is replaced, once the new one is whole.
+    /// Where to write the network. An existing file is replaced when the new one is complete.
     #[arg(value_name = "OUT.safetensors")]
     output: PathBuf,
     /// Refuse to replace an existing file.
     #[arg(long)]
     no_clobber: bool,
-    /// Say this in the file's metadata: a licence, a source. May be given several times.
+    /// Add this to the file's metadata, such as a licence or a source; may be given several times.
     #[arg(long, value_name = "KEY=TEXT", value_parser = parse_note)]
     note: Vec<(String, String)>,
 }
@@ -47,7 +47,7 @@ fn parse_note(text: &str) -> Result<(String, String), String> {
     }
 }
 
-/// The largest of ncnn's files that are read.
+/// The largest files that are read, in bytes.
 const MAX_PARAM: u64 = 16 << 20;
 const MAX_BIN: u64 = 1 << 30;
 
@@ -74,7 +74,7 @@ fn read(path: &Path, most: u64) -> Result<Vec<u8>> {
         let file = File::open(path)?;
         let found = file.metadata()?;
         ensure!(found.is_file(), "is not a file");
-        ensure!(found.len() <= most, "has {} bytes, more than the {most} that are read", found.len());
+        ensure!(found.len() <= most, "has {} bytes, more than the {most} allowed", found.len());
         let mut bytes = Vec::new();
         file.take(most).read_to_end(&mut bytes)?;
         Ok(bytes)
@@ -186,7 +186,7 @@ fn fused(line: &Line<'_>) -> Result<Activation> {
     })
 }
 
-/// An activation that is a layer of its own.
+/// An activation in a separate layer.
 fn activation(line: &Line<'_>, channels: usize, weights: &mut Reader<'_>) -> Result<Activation> {
     let (keys, activation): (&[u32], _) = match line.kind {
         "ReLU" => match line.real(0, 0.0)? {

@@ -1,19 +1,20 @@
-//! Where the work is done: the options every command shares, and one face for the three backends.
+//! Where the work is done: the options that every command shares, and one interface to the three backends.
 
-use crate::pipelines::Keeping;
+use crate::pipelines::CachedContext;
 use crate::tuning::TuningArgs;
 use anyhow::{Result, bail};
 use clap::ValueEnum;
 use upconv::gpu::{self, AdapterRequest, Context};
-use upconv::{ConvTranspose, Error, Tensor, cpu, reference};
+use upconv::{ConvTranspose, Error, Tensor, cpu, reference, wgpu};
 
 /// The options that choose a device.
 #[derive(clap::Args, Clone, Debug)]
 pub(crate) struct DeviceArgs {
-    /// Where to compute: the best GPU or else the CPU, any GPU (software ones too), the CPU, or the f64 reference.
+    /// Where to compute: `auto` takes the best hardware GPU or else the CPU, `gpu` also accepts a GPU in software,
+    /// `reference` is the f64 reference.
     #[arg(long, value_enum, default_value_t)]
     device: Choice,
-    /// Take the GPU adapter with this in its name, driver or backend.
+    /// Take the GPU adapter whose name, driver or backend contains this.
     #[arg(long, value_name = "SUBSTRING")]
     adapter: Option<String>,
 }
@@ -29,7 +30,7 @@ enum Choice {
 
 /// An opened device.
 pub(crate) enum Backend {
-    Gpu(Keeping),
+    Gpu(CachedContext),
     Cpu,
     Reference,
 }
@@ -61,9 +62,9 @@ impl DeviceArgs {
         Ok(backend)
     }
 
-    /// As [`open`](Self::open); a GPU is planned for with what was measured, which a second line says.
+    /// As [`open`](Self::open); on a GPU, plans use the measured choices, and a second line says so.
     pub(crate) fn open_tuned(&self, tuning: &TuningArgs) -> Result<Backend> {
-        // What is refused is refused before a device is touched.
+        // A bad file is refused before a device is touched.
         let tuning = tuning.load()?;
         Ok(match self.open()? {
             Backend::Gpu(mut context) if !tuning.is_empty() => {
@@ -79,14 +80,14 @@ impl DeviceArgs {
         let name = self.adapter.clone();
         let gpu = |context: &Context| {
             let line = context.adapter_name();
-            (Backend::Gpu(Keeping::new(context)), line)
+            (Backend::Gpu(CachedContext::new(context)), line)
         };
         match (self.device, &self.adapter) {
             (Choice::Gpu, _) | (Choice::Auto, Some(_)) => {
                 Ok(gpu(&Context::request(&AdapterRequest { name, hardware_only: false })?))
             }
             (Choice::Cpu | Choice::Reference, Some(name)) => {
-                bail!("--adapter {name:?} names a GPU, but --device {:?} is none", self.device)
+                bail!("--adapter {name:?} names a GPU, but --device {:?} is not one", self.device)
             }
             (Choice::Auto, None) => match Context::request(&AdapterRequest { name, hardware_only: true }) {
                 Ok(context) => Ok(gpu(&context)),
@@ -100,6 +101,11 @@ impl DeviceArgs {
             (Choice::Reference, None) => Ok((Backend::Reference, "the f64 reference".into())),
         }
     }
+}
+
+/// Every adapter of this machine, those of GL included.
+pub(crate) fn all_adapters() -> Vec<wgpu::Adapter> {
+    pollster::block_on(gpu::adapters(true))
 }
 
 impl Backend {

@@ -1,4 +1,4 @@
-//! `upconv explain`: what would be done, without doing it.
+//! `upconv explain`: how an operation would be computed, without computing it.
 
 use crate::device::{Backend, DeviceArgs};
 use crate::op_json;
@@ -7,7 +7,7 @@ use anyhow::Result;
 use clap::ValueEnum;
 use serde::Serialize;
 use std::path::PathBuf;
-use upconv::{DeviceClass, DeviceProfile, Storage, gpu};
+use upconv::{DeviceClass, DeviceProfile, Plan, Storage};
 
 /// The options of `explain`.
 #[derive(clap::Args)]
@@ -30,7 +30,7 @@ pub(crate) struct Args {
     /// Print the kernel's source, and nothing else.
     #[arg(long)]
     wgsl: bool,
-    /// Explain for a kind of devices with WebGPU's default limits, instead of a device that is here.
+    /// Explain for a class of devices with WebGPU's default limits, instead of a device of this machine.
     #[arg(long, value_enum, conflicts_with_all = ["device", "adapter"])]
     class: Option<Class>,
     #[command(flatten)]
@@ -65,13 +65,13 @@ impl From<Class> for DeviceClass {
 struct Explained {
     device: String,
     kernel: String,
-    /// Why this one.
+    /// Why this kernel.
     reason: String,
     /// What one invocation computes.
     invocation: String,
     input_shape: Vec<usize>,
     output_shape: Vec<usize>,
-    /// For each axis the phases that taps reach, and all.
+    /// For each axis the phases with taps, and all phases.
     phases: Vec<(usize, usize)>,
     useful_multiply_adds: u128,
     effective_multiply_adds: u128,
@@ -84,27 +84,27 @@ pub(crate) fn run(args: &Args) -> Result<()> {
     let storage = if args.f16 { Storage::F16 } else { Storage::F32 };
     let geometry = op.at(&input)?;
     let (device, plan) = match args.device.named().then(|| args.device.open_tuned(&args.tuning)).transpose()? {
-        Some(Backend::Gpu(context)) => (context.adapter_name(), context.plan(&op, &geometry, storage)?),
+        Some(Backend::Gpu(context)) => (context.adapter_name(), context.plan(&geometry, storage)?),
         _ => {
             let (device, profile) = by_default_limits(args);
-            (device, gpu::plan(&op, &geometry, storage, &profile)?)
+            (device, Plan::new(&geometry, storage, &profile)?)
         }
     };
     if args.wgsl {
-        print!("{}", gpu::wgsl(&op, &plan));
+        print!("{}", plan.wgsl());
     } else if args.json {
         let explained = Explained {
             device,
-            kernel: plan.kernel.to_string(),
+            kernel: plan.kernel().to_string(),
             reason: plan.reason().to_string(),
             invocation: plan.invocation(),
             input_shape: geometry.input_shape(),
             output_shape: geometry.output_shape(),
-            phases: plan.phases().to_vec(),
-            useful_multiply_adds: plan.useful_multiply_adds(),
-            effective_multiply_adds: plan.effective_multiply_adds(),
-            dispatches: plan.dispatches.len(),
-            scratch_bytes: plan.scratch,
+            phases: plan.phases(),
+            useful_multiply_adds: geometry.useful_multiply_adds(),
+            effective_multiply_adds: geometry.effective_multiply_adds(),
+            dispatches: plan.dispatch_count(),
+            scratch_bytes: plan.scratch_bytes(),
         };
         println!("{}", serde_json::to_string_pretty(&explained)?);
     } else {
@@ -113,7 +113,7 @@ pub(crate) fn run(args: &Args) -> Result<()> {
     Ok(())
 }
 
-/// A device of which at most the class is known.
+/// A device known by its class at most.
 fn by_default_limits(args: &Args) -> (String, DeviceProfile) {
     let class = args.class.map_or(DeviceClass::Unknown, DeviceClass::from);
     let name = match class {

@@ -1,8 +1,8 @@
 //! `upconv info`: the adapters of this machine and what upconv knows of them.
 
+use crate::device::all_adapters;
 use anyhow::Result;
 use serde::Serialize;
-use upconv::gpu;
 use upconv::wgpu;
 
 /// The options of `info`.
@@ -26,7 +26,7 @@ struct Adapter {
     backend: String,
     device_type: String,
     driver: String,
-    /// Whether `--device auto` would take it.
+    /// Whether `--device auto` may choose it.
     auto: bool,
     /// Whether f16 tensors stay f16; otherwise they are stored as f32.
     f16: bool,
@@ -49,24 +49,19 @@ pub(crate) fn run(args: &Args) -> Result<()> {
     println!("upconv {}, {} CPU threads", info.version, info.cpu_threads);
     for adapter in &info.adapters {
         println!("\n{} ({}, {}, {})", adapter.name, adapter.backend, adapter.device_type, adapter.driver);
-        println!("  --device auto    {}", if adapter.auto { "takes it" } else { "leaves it: a software device" });
+        println!("  --device auto    {}", if adapter.auto { "uses it" } else { "skips it: a software device" });
         println!("  f16 tensors      {}", if adapter.f16 { "stored as f16" } else { "converted to f32 on upload" });
         println!("  largest binding  {} MiB", adapter.max_binding_bytes >> 20);
         println!("  largest buffer   {} MiB", adapter.max_buffer_bytes >> 20);
         println!("  workgroups       {} along each dimension", adapter.max_workgroups);
     }
     if info.adapters.is_empty() {
-        println!("\nno GPU adapter here: --device auto computes on the CPU");
+        println!("\nno GPU adapter found: --device auto computes on the CPU");
     }
     Ok(())
 }
 
-/// Every adapter, those of GL included.
-pub(crate) fn all_adapters() -> Vec<wgpu::Adapter> {
-    pollster::block_on(gpu::adapters(true))
-}
-
-/// What a device of the adapter would have; none is made, so that an adapter that gives none is listed too.
+/// What a device of the adapter would have. No device is created, so that an adapter that gives none is listed too.
 fn describe(adapter: &wgpu::Adapter) -> Adapter {
     let (info, limits) = (adapter.get_info(), adapter.limits());
     Adapter {

@@ -4,10 +4,12 @@
 mod apply;
 mod atomic;
 mod bench;
+mod cache;
 mod convert_ncnn;
 mod device;
 mod explain;
 mod info;
+mod interrupt;
 mod npy;
 mod op_json;
 mod picture;
@@ -22,7 +24,7 @@ use clap::error::ErrorKind;
 use clap::{Parser, Subcommand};
 use std::process::ExitCode;
 
-/// Transposed convolution on the GPU: upscale pictures, run the operation on .npy files, verify every adapter.
+/// Transposed convolution on the GPU: upscale pictures, run the operation on .npy files, check every adapter.
 #[derive(Parser)]
 #[command(
     version,
@@ -38,29 +40,24 @@ struct Cli {
 enum Command {
     /// Upscale a picture, or every picture in a folder, by a whole factor.
     Upscale(upscale::Args),
-    /// Make a network for `upscale --model` from the two files of one for ncnn.
+    /// Convert a network from ncnn's format to a file for `upscale --model`.
     ConvertNcnn(convert_ncnn::Args),
     /// Run the operation on .npy files.
     Apply(apply::Args),
-    /// Check every kernel against the reference, on every adapter here and on the CPU.
+    /// Check every kernel against the reference, on every adapter of this machine and on the CPU.
     Verify(verify::Args),
-    /// Say how an operation would be computed: kernel, phases, multiply-adds, dispatches.
+    /// Explain how an operation would be computed: kernel, phases, multiply-adds, dispatches.
     Explain(explain::Args),
-    /// Time layers of known networks on the GPU, the CPU and the reference, each checked first.
+    /// Time layers of well-known networks on the GPU, the CPU and the reference; each result is checked first.
     Bench(bench::Args),
-    /// Measure the kernels that a layer may run with on this machine, and remember the fastest.
+    /// Measure which kernel computes a layer fastest on this machine, and remember it.
     Tune(tune::Args),
     /// List the adapters of this machine.
     Info(info::Args),
 }
 
 fn main() -> ExitCode {
-    let interrupted = || {
-        atomic::remove_unfinished();
-        std::process::exit(130)
-    };
-    // Without the handler an interruption leaves temporary files behind, and nothing worse.
-    let _ = ctrlc::set_handler(interrupted);
+    interrupt::handle();
     let result = match Cli::try_parse().unwrap_or_else(|error| refuse_usage(&error)).command {
         Command::Upscale(args) => upscale::run(&args),
         Command::ConvertNcnn(args) => convert_ncnn::run(&args),
@@ -74,7 +71,7 @@ fn main() -> ExitCode {
     match result {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
-            // One line, whatever the causes hold.
+            // One line, even where a cause has line breaks.
             let line = format!("{error:#}").split_whitespace().collect::<Vec<_>>().join(" ");
             eprintln!("upconv: {line}");
             ExitCode::FAILURE
@@ -82,7 +79,7 @@ fn main() -> ExitCode {
     }
 }
 
-/// Ends the program as clap would; a value that is refused is said in one line, without the advice that follows.
+/// Ends the program as clap would; a refused value is reported in one line, without the advice that follows.
 fn refuse_usage(error: &clap::Error) -> ! {
     let text = error.to_string();
     match (error.kind(), text.lines().next().and_then(|line| line.strip_prefix("error: "))) {

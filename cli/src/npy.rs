@@ -8,10 +8,10 @@ use std::fs;
 use std::path::Path;
 use upconv::{Data, Tensor};
 
-/// A header longer than this is no array's; NumPy itself refuses to parse one beyond 10,000 bytes.
+/// The longest header that is read, in bytes; NumPy itself refuses to parse one beyond 10,000.
 const MAX_HEADER: usize = 1 << 16;
 
-/// Where a header begins, but for two bytes of its length in versions 2 and 3.
+/// Where the header begins in version 1; in versions 2 and 3 two more bytes of its length come first.
 const DATA_AT: usize = 10;
 
 /// Reads a file of float16, float32 or float64 elements. Fortran order and big-endian bytes are converted.
@@ -30,7 +30,7 @@ fn parse(bytes: &[u8]) -> Result<Tensor> {
     ensure!(length <= bytes.len().min(MAX_HEADER), "its header claims {length} bytes, the file has {}", bytes.len());
     let header = &bytes[bytes.len().min(DATA_AT)..];
     let depth = nesting(&header[..length.min(header.len())]);
-    ensure!(depth <= 2, "its header nests brackets {depth} deep, an array's only 2: a dictionary with a tuple");
+    ensure!(depth <= 2, "its header nests brackets {depth} deep, expected at most 2: a dictionary with a tuple");
     let file = NpyFile::new(bytes).context("its header cannot be read")?;
     let shape: Vec<usize> = file.shape().iter().map(|&n| usize::try_from(n)).collect::<Result<_, _>>()?;
     let size = match file.dtype() {
@@ -56,7 +56,7 @@ fn parse(bytes: &[u8]) -> Result<Tensor> {
     Ok(Tensor::new(shape, data)?)
 }
 
-/// How deep brackets nest. The parser takes exponential time in it.
+/// How deep brackets nest: the parser of `npyz` takes exponential time in it.
 fn nesting(header: &[u8]) -> usize {
     let (mut depth, mut deepest) = (0usize, 0);
     for byte in header {
@@ -96,9 +96,9 @@ pub(crate) fn write(mut file: AtomicFile, tensor: &Tensor) -> Result<()> {
     let shape: Vec<u64> = tensor.shape().iter().map(|&n| n as u64).collect();
     match tensor.data() {
         Data::F16(v) => write_elements(&mut file, &shape, v),
-        Data::Bf16(_) => write_elements(&mut file, &shape, &tensor.to_f32()),
         Data::F32(v) => write_elements(&mut file, &shape, v),
         Data::F64(v) => write_elements(&mut file, &shape, v),
+        _ => write_elements(&mut file, &shape, &tensor.to_f32()),
     }
     .with_context(|| format!("cannot write {}", file.path().display()))?;
     file.commit()

@@ -26,19 +26,19 @@ pub(crate) struct Args {
     /// Store input and output as f16.
     #[arg(long, conflicts_with = "workloads")]
     f16: bool,
-    /// The layers of `bench` with these names, whatever their case.
+    /// The layers of `bench` with these names (case-insensitive).
     #[arg(long, value_name = "W1,W3,...", value_delimiter = ',')]
     workloads: Vec<String>,
-    /// Take the GPU adapter with this in its name, driver or backend; without it the best one, software ones too.
+    /// Take the GPU adapter whose name, driver or backend contains this; by default the best one, in software too.
     #[arg(long, value_name = "SUBSTRING")]
     adapter: Option<String>,
-    /// Measure so many of the candidates with the least estimated cost, and `gather`.
+    /// Measure this many of the candidates with the lowest estimated cost, and `gather`.
     #[arg(long, value_name = "N", default_value_t = 12, value_parser = clap::value_parser!(u32).range(1..=1000))]
     candidates: u32,
-    /// Time each of them for so many milliseconds, and at least five times.
+    /// Time each of them for this many milliseconds, and at least five times.
     #[arg(long, value_name = "MS", default_value_t = 100, value_parser = clap::value_parser!(u32).range(..=600_000))]
     milliseconds: u32,
-    /// Remember the fastest in this file; without it, in the user's cache folder, where the other commands look.
+    /// Remember the fastest in this file; by default in the user's cache folder, where the other commands look for it.
     #[arg(long, value_name = "FILE")]
     tuning: Option<PathBuf>,
 }
@@ -56,7 +56,7 @@ pub(crate) fn run(args: &Args) -> Result<()> {
         println!("{name}");
         ensure!(
             case.input.dtype() != DType::F16 || context.profile().f16,
-            "{} has no SHADER_F16, and f16 tensors are stored as f32 there",
+            "{} does not support f16 (SHADER_F16): it would store the tensors as f32",
             context.adapter_name()
         );
         let check = Check::new(case, Cost::new(&case.op, &case.input)?.multiply_adds)?;
@@ -66,7 +66,7 @@ pub(crate) fn run(args: &Args) -> Result<()> {
         print(&trials)?;
     }
     if let Some(folder) = path.parent() {
-        fs::create_dir_all(folder).with_context(|| format!("cannot make the folder {}", folder.display()))?;
+        fs::create_dir_all(folder).with_context(|| format!("cannot create the folder {}", folder.display()))?;
     }
     let mut file = AtomicFile::create(&path, false)?;
     file.write_all(tuning.to_json().as_bytes())?;
@@ -87,7 +87,7 @@ fn cases(args: &Args) -> Result<Vec<(String, Case)>> {
     Ok(vec![(path.display().to_string(), Case::new(plain(&op)?, &input, args.f16)?)])
 }
 
-/// The operation with weights in the usual order and no activation: no choice depends on them.
+/// The operation with the default weight layout and no activation, on which no choice depends.
 fn plain(op: &ConvTranspose) -> upconv::Result<ConvTranspose> {
     let axes = op.axes();
     ConvTranspose::builder()
@@ -103,7 +103,7 @@ fn plain(op: &ConvTranspose) -> upconv::Result<ConvTranspose> {
         .build()
 }
 
-/// What was tried, the fastest first.
+/// The candidates and their results, the fastest first.
 fn print(trials: &[Trial]) -> Result<()> {
     let mut sorted: Vec<&Trial> = trials.iter().collect();
     sorted.sort_by_key(|trial| trial.time().map_or((1, Duration::ZERO), |time| (0, time)));
@@ -117,6 +117,6 @@ fn print(trials: &[Trial]) -> Result<()> {
     }
     match sorted.first() {
         Some(fastest) if fastest.time().is_some() => Ok(()),
-        _ => bail!("no candidate gave what the reference computes"),
+        _ => bail!("no candidate agreed with the reference"),
     }
 }

@@ -1,6 +1,6 @@
-//! The file of what was measured on this machine: `tune` writes it, what computes on a GPU plans with it.
+//! The file of measured choices: `tune` writes it, and commands that compute on a GPU plan with it.
 
-use crate::pipelines::cache_folder;
+use crate::cache;
 use anyhow::{Context as _, Result};
 use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
@@ -9,17 +9,17 @@ use upconv::gpu::Tuning;
 /// The options that choose the file.
 #[derive(clap::Args, Clone, Debug)]
 pub(crate) struct TuningArgs {
-    /// Plan with what `upconv tune` wrote to this file; without it, to the user's cache folder.
+    /// Plan with what `upconv tune` measured and wrote to this file; by default, to the user's cache folder.
     #[arg(long, value_name = "FILE")]
     tuning: Option<PathBuf>,
-    /// Plan by estimates, whatever was measured.
+    /// Plan by estimates alone, without measured choices.
     #[arg(long, conflicts_with = "tuning")]
     no_tuning: bool,
 }
 
 impl TuningArgs {
-    /// What was measured. A file that is named must be there and sound; the one in the cache folder may be missing,
-    /// and is ignored with a line on standard error where it is damaged.
+    /// The measured choices. A file that is named must exist and be valid; the one in the cache folder may be missing,
+    /// and if it is damaged it is ignored, with a line on standard error.
     pub(crate) fn load(&self) -> Result<Tuning> {
         match (&self.tuning, default_path()) {
             _ if self.no_tuning => Ok(Tuning::default()),
@@ -47,5 +47,5 @@ pub(crate) fn read(path: &Path) -> Result<Option<Tuning>> {
 
 /// The file in the user's cache folder, where the system has such a folder.
 pub(crate) fn default_path() -> Option<PathBuf> {
-    cache_folder().map(|folder| folder.join("tuning.json"))
+    cache::folder().map(|folder| folder.join("tuning.json"))
 }

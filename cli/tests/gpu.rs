@@ -75,11 +75,11 @@ fn what_was_tuned_is_planned_with() {
     assert!(tuned.contains("tuned: the fastest that was measured on this adapter"), "{tuned}");
     let untuned = run(&format!("{explain} --no-tuning"));
     assert!(!untuned.contains("tuned"), "{untuned}");
-    // A file that is named must be there and sound; what is no tuning is not written over.
+    // A file that is named must exist and be valid; a file that is not a tuning file is not overwritten.
     folder.refuse(&format!("{explain} --tuning no.json"), 1, &["there is no no.json"]);
     folder.write("t.json", "{}");
     for command in [format!("{explain} --tuning t.json"), tune] {
-        folder.refuse(&command, 1, &["t.json: tuning: its key"]);
+        folder.refuse(&command, 1, &["t.json: tuning: missing field `upconv`"]);
     }
     assert_eq!(std::fs::read_to_string(folder.path("t.json")).unwrap(), "{}");
 }
@@ -125,7 +125,7 @@ fn a_damaged_cache_of_pipelines_stops_nothing() {
     }
     upscale("second.png");
     assert!(folder.open("first.png") == folder.open("second.png"));
-    // A cache folder that is none.
+    // A file where the cache folder should be.
     std::fs::remove_dir_all(&cache).unwrap_or_default();
     std::fs::write(&cache, "").unwrap();
     upscale("third.png");

@@ -210,10 +210,10 @@ fn models_that_cannot_be_used_are_refused() {
 fn options_that_do_not_fit_are_refused() {
     let folder = folder_with("chelsea_67x45.png");
     for (options, code, words) in [
-        ("--scale 1", 1, &["--scale 1 is out of reach of waifu2x-photo", "twice to 4"][..]),
+        ("--scale 1", 1, &["--scale 1 is out of reach of waifu2x-photo", "its square 4"][..]),
         ("--scale 5", 1, &["--scale 5 is out of reach"]),
         ("--memory 100KiB", 1, &["MiB allowed; --memory"]),
-        ("--format png", 1, &["--format PNG is for a folder"]),
+        ("--format png", 1, &["--format PNG is for folders"]),
     ] {
         folder.refuse(&format!("upscale in.png out.png --model waifu2x-photo {options}"), code, words);
     }
@@ -230,7 +230,7 @@ fn options_that_do_not_fit_are_refused() {
     assert_eq!(folder.contents().len(), 1);
 }
 
-/// Twenty pictures in a folder, one of them cut short, and a file that is none.
+/// Twenty pictures in a folder, one of them cut short, and a file that is not a picture.
 fn twenty() -> Folder {
     let folder = Folder::new();
     fs::create_dir(folder.path("in")).unwrap();
@@ -293,12 +293,12 @@ fn folders_that_cannot_be_used_are_refused() {
     folder.write("file", "");
     folder.refuse("upscale empty out --scale 2", 1, &["empty is a folder without pictures"]);
     folder.refuse("upscale in in/. --scale 2", 1, &["cannot be written to the folder they are in"]);
-    folder.refuse("upscale in file --scale 2", 1, &["cannot make the folder file"]);
+    folder.refuse("upscale in file --scale 2", 1, &["cannot create the folder file"]);
     folder.save("in/04.png", RgbImage::new(1, 1));
     folder.refuse("upscale in out --scale 2 --format png", 1, &["in/04.jpg and in/04.png would both become 04.png"]);
 }
 
-/// The temporary file goes when the program is told to stop.
+/// An interruption removes the temporary file.
 #[cfg(unix)]
 #[test]
 fn an_interrupted_run_leaves_nothing() {

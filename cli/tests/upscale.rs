@@ -15,7 +15,7 @@ fn upscale(folder: &Folder, method: &str, scale: u32) -> DynamicImage {
     folder.open("out.png")
 }
 
-/// What the `image` crate makes of it.
+/// The result of the `image` crate.
 fn resized(picture: &DynamicImage, scale: u32, filter: FilterType) -> DynamicImage {
     picture.resize_exact(picture.width() * scale, picture.height() * scale, filter)
 }
@@ -224,7 +224,7 @@ fn animations_are_refused() {
 fn scales_that_are_no_whole_factor_are_refused() {
     let folder = Folder::with_astronaut();
     for scale in ["0", "65", "1000000", "99999999999999999999", "-2", "1.5", "2x", "two"] {
-        let words = [scale, "--scale", "whole (integer) factors from 1 to 64"];
+        let words = [scale, "--scale", "whole-number factors from 1 to 64"];
         folder.refuse(&format!("upscale in.png out.png --scale {scale}"), 2, &words);
     }
 }
@@ -258,10 +258,10 @@ fn what_a_format_cannot_hold_is_refused() {
     folder.save("wide.png", RgbImage::new(1_024, 1));
     for (line, words) in [
         ("alpha.png out.jpg --scale 2", &["out.jpg: JPEG holds no transparency", "--flatten", "PNG or WebP"][..]),
-        ("deep.png out.jpg --scale 2", &["JPEG holds 8 bits a sample, not 16", "--depth 8", "PNG can hold"]),
-        ("deep.png out.webp --scale 2", &["WebP holds 8 bits a sample, not 16", "--depth 8", "PNG can hold"]),
-        ("wide.png out.webp --scale 16", &["at most 16383 pixels a side, not 16384x16", "PNG or JPEG"]),
-        ("wide.png out.jpg --scale 64", &["at most 65535 pixels a side, not 65536x64", "PNG can hold"]),
+        ("deep.png out.jpg --scale 2", &["JPEG holds 8 bits per sample, not 16", "--depth 8", "PNG can hold"]),
+        ("deep.png out.webp --scale 2", &["WebP holds 8 bits per sample, not 16", "--depth 8", "PNG can hold"]),
+        ("wide.png out.webp --scale 16", &["at most 16383 pixels per side, not 16384x16", "PNG or JPEG"]),
+        ("wide.png out.jpg --scale 64", &["at most 65535 pixels per side, not 65536x64", "PNG can hold"]),
     ] {
         folder.refuse(&format!("upscale {line}"), 1, words);
     }
@@ -271,7 +271,7 @@ fn what_a_format_cannot_hold_is_refused() {
 fn too_little_memory_is_refused() {
     let folder = Folder::with_astronaut();
     folder.refuse("upscale in.png out.png --scale 2 --memory 512KiB", 1, &["in.png", "512x512 RGB", "--memory"]);
-    folder.refuse("upscale in.png out.jpg --scale 8 --memory 20MiB", 1, &["out.jpg", "48 gathered for JPEG", "20 MiB"]);
+    folder.refuse("upscale in.png out.jpg --scale 8 --memory 20MiB", 1, &["out.jpg", "48 buffered for JPEG", "20 MiB"]);
     folder.refuse("upscale in.png out.png --scale 2 --memory lots", 2, &["lots", "4GiB"]);
 }
 
@@ -281,7 +281,7 @@ fn an_unknown_adapter_leaves_nothing() {
     let folder = Folder::with_astronaut();
     let before = samples(&folder.open("in.png"));
     for (options, word) in
-        [("--adapter no-such-adapter", "no-such-adapter"), ("--device cpu --adapter any", "--device Cpu is none")]
+        [("--adapter no-such-adapter", "no-such-adapter"), ("--device cpu --adapter any", "--device Cpu is not one")]
     {
         let run = folder.run(&format!("upscale in.png out.png --scale 2 {options}"));
         assert_eq!(run.code, Some(1), "{}", run.stderr);

@@ -1,121 +1,128 @@
-//! Products with a vector along the batch: for inputs so small that few of their elements lie in a row, and batches
-//! that fill a vector.
+//! Products with vectors along the batch: for inputs so small that few of their elements are in a row, and batches that
+//! fill a vector.
 //!
-//! All elements of a vector stand at the same position, so that a tap outside the input is left out and not
-//! multiplied by zero: positions are handled together where the same taps are inside.
+//! All elements of a vector are at the same position, so that a tap that is out of bounds is left out and not multiplied
+//! by zero: positions with the same taps in bounds are computed together.
 
-use super::choice::length;
+use super::element::OfF32;
+use super::memory::{Result, grow, product, reserve};
+use super::microkernel::{Product, Tap, most_rows};
+use super::output::Slot;
 use super::packed::{Block, Packed, RowGroup};
-use super::panel::resize;
-use super::product::{Product, Tap, most_rows};
-use super::products::{Finite, Scratch, Work};
-use super::task::{Parts, TaskShape};
-use crate::op::{ConvTranspose, Geometry};
+use super::panel::{Finite, clear_padding};
+use super::range::length;
+use super::scratch::Scratch;
+use super::task::Parts;
+use super::work::Work;
+use crate::op::Geometry;
 use pulp::{Simd, WithSimd};
 use std::collections::BTreeMap;
+use std::ops::Range;
 
-/// Positions whose taps inside the input are the same.
+/// Positions that have the same taps in bounds.
 struct Class {
-    /// By their place among the block's.
+    /// Indices among the block's taps, in ascending order.
     taps: Vec<usize>,
     positions: Vec<[i64; 3]>,
 }
 
-fn classes(geometry: &Geometry, block: &Block, positions: impl Iterator<Item = [i64; 3]>) -> Vec<Class> {
+fn classes(geometry: &Geometry, block: &Block, positions: impl Iterator<Item = [i64; 3]>) -> Result<Vec<Class>> {
+    let input = geometry.input();
     let mut classes: BTreeMap<Vec<usize>, Vec<[i64; 3]>> = BTreeMap::new();
     for q in positions {
-        let inside = |offset: &[i64; 3]| (0..3).all(|a| (0..geometry.input[a] as i64).contains(&(q[a] - offset[a])));
-        let taps = (0..block.offsets.len()).filter(|&tap| inside(&block.offsets[tap])).collect();
-        classes.entry(taps).or_default().push(q);
+        let in_bounds = |offset: &[i64; 3]| (0..3).all(|a| (0..input[a] as i64).contains(&(q[a] - offset[a])));
+        let taps = (0..block.offsets.len()).filter(|&tap| in_bounds(&block.offsets[tap])).collect();
+        let class = classes.entry(taps).or_default();
+        reserve(class, 1)?;
+        class.push(q);
     }
-    classes.into_iter().map(|(taps, positions)| Class { taps, positions }).collect()
+    Ok(classes.into_iter().map(|(taps, positions)| Class { taps, positions }).collect())
 }
 
-impl Work<'_> {
-    /// How many outputs were written; `None` where the inputs are unfit for this packing.
-    pub(super) fn batched_group(
-        &self,
-        packed: &Packed,
-        group: usize,
-        tiles: &[usize],
-        parts: &mut Parts<'_>,
-        scratch: &mut Scratch,
-    ) -> Option<usize> {
-        let Scratch { panel, sums, starts, .. } = scratch;
-        let lanes = packed.level.lanes();
-        let in_group = self.op.in_channels() / self.op.groups();
-        let vectors = self.shape.items.len().div_ceil(lanes);
-        let pitch_of_position = vectors * lanes;
-        let [_, height, width] = self.geometry.input.map(|extent| extent as i64);
-        let channel_stride = self.geometry.input.iter().product::<usize>() * pitch_of_position;
-        resize(panel, in_group * channel_stride);
-        let panel = &mut panel[..in_group * channel_stride];
-        packed.instructions.run(Transpose { work: self, first_channel: group * in_group, panel, pitch_of_position });
-        if packed.holes && !packed.instructions.run(Finite(panel)) {
-            return None;
-        }
-        // Wraps around where q itself, or the shift of a tap, is negative; their sum is not.
-        let shift = |[z, y, x]: [i64; 3]| (((z * height + y) * width + x) * pitch_of_position as i64) as usize;
-        let mut written = 0;
-        for row_group in &packed.groups {
-            let [zs, ys] = self.outer_q(row_group);
-            for block in &row_group.blocks {
-                let xs = self.inner_q(block);
-                let positions = zs
-                    .clone()
-                    .flat_map(|z| ys.clone().map(move |y| (z, y)))
-                    .flat_map(|(z, y)| xs.clone().map(move |x| [z, y, x]));
-                let pitch = length(&zs) * length(&ys) * length(&xs) * pitch_of_position;
-                let classes = classes(self.geometry, block, positions);
-                for &tile in tiles {
-                    let (weights, rows) = packed.block(group, tile, block);
-                    resize(sums, rows.len() * pitch);
-                    let mut column = 0;
-                    for class in &classes {
-                        let back = |&index: &usize| {
-                            let shift = shift(block.offsets[index].map(|offset| -offset));
-                            Tap { index, shift }
-                        };
-                        let taps: Vec<Tap> = class.taps.iter().map(back).collect();
-                        starts.clear();
-                        for &q in &class.positions {
-                            starts.extend((0..vectors).map(|v| shift(q).wrapping_add(v * lanes)));
-                        }
-                        packed.instructions.run(Product {
-                            weights,
-                            rows,
-                            most_rows: most_rows(packed.level),
-                            activation: self.op.activation(),
-                            panel,
-                            channels: in_group,
-                            channel_stride,
-                            taps_packed: block.offsets.len(),
-                            taps: &taps,
-                            starts,
-                            sums: &mut sums[column..],
-                            pitch,
-                        });
-                        column += class.positions.len() * pitch_of_position;
-                    }
-                    let first = group * (self.op.out_channels() / self.op.groups());
-                    let tile = &packed.channel_tiles[tile];
-                    written += packed.instructions.run(Spread {
-                        op: self.op,
-                        shape: &self.shape,
-                        row_group,
-                        block,
-                        classes: &classes,
-                        channels: first + tile.start..first + tile.end,
-                        sums,
+/// Computes one group; returns how many outputs were written, `None` where an input is infinite or NaN and the packed
+/// weights do not allow it.
+pub(super) fn run<T: OfF32>(
+    work: &Work<'_>,
+    packed: &Packed,
+    (group, tiles): (usize, &[usize]),
+    parts: &mut Parts<'_, T>,
+    scratch: &mut Scratch,
+) -> Result<Option<usize>> {
+    let Scratch { panel, results, rounded, starts, .. } = scratch;
+    let (op, items, lanes) = (work.geometry.op(), work.shape.items.len(), packed.level.lanes());
+    let in_group = op.in_channels() / op.groups();
+    let vectors = items.div_ceil(lanes);
+    let pitch_of_position = vectors * lanes;
+    let extents = work.geometry.input();
+    let channel_stride = product(extents).saturating_mul(pitch_of_position);
+    let size = channel_stride.saturating_mul(in_group);
+    grow(panel, size)?;
+    let panel = &mut panel[..size];
+    packed.instructions.run(Transpose { work, first_channel: group * in_group, panel, pitch_of_position });
+    clear_padding(panel, pitch_of_position, items);
+    if packed.has_zero_taps && !packed.instructions.run(Finite(panel)) {
+        return Ok(None);
+    }
+    let [_, height, width] = extents.map(|extent| extent as i64);
+    let mut written = 0;
+    for row_group in &packed.groups {
+        let [zs, ys] = work.outer_q(row_group);
+        for block in &row_group.blocks {
+            let xs = work.inner_q(block);
+            let pitch = product([length(&zs), length(&ys), length(&xs), pitch_of_position]);
+            let positions = zs
+                .clone()
+                .flat_map(|z| ys.clone().map(move |y| (z, y)))
+                .flat_map(|(z, y)| xs.clone().map(move |x| [z, y, x]));
+            let classes = classes(work.geometry, block, positions)?;
+            // Where the input that a tap reads, which is in bounds, is in the panel's first channel.
+            let place = |q: [i64; 3], tap: usize| {
+                let [z, y, x]: [i64; 3] = std::array::from_fn(|axis| q[axis] - block.offsets[tap][axis]);
+                ((z * height + y) * width + x) as usize * pitch_of_position
+            };
+            for &tile in tiles {
+                let (weights, rows) = packed.block(group, tile, block);
+                grow(results, product([rows.len(), pitch]))?;
+                let mut column = 0;
+                for Class { taps, positions } in &classes {
+                    // Offsets ascend with the taps, so that the last one reads the first input.
+                    let start = |q| taps.last().map_or(0, |&last| place(q, last));
+                    let shift = |&index: &usize| Tap { index, shift: place(positions[0], index) - start(positions[0]) };
+                    let taps: Vec<Tap> = taps.iter().map(shift).collect();
+                    starts.clear();
+                    reserve(starts, positions.len() * vectors)?;
+                    starts.extend(positions.iter().flat_map(|&q| (0..vectors).map(move |v| start(q) + v * lanes)));
+                    packed.instructions.run(Product {
+                        weights,
+                        rows,
+                        most_rows: most_rows(packed.level),
+                        activation: op.activation(),
+                        panel,
+                        channels: in_group,
+                        channel_stride,
+                        taps_packed: block.offsets.len(),
+                        taps: &taps,
+                        starts,
+                        results: &mut results[column..],
                         pitch,
-                        pitch_of_position,
-                        parts,
                     });
+                    column += positions.len() * pitch_of_position;
                 }
+                written += packed.instructions.run(Spread {
+                    work,
+                    row_group,
+                    block,
+                    classes: &classes,
+                    channels: work.channels(packed, (group, tile)),
+                    results: T::all_of(&results[..rows.len() * pitch], rounded)?,
+                    pitch,
+                    pitch_of_position,
+                    parts,
+                })?;
             }
         }
-        Some(written)
     }
+    Ok(Some(written))
 }
 
 /// Fills a panel with `[channel][z][y][x][item]`.
@@ -133,7 +140,7 @@ impl WithSimd for Transpose<'_> {
     fn with_simd<S: Simd>(self, _: S) {
         let Transpose { work: Work { geometry, x, shape, .. }, first_channel, panel, pitch_of_position } = self;
         let strides = geometry.input_strides();
-        let pixels: usize = geometry.input.iter().product();
+        let pixels: usize = geometry.input().iter().product();
         let step = strides.spatial[2];
         for (channel, panel) in panel.chunks_exact_mut(pixels * pitch_of_position).enumerate() {
             for (place, item) in shape.items.clone().enumerate() {
@@ -148,39 +155,35 @@ impl WithSimd for Transpose<'_> {
     }
 }
 
-/// Lays the sums of a block into the output.
-struct Spread<'a, 'y> {
-    op: &'a ConvTranspose,
-    shape: &'a TaskShape,
+/// Stores the results of a block in the output.
+struct Spread<'a, 'y, T> {
+    work: &'a Work<'a>,
     row_group: &'a RowGroup,
     block: &'a Block,
     classes: &'a [Class],
-    channels: std::ops::Range<usize>,
-    sums: &'a [f32],
+    channels: Range<usize>,
+    results: &'a [T],
     pitch: usize,
     pitch_of_position: usize,
-    parts: &'a mut Parts<'y>,
+    parts: &'a mut Parts<'y, T>,
 }
 
-impl WithSimd for Spread<'_, '_> {
+impl<T: Copy> WithSimd for Spread<'_, '_, T> {
     /// How many outputs were written.
-    type Output = usize;
+    type Output = Result<usize>;
 
     #[inline(always)]
-    fn with_simd<S: Simd>(self, _: S) -> usize {
-        let Spread { op, shape, row_group, block, classes, channels, sums, pitch, pitch_of_position, parts } = self;
-        let inside = |axis: usize, q: i64, residue: usize| {
-            let axis_of = &op.axes3()[axis];
-            let o = q * axis_of.stride as i64 + residue as i64 - axis_of.pad_begin;
-            shape.outputs[axis].contains(&o).then_some((o - shape.outputs[axis].start) as usize)
-        };
+    fn with_simd<S: Simd>(self, _: S) -> Result<usize> {
+        let Spread { work, row_group, block, classes, channels, results, pitch, pitch_of_position, parts } = self;
         let mut written = 0;
         let mut row = 0;
+        let mut targets = Vec::new();
+        reserve(&mut targets, pitch / pitch_of_position)?;
         for outer in &row_group.outer {
             for phase in &block.inner {
-                let mut targets = Vec::new();
+                targets.clear();
                 for (index, q) in classes.iter().flat_map(|class| &class.positions).enumerate() {
-                    let place = |axis: usize, residue| inside(axis, q[axis], residue);
+                    let place = |axis: usize, residue| work.place(axis, q[axis], residue);
                     let (z, y) = (place(0, outer[0].residue), place(1, outer[1].residue));
                     if let (Some(z), Some(y), Some(x)) = (z, y, place(2, phase.residue)) {
                         targets.push((z, y, x * parts.step, index * pitch_of_position));
@@ -188,20 +191,20 @@ impl WithSimd for Spread<'_, '_> {
                 }
                 targets.sort_unstable();
                 for co in channels.clone() {
-                    let sums = &sums[row * pitch..][..pitch];
-                    for item in 0..shape.items.len() {
+                    let results = &results[row * pitch..][..pitch];
+                    for item in 0..work.shape.items.len() {
                         for line in targets.chunk_by(|a, b| (a.0, a.1) == (b.0, b.1)) {
-                            let row = parts.row(item, co - shape.channels.start, line[0].0, line[0].1);
+                            let row = parts.row(item, co - work.shape.channels.start, line[0].0, line[0].1);
                             for &(_, _, x, column) in line {
-                                row[x].write(sums[column + item]);
+                                row[x] = Slot::new(results[column + item]);
                             }
                         }
                     }
                     row += 1;
-                    written += targets.len() * shape.items.len();
+                    written += targets.len() * work.shape.items.len();
                 }
             }
         }
-        written
+        Ok(written)
     }
 }

@@ -1,13 +1,19 @@
 //! Any operation, in f32 or f64: each row of the output gathers the rows of the input that reach it.
 //!
-//! The readable one, which the others fall back on. A tap outside the input is never multiplied, so that a weight that
-//! is infinite or NaN shows only where it is used.
+//! The readable algorithm, to which the others fall back. A tap that is out of bounds is never multiplied, so that a
+//! weight that is infinite or NaN shows only where it is used.
 
-use super::element::Element;
+use super::element::{Element, Stored};
+use super::memory::{Result, collect, reserve, reserved};
+use super::output::Slot;
 use crate::layout::Layout;
-use crate::op::{ConvTranspose, Geometry};
+use crate::op::{Axis, ConvTranspose, Geometry};
 use crate::phase::AxisPhases;
 use rayon::prelude::*;
+use std::ops::Range;
+
+/// The most outputs of a row that are accumulated at a time.
+const SEGMENT: usize = 2048;
 
 /// The weights as this algorithm reads them: `[out_channels][in_channels / groups][kd][kh][kw]`.
 #[derive(Clone, Debug)]
@@ -18,11 +24,11 @@ pub(super) struct Weights<T> {
 
 impl<T: Element> Weights<T> {
     /// Reorders a weight of the operation's weight layout; `bias` may be empty.
-    pub(super) fn new(op: &ConvTranspose, weight: &[T], bias: Vec<T>) -> Self {
+    pub(super) fn new(op: &ConvTranspose, weight: &[T], bias: &[T]) -> Result<Self> {
         let kernel = op.axes3().map(|axis| axis.kernel);
         let (in_group, out_group) = (op.in_channels() / op.groups(), op.out_channels() / op.groups());
         let strides = op.weight_layout().strides(op.in_channels(), out_group, &kernel);
-        let mut reordered = Vec::with_capacity(weight.len());
+        let mut reordered = reserved("the weights", weight.len())?;
         for co in 0..op.out_channels() {
             for ci in co / out_group * in_group..(co / out_group + 1) * in_group {
                 let origin = ci * strides.input + co % out_group * strides.output;
@@ -34,13 +40,13 @@ impl<T: Element> Weights<T> {
                 }
             }
         }
-        Self { weight: reordered, bias }
+        Ok(Self { weight: reordered, bias: collect("the bias", bias.len(), bias.iter().copied())? })
     }
 
     /// The same weights in another type.
-    pub(super) fn map<U>(&self, convert: impl Fn(T) -> U) -> Weights<U> {
-        let map = |values: &[T]| values.iter().map(|&value| convert(value)).collect();
-        Weights { weight: map(&self.weight), bias: map(&self.bias) }
+    pub(super) fn map<U>(&self, convert: impl Fn(T) -> U) -> Result<Weights<U>> {
+        let map = |values: &[T]| collect("the weights", values.len(), values.iter().map(|&value| convert(value)));
+        Ok(Weights { weight: map(&self.weight)?, bias: map(&self.bias)? })
     }
 }
 
@@ -54,9 +60,25 @@ struct Run {
     count: usize,
 }
 
-/// The outputs that each tap reaches on an axis.
-fn runs(op: &ConvTranspose, geometry: &Geometry, axis: usize) -> Vec<Run> {
-    let (axis, input, output) = (&op.axes3()[axis], geometry.input[axis] as i64, geometry.output[axis] as i64);
+impl Run {
+    /// The part whose outputs are in a segment, counted from its start.
+    fn within(&self, segment: &Range<usize>, stride: usize) -> Option<Self> {
+        let before = |end: usize| end.saturating_sub(self.output).div_ceil(stride).min(self.count);
+        let (skipped, end) = (before(segment.start), before(segment.end));
+        let output = || self.output + skipped * stride - segment.start;
+        (skipped < end).then(|| Run {
+            tap: self.tap,
+            input: self.input + skipped,
+            output: output(),
+            count: end - skipped,
+        })
+    }
+}
+
+/// The outputs that each tap reaches on the last axis.
+fn runs(geometry: &Geometry) -> Result<Vec<Run>> {
+    let axis = &geometry.op().axes3()[2];
+    let (input, output) = (geometry.input()[2] as i64, geometry.output()[2] as i64);
     let table = AxisPhases::new(axis);
     let stride = axis.stride as i64;
     let mut runs = Vec::new();
@@ -68,67 +90,133 @@ fn runs(op: &ConvTranspose, geometry: &Geometry, axis: usize) -> Vec<Run> {
             let (first, last) = (least.max(offset), most.min(input - 1 + offset));
             if first <= last {
                 let output = (first * stride + shift) as usize;
+                reserve(&mut runs, 1)?;
                 runs.push(Run { tap, input: (first - offset) as usize, output, count: (last - first + 1) as usize });
             }
         }
     }
-    runs
+    Ok(runs)
 }
 
-/// The (tap, input) pairs that reach one output coordinate of an axis.
-fn reaching(op: &ConvTranspose, geometry: &Geometry, axis: usize) -> Vec<Vec<(usize, usize)>> {
-    let (axis, input, output) = (&op.axes3()[axis], geometry.input[axis] as i64, geometry.output[axis] as i64);
-    let table = AxisPhases::new(axis);
-    let pairs = |o: i64| {
-        let Some((phase, q)) = table.at(o + axis.pad_begin) else { return Vec::new() };
-        let inside =
-            |(tap, offset): (usize, i64)| (0..input).contains(&(q - offset)).then_some((tap, (q - offset) as usize));
-        table.taps(phase).filter_map(inside).collect()
+/// The (tap, input) pairs that reach an output coordinate of an axis: those whose input is in bounds.
+fn reaching(
+    axis: &Axis,
+    table: &AxisPhases,
+    input: usize,
+    output: usize,
+) -> impl Iterator<Item = (usize, usize)> + Clone + use<> {
+    let (step, tap_step) = (table.input_step as i64, table.tap_step);
+    // The first tap reads the input `newest`, and each further one `step` inputs before that.
+    let (first_tap, newest, taps) = match table.at(output as i64 + axis.pad_begin) {
+        Some((phase, q)) => {
+            let newest = q - phase.first_offset as i64;
+            let skipped = (newest - (input as i64 - 1)).max(0) as u64;
+            let end = if newest < 0 { 0 } else { newest as u64 / step as u64 + 1 };
+            (phase.first_tap, newest, skipped.div_ceil(step as u64)..end.min(phase.taps as u64))
+        }
+        None => (0, 0, 0..0),
     };
-    (0..output).map(pairs).collect()
+    taps.map(move |t| (first_tap + t as usize * tap_step, (newest - t as i64 * step) as usize))
 }
 
-/// Computes the output, whose elements must be 0.
-pub(super) fn run<T: Element>(op: &ConvTranspose, geometry: &Geometry, weights: &Weights<T>, x: &[T], y: &mut [T]) {
+/// Computes the output, each element of it.
+pub(super) fn run<T: Stored>(
+    geometry: &Geometry,
+    weights: &Weights<T::Computed>,
+    x: &[T::Computed],
+    y: &mut [Slot<T>],
+) -> Result<()> {
+    let (op, input, output) = (geometry.op(), geometry.input(), geometry.output());
     let (xs, ys) = (geometry.input_strides(), geometry.output_strides());
-    let [kd, kh, kw] = op.axes3().map(|axis| axis.kernel);
+    let axes = op.axes3();
+    let [kd, kh, kw] = axes.map(|axis| axis.kernel);
     let (in_group, out_group) = (op.in_channels() / op.groups(), op.out_channels() / op.groups());
-    let (rows_z, rows_y) = (reaching(op, geometry, 0), reaching(op, geometry, 1));
-    let runs = runs(op, geometry, 2);
-    let stride = op.axes3()[2].stride * ys.spatial[2];
-    // What lies together in memory: with the channels first, a row of one channel; with the channels last, of all.
-    let (apart, together) = match geometry.layout {
-        Layout::ChannelsFirst => (geometry.out_channels, 1),
-        Layout::ChannelsLast => (1, geometry.out_channels),
+    let tables = [0, 1].map(|axis| AxisPhases::new(&axes[axis]));
+    let reaching = |axis: usize, o: usize| reaching(&axes[axis], &tables[axis], input[axis], o);
+    let runs = runs(geometry)?;
+    let stride = axes[2].stride;
+    // What is contiguous in memory: with the channels first, a row of one channel; with the channels last, of all.
+    let (apart, together) = match op.layout() {
+        Layout::ChannelsFirst => (op.out_channels(), 1),
+        Layout::ChannelsLast => (1, op.out_channels()),
     };
-    y.par_chunks_mut(geometry.output[2] * together).enumerate().for_each(|(index, row)| {
-        let (rest, oy) = (index / geometry.output[1], index % geometry.output[1]);
-        let (rest, oz) = (rest / geometry.output[0], rest % geometry.output[0]);
+    let segment_len = output[2].min(SEGMENT);
+    let scratch = || (vec![T::Computed::default(); segment_len], Vec::new());
+    y.par_chunks_mut(output[2] * together).enumerate().try_for_each_init(scratch, |scratch, (index, row)| {
+        let (accumulators, within) = scratch;
+        let (rest, oy) = (index / output[1], index % output[1]);
+        let (rest, oz) = (rest / output[0], rest % output[0]);
         let (n, first_channel) = (rest / apart, rest % apart);
-        for channel in 0..together {
-            let co = first_channel + channel;
-            for ci in 0..in_group {
-                let x0 = n * xs.batch + (co / out_group * in_group + ci) * xs.channel;
-                for &(kz, iz) in &rows_z[oz] {
-                    for &(ky, iy) in &rows_y[oy] {
-                        let x1 = x0 + iz * xs.spatial[0] + iy * xs.spatial[1];
-                        let w = &weights.weight[(((co * in_group + ci) * kd + kz) * kh + ky) * kw..][..kw];
-                        for run in &runs {
-                            let x = x[x1 + run.input * xs.spatial[2]..].iter().step_by(xs.spatial[2]);
-                            let y = row[channel + run.output * ys.spatial[2]..].iter_mut().step_by(stride);
-                            for (y, &x) in y.zip(x).take(run.count) {
-                                *y += w[run.tap] * x;
+        for start in (0..output[2]).step_by(SEGMENT) {
+            let segment = start..(start + SEGMENT).min(output[2]);
+            let accumulators = &mut accumulators[..segment.len()];
+            within.clear();
+            reserve(within, runs.len())?;
+            within.extend(runs.iter().filter_map(|run| run.within(&segment, stride)));
+            for channel in 0..together {
+                let co = first_channel + channel;
+                accumulators.fill(T::Computed::default());
+                for ci in 0..in_group {
+                    let x0 = n * xs.batch + (co / out_group * in_group + ci) * xs.channel;
+                    for (kz, iz) in reaching(0, oz) {
+                        for (ky, iy) in reaching(1, oy) {
+                            let x1 = x0 + iz * xs.spatial[0] + iy * xs.spatial[1];
+                            let w = &weights.weight[(((co * in_group + ci) * kd + kz) * kh + ky) * kw..][..kw];
+                            for run in &*within {
+                                let x = x[x1 + run.input * xs.spatial[2]..].iter().step_by(xs.spatial[2]);
+                                let y = accumulators[run.output..].iter_mut().step_by(stride);
+                                for (y, &x) in y.zip(x).take(run.count) {
+                                    *y += w[run.tap] * x;
+                                }
                             }
                         }
                     }
                 }
-            }
-            for y in row[channel..].iter_mut().step_by(ys.spatial[2]) {
-                if let Some(&bias) = weights.bias.get(co) {
-                    *y += bias;
+                let slots = row[channel + start * ys.spatial[2]..].iter_mut().step_by(ys.spatial[2]);
+                for (slot, y) in slots.zip(&mut *accumulators) {
+                    if let Some(&bias) = weights.bias.get(co) {
+                        *y += bias;
+                    }
+                    *slot = Slot::new(T::of(y.activate(op.activation(), co)));
                 }
-                *y = y.activate(op.activation(), co);
             }
         }
-    });
+        Ok(())
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_taps_in_bounds_are_enumerated() {
+        let axis = Axis { kernel: 1 << 30, stride: 3, dilation: 2, pad_begin: 1, ..Axis::UNIT };
+        let table = AxisPhases::new(&axis);
+        for output in [0_usize, 1, 2, 3, 100, 1 << 20] {
+            let expected: Vec<_> = (0..5)
+                .rev()
+                .filter_map(|i: usize| {
+                    let rest = (output + 1).checked_sub(i * 3)?;
+                    (rest % 2 == 0).then_some((rest / 2, i))
+                })
+                .collect();
+            assert_eq!(reaching(&axis, &table, 5, output).collect::<Vec<_>>(), expected, "output {output}");
+        }
+    }
+
+    #[test]
+    fn segments_cut_a_run_without_loss() {
+        let run = Run { tap: 7, input: 3, output: 5, count: 9 };
+        for (stride, len) in [(1, 4), (3, 7), (4, 1), (100, 50)] {
+            let mut pairs = Vec::new();
+            for start in (0..1000).step_by(len) {
+                if let Some(Run { tap: 7, input, output, count }) = run.within(&(start..start + len), stride) {
+                    assert!(output + (count - 1) * stride < len);
+                    pairs.extend((0..count).map(|j| (input + j, start + output + j * stride)));
+                }
+            }
+            assert_eq!(pairs, (0..9).map(|j| (3 + j, 5 + j * stride)).collect::<Vec<_>>());
+        }
+    }
 }

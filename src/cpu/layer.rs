@@ -1,17 +1,21 @@
 //! An operation with its weights on the CPU.
 
+#![allow(unsafe_code, reason = "outputs are not filled with zeros before they are written")]
+
 use super::choice::{Choice, choose};
-use super::gather;
-use super::output;
+use super::element::OfF32;
+use super::memory::{self, collect, filled};
+use super::output::{self, Slot, slots};
 use super::packed::Packed;
-use super::products::{self, Pool};
+use super::scratch::Pool;
 use super::simd::Level;
 use super::winograd::{self, Winograd};
+use super::{gather, products};
 use crate::error::{Error, Result};
 use crate::op::{ConvTranspose, Geometry};
-use crate::tensor::{DType, Data, Tensor};
-use half::f16;
+use crate::tensor::{Bias, DType, Data, DataMut, DataView, Tensor, TensorView, check_len};
 use half::slice::HalfFloatSliceExt;
+use std::borrow::Cow;
 use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 
 /// A transposed convolution with its weights packed for the CPU. Cheap to clone; usable from many threads.
@@ -25,10 +29,10 @@ struct Inner {
     op: ConvTranspose,
     level: Level,
     winograd: Option<Winograd>,
-    /// For the products, unless a weight is infinite or NaN or Winograd's transforms serve.
+    /// For the products, unless a weight is infinite or NaN or Winograd's transforms are used.
     packed: Option<Packed>,
-    /// Without shared blocks, where those have holes: for inputs that are infinite or NaN.
-    plain: Option<Packed>,
+    /// Without shared blocks, where those have weights 0 for missing taps: for inputs that are infinite or NaN.
+    unshared: Option<Packed>,
     pool: Pool,
     /// The last choice, with what it was made for.
     chosen: Mutex<Option<(Geometry, usize, Arc<Choice>)>>,
@@ -44,8 +48,8 @@ impl Layer {
     /// `weight` has [`ConvTranspose::weight_shape`], `bias` `[out_channels]`; any [`DType`].
     ///
     /// # Errors
-    /// Shapes that do not fit the operation.
-    pub fn new(op: &ConvTranspose, weight: &Tensor, bias: Option<&Tensor>) -> Result<Self> {
+    /// Shapes that do not fit the operation; [`Error::Memory`] where there is no memory for the packed weights.
+    pub fn new<'a>(op: &ConvTranspose, weight: impl Into<TensorView<'a>>, bias: impl Into<Bias<'a>>) -> Result<Self> {
         Self::with_level(op, weight, bias, Level::best())
     }
 
@@ -59,34 +63,53 @@ impl Layer {
     ///
     /// # Errors
     /// As [`Layer::new`].
-    pub fn with_winograd(op: &ConvTranspose, weight: &Tensor, bias: Option<&Tensor>) -> Result<Self> {
-        Self::build(op, weight, bias, Level::best(), true)
+    pub fn with_winograd<'a>(
+        op: &ConvTranspose,
+        weight: impl Into<TensorView<'a>>,
+        bias: impl Into<Bias<'a>>,
+    ) -> Result<Self> {
+        Self::build(op, weight.into(), bias.into(), Level::best(), true)
     }
 
     /// As [`Layer::new`], for given vector instructions; [`Level::Scalar`] where this machine lacks them.
     ///
     /// # Errors
     /// As [`Layer::new`].
-    pub fn with_level(op: &ConvTranspose, weight: &Tensor, bias: Option<&Tensor>, level: Level) -> Result<Self> {
-        Self::build(op, weight, bias, level, false)
+    pub fn with_level<'a>(
+        op: &ConvTranspose,
+        weight: impl Into<TensorView<'a>>,
+        bias: impl Into<Bias<'a>>,
+        level: Level,
+    ) -> Result<Self> {
+        Self::build(op, weight.into(), bias.into(), level, false)
     }
 
-    fn build(op: &ConvTranspose, weight: &Tensor, bias: Option<&Tensor>, level: Level, fewer: bool) -> Result<Self> {
-        op.check_parameters(weight.shape(), bias.map(Tensor::shape))?;
+    fn build(
+        op: &ConvTranspose,
+        weight: TensorView<'_>,
+        Bias(bias): Bias<'_>,
+        level: Level,
+        fewer: bool,
+    ) -> Result<Self> {
+        op.check_parameters(weight.shape(), bias.map(|bias| bias.shape()))?;
         let level = if level.is_available() { level } else { Level::Scalar };
-        let (single, double) = (OnceLock::new(), OnceLock::new());
+        let mut double = OnceLock::new();
         if weight.dtype() == DType::F64 || bias.is_some_and(|bias| bias.dtype() == DType::F64) {
-            let bias = bias.map(Tensor::to_f64).unwrap_or_default();
-            double.get_or_init(|| gather::Weights::new(op, &weight.to_f64(), bias));
+            let bias = bias.map(|bias| to_f64("the bias", bias)).transpose()?.unwrap_or_default();
+            double = gather::Weights::new(op, &to_f64("the weights", weight)?, &bias)?.into();
         }
-        let (weight, bias) = (weight.to_f32(), bias.map(Tensor::to_f32).unwrap_or_default());
+        let bias = bias.map(|bias| to_f32("the bias", bias)).transpose()?.unwrap_or_default();
+        let weight = to_f32("the weights", weight)?;
+        let (mut winograd, mut packed, mut unshared, mut single) = (None, None, None, OnceLock::new());
         let finite = weight.iter().all(|w| w.is_finite());
-        let winograd = (finite && fewer && winograd::serves(op)).then(|| Winograd::new(op, &weight, &bias, level));
-        let pack = |share| Packed::new(op, &weight, &bias, level, share);
-        let packed = (finite && winograd.is_none()).then(|| pack(true));
-        let plain = packed.as_ref().is_some_and(|packed| packed.holes).then(|| pack(false));
-        if packed.is_none() {
-            single.get_or_init(|| gather::Weights::new(op, &weight, bias));
+        if finite && !(fewer && winograd::serves(op)) {
+            let pack = |share| Packed::new(op, &weight, &bias, level, share);
+            let shared = pack(true)?;
+            unshared = shared.has_zero_taps.then(|| pack(false)).transpose()?;
+            packed = Some(shared);
+        } else {
+            winograd = finite.then(|| Winograd::new(op, &weight, &bias, level)).transpose()?;
+            single = gather::Weights::new(op, &weight, &bias)?.into();
         }
         Ok(Self {
             inner: Arc::new(Inner {
@@ -94,7 +117,7 @@ impl Layer {
                 level,
                 winograd,
                 packed,
-                plain,
+                unshared,
                 pool: Pool::default(),
                 chosen: Mutex::default(),
                 single,
@@ -123,82 +146,97 @@ impl Layer {
     /// The output has the input's element type, except that bf16 gives f32. f64 is computed in f64, all else in f32.
     ///
     /// # Errors
-    /// An input shape that [`ConvTranspose::at`] refuses.
-    pub fn run(&self, input: &Tensor) -> Result<Tensor> {
-        let Inner { op, double, .. } = &*self.inner;
-        let geometry = op.at(input.shape())?;
-        let run = |x: &[f32]| {
-            let mut y = Vec::new();
-            self.run_single(&geometry, x, &mut y);
-            y
-        };
+    /// An input shape that [`ConvTranspose::at`] refuses, and [`Error::Memory`] where there is no memory for the output or
+    /// for what is needed to compute it.
+    pub fn run<'a>(&self, input: impl Into<TensorView<'a>>) -> Result<Tensor> {
+        let input = input.into();
+        let geometry = self.inner.op.at(input.shape())?;
         let data = match input.data() {
-            Data::F64(x) => {
-                let double = double.get_or_init(|| self.single().map(f64::from));
-                let mut y = vec![0.0; geometry.output_len()];
-                gather::run(op, &geometry, double, x, &mut y);
+            DataView::F64(x) => {
+                let mut y = Vec::new();
+                // SAFETY: where `fill_f64` succeeds, it has written every slot.
+                unsafe { output::write(&mut y, geometry.output_len(), |y| self.fill_f64(&geometry, x, y)) }?;
                 Data::F64(y)
             }
-            Data::F32(x) => Data::F32(run(x)),
-            Data::Bf16(_) => Data::F32(run(&input.to_f32())),
-            Data::F16(x) => {
-                let mut wide = vec![0.0; x.len()];
-                x.convert_to_f32_slice(&mut wide);
-                let wide = run(&wide);
-                let mut y = vec![f16::ZERO; wide.len()];
-                y.convert_from_f32_slice(&wide);
-                Data::F16(y)
-            }
+            DataView::F16(_) => Data::F16(self.write(&geometry, input, Vec::new())?),
+            DataView::F32(_) | DataView::Bf16(_) => Data::F32(self.write(&geometry, input, Vec::new())?),
         };
         Tensor::new(geometry.output_shape(), data)
     }
 
-    /// As [`Layer::run`] for f32 without tensors: `output` becomes the result, in the memory it already has if that
-    /// suffices. Says the sizes.
+    /// As [`Layer::run`], into the caller's memory. Returns the sizes.
+    ///
+    /// `output` is f64 for an input of f64; for the others it is f32, or f16, to which results are rounded.
     ///
     /// # Errors
-    /// An input shape that [`ConvTranspose::at`] refuses, [`Error::DataLength`] where the input does not fill it.
-    pub fn run_into(&self, input_shape: &[usize], input: &[f32], output: &mut Vec<f32>) -> Result<Geometry> {
-        let geometry = self.inner.op.at(input_shape)?;
-        if input.len() != geometry.input_len() {
-            let shape = input_shape.to_vec();
-            return Err(Error::DataLength { shape, expected: geometry.input_len(), given: input.len() });
+    /// As [`Layer::run`], [`Error::DataLength`] where `output` has another number of elements than the result, and
+    /// [`Error::DType`] where it has another type.
+    pub fn run_into<'a>(&self, input: impl Into<TensorView<'a>>, output: impl Into<DataMut<'a>>) -> Result<Geometry> {
+        let (input, output) = (input.into(), output.into());
+        let geometry = self.inner.op.at(input.shape())?;
+        check_len(&geometry.output_shape(), output.len())?;
+        let x = || to_f32("the input", input);
+        match (input.data(), output) {
+            (DataView::F64(x), DataMut::F64(y)) => self.fill_f64(&geometry, x, slots(y))?,
+            (DataView::F64(_), y) => return Err(wrong_type(&y, "float64 for an input of float64")),
+            (_, DataMut::F32(y)) => self.fill(&geometry, &x()?, slots(y))?,
+            (_, DataMut::F16(y)) => self.fill(&geometry, &x()?, slots(y))?,
+            (_, y) => return Err(wrong_type(&y, "float32 or float16 for an input that is not float64")),
         }
-        self.run_single(&geometry, input, output);
         Ok(geometry)
     }
 
-    fn run_single(&self, geometry: &Geometry, x: &[f32], y: &mut Vec<f32>) {
-        let Inner { op, winograd, packed, plain, pool, .. } = &*self.inner;
-        if let Some(winograd) = winograd
-            && output::write(y, geometry.output_len(), |y| winograd.run(op, geometry, pool, x, y))
-        {
-            return;
-        }
-        let choice = self.choice(geometry);
-        if let (Choice::Products(cut), Some(packed)) = (&*choice, packed) {
-            let packings = [packed, plain.as_ref().unwrap_or(packed)];
-            let fill = |y: &mut [_]| products::run(op, geometry, packings, cut, pool, x, y);
-            if output::write(y, geometry.output_len(), fill) {
-                return;
-            }
-        }
-        y.clear();
-        y.resize(geometry.output_len(), 0.0);
-        gather::run(op, geometry, self.single(), x, y);
+    /// As [`Layer::run`] for an output of f32, in the memory of `output` if that suffices.
+    #[cfg(feature = "picture")]
+    pub(crate) fn run_again(&self, input: TensorView<'_>, output: Vec<f32>) -> Result<(Geometry, Vec<f32>)> {
+        let geometry = self.inner.op.at(input.shape())?;
+        let output = self.write(&geometry, input, output)?;
+        Ok((geometry, output))
     }
 
-    fn single(&self) -> &gather::Weights<f32> {
+    /// The result, in the memory of `y` if that suffices.
+    fn write<T: OfF32>(&self, geometry: &Geometry, input: TensorView<'_>, mut y: Vec<T>) -> Result<Vec<T>> {
+        let x = to_f32("the input", input)?;
+        // SAFETY: where `fill` succeeds, it has written every slot.
+        unsafe { output::write(&mut y, geometry.output_len(), |y| self.fill(geometry, &x, y)) }?;
+        Ok(y)
+    }
+
+    /// Computes in f32 and writes every slot: the matrix products and Winograd's transforms count what they write, each
+    /// slot once, and `gather` visits all slots in order.
+    fn fill<T: OfF32>(&self, geometry: &Geometry, x: &[f32], y: &mut [Slot<T>]) -> Result<()> {
+        let Inner { winograd, packed, unshared, pool, .. } = &*self.inner;
+        if let Some(winograd) = winograd
+            && winograd.run(geometry, pool, x, y)? == y.len()
+        {
+            return Ok(());
+        }
+        if let (Choice::Products(cut), Some(packed)) = (&*self.choice(geometry), packed) {
+            let packings = [packed, unshared.as_ref().unwrap_or(packed)];
+            if products::run(geometry, packings, cut, pool, x, y)? == y.len() {
+                return Ok(());
+            }
+        }
+        Ok(gather::run(geometry, self.single()?, x, y)?)
+    }
+
+    /// Computes in f64 and writes every slot.
+    fn fill_f64(&self, geometry: &Geometry, x: &[f64], y: &mut [Slot<f64>]) -> Result<()> {
+        let double = get_or_try_init(&self.inner.double, || self.single()?.map(f64::from))?;
+        Ok(gather::run(geometry, double, x, y)?)
+    }
+
+    fn single(&self) -> memory::Result<&gather::Weights<f32>> {
         let Inner { op, packed, single, .. } = &*self.inner;
-        single.get_or_init(|| {
-            let (weight, bias) = packed.as_ref().map(|packed| packed.unpack(op)).unwrap_or_default();
-            gather::Weights::new(op, &weight, bias)
+        get_or_try_init(single, || {
+            let (weight, bias) = packed.as_ref().map(|packed| packed.unpack(op)).transpose()?.unwrap_or_default();
+            gather::Weights::new(op, &weight, &bias)
         })
     }
 
-    /// What is chosen, found again if the last run had the same sizes and threads.
+    /// The choice; that of the last run where it had the same sizes and threads.
     fn choice(&self, geometry: &Geometry) -> Arc<Choice> {
-        let Inner { op, packed, chosen, .. } = &*self.inner;
+        let Inner { packed, chosen, .. } = &*self.inner;
         let threads = rayon::current_num_threads();
         let mut chosen = chosen.lock().unwrap_or_else(PoisonError::into_inner);
         match &*chosen {
@@ -206,10 +244,52 @@ impl Layer {
                 choice.clone()
             }
             _ => {
-                let choice = Arc::new(choose(op, geometry, packed.as_ref(), threads));
+                let choice = Arc::new(choose(geometry, packed.as_ref(), threads));
                 *chosen = Some((geometry.clone(), threads, choice.clone()));
                 choice
             }
         }
     }
+}
+
+/// The value, made where there is none yet.
+fn get_or_try_init<T>(cell: &OnceLock<T>, make: impl FnOnce() -> memory::Result<T>) -> memory::Result<&T> {
+    if let Some(value) = cell.get() {
+        return Ok(value);
+    }
+    let value = make()?;
+    Ok(cell.get_or_init(|| value))
+}
+
+/// The elements as f32, borrowed where they are that already: f64 is rounded to nearest, the others are exact.
+fn to_f32<'a>(what: &'static str, tensor: TensorView<'a>) -> memory::Result<Cow<'a, [f32]>> {
+    let zeros = |len| filled(what, 0.0, len);
+    Ok(Cow::Owned(match tensor.data() {
+        DataView::F32(x) => return Ok(Cow::Borrowed(x)),
+        DataView::F16(x) => {
+            let mut wide = zeros(x.len())?;
+            x.convert_to_f32_slice(&mut wide);
+            wide
+        }
+        DataView::Bf16(x) => {
+            let mut wide = zeros(x.len())?;
+            x.convert_to_f32_slice(&mut wide);
+            wide
+        }
+        DataView::F64(x) => collect(what, x.len(), x.iter().map(|&x| x as f32))?,
+    }))
+}
+
+/// The elements as f64, exactly, borrowed where they are that already.
+fn to_f64<'a>(what: &'static str, tensor: TensorView<'a>) -> memory::Result<Cow<'a, [f64]>> {
+    Ok(Cow::Owned(match tensor.data() {
+        DataView::F64(x) => return Ok(Cow::Borrowed(x)),
+        DataView::F32(x) => collect(what, x.len(), x.iter().map(|&x| x.into()))?,
+        DataView::F16(x) => collect(what, x.len(), x.iter().map(|x| x.to_f64()))?,
+        DataView::Bf16(x) => collect(what, x.len(), x.iter().map(|x| x.to_f64()))?,
+    }))
+}
+
+fn wrong_type(output: &DataMut<'_>, expected: &'static str) -> Error {
+    Error::DType { what: "output", given: output.dtype(), expected }
 }

@@ -14,33 +14,39 @@
 //! # }
 //! ```
 //!
-//! Each output element is summed in an order that the operation alone fixes, so that every run gives the same bits,
+//! Each output element is accumulated in an order that the operation alone fixes, so that every run gives the same bits,
 //! whatever the number of threads. They differ between [levels](Level) of vector instructions.
 //!
 //! How it works: by the [phase table](crate::phase) each phase is a convolution of stride 1, computed as a matrix
-//! product. `choice` decides how, and how the work is cut into tasks; a task fills a panel with its part of the input
-//! (`boxed`, `gathered` or `batched`), `product` multiplies it with the `packed` weights in registers, `finish` applies
-//! the activation, and `lay` puts the phases side by side into the output. What that does not serve is left to
-//! `gather`: f64, weights that are infinite or NaN (the zeros around an input must not meet them), and huge dilations.
+//! product. `choice` chooses how, and how the work is cut into tasks, by the estimates of `cost`; a task fills a panel with
+//! its part of the input (`boxed`, `im2col` or `batched`), the `microkernel` multiplies it with the `packed` weights in
+//! registers, the `epilogue` applies the activation, and `interleave` stores the phases side by side in the output. All
+//! else is left to `gather`: f64, weights that are infinite or NaN (which must not be multiplied with the zeros around an
+//! input), and huge dilations.
 
 mod batched;
 mod boxed;
 mod choice;
+mod cost;
 mod element;
-mod finish;
+mod epilogue;
 mod gather;
-mod gathered;
-mod lay;
+mod im2col;
+mod interleave;
 mod layer;
+mod memory;
+mod microkernel;
 mod output;
 mod packed;
 mod panel;
-mod product;
 mod products;
+mod range;
+mod scratch;
 mod simd;
 mod smooth;
 mod task;
 mod winograd;
+mod work;
 
 pub use layer::Layer;
 pub use simd::Level;

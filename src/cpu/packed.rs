@@ -1,12 +1,13 @@
-//! The weights as the register tile reads them, and which outputs are computed together.
+//! Packing: the weights as the microkernel reads them, and which outputs are computed together.
 //!
 //! A *block* is one matrix product: its rows are the output channels of a tile, once for each phase that the block
 //! computes; its depth is the input channels times the taps of these phases. Where a group has enough output channels,
-//! each phase is a block of its own. Where it has few, phases share a block, so that an input once loaded is used
-//! often enough; a tap that one of its phases lacks has the weight 0 there.
+//! each phase is a block of its own. Where it has few, phases share a block, so that a loaded input is used more often;
+//! a tap that one of its phases lacks has the weight 0 there.
 
-use super::finish::Row;
-use super::product::{most_rows, tiles};
+use super::epilogue::Row;
+use super::memory::{Result, collect, filled, product, reserve, reserved};
+use super::microkernel::{most_rows, tiles};
 use super::simd::{Instructions, Level};
 use crate::op::ConvTranspose;
 use crate::phase::{AxisPhases, Phase};
@@ -14,7 +15,8 @@ use std::ops::Range;
 
 /// Below this many rows, phases share a block.
 const ENOUGH_ROWS: usize = 6;
-/// The most phases of an axis in a block, and of the last axis in a row group: their sums wait to be laid out together.
+/// The most phases of an axis in a block, and of the last axis in a row group: their results are kept until all of them
+/// are stored.
 const TOGETHER: usize = 64;
 
 /// Blocks whose rows of output interleave: their phases differ on the last axis only.
@@ -50,25 +52,24 @@ pub(super) struct Packed {
     weights: Vec<f32>,
     rows: Vec<Row>,
     bias: Vec<f32>,
-    /// Whether a block has taps that one of its phases lacks: its inputs then meet the weight 0, which only finite
-    /// ones may.
-    pub(super) holes: bool,
+    /// Whether a block has taps that one of its phases lacks: inputs are then multiplied by 0, and must be finite.
+    pub(super) has_zero_taps: bool,
     /// Where each (group of the operation, channel tile, block) starts in `weights` and `rows`.
     starts: Vec<(usize, usize)>,
     blocks: usize,
 }
 
 impl Packed {
-    /// Packs a weight of the operation's weight layout; `bias` may be empty. Pads play no part in it.
+    /// Packs a weight of the operation's weight layout; `bias` may be empty.
     ///
-    /// Phases share blocks where `share` and the numbers of rows want it.
-    pub(super) fn new(op: &ConvTranspose, weight: &[f32], bias: &[f32], level: Level, share: bool) -> Self {
+    /// Phases share blocks where `share` allows it and there would be few rows otherwise.
+    pub(super) fn new(op: &ConvTranspose, weight: &[f32], bias: &[f32], level: Level, share: bool) -> Result<Self> {
         let out_group = op.out_channels() / op.groups();
         let tables = op.axes3().map(|axis| AxisPhases::new(&axis));
         let groups = row_groups(&tables, if share { out_group } else { ENOUGH_ROWS });
         let most = most_rows(level);
         let share = groups.iter().any(|group| group.outer.len() > 1 || group.blocks.iter().any(|b| b.inner.len() > 1));
-        // Phases that share a block leave its rows to be cut, whatever their channels.
+        // Where phases share a block, its rows are cut into register tiles, and not its channels.
         let channel_tiles = tiles(out_group, if share { out_group } else { most }).collect();
         let reach = tables.each_ref().map(|table| {
             let offsets = || table.phases.iter().flat_map(|&phase| table.taps(phase)).map(|(_, offset)| offset);
@@ -84,8 +85,8 @@ impl Packed {
             reach,
             weights: Vec::new(),
             rows: Vec::new(),
-            bias: bias.to_vec(),
-            holes: false,
+            bias: collect("the bias", bias.len(), bias.iter().copied())?,
+            has_zero_taps: false,
             starts: Vec::new(),
             blocks,
         };
@@ -94,83 +95,63 @@ impl Packed {
                 let channels = group * out_group + tile.start..group * out_group + tile.end;
                 for row_group in &groups {
                     for block in &row_group.blocks {
+                        reserve(&mut packed.starts, 1)?;
                         packed.starts.push((packed.weights.len(), packed.rows.len()));
-                        packed.pack(op, weight, bias, row_group, block, channels.clone());
+                        packed.pack(op, weight, row_group, block, channels.clone())?;
                     }
                 }
             }
         }
         packed.groups = groups;
-        packed
+        Ok(packed)
     }
 
-    #[allow(clippy::too_many_arguments, reason = "the parts of one product")]
     fn pack(
         &mut self,
         op: &ConvTranspose,
         weight: &[f32],
-        bias: &[f32],
         row_group: &RowGroup,
         block: &Block,
         channels: Range<usize>,
-    ) {
-        let rows = rows(row_group, block, channels);
-        self.rows.extend(rows.iter().map(|&(_, co)| {
+    ) -> Result<()> {
+        let rows = rows(row_group, block, channels)?;
+        reserve(&mut self.rows, rows.len())?;
+        for &(_, co) in &rows {
             let (alpha, beta) = op.activation().parameters(co);
-            Row { bias: bias.get(co).copied().unwrap_or(0.0), alpha, beta }
-        }));
-        let places = self.places(op, block, &rows);
-        self.holes |= places.iter().any(Option::is_none);
-        self.weights.extend(places.into_iter().map(|at| at.map_or(0.0, |at| weight[at])));
-    }
-
-    /// Where each weight of these rows stands in the operation's weight, in the order in which they are packed; `None`
-    /// for a tap that the row's phase lacks.
-    fn places(&self, op: &ConvTranspose, block: &Block, rows: &[([Phase; 3], usize)]) -> Vec<Option<usize>> {
-        let (in_group, out_group) = (op.in_channels() / op.groups(), op.out_channels() / op.groups());
-        let strides = op.weight_layout().strides(op.in_channels(), out_group, &op.axes3().map(|axis| axis.kernel));
-        let first_input = rows.first().map_or(0, |&(_, co)| co / out_group * in_group);
-        let tap = |offsets: &[i64; 3], &(phases, co): &([Phase; 3], usize)| {
-            let mut at = co % out_group * strides.output;
-            for axis in 0..3 {
-                let (tap, _) = self.tables[axis].taps(phases[axis]).find(|&(_, offset)| offset == offsets[axis])?;
-                at += tap * strides.spatial[axis];
-            }
-            Some(at)
-        };
-        let taps: Vec<Vec<Option<usize>>> =
-            block.offsets.iter().map(|offsets| rows.iter().map(|row| tap(offsets, row)).collect()).collect();
-        let mut places = Vec::with_capacity(rows.len() * taps.len() * in_group);
-        for tile in tiles(rows.len(), most_rows(self.level)) {
-            for ci in first_input..first_input + in_group {
-                for tap in &taps {
-                    places.extend(tap[tile.clone()].iter().map(|at| at.map(|at| ci * strides.input + at)));
-                }
-            }
+            self.rows.push(Row { bias: self.bias(co), alpha, beta });
         }
-        places
+        let places = Places::new(self, op, block, &rows)?;
+        let mut weights = std::mem::take(&mut self.weights);
+        reserve(&mut weights, places.len())?;
+        places.each(|at| {
+            self.has_zero_taps |= at.is_none();
+            weights.push(at.map_or(0.0, |at| weight[at]));
+        });
+        self.weights = weights;
+        Ok(())
     }
 
     /// The weight, in the operation's weight layout, and the bias that were packed.
-    pub(super) fn unpack(&self, op: &ConvTranspose) -> (Vec<f32>, Vec<f32>) {
-        let mut weight = vec![0.0; op.weight_shape().iter().product()];
+    pub(super) fn unpack(&self, op: &ConvTranspose) -> Result<(Vec<f32>, Vec<f32>)> {
+        let mut weight = filled("the weights", 0.0, op.weight_shape().iter().product())?;
         let out_group = op.out_channels() / op.groups();
         for group in 0..op.groups() {
             for (index, tile) in self.channel_tiles.iter().enumerate() {
                 let channels = group * out_group + tile.start..group * out_group + tile.end;
                 for row_group in &self.groups {
                     for block in &row_group.blocks {
-                        let places = self.places(op, block, &rows(row_group, block, channels.clone()));
-                        for (at, &packed) in places.into_iter().zip(self.block(group, index, block).0) {
-                            if let Some(at) = at {
+                        let rows = rows(row_group, block, channels.clone())?;
+                        let mut packed = self.block(group, index, block).0.iter();
+                        Places::new(self, op, block, &rows)?.each(|at| {
+                            if let (Some(&packed), Some(at)) = (packed.next(), at) {
                                 weight[at] = packed;
                             }
-                        }
+                        });
                     }
                 }
             }
         }
-        (weight, self.bias.clone())
+        Ok((weight, collect("the bias", self.bias.len(), self.bias.iter().copied())?))
     }
 
     /// How many phases have taps.
@@ -194,10 +175,60 @@ impl Packed {
     }
 }
 
-/// The phases and the output channel of each row of a block.
-fn rows(row_group: &RowGroup, block: &Block, channels: Range<usize>) -> Vec<([Phase; 3], usize)> {
+/// The phases and the output channel of a row of a block.
+type BlockRow = ([Phase; 3], usize);
+
+fn rows(row_group: &RowGroup, block: &Block, channels: Range<usize>) -> Result<Vec<BlockRow>> {
+    let count = product([row_group.outer.len(), block.inner.len(), channels.len()]);
     let phases = row_group.outer.iter().flat_map(|&[z, y]| block.inner.iter().map(move |&x| [z, y, x]));
-    phases.flat_map(|phases| channels.clone().map(move |co| (phases, co))).collect()
+    collect("the weights", count, phases.flat_map(|phases| channels.clone().map(move |co| (phases, co))))
+}
+
+/// Where each weight of a block is in the operation's weight.
+struct Places {
+    /// For each tap and row, the place in the first input channel; `None` for a tap that the row's phase lacks.
+    taps: Vec<Option<usize>>,
+    rows: usize,
+    most_rows: usize,
+    /// The places of the input channels.
+    channels: Vec<usize>,
+}
+
+impl Places {
+    fn new(packed: &Packed, op: &ConvTranspose, block: &Block, rows: &[BlockRow]) -> Result<Self> {
+        let (in_group, out_group) = (op.in_channels() / op.groups(), op.out_channels() / op.groups());
+        let strides = op.weight_layout().strides(op.in_channels(), out_group, &op.axes3().map(|axis| axis.kernel));
+        let mut taps = reserved("the weights", product([block.offsets.len(), rows.len()]))?;
+        for offsets in &block.offsets {
+            for &(phases, co) in rows {
+                let tap = |axis: usize| {
+                    let mut taps = packed.tables[axis].taps(phases[axis]);
+                    taps.find(|&(_, offset)| offset == offsets[axis]).map(|(tap, _)| tap * strides.spatial[axis])
+                };
+                let place = || Some(tap(0)? + tap(1)? + tap(2)? + co % out_group * strides.output);
+                taps.push(place());
+            }
+        }
+        let first_input = rows.first().map_or(0, |&(_, co)| co / out_group * in_group);
+        let channels = (first_input..first_input + in_group).map(|ci| ci * strides.input);
+        let channels = collect("the weights", in_group, channels)?;
+        Ok(Self { taps, rows: rows.len(), most_rows: most_rows(packed.level), channels })
+    }
+
+    fn len(&self) -> usize {
+        self.taps.len() * self.channels.len()
+    }
+
+    /// Calls `visit` with each place, in the order in which the weights are packed.
+    fn each(&self, mut visit: impl FnMut(Option<usize>)) {
+        for tile in tiles(self.rows, self.most_rows) {
+            for channel in &self.channels {
+                for tap in self.taps.chunks_exact(self.rows) {
+                    tap[tile.clone()].iter().for_each(|at| visit(at.map(|at| at + channel)));
+                }
+            }
+        }
+    }
 }
 
 /// Which phases share a block: on the last axis first, then on those before it, while there are too few rows.

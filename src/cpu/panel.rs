@@ -1,7 +1,10 @@
 //! Panels: the part of an input that a product reads, with zeros where it reaches beyond the input.
 
+use super::memory::{Result, collect, grow, product};
+use super::range::length;
 use crate::layout::Strides;
 use crate::op::Geometry;
+use pulp::{Simd, WithSimd};
 use std::ops::Range;
 
 /// The part of the input that belongs to one item of the batch and one group.
@@ -16,12 +19,12 @@ impl<'a> Source<'a> {
     pub(super) fn new(geometry: &Geometry, x: &'a [f32], item: usize, channel: usize) -> Self {
         let strides = geometry.input_strides();
         let x = &x[item * strides.batch + channel * strides.channel..];
-        Self { x, strides, extents: geometry.input }
+        Self { x, strides, extents: geometry.input() }
     }
 
-    /// The part `start..end` of `length` inputs `from ..` along a row that lies within the input, and where it starts
-    /// in a channel; nothing where the row itself is outside.
-    pub(super) fn inside(&self, [z, y]: [i64; 2], from: i64, length: usize) -> (Range<usize>, usize) {
+    /// Of `length` inputs `from ..` along a row, the range that is in bounds, and where it starts in a channel; nothing
+    /// where the row itself is out of bounds.
+    pub(super) fn in_bounds(&self, [z, y]: [i64; 2], from: i64, length: usize) -> (Range<usize>, usize) {
         let [depth, height, width] = self.extents.map(|extent| extent as i64);
         if !(0..depth).contains(&z) || !(0..height).contains(&y) {
             return (0..0, 0);
@@ -35,16 +38,16 @@ impl<'a> Source<'a> {
         (start..end, z as usize * sz + y as usize * sy + (from + start as i64) as usize * sx)
     }
 
-    /// Copies the inputs of a channel that [`inside`](Self::inside) found, with zeros around them.
+    /// Copies the inputs of a channel that [`in_bounds`](Self::in_bounds) found, with zeros around them.
     #[inline(always)]
-    pub(super) fn copy_row(&self, channel: usize, (inside, at): (&Range<usize>, usize), row: &mut [f32]) {
-        row[..inside.start].fill(0.0);
-        row[inside.end..].fill(0.0);
-        if inside.is_empty() {
+    pub(super) fn copy_row(&self, channel: usize, (within, at): (&Range<usize>, usize), row: &mut [f32]) {
+        row[..within.start].fill(0.0);
+        row[within.end..].fill(0.0);
+        if within.is_empty() {
             return;
         }
         let from = &self.x[channel * self.strides.channel + at..];
-        let row = &mut row[inside.clone()];
+        let row = &mut row[within.clone()];
         match self.strides.spatial[2] {
             1 if row.len() >= 16 => row.copy_from_slice(&from[..row.len()]),
             // A call would take longer.
@@ -54,24 +57,32 @@ impl<'a> Source<'a> {
     }
 
     /// Fills `panel` with `[channel][z][y][x]` of the box that starts at `from`.
-    pub(super) fn copy_box(&self, channels: usize, from: [i64; 3], extents: [usize; 3], panel: &mut Vec<f32>) {
+    pub(super) fn copy_box(
+        &self,
+        channels: usize,
+        from: [i64; 3],
+        extents: [usize; 3],
+        panel: &mut Vec<f32>,
+    ) -> Result<()> {
         let [depth, height, width] = extents;
-        resize(panel, channels * depth * height * width);
+        let size = product(extents);
+        grow(panel, size.saturating_mul(channels))?;
         let lines = (0..depth as i64).flat_map(|z| (0..height as i64).map(move |y| [from[0] + z, from[1] + y]));
-        let lines: Vec<_> = lines.map(|line| self.inside(line, from[2], width)).collect();
-        let size = depth * height * width;
+        let lines = lines.map(|line| self.in_bounds(line, from[2], width));
+        let lines = collect("the rows of a panel", product([depth, height]), lines)?;
         if self.strides.channel == 1 && self.strides.spatial[2] > 1 {
             // Channels last: a few channels at a time, so that each line of the input's memory is read once.
             for (first, block) in (0..channels).step_by(16).zip(panel[..channels * size].chunks_mut(16 * size)) {
                 self.copy_channels(first, &lines, width, size, block);
             }
-            return;
+            return Ok(());
         }
         for (channel, rows) in panel.chunks_exact_mut(size).take(channels).enumerate() {
-            for ((inside, at), row) in lines.iter().zip(rows.chunks_exact_mut(width)) {
-                self.copy_row(channel, (inside, *at), row);
+            for ((within, at), row) in lines.iter().zip(rows.chunks_exact_mut(width)) {
+                self.copy_row(channel, (within, *at), row);
             }
         }
+        Ok(())
     }
 
     /// Fills `block` with `[channel][line][x]` of some neighbouring channels, each of `size` elements.
@@ -84,8 +95,8 @@ impl<'a> Source<'a> {
         block: &mut [f32],
     ) {
         block.fill(0.0);
-        for (line, (inside, at)) in lines.iter().enumerate() {
-            for (place, x) in inside.clone().enumerate() {
+        for (line, (within, at)) in lines.iter().enumerate() {
+            for (place, x) in within.clone().enumerate() {
                 let pixel = &self.x[at + place * self.strides.spatial[2] + first..];
                 let to = block[line * width + x..].iter_mut().step_by(size);
                 for (to, &from) in to.zip(pixel) {
@@ -95,9 +106,9 @@ impl<'a> Source<'a> {
         }
     }
 
-    /// Writes, for each channel and tap, the inputs at one row of `q` into `panel[channel][tap]`, rows
-    /// that are `pitch` apart.
-    pub(super) fn gather_row(
+    /// Im2col of one row of `q`: writes, for each channel and tap, its inputs into `panel[channel][tap]`, rows that are
+    /// `pitch` apart.
+    pub(super) fn im2col_row(
         &self,
         channels: usize,
         offsets: &[[i64; 3]],
@@ -106,20 +117,34 @@ impl<'a> Source<'a> {
         panel: &mut [f32],
         pitch: usize,
     ) {
-        let length = super::choice::length(q);
+        let length = length(q);
         for (tap, offset) in offsets.iter().enumerate() {
-            let (inside, from) = self.inside([z - offset[0], y - offset[1]], q.start - offset[2], length);
+            let (within, from) = self.in_bounds([z - offset[0], y - offset[1]], q.start - offset[2], length);
             for channel in 0..channels {
                 let row = &mut panel[(channel * offsets.len() + tap) * pitch..][..length];
-                self.copy_row(channel, (&inside, from), row);
+                self.copy_row(channel, (&within, from), row);
             }
         }
     }
 }
 
-/// Makes a scratch at least as long; what it holds is arbitrary.
-pub(super) fn resize(scratch: &mut Vec<f32>, length: usize) {
-    if scratch.len() < length {
-        scratch.resize(length, 0.0);
+/// Sets to zero what padding each `pitch` elements of a panel have after the first `used`. What an earlier run left there
+/// could be NaN, and would make [`Finite`] refuse inputs that are not.
+pub(super) fn clear_padding(panel: &mut [f32], pitch: usize, used: usize) {
+    if used < pitch {
+        panel.chunks_exact_mut(pitch).for_each(|row| row[used..].fill(0.0));
+    }
+}
+
+/// Whether no element is infinite or NaN.
+pub(super) struct Finite<'a>(pub(super) &'a [f32]);
+
+impl WithSimd for Finite<'_> {
+    type Output = bool;
+
+    #[inline(always)]
+    fn with_simd<S: Simd>(self, _: S) -> bool {
+        const EXPONENT: u32 = 0x7f80_0000;
+        self.0.chunks(1024).all(|x| !x.iter().fold(false, |any, x| any | (x.to_bits() & EXPONENT == EXPONENT)))
     }
 }

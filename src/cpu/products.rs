@@ -1,191 +1,183 @@
 //! A layer as matrix products: each task fills a panel with its part of the input, multiplies it with each block of
-//! weights, and lays the results, phase by phase, into its rows of the output.
+//! weights, and stores the results, phase by phase, in its rows of the output.
 
-use super::choice::{Cut, Panel, q_of, union};
-use super::lay::{BlockSums, Laying, Line};
-use super::packed::{Block, Packed, RowGroup};
-use super::task::{Parts, Task, TaskShape};
-use crate::op::{ConvTranspose, Geometry};
-use pulp::{Simd, WithSimd};
+use super::choice::{Cut, Panel};
+use super::element::OfF32;
+use super::memory::{Result, collect};
+use super::output::Slot;
+use super::packed::Packed;
+use super::range::length;
+use super::scratch::{Pool, Scratch};
+use super::task::{Parts, Task};
+use super::work::Work;
+use super::{batched, boxed, im2col};
+use crate::op::Geometry;
 use rayon::prelude::*;
-use std::mem::MaybeUninit;
-use std::ops::Range;
-use std::sync::{Mutex, PoisonError};
 
-/// Working memory of one task.
-#[derive(Debug, Default)]
-pub(super) struct Scratch {
-    pub(super) panel: Vec<f32>,
-    pub(super) sums: Vec<f32>,
-    pub(super) starts: Vec<usize>,
-    pub(super) lines: Vec<f32>,
-}
-
-/// Working memory to be used again: as many as tasks ever ran at once.
-#[derive(Debug, Default)]
-pub(super) struct Pool {
-    free: Mutex<Vec<Scratch>>,
-}
-
-impl Pool {
-    pub(super) fn with<R>(&self, work: impl FnOnce(&mut Scratch) -> R) -> R {
-        let free = || self.free.lock().unwrap_or_else(PoisonError::into_inner);
-        let mut scratch = free().pop().unwrap_or_default();
-        let result = work(&mut scratch);
-        free().push(scratch);
-        result
-    }
-
-    /// The bytes held.
-    pub(super) fn bytes(&self) -> usize {
-        let free = self.free.lock().unwrap_or_else(PoisonError::into_inner);
-        free.iter()
-            .map(|s| (s.panel.capacity() + s.sums.capacity() + s.lines.capacity()) * 4 + s.starts.capacity() * 8)
-            .sum()
-    }
-}
-
-/// Computes the output, and says how many of its elements were written: all.
+/// Computes the output, and returns how many of its elements were written: all.
 ///
-/// The second packing serves where the first has holes and an input is infinite or NaN.
-pub(super) fn run(
-    op: &ConvTranspose,
+/// The second packing serves where an input is infinite or NaN and the first has weights 0 for taps that a phase lacks.
+pub(super) fn run<T: OfF32>(
     geometry: &Geometry,
-    [packed, plain]: [&Packed; 2],
+    packings: [&Packed; 2],
     cut: &Cut,
     pool: &Pool,
     x: &[f32],
-    y: &mut [MaybeUninit<f32>],
-) -> usize {
-    let tasks = Task::all(op, geometry, cut, y);
-    let run = |task: Task<'_>| {
-        let (shape, parts) = task.split();
-        let work = Work { op, geometry, packed, plain, x, shape };
-        pool.with(|scratch| work.run(cut.panel, parts, scratch))
+    y: &mut [Slot<T>],
+) -> Result<usize> {
+    let run = |Task { shape, mut parts }: Task<'_, T>| {
+        let work = Work { geometry, x, shape };
+        pool.with(|scratch| task(&work, packings, cut.panel, &mut parts, scratch))
     };
-    tasks.into_par_iter().with_max_len(1).map(run).sum()
+    Task::all(geometry, cut, y)?.into_par_iter().with_max_len(1).map(run).sum()
 }
 
-/// One task, and what it works with.
-pub(super) struct Work<'a> {
-    pub(super) op: &'a ConvTranspose,
-    pub(super) geometry: &'a Geometry,
-    packed: &'a Packed,
-    plain: &'a Packed,
-    pub(super) x: &'a [f32],
-    pub(super) shape: TaskShape,
+/// Returns how many outputs were written.
+fn task<T: OfF32>(
+    work: &Work<'_>,
+    packings: [&Packed; 2],
+    panel: Panel,
+    parts: &mut Parts<'_, T>,
+    scratch: &mut Scratch,
+) -> Result<usize> {
+    let mut written = fill_untouched(work, packings[0], parts)?;
+    let op = work.geometry.op();
+    let out_group = op.out_channels() / op.groups();
+    let channels = &work.shape.channels;
+    for group in channels.start / out_group..channels.end.div_ceil(out_group) {
+        for packed in packings {
+            let within = |tile: &usize| {
+                let of_tile = work.channels(packed, (group, *tile));
+                channels.start <= of_tile.start && of_tile.end <= channels.end
+            };
+            let tiles: Vec<usize> = (0..packed.channel_tiles.len()).filter(within).collect();
+            let tiles = (group, &tiles[..]);
+            let done = match panel {
+                Panel::Box => boxed::run(work, packed, tiles, parts, scratch)?,
+                Panel::Im2col => im2col::run(work, packed, tiles, parts, scratch)?,
+                Panel::Batched => batched::run(work, packed, tiles, parts, scratch)?,
+            };
+            if let Some(done) = done {
+                written += done;
+                break;
+            }
+        }
+    }
+    Ok(written)
 }
 
-impl Work<'_> {
-    /// How many outputs were written.
-    fn run(&self, panel: Panel, mut parts: Parts<'_>, scratch: &mut Scratch) -> usize {
-        let mut written = self.fill_bare(&mut parts);
-        let out_group = self.op.out_channels() / self.op.groups();
-        let TaskShape { items, channels, .. } = &self.shape;
-        for group in channels.start / out_group..channels.end.div_ceil(out_group) {
-            let tiles = |packed: &Packed| -> Vec<usize> {
-                let in_task = |tile: &usize| {
-                    let tile = &packed.channel_tiles[*tile];
-                    channels.start <= group * out_group + tile.start && group * out_group + tile.end <= channels.end
-                };
-                (0..packed.channel_tiles.len()).filter(in_task).collect()
-            };
-            let mut run = |packed: &Packed| match panel {
-                Panel::Box => {
-                    let tiles = tiles(packed);
-                    items.clone().map(|item| self.box_group(packed, item, group, &tiles, &mut parts, scratch)).sum()
-                }
-                Panel::Batched => self.batched_group(packed, group, &tiles(packed), &mut parts, scratch),
-                Panel::Gathered => self.gathered_group(packed, group, &tiles(packed), &mut parts, scratch),
-            };
-            written += run(self.packed).or_else(|| run(self.plain)).unwrap_or(0);
-        }
-        written
+/// Writes the outputs that no tap reaches, the activation of the bias, and returns how many.
+fn fill_untouched<T: OfF32>(work: &Work<'_>, packed: &Packed, parts: &mut Parts<'_, T>) -> Result<usize> {
+    let (tables, shape, op) = (&packed.tables, &work.shape, work.geometry.op());
+    if tables.iter().all(|table| table.phases.len() == table.stride) {
+        return Ok(0);
     }
-
-    /// The `q` of these phases on an axis that have an output in this task.
-    fn q(&self, axis: usize, residues: impl Iterator<Item = usize>) -> Range<i64> {
-        union(residues.map(|residue| q_of(&self.op.axes3()[axis], residue, &self.shape.outputs[axis])))
-    }
-
-    pub(super) fn outer_q(&self, group: &RowGroup) -> [Range<i64>; 2] {
-        [0, 1].map(|axis| self.q(axis, group.outer.iter().map(|phases| phases[axis].residue)))
-    }
-
-    pub(super) fn inner_q(&self, block: &Block) -> Range<i64> {
-        self.q(2, block.inner.iter().map(|phase| phase.residue))
-    }
-
-    /// Lays the sums of some lines into the output.
-    #[allow(clippy::too_many_arguments, reason = "where the sums are and where they go")]
-    pub(super) fn lay(
-        &self,
-        packed: &Packed,
-        row_group: &RowGroup,
-        blocks: &[BlockSums<'_>],
-        lines: &[Line],
-        (group, tile): (usize, usize),
-        sums: &[f32],
-        pitch: usize,
-        parts: &mut Parts<'_>,
-    ) -> usize {
-        let first = group * (self.op.out_channels() / self.op.groups());
-        let tile = &packed.channel_tiles[tile];
-        packed.instructions.run(Laying {
-            op: self.op,
-            shape: &self.shape,
-            row_group,
-            blocks,
-            lines,
-            channels: first + tile.start..first + tile.end,
-            sums,
-            pitch,
-            parts,
-        })
-    }
-
-    /// Writes the outputs that no tap reaches: the activation of the bias.
-    fn fill_bare(&self, parts: &mut Parts<'_>) -> usize {
-        let tables = &self.packed.tables;
-        if tables.iter().all(|table| table.phases.len() == table.stride) {
-            return 0;
-        }
-        let reached: [Vec<bool>; 3] = std::array::from_fn(|axis| {
-            let pad = self.op.axes3()[axis].pad_begin;
-            self.shape.outputs[axis].clone().map(|o| tables[axis].at(o + pad).is_some()).collect()
-        });
-        let mut written = 0;
-        for item in 0..self.shape.items.len() {
-            for co in self.shape.channels.clone() {
-                let bias = self.packed.bias(co);
-                let bare = self.op.activation().apply(co, bias.into()) as f32;
-                for (z, &reached_z) in reached[0].iter().enumerate() {
-                    for (y, &reached_y) in reached[1].iter().enumerate() {
-                        let step = parts.step;
-                        let row = parts.row(item, co - self.shape.channels.start, z, y);
-                        for (value, &reached_x) in row.iter_mut().step_by(step).zip(&reached[2]) {
-                            if !(reached_z && reached_y && reached_x) {
-                                value.write(bare);
-                                written += 1;
-                            }
+    let reached = |axis: usize| {
+        let (table, outputs, pad) = (&tables[axis], shape.outputs[axis].clone(), op.axes3()[axis].pad_begin);
+        collect("the rows of a task", length(&outputs), outputs.map(|o| table.at(o + pad).is_some()))
+    };
+    let reached = [reached(0)?, reached(1)?, reached(2)?];
+    let mut written = 0;
+    for item in 0..shape.items.len() {
+        for co in shape.channels.clone() {
+            let value = T::of(op.activation().apply(co, packed.bias(co).into()) as f32);
+            for (z, &reached_z) in reached[0].iter().enumerate() {
+                for (y, &reached_y) in reached[1].iter().enumerate() {
+                    let step = parts.step;
+                    let row = parts.row(item, co - shape.channels.start, z, y);
+                    for (slot, &reached_x) in row.iter_mut().step_by(step).zip(&reached[2]) {
+                        if !(reached_z && reached_y && reached_x) {
+                            *slot = Slot::new(value);
+                            written += 1;
                         }
                     }
                 }
             }
         }
-        written
     }
+    Ok(written)
 }
 
-/// Whether no element is infinite or NaN.
-pub(super) struct Finite<'a>(pub(super) &'a [f32]);
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::cpu::choice::{Choice, choose};
+    use crate::cpu::output::slots;
+    use crate::cpu::simd::Level;
+    use crate::op::ConvTranspose;
+    use crate::{Layout, OutputPaddingPolicy};
+    use fastrand::Rng;
+    use half::f16;
 
-impl WithSimd for Finite<'_> {
-    type Output = bool;
+    fn cut(geometry: &Geometry, packed: &Packed) -> Option<Cut> {
+        match choose(geometry, Some(packed), 2) {
+            Choice::Products(cut) => Some(cut),
+            Choice::Gather => None,
+        }
+    }
 
-    #[inline(always)]
-    fn with_simd<S: Simd>(self, _: S) -> bool {
-        const EXPONENT: u32 = 0x7f80_0000;
-        self.0.chunks(1024).all(|x| !x.iter().fold(false, |any, x| any | (x.to_bits() & EXPONENT == EXPONENT)))
+    /// What a NaN left in the padding of a panel is not taken for an input.
+    #[test]
+    fn a_nan_is_forgotten_after_its_run() {
+        let op = ConvTranspose::builder().kernel([3]).stride([2]).build().unwrap();
+        for level in Level::ALL.into_iter().filter(|level| level.is_available() && level.lanes() > 1) {
+            let shared = Packed::new(&op, &[1.0, 2.0, 3.0], &[], level, true).unwrap();
+            assert!(shared.has_zero_taps);
+            // Other weights, which show where they are used.
+            let other = Packed::new(&op, &[4.0, 5.0, 6.0], &[], level, false).unwrap();
+            let lanes = level.lanes();
+            for (panel, full, partly_full) in [(Panel::Im2col, 2, 1), (Panel::Batched, lanes, lanes - 1)] {
+                let pool = Pool::default();
+                let run = |batch: usize, value: f32| {
+                    let geometry = op.at(&[batch, 1, 1]).unwrap();
+                    let cut = cut(&geometry, &shared).unwrap();
+                    assert_eq!(cut.panel, panel);
+                    let mut y = vec![0.0; geometry.output_len()];
+                    run(&geometry, [&shared, &other], &cut, &pool, &vec![value; batch], slots(&mut y)).unwrap();
+                    y
+                };
+                assert!(run(full, f32::NAN).iter().all(|y| y.is_nan()));
+                assert_eq!(run(partly_full, 1.0)[..3], [1.0, 2.0, 3.0], "{level:?}, {panel:?}");
+            }
+        }
+    }
+
+    #[test]
+    fn every_element_is_written_once_and_rounded_once() {
+        let mut rng = Rng::with_seed(84);
+        let mut counts = [0; 3];
+        for number in 0..300 {
+            let mut each = |most: usize| [rng.usize(1..=most), rng.usize(1..=most)];
+            let (kernel, stride, dilation, extents, output_padding) = (each(5), each(4), each(3), each(20), each(3));
+            let (groups, layout) = (rng.usize(1..=2), [Layout::ChannelsFirst, Layout::ChannelsLast][rng.usize(0..2)]);
+            let (inputs, outputs) = (groups * rng.usize(1..=3), groups * rng.usize(1..=9));
+            let op = ConvTranspose::builder().in_channels(inputs).out_channels(outputs).groups(groups).kernel(kernel);
+            let op = op.stride(stride).dilation(dilation).output_padding(output_padding).padding([rng.i64(-2..=2); 2]);
+            let op = op.layout(layout).output_padding_policy(OutputPaddingPolicy::Lenient).build().unwrap();
+            let batch = [1, rng.usize(6..=16)][number % 2];
+            let [h, w] = extents;
+            let shape = match layout {
+                Layout::ChannelsFirst => [batch, inputs, h, w],
+                Layout::ChannelsLast => [batch, h, w, inputs],
+            };
+            let Ok(geometry) = op.at(&shape) else { continue };
+            let mut random = |len: usize| (0..len).map(|_| rng.f32() - 0.5).collect::<Vec<_>>();
+            let (x, weight) = (random(geometry.input_len()), random(op.weight_shape().iter().product()));
+            for level in Level::ALL.into_iter().filter(|level| level.is_available()) {
+                let packed = Packed::new(&op, &weight, &[], level, true).unwrap();
+                let Some(cut) = cut(&geometry, &packed) else { continue };
+                counts[cut.panel as usize] += 1;
+                let (pool, len) = (Pool::default(), geometry.output_len());
+                let mut single = vec![f32::NAN; len];
+                let mut half = vec![f16::NAN; len];
+                let packings = [&packed, &packed];
+                assert_eq!(run(&geometry, packings, &cut, &pool, &x, slots(&mut single)).unwrap(), len, "{op:?}");
+                assert_eq!(run(&geometry, packings, &cut, &pool, &x, slots(&mut half)).unwrap(), len, "{op:?}");
+                assert!(single.iter().all(|y| y.is_finite()), "{op:?} at {shape:?}");
+                let rounded: Vec<_> = single.into_iter().map(f16::from_f32).collect();
+                assert_eq!(half, rounded, "{op:?} at {shape:?}");
+            }
+        }
+        assert!(counts.iter().all(|&count| count > 20), "{counts:?}");
     }
 }

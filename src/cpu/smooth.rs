@@ -3,7 +3,12 @@
 //! All are within 4 units in the last place of 1 or of the result, whichever is larger (see the test), and closer
 //! where the result is small; NaN stays NaN.
 
-use super::finish::clip;
+/// `y` within these bounds, by comparison, so that NaN stays.
+#[inline(always)]
+pub(super) fn clip(y: f32, min: f32, max: f32) -> f32 {
+    let y = if y < min { min } else { y };
+    if y > max { max } else { y }
+}
 
 /// eˣ; 0 below −87, and no larger than e⁸⁸.
 #[inline(always)]

@@ -1,30 +1,34 @@
 //! Kernels 3×3 at stride 1 by Winograd's transforms, where a caller allows their error (see [`crate::winograd`]).
 //!
-//! The output is cut into tiles of 4×4, numbered row by row. A task takes some rows of tiles and, of these, as many tiles
-//! at a time as leave their inputs in a second-level cache: it transforms the inputs, multiplies them at each of the
-//! 36 points with the weights of some output channels, and transforms the sums into the output. Vectors run along
-//! tiles. What a tile gives depends on its 6×6 inputs alone, and not on where the work is cut.
+//! The output is cut into tiles of 4×4, numbered row by row. A task takes some rows of tiles, and as many of their tiles
+//! at a time as fit with their inputs into a second-level cache: it transforms the inputs, multiplies them at each of the
+//! 36 points with the weights of some output channels, and transforms the products into the output. Vectors are along
+//! tiles. The results of a tile depend on its 6×6 inputs alone, and not on how the work is cut.
 
-use super::choice::{Cut, Panel, all_q};
-use super::finish::{Row, finish};
-use super::panel::{Source, resize};
-use super::product::{Product, all_taps, most_rows, multiply_add, store, tiles};
-use super::products::{Pool, Scratch};
+use super::choice::{Cut, Panel};
+use super::element::OfF32;
+use super::epilogue::{Row, epilogue};
+use super::memory::{Result, grow, product, reserve, reserved};
+use super::microkernel::{Product, all_taps, most_rows, multiply_add, store, tiles};
+use super::output::Slot;
+use super::panel::Source;
+use super::range::{all_q, length};
+use super::scratch::{Pool, Scratch};
 use super::simd::{Instructions, Level};
 use super::task::{Parts, Task, TaskShape};
 use crate::activation::Activation;
 use crate::layout::Layout;
 use crate::op::{ConvTranspose, Geometry};
 use crate::winograd::F4;
+use half::f16;
 use pulp::{Simd, WithSimd};
 use rayon::prelude::*;
-use std::mem::MaybeUninit;
 use std::ops::Range;
 
 /// The sides of a tile's output and input.
 const M: usize = F4.output.len();
 const N: usize = F4.input.len();
-/// The most output channels that are computed before their sums are transformed.
+/// The most output channels that are computed before their products are transformed.
 const CHANNELS: usize = 32;
 /// The most transformed inputs at a time, in elements, and the fewest tiles.
 const PANEL: usize = 224 << 10;
@@ -44,23 +48,26 @@ pub(super) struct Winograd {
 #[derive(Clone, Debug)]
 struct Block {
     channels: Range<usize>,
-    /// As a [`Product`] wants them, point after point.
+    /// In the order of [`Product`], point after point.
     weights: Vec<f32>,
     rows: Vec<Row>,
 }
 
-/// Whether an operation is of the kind that this serves.
+/// Whether this backend's transforms can compute an operation.
 pub(super) fn serves(op: &ConvTranspose) -> bool {
     crate::winograd::serves(op) && op.layout() == Layout::ChannelsFirst
 }
 
 impl Winograd {
-    /// Transforms the weights of an operation that is served; `bias` may be empty.
-    pub(super) fn new(op: &ConvTranspose, weight: &[f32], bias: &[f32], level: Level) -> Self {
+    /// Transforms the weights of an operation that they [can compute](serves); `bias` may be empty.
+    ///
+    /// # Errors
+    /// [`Error::Memory`](crate::Error::Memory).
+    pub(super) fn new(op: &ConvTranspose, weight: &[f32], bias: &[f32], level: Level) -> crate::Result<Self> {
         let (inputs, outputs) = (op.in_channels(), op.out_channels());
-        let points = F4.weights(op, weight);
+        let points = F4.weights(op, weight)?;
         let block = |channels: Range<usize>| {
-            let mut weights = Vec::with_capacity(N * N * inputs * channels.len());
+            let mut weights = reserved("the weights", product([N * N, inputs, channels.len()]))?;
             for point in points.chunks_exact(inputs * outputs) {
                 for tile in tiles(channels.len(), most_rows(level)) {
                     let from = channels.start + tile.start..channels.start + tile.end;
@@ -71,65 +78,64 @@ impl Winograd {
                 let (alpha, beta) = op.activation().parameters(co);
                 Row { bias: bias.get(co).copied().unwrap_or(0.0), alpha, beta }
             };
-            Block { weights, rows: channels.clone().map(row).collect(), channels }
+            Ok(Block { weights, rows: channels.clone().map(row).collect(), channels })
         };
-        let blocks = tiles(outputs, CHANNELS).map(block).collect();
-        Self { level, instructions: level.instructions(), blocks }
+        let blocks = tiles(outputs, CHANNELS).map(block).collect::<Result<_>>()?;
+        Ok(Self { level, instructions: level.instructions(), blocks })
     }
 
-    /// Computes the output, and says how many of its elements were written: all.
-    pub(super) fn run(
+    /// Computes the output, and returns how many of its elements were written: all.
+    pub(super) fn run<T: OfF32>(
         &self,
-        op: &ConvTranspose,
         geometry: &Geometry,
         pool: &Pool,
         x: &[f32],
-        y: &mut [MaybeUninit<f32>],
-    ) -> usize {
-        let all: [Range<i64>; 3] = std::array::from_fn(|axis| all_q(&op.axes3()[axis], geometry.output[axis]));
+        y: &mut [Slot<T>],
+    ) -> Result<usize> {
+        let (op, output) = (geometry.op(), geometry.output());
+        let all: [Range<i64>; 3] = std::array::from_fn(|axis| all_q(&op.axes3()[axis], output[axis]));
         let [planes, rows, columns] = all;
-        let rows_of_tiles = geometry.output[1].div_ceil(M);
+        let rows_of_tiles = output[1].div_ceil(M);
         let each = rows_of_tiles.div_ceil(TASKS * rayon::current_num_threads());
         let bands = tiles(rows_of_tiles, each)
             .map(|band| rows.start + (band.start * M) as i64..(rows.start + (band.end * M) as i64).min(rows.end));
         let bands = [vec![planes], bands.collect(), vec![columns]];
         let channels = std::iter::once(0..op.out_channels()).collect();
         let cut = Cut { panel: Panel::Box, items: 1, channels, bands };
-        let run = |task: Task<'_>| {
-            let (shape, mut parts) = task.split();
-            pool.with(|scratch| self.task(op, geometry, x, &shape, &mut parts, scratch))
+        let run = |Task { shape, mut parts }: Task<'_, T>| {
+            pool.with(|scratch| self.task(geometry, x, &shape, &mut parts, scratch))
         };
-        Task::all(op, geometry, &cut, y).into_par_iter().with_max_len(1).map(run).sum()
+        Task::all(geometry, &cut, y)?.into_par_iter().with_max_len(1).map(run).sum()
     }
 
-    /// How many outputs were written.
-    fn task(
+    /// Returns how many outputs were written.
+    fn task<T: OfF32>(
         &self,
-        op: &ConvTranspose,
         geometry: &Geometry,
         x: &[f32],
         shape: &TaskShape,
-        parts: &mut Parts<'_>,
+        parts: &mut Parts<'_, T>,
         scratch: &mut Scratch,
-    ) -> usize {
-        let Scratch { panel, sums, starts, lines } = scratch;
+    ) -> Result<usize> {
+        let op = geometry.op();
+        let Scratch { panel, results, rounded, starts, lines } = scratch;
         let (lanes, inputs) = (self.level.lanes(), op.in_channels());
-        let [height, width] = [1, 2].map(|axis| (shape.outputs[axis].end - shape.outputs[axis].start) as usize);
+        let [height, width] = [1, 2].map(|axis| length(&shape.outputs[axis]));
         let columns = width.div_ceil(M);
         let count = height.div_ceil(M) * columns;
-        let fits = (PANEL / (N * N * inputs)).max(FEWEST_TILES) / FEWEST_TILES * FEWEST_TILES;
+        let fits = (PANEL / product([N * N, inputs])).max(FEWEST_TILES) / FEWEST_TILES * FEWEST_TILES;
         let chunk = fits.min(count);
-        // A vector may reach beyond the last tile. Points lie an odd number of vectors apart: a power of two would put
-        // all into one place of a cache.
+        // A vector may reach beyond the last tile. Points are an odd number of vectors apart: with a power of two all
+        // would compete for one set of a cache.
         let pitch = chunk.next_multiple_of(lanes) + lanes;
-        let point_pitch = |rows: usize| ((rows * pitch / lanes) | 1) * lanes;
+        let point_pitch = |rows: usize| product([(product([rows, pitch]) / lanes) | 1, lanes]);
         let from = [1, 2].map(|axis| shape.outputs[axis].start + op.axes3()[axis].pad_begin - 2);
         let source = Source::new(geometry, x, shape.items.start, 0);
         let mut written = 0;
         for first in (0..count).step_by(chunk) {
             let segments = segments(first..(first + chunk).min(count), columns);
             let tiles = chunk.min(count - first);
-            resize(panel, N * N * point_pitch(inputs));
+            grow(panel, product([N * N, point_pitch(inputs)]))?;
             self.instructions.run(Input {
                 source,
                 segments: &segments,
@@ -139,12 +145,13 @@ impl Winograd {
                 panel,
                 pitch,
                 point_pitch: point_pitch(inputs),
-            });
+            })?;
             starts.clear();
+            reserve(starts, tiles.div_ceil(lanes))?;
             starts.extend((0..tiles).step_by(lanes));
             for block in &self.blocks {
                 let rows = block.rows.len();
-                resize(sums, N * N * point_pitch(rows));
+                grow(results, product([N * N, point_pitch(rows)]))?;
                 let bare = vec![Row { bias: 0.0, alpha: 0.0, beta: 0.0 }; rows];
                 for (point, weights) in block.weights.chunks_exact(inputs * rows).enumerate() {
                     self.instructions.run(Product {
@@ -158,7 +165,7 @@ impl Winograd {
                         taps_packed: 1,
                         taps: &all_taps([0].into_iter()),
                         starts,
-                        sums: &mut sums[point * point_pitch(rows)..],
+                        results: &mut results[point * point_pitch(rows)..],
                         pitch,
                     });
                 }
@@ -168,14 +175,15 @@ impl Winograd {
                     segments: &segments,
                     extents: [height, width],
                     lines,
-                    sums,
+                    rounded,
+                    products: results,
                     pitch,
                     point_pitch: point_pitch(rows),
                     parts,
-                });
+                })?;
             }
         }
-        written
+        Ok(written)
     }
 }
 
@@ -187,7 +195,7 @@ struct Segment {
     at: usize,
 }
 
-/// The rows that these tiles lie in.
+/// These tiles by rows.
 fn segments(tiles: Range<usize>, columns: usize) -> Vec<Segment> {
     let rows = tiles.start / columns..tiles.end.div_ceil(columns);
     rows.map(|row| {
@@ -212,10 +220,10 @@ struct Input<'a> {
 }
 
 impl WithSimd for Input<'_> {
-    type Output = ();
+    type Output = Result<()>;
 
     #[inline(always)]
-    fn with_simd<S: Simd>(self, simd: S) {
+    fn with_simd<S: Simd>(self, simd: S) -> Result<()> {
         let Input { source, segments, inputs, from, lines, panel, pitch, point_pitch } = self;
         let lanes = S::F32_LANES;
         for Segment { row, columns, at } in segments {
@@ -223,14 +231,14 @@ impl WithSimd for Input<'_> {
             let width = M * count + N - M;
             let line_pitch = (M * (count + 1)).next_multiple_of(lanes);
             let phase_pitch = count + 1 + lanes;
-            resize(lines, N * line_pitch + M * phase_pitch);
+            grow(lines, N * line_pitch + M * phase_pitch)?;
             let (lines, phases) = lines.split_at_mut(N * line_pitch);
             let [y, x] = [row, &columns.start].map(|&tile| (tile * M) as i64);
-            let inside: [_; N] =
-                std::array::from_fn(|i| source.inside([0, from[0] + y + i as i64], from[1] + x, width));
+            let in_bounds: [_; N] =
+                std::array::from_fn(|i| source.in_bounds([0, from[0] + y + i as i64], from[1] + x, width));
             for channel in 0..inputs {
-                for ((inside, at), line) in inside.iter().zip(lines.chunks_exact_mut(line_pitch)) {
-                    source.copy_row(channel, (inside, *at), &mut line[..width]);
+                for ((range, at), line) in in_bounds.iter().zip(lines.chunks_exact_mut(line_pitch)) {
+                    source.copy_row(channel, (range, *at), &mut line[..width]);
                 }
                 for x in (0..line_pitch).step_by(lanes) {
                     let column = load::<S, N>(simd, &lines[x..], line_pitch);
@@ -253,30 +261,32 @@ impl WithSimd for Input<'_> {
                 }
             }
         }
+        Ok(())
     }
 }
 
-/// Transforms the sums of some tiles and channels into the output.
-struct Output<'a, 'y> {
+/// Transforms the products of some tiles and channels into the output.
+struct Output<'a, 'y, T> {
     activation: &'a Activation,
     block: &'a Block,
     segments: &'a [Segment],
     /// Rows and columns of the task's output.
     extents: [usize; 2],
     lines: &'a mut Vec<f32>,
-    sums: &'a [f32],
+    rounded: &'a mut Vec<f16>,
+    products: &'a [f32],
     pitch: usize,
     point_pitch: usize,
-    parts: &'a mut Parts<'y>,
+    parts: &'a mut Parts<'y, T>,
 }
 
-impl WithSimd for Output<'_, '_> {
+impl<T: OfF32> WithSimd for Output<'_, '_, T> {
     /// How many outputs were written.
-    type Output = usize;
+    type Output = Result<usize>;
 
     #[inline(always)]
-    fn with_simd<S: Simd>(self, simd: S) -> usize {
-        let Output { activation, block, segments, extents, lines, sums, pitch, point_pitch, parts } = self;
+    fn with_simd<S: Simd>(self, simd: S) -> Result<usize> {
+        let Output { activation, block, segments, extents, lines, rounded, products, pitch, point_pitch, parts } = self;
         let lanes = S::F32_LANES;
         let mut written = 0;
         for (index, row) in block.rows.iter().enumerate() {
@@ -284,10 +294,10 @@ impl WithSimd for Output<'_, '_> {
             for Segment { row: tiles, columns, at } in segments {
                 let count = columns.len();
                 let phase_pitch = count.next_multiple_of(lanes);
-                resize(lines, M * M * phase_pitch);
+                grow(lines, M * M * phase_pitch)?;
                 let phases = &mut lines[..M * M * phase_pitch];
                 for tile in (0..count).step_by(lanes) {
-                    let from = &sums[index * pitch + at + tile..];
+                    let from = &products[index * pitch + at + tile..];
                     let mut columns = [[bias; M]; N];
                     for j in 0..N {
                         let column = load::<S, N>(simd, &from[j * point_pitch..], N * point_pitch);
@@ -305,7 +315,8 @@ impl WithSimd for Output<'_, '_> {
                         }
                     }
                 }
-                finish(activation, row, phases);
+                epilogue(activation, row, phases);
+                let phases = T::all_of(phases, rounded)?;
                 let first = columns.start * M;
                 let wide = (M * count).min(extents[1] - first);
                 for i in 0..M.min(extents[0] - tiles * M) {
@@ -315,35 +326,35 @@ impl WithSimd for Output<'_, '_> {
                 }
             }
         }
-        written
+        Ok(written)
     }
 }
 
-/// A matrix times a vector of vectors. With a constant matrix the compiler leaves out what is multiplied by 0.
+/// A matrix times a vector of vectors. With a constant matrix the compiler leaves out products with 0.
 #[inline(always)]
 fn apply<S: Simd, const R: usize, const C: usize>(
     simd: S,
     matrix: &'static [[f64; C]; R],
     x: [S::f32s; C],
 ) -> [S::f32s; R] {
-    let mut sums = [simd.splat_f32s(0.0); R];
+    let mut accumulators = [simd.splat_f32s(0.0); R];
     for r in 0..R {
         let mut first = true;
         for c in 0..C {
             let factor = matrix[r][c];
             if factor != 0.0 {
                 let weighted = simd.splat_f32s(factor as f32);
-                sums[r] = match (first, factor == 1.0) {
+                accumulators[r] = match (first, factor == 1.0) {
                     (true, true) => x[c],
                     (true, false) => simd.mul_f32s(x[c], weighted),
-                    (false, true) => simd.add_f32s(sums[r], x[c]),
-                    (false, false) => multiply_add(simd, x[c], weighted, sums[r]),
+                    (false, true) => simd.add_f32s(accumulators[r], x[c]),
+                    (false, false) => multiply_add(simd, x[c], weighted, accumulators[r]),
                 };
                 first = false;
             }
         }
     }
-    sums
+    accumulators
 }
 
 /// Vectors that are `pitch` apart.
@@ -356,40 +367,35 @@ fn load<S: Simd, const C: usize>(simd: S, x: &[f32], pitch: usize) -> [S::f32s; 
     vectors
 }
 
-/// Every `M`-th element of a line, from each of the first `M` on.
+/// Splits a line into `M` phases, rows that are `pitch` apart: every `M`-th element, from each of the first `M` on.
 #[inline(always)]
 fn apart(line: &[f32], phases: &mut [f32], pitch: usize) {
-    let [a, b, c, d] = rows(phases, pitch);
-    let phases = a.iter_mut().zip(b).zip(c).zip(d);
-    for ((((a, b), c), d), from) in phases.zip(line.as_chunks::<M>().0) {
+    let line = line.as_chunks::<M>().0;
+    let mut rows = phases.chunks_exact_mut(pitch);
+    let [a, b, c, d] = std::array::from_fn(|_| &mut rows.next().unwrap_or_default()[..line.len()]);
+    for ((((a, b), c), d), from) in a.iter_mut().zip(b).zip(c).zip(d).zip(line) {
         [*a, *b, *c, *d] = *from;
     }
 }
 
-/// The reverse of [`apart`], of as much as `line` takes.
+/// The reverse of [`apart`]: fills `line`; panics where the phases are too short for it.
 #[inline(always)]
-fn together(phases: &[f32], pitch: usize, line: &mut [MaybeUninit<f32>]) {
-    let [a, b, c, d] = std::array::from_fn(|i| &phases[i * pitch..][..pitch]);
-    let phases = a.iter().zip(b).zip(c).zip(d);
+fn together<T: Copy>(phases: &[T], pitch: usize, line: &mut [Slot<T>]) {
     let (whole, rest) = line.as_chunks_mut::<M>();
-    for ((((a, b), c), d), to) in phases.zip(&mut *whole) {
-        *to = [MaybeUninit::new(*a), MaybeUninit::new(*b), MaybeUninit::new(*c), MaybeUninit::new(*d)];
+    let [a, b, c, d] = std::array::from_fn(|i| &phases[i * pitch..][..pitch]);
+    let [wa, wb, wc, wd] = [a, b, c, d].map(|phase| &phase[..whole.len()]);
+    for ((((a, b), c), d), to) in wa.iter().zip(wb).zip(wc).zip(wd).zip(&mut *whole) {
+        *to = [Slot::new(*a), Slot::new(*b), Slot::new(*c), Slot::new(*d)];
     }
-    for (from, to) in [a, b, c, d].into_iter().zip(rest) {
-        to.write(from[whole.len()]);
+    for (phase, to) in [a, b, c, d].into_iter().zip(rest) {
+        *to = Slot::new(phase[whole.len()]);
     }
-}
-
-#[inline(always)]
-fn rows(phases: &mut [f32], pitch: usize) -> [&mut [f32]; M] {
-    let mut rows = phases.chunks_exact_mut(pitch);
-    std::array::from_fn(|_| rows.next().unwrap_or_default())
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::cpu::output;
+    use crate::cpu::output::slots;
     use crate::reference;
     use crate::tensor::Tensor;
     use fastrand::Rng;
@@ -400,11 +406,11 @@ mod tests {
     }
 
     fn run(op: &ConvTranspose, x: &Tensor, weight: &Tensor, bias: &Tensor, level: Level) -> Vec<f32> {
-        let winograd = Winograd::new(op, weight.as_f32().unwrap(), bias.as_f32().unwrap(), level);
+        let winograd = Winograd::new(op, weight.as_f32().unwrap(), bias.as_f32().unwrap(), level).unwrap();
         let geometry = op.at(x.shape()).unwrap();
-        let mut y = Vec::new();
-        let fill = |y: &mut [_]| winograd.run(op, &geometry, &Pool::default(), x.as_f32().unwrap(), y);
-        assert!(output::write(&mut y, geometry.output_len(), fill), "{op:?} at {:?}", x.shape());
+        let mut y = vec![f32::NAN; geometry.output_len()];
+        let written = winograd.run(&geometry, &Pool::default(), x.as_f32().unwrap(), slots(&mut y)).unwrap();
+        assert_eq!(written, y.len(), "{op:?} at {:?}", x.shape());
         y
     }
 

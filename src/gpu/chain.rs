@@ -2,18 +2,18 @@
 
 use crate::error::{Error, Result};
 use crate::gpu::device::context::Context;
+use crate::gpu::device::lock::lock;
 use crate::gpu::device::span::span;
-use crate::gpu::device::step::{Step, keep_together};
+use crate::gpu::device::step::Step;
+use crate::gpu::device::transfer::{Reading, elements, with_bytes};
 use crate::gpu::layer::Layer;
 use crate::gpu::prepared::{Bound, Prepared};
 use crate::gpu::storage::Storage;
 use crate::kernel::Kernel;
 use crate::op::ConvTranspose;
-use crate::tensor::{Data, Tensor};
-use futures_intrusive::channel::shared::{OneshotReceiver, oneshot_channel};
-use half::f16;
-use std::sync::{Arc, Mutex, PoisonError};
-use wgpu::{Buffer, BufferSlice, BufferUsages, ComputePass, MapMode, SubmissionIndex};
+use crate::tensor::{Tensor, TensorView};
+use std::sync::{Arc, Mutex, OnceLock};
+use wgpu::{Buffer, BufferSlice, BufferUsages, ComputePass};
 
 /// Layers of which each reads what the one before has written, with their weights on a device. Cheap to clone.
 ///
@@ -45,12 +45,25 @@ pub struct PreparedChain {
 struct Inner {
     context: Context,
     stages: Vec<Prepared>,
-    /// What is written by the first, third … layer and by the second, fourth …, as far as a layer reads it.
-    between: [Option<Buffer>; 2],
-    /// All layers but the first and the last, which see the caller's buffers.
-    middle: Vec<Bound>,
+    /// Made when the chain was prepared, for runs or for what is recorded, whichever comes first.
+    spare: Mutex<Option<Between>>,
+    /// Of all runs.
+    for_runs: OnceLock<Between>,
+    /// Of all that callers record. They may submit it at any time, also between the pieces of a run.
+    for_callers: OnceLock<Between>,
+    /// Held while the pieces of a run are submitted: they use the same buffers as those of every other run.
+    submitting: Mutex<()>,
     /// What finished runs left for the next.
     slots: Mutex<Vec<Slot>>,
+}
+
+/// What stands between the first layer and the last.
+#[derive(Debug)]
+struct Between {
+    /// What is written by the first, third … layer and by the second, fourth …, as far as a layer reads it.
+    buffers: [Option<Buffer>; 2],
+    /// All layers but the first and the last, which see the caller's buffers.
+    middle: Vec<Bound>,
 }
 
 /// A prepared chain with the caller's buffers.
@@ -64,7 +77,6 @@ pub struct BoundChain {
 struct Slot {
     input: Buffer,
     output: Buffer,
-    staging: Buffer,
     chains: Vec<BoundChain>,
 }
 
@@ -73,9 +85,7 @@ struct Slot {
 pub struct Pending {
     chain: PreparedChain,
     slot: Slot,
-    receiver: OneshotReceiver<std::result::Result<(), wgpu::BufferAsyncError>>,
-    #[cfg_attr(target_family = "wasm", allow(dead_code, reason = "a browser polls by itself"))]
-    submission: SubmissionIndex,
+    reading: Reading,
 }
 
 impl Chain {
@@ -132,20 +142,51 @@ impl Chain {
                 Some(prepared) => prepared?,
             });
         }
-        let passed_on = &stages[..stages.len() - 1];
-        let buffer = |turn: usize| {
-            let size = passed_on.iter().skip(turn).step_by(2).map(Prepared::output_bytes).max();
-            size.map(|size| self.context.buffer("upconv activations", size, BufferUsages::STORAGE)).transpose()
+        let context = self.context.clone();
+        let spare = Mutex::new(Some(Between::new(&context, &stages)?));
+        let (for_runs, for_callers, submitting, slots) = Default::default();
+        let inner = Inner { context, stages, spare, for_runs, for_callers, submitting, slots };
+        Ok(PreparedChain { inner: Arc::new(inner) })
+    }
+}
+
+/// The bytes of the buffers between layers; none where no layer writes one.
+fn between_bytes(stages: &[Prepared]) -> [Option<u64>; 2] {
+    let passed_on = &stages[..stages.len().saturating_sub(1)];
+    [0, 1].map(|turn| passed_on.iter().skip(turn).step_by(2).map(Prepared::output_bytes).max())
+}
+
+impl Between {
+    fn new(context: &Context, stages: &[Prepared]) -> Result<Self> {
+        let buffer = |size: Option<u64>| {
+            size.map(|size| context.buffer("upconv activations", size, BufferUsages::STORAGE)).transpose()
         };
-        let between = [buffer(0)?, buffer(1)?];
+        let [odd, even] = between_bytes(stages);
+        let buffers = [buffer(odd)?, buffer(even)?];
         let mut middle = Vec::new();
         for (index, stage) in stages.iter().enumerate().skip(1).take(stages.len().saturating_sub(2)) {
-            if let (Some(input), Some(output)) = (&between[(index - 1) % 2], &between[index % 2]) {
+            if let (Some(input), Some(output)) = (&buffers[(index - 1) % 2], &buffers[index % 2]) {
                 middle.push(stage.bind(input.slice(..), output.slice(..))?);
             }
         }
-        let context = self.context.clone();
-        Ok(PreparedChain { inner: Arc::new(Inner { context, stages, between, middle, slots: Mutex::default() }) })
+        Ok(Self { buffers, middle })
+    }
+
+    /// Binds the buffers of the first layer and the last.
+    fn bind(&self, stages: &[Prepared], input: BufferSlice<'_>, output: BufferSlice<'_>) -> Result<BoundChain> {
+        let layers = match stages {
+            [] => Vec::new(),
+            [only] => vec![only.bind(input, output)?],
+            [first, .., last] => {
+                let written = self.buffers[0].as_ref().map_or(output, |buffer| buffer.slice(..));
+                let read = self.buffers[stages.len() % 2].as_ref().map_or(input, |buffer| buffer.slice(..));
+                let mut layers = vec![first.bind(input, written)?];
+                layers.extend_from_slice(&self.middle);
+                layers.push(last.bind(read, output)?);
+                layers
+            }
+        };
+        Ok(BoundChain { layers })
     }
 }
 
@@ -170,44 +211,47 @@ impl PreparedChain {
         self.inner.stages.last().map_or(0, Prepared::output_bytes)
     }
 
-    /// The bytes of the buffers between the layers.
+    /// The bytes of the buffers between the layers. A chain that is both [run](Self::run) and [bound](Self::bind) has
+    /// them twice.
     pub fn between_bytes(&self) -> u64 {
-        self.inner.between.iter().flatten().map(Buffer::size).sum()
+        between_bytes(&self.inner.stages).into_iter().flatten().sum()
+    }
+
+    /// The buffers between the layers for runs or for callers.
+    fn between<'a>(&'a self, kept: &'a OnceLock<Between>) -> Result<&'a Between> {
+        if let Some(between) = kept.get() {
+            return Ok(between);
+        }
+        let Inner { context, stages, spare, .. } = &*self.inner;
+        let spare = lock(spare).take();
+        let between = spare.map_or_else(|| Between::new(context, stages), Ok)?;
+        // Two threads may both have come with some; either will do.
+        Ok(kept.get_or_init(|| between))
     }
 
     /// Binds the caller's buffers, on the terms of [`Prepared::bind`].
     ///
     /// What is encoded of several of them in one pass runs one after another: they share the buffers between the
-    /// layers.
+    /// layers. All layers of one belong into one submission.
     ///
     /// # Errors
     /// As [`Prepared::bind`].
     pub fn bind(&self, input: BufferSlice<'_>, output: BufferSlice<'_>) -> Result<BoundChain> {
-        let Inner { stages, between, middle, .. } = &*self.inner;
-        let layers = match &stages[..] {
-            [] => Vec::new(),
-            [only] => vec![only.bind(input, output)?],
-            [first, .., last] => {
-                let written = between[0].as_ref().map_or(output, |buffer| buffer.slice(..));
-                let read = between[stages.len() % 2].as_ref().map_or(input, |buffer| buffer.slice(..));
-                let mut layers = vec![first.bind(input, written)?];
-                layers.extend_from_slice(middle);
-                layers.push(last.bind(read, output)?);
-                // All runs use the same buffers between the layers.
-                keep_together(&mut layers.iter_mut().flat_map(Bound::steps_mut).collect::<Vec<_>>());
-                layers
-            }
-        };
-        Ok(BoundChain { layers })
+        self.between(&self.inner.for_callers)?.bind(&self.inner.stages, input, output)
     }
 
-    /// Uploads inputs of the prepared shape, runs all layers on each in one pass and one submission, and reads the
-    /// outputs back.
+    /// Uploads inputs of the prepared shape, runs all layers on each, and reads the outputs back.
+    ///
+    /// The layers are submitted together, or in pieces where they would exceed the
+    /// [`max_multiply_adds`](crate::DeviceProfile::max_multiply_adds) of the device's profile.
     ///
     /// # Errors
     /// As [`start`](Self::start) and [`Pending::wait`].
     #[cfg(not(target_family = "wasm"))]
-    pub fn run(&self, inputs: &[Tensor]) -> Result<Vec<Tensor>> {
+    pub fn run<'a, T>(&self, inputs: &'a [T]) -> Result<Vec<Tensor>>
+    where
+        &'a T: Into<TensorView<'a>>,
+    {
         self.start(inputs)?.wait()
     }
 
@@ -216,7 +260,10 @@ impl PreparedChain {
     ///
     /// # Errors
     /// As [`start`](Self::start) and [`Pending::finish`].
-    pub async fn run_async(&self, inputs: &[Tensor]) -> Result<Vec<Tensor>> {
+    pub async fn run_async<'a, T>(&self, inputs: &'a [T]) -> Result<Vec<Tensor>>
+    where
+        &'a T: Into<TensorView<'a>>,
+    {
         self.start(inputs)?.finish().await
     }
 
@@ -225,7 +272,14 @@ impl PreparedChain {
     /// # Errors
     /// [`Error::Shape`] for an input of another shape or for none, [`Error::Limit`] where the device has no buffer for
     /// so many, [`Error::Device`].
-    pub fn start(&self, inputs: &[Tensor]) -> Result<Pending> {
+    pub fn start<'a, T>(&self, inputs: &'a [T]) -> Result<Pending>
+    where
+        &'a T: Into<TensorView<'a>>,
+    {
+        self.start_views(&inputs.iter().map(Into::into).collect::<Vec<_>>())
+    }
+
+    fn start_views(&self, inputs: &[TensorView<'_>]) -> Result<Pending> {
         let Inner { context, stages, .. } = &*self.inner;
         let (Some(first), false) = (stages.first(), inputs.is_empty()) else {
             return Err(Error::OutOfRange { what: "inputs".into(), given: 0, expected: "at least 1".into() });
@@ -237,22 +291,30 @@ impl PreparedChain {
         }
         span!("run chain", shape = ?shape, inputs = inputs.len(), layers = stages.len());
         let slot = self.slot(inputs.len())?;
-        let distance = self.distance(self.input_bytes());
-        for (index, input) in inputs.iter().enumerate() {
-            write(context, &slot.input, index as u64 * distance, input, first.plan().storage)?;
+        let (distance, storage) = (self.distance(self.input_bytes()), first.plan().storage());
+        for (index, input) in (0..).zip(inputs) {
+            with_bytes(*input, storage, |bytes| context.write(&slot.input, index * distance, bytes))?;
         }
-        let (sender, receiver) = oneshot_channel();
+        let bytes = slot.output.size();
+        let staging = context.take_staging(bytes)?;
         let steps: Vec<&Step> = slot.chains.iter().flat_map(BoundChain::steps).collect();
-        let submission = context.submit("upconv chain", &steps, |encoder| {
-            encoder.copy_buffer_to_buffer(&slot.output, 0, &slot.staging, 0, slot.staging.size());
-        })?;
-        context.checked("reading a buffer", || {
-            slot.staging.map_async(MapMode::Read, .., move |result| {
-                // The receiver may be gone: the run was dropped.
-                let _ = sender.send(result);
-            });
-        })?;
-        Ok(Pending { chain: self.clone(), slot, receiver, submission })
+        let submission = {
+            let _submitting = lock(&self.inner.submitting);
+            context.submit("upconv chain", &steps, |encoder| {
+                encoder.copy_buffer_to_buffer(&slot.output, 0, &staging, 0, bytes);
+            })?
+        };
+        let reading = context.map(staging, bytes, submission)?;
+        Ok(Pending { chain: self.clone(), slot, reading })
+    }
+
+    /// The outputs of a run, from the bytes of its output buffer.
+    fn outputs(&self, bytes: &[u8]) -> Result<Vec<Tensor>> {
+        let Some(last) = self.inner.stages.last() else { return Ok(Vec::new()) };
+        let (geometry, storage) = (last.geometry(), last.plan().storage());
+        let length = geometry.output_len() * storage.size() as usize;
+        let tensor = |bytes: &[u8]| Tensor::new(geometry.output_shape(), elements(&bytes[..length], storage));
+        bytes.chunks_exact(self.distance(self.output_bytes()) as usize).map(tensor).collect()
     }
 
     /// From one input to the next in the buffer that holds them all: bindings begin at multiples of the alignment.
@@ -262,7 +324,7 @@ impl PreparedChain {
 
     /// The buffers for `count` inputs: those of an earlier run, or new ones.
     fn slot(&self, count: usize) -> Result<Slot> {
-        let mut slots = self.inner.slots.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut slots = lock(&self.inner.slots);
         if let Some(index) = slots.iter().position(|slot| slot.chains.len() == count) {
             return Ok(slots.swap_remove(index));
         }
@@ -274,18 +336,22 @@ impl PreparedChain {
         let (input_size, output_size) = (input_distance * count as u64, output_distance * count as u64);
         let input = context.buffer("upconv inputs", input_size, BufferUsages::STORAGE | BufferUsages::COPY_DST)?;
         let output = context.buffer("upconv outputs", output_size, BufferUsages::STORAGE | BufferUsages::COPY_SRC)?;
-        let staging = context.buffer("upconv staging", output_size, BufferUsages::MAP_READ | BufferUsages::COPY_DST)?;
+        let between = self.between(&self.inner.for_runs)?;
         let bind = |index: u64| {
             let (from, to) = (index * input_distance, index * output_distance);
-            self.bind(input.slice(from..from + input_distance), output.slice(to..to + output_distance))
+            let (input, output) = (input.slice(from..from + input_distance), output.slice(to..to + output_distance));
+            between.bind(&self.inner.stages, input, output)
         };
         let chains = (0..count as u64).map(bind).collect::<Result<_>>()?;
-        Ok(Slot { input, output, staging, chains })
+        Ok(Slot { input, output, chains })
     }
 }
 
 impl BoundChain {
     /// Records all layers. Nothing is submitted, copied or read back.
+    ///
+    /// Systems reset a device that is busy with one submission for some seconds, see [`Bound::encode`]. Whoever has more
+    /// to do than the device's profile allows lets the chain [run](PreparedChain::run), which submits in pieces.
     pub fn encode(&self, pass: &mut ComputePass<'_>) {
         self.layers.iter().for_each(|layer| layer.encode(pass));
     }
@@ -302,9 +368,10 @@ impl Pending {
     /// [`Error::DeviceLost`].
     #[cfg(not(target_family = "wasm"))]
     pub fn wait(self) -> Result<Vec<Tensor>> {
-        let poll = wgpu::PollType::Wait { submission_index: Some(self.submission.clone()), timeout: None };
-        self.chain.inner.context.device().poll(poll).map_err(|error| lost(&error))?;
-        crate::gpu::device::block_on(self.finish())
+        let Pending { chain, slot, reading } = self;
+        let outputs = reading.wait(|bytes| chain.outputs(bytes))?;
+        lock(&chain.inner.slots).push(slot);
+        outputs
     }
 
     /// [`wait`](Self::wait) as a future. The device must be polled meanwhile; a browser does so by itself.
@@ -312,52 +379,9 @@ impl Pending {
     /// # Errors
     /// As [`wait`](Self::wait).
     pub async fn finish(self) -> Result<Vec<Tensor>> {
-        match self.receiver.receive().await {
-            Some(Ok(())) => {}
-            Some(Err(error)) => return Err(lost(&error)),
-            None => return Err(lost(&"its mapping was dropped")),
-        }
-        let Some(last) = self.chain.inner.stages.last() else { return Ok(Vec::new()) };
-        let (shape, storage, length) =
-            (last.geometry().output_shape(), last.plan().storage, last.geometry().output_len());
-        let distance = self.chain.distance(self.chain.output_bytes()) as usize;
-        span!("take", bytes = self.slot.staging.size());
-        let bytes = self.slot.staging.get_mapped_range(..).map_err(|error| lost(&error))?;
-        let tensor = |index: usize| {
-            let bytes = &bytes[index * distance..][..length * storage.size() as usize];
-            // A mapped range need not be aligned for f32.
-            let data = match storage {
-                Storage::F32 => Data::F32(bytemuck::pod_collect_to_vec(bytes)),
-                Storage::F16 => Data::F16(bytemuck::pod_collect_to_vec(bytes)),
-            };
-            Tensor::new(shape.clone(), data)
-        };
-        let outputs = (0..self.slot.chains.len()).map(tensor).collect::<Result<_>>()?;
-        drop(bytes);
-        self.slot.staging.unmap();
-        self.chain.inner.slots.lock().unwrap_or_else(PoisonError::into_inner).push(self.slot);
-        Ok(outputs)
+        let Pending { chain, slot, reading } = self;
+        let outputs = reading.finish(|bytes| chain.outputs(bytes)).await?;
+        lock(&chain.inner.slots).push(slot);
+        outputs
     }
-}
-
-/// Queues the elements of a tensor for a buffer, rounded where the storage is narrower. The offset is a multiple of 4,
-/// and after the elements there is room for two bytes more.
-fn write(context: &Context, buffer: &Buffer, offset: u64, tensor: &Tensor, storage: Storage) -> Result<()> {
-    let queue =
-        |bytes: &[u8]| context.checked("writing a buffer", || context.queue().write_buffer(buffer, offset, bytes));
-    match (storage, tensor.data()) {
-        (Storage::F32, Data::F32(v)) => queue(bytemuck::cast_slice(v)),
-        (Storage::F32, _) => queue(bytemuck::cast_slice(&tensor.to_f32())),
-        (Storage::F16, _) => {
-            let mut narrowed: Vec<f16> = tensor.to_f32().into_iter().map(f16::from_f32).collect();
-            if narrowed.len() % 2 == 1 {
-                narrowed.push(f16::ZERO);
-            }
-            queue(bytemuck::cast_slice(&narrowed))
-        }
-    }
-}
-
-fn lost(reason: &dyn std::fmt::Display) -> Error {
-    Error::DeviceLost { during: "running a chain of layers", reason: reason.to_string() }
 }

@@ -25,28 +25,28 @@ pub struct Band {
 
 /// The part of a buffer that one dispatch sees.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Window {
+pub(crate) struct Window {
     /// Where it begins, in bytes; a multiple of the device's alignment.
-    pub offset: u64,
+    pub(crate) offset: u64,
     /// Its size in bytes; a multiple of 4, at least 4.
-    pub size: u64,
+    pub(crate) size: u64,
 }
 
 /// One dispatch of the kernel.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Dispatch {
+pub(crate) struct Dispatch {
     /// What it computes.
-    pub band: Band,
+    pub(crate) band: Band,
     /// What it sees of the input.
-    pub input: Window,
+    pub(crate) input: Window,
     /// What it sees of the packed weights.
-    pub weights: Window,
+    pub(crate) weights: Window,
     /// What it sees of the output.
-    pub output: Window,
+    pub(crate) output: Window,
     /// The workgroups along x, y and z.
-    pub workgroups: [u32; 3],
+    pub(crate) workgroups: [u32; 3],
     /// The most multiply-adds that it may do.
-    pub multiply_adds: u64,
+    pub(crate) multiply_adds: u64,
 }
 
 impl Band {

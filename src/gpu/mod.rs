@@ -15,10 +15,29 @@
 //! # Ok(())
 //! # }
 //! ```
+//!
+//! # Which bits are the same
+//!
+//! The products of an output are added in an order that the operation and the kernel fix, each by `fma`, and nothing is
+//! added atomically: with the same driver a layer gives the same bits each time. Limits that cut the work into bands, parts
+//! of the input channels or submissions leave the order as it is. So the bits are the same as well, as far as the backend
+//! rounds `fma` in the same way in every kernel. WGSL leaves open whether it is rounded once or twice:
+//!
+//! - Vulkan: `fma` is one instruction of SPIR-V; the drivers this was run on treat it alike in all kernels.
+//! - Metal: `fma` is rounded once. But wgpu leaves Metal's fast math on, which may reorder what is not `fma`: activations,
+//!   and the transforms of [`Kernel::Winograd`](crate::Kernel::Winograd).
+//! - Direct3D 12: it becomes `mad`, which a compiler may round once or twice. Nothing is promised between cut and uncut.
+//! - OpenGL: it is `fma` from GLSL 4.00 and GLSL ES 3.20 on; before, a product and a sum, as on Direct3D 12.
+//! - In a browser: as on the backend that it uses.
+//!
+//! Other kernels, devices and drivers may differ in the last bits, within the bounds of the
+//! [reference](crate::reference).
 
 mod chain;
+mod compiled;
 mod device;
 mod dispatch;
+#[cfg(test)]
 #[cfg(test)]
 mod hardware;
 mod kernels;
@@ -28,17 +47,20 @@ mod prepared;
 mod profile;
 mod storage;
 #[cfg(test)]
+#[cfg(test)]
 mod texture;
 mod timing;
 mod tune;
+mod warm;
+mod weights;
 
 pub use chain::{BoundChain, Chain, Pending, PreparedChain};
 pub use device::adapter::{AdapterRequest, adapters};
 pub use device::context::Context;
-pub use dispatch::{Band, Dispatch, Window};
-pub use kernels::variant::wgsl;
+pub use dispatch::Band;
 pub use layer::Layer;
-pub use plan::{Candidate, Plan, candidates, plan, plan_candidate, plan_with};
+pub use plan::body::Plan;
+pub use plan::candidate::{Candidate, candidates};
 pub use prepared::{Bound, Prepared};
 pub use profile::{DeviceClass, DeviceProfile, Matrices};
 pub use storage::Storage;

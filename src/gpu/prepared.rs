@@ -1,53 +1,32 @@
 //! A layer that is planned and compiled for a shape: bound to the caller's buffers, and recorded.
 
 use crate::error::{Error, Result};
+use crate::gpu::compiled::{Compiled, CompiledKernel};
+use crate::gpu::device::binding::check;
 use crate::gpu::device::context::Context;
-use crate::gpu::device::slice;
 use crate::gpu::device::span::span;
 use crate::gpu::device::step::{Recorder, Step, piece};
-use crate::gpu::device::transfer::Reading;
-use crate::gpu::dispatch::folded;
-use crate::gpu::dispatch::{Band, Dispatch, Window};
-use crate::gpu::kernels::sum;
-use crate::gpu::kernels::winograd::machine as winograd;
-use crate::gpu::kernels::{gather, matrix, tiles};
-use crate::gpu::plan::Plan;
+use crate::gpu::kernels::winograd::machine::Machine;
+use crate::gpu::plan::body::{Body, Plan};
 use crate::gpu::storage::Storage;
-use crate::op::{ConvTranspose, Geometry};
+use crate::gpu::weights::Weights;
+use crate::op::Geometry;
 use std::sync::Arc;
-use wgpu::{
-    BindGroupDescriptor, BindGroupEntry, BindingResource, Buffer, BufferBinding, BufferSize, BufferSlice, BufferUsages,
-    CommandEncoder, ComputePass, ComputePassDescriptor, ComputePipeline,
-};
+use wgpu::{Buffer, BufferSlice, CommandEncoder, ComputePass, ComputePassDescriptor};
 
 /// A layer planned for one input shape. Cheap to clone.
 #[derive(Clone, Debug)]
 pub struct Prepared {
-    pub(crate) context: Context,
-    /// The layer's, but for its padding.
-    pub(crate) op: Arc<ConvTranspose>,
-    pub(crate) geometry: Geometry,
-    pub(crate) plan: Arc<Plan>,
-    pub(crate) machine: Machine,
+    context: Context,
+    plan: Arc<Plan>,
+    kernels: Kernels,
 }
 
 /// What runs a plan.
 #[derive(Clone, Debug)]
-pub(crate) enum Machine {
-    Kernel(Compiled),
-    Winograd(Arc<winograd::Machine>),
-}
-
-/// A compiled kernel.
-#[derive(Clone, Debug)]
-pub(crate) struct Compiled {
-    pub(crate) pipeline: ComputePipeline,
-    /// What adds up the splits of the input channels, where there are any.
-    pub(crate) sum: Option<ComputePipeline>,
-    /// In the kernel's order.
-    pub(crate) weights: Buffer,
-    /// In the order of `gather`, for the biases that `sum` and `matrix` add.
-    pub(crate) records: Buffer,
+enum Kernels {
+    One(Compiled),
+    Winograd(Arc<Machine>),
 }
 
 /// A prepared layer with the caller's buffers.
@@ -58,19 +37,24 @@ pub struct Bound {
     steps: Vec<Step>,
 }
 
-/// What one dispatch is made of: its parameters at binding 0, behind them the parts of the buffers that it sees.
-struct Call<'a> {
-    pipeline: &'a ComputePipeline,
-    params: Vec<u8>,
-    buffers: Vec<(&'a Buffer, Window)>,
-    workgroups: [u32; 3],
-    kernel: &'static str,
-    band: &'a Band,
-    /// See [`Step`].
-    multiply_adds: u64,
-}
-
 impl Prepared {
+    /// Compiles what a plan needs.
+    pub(crate) fn new(weights: &Weights, plan: Plan) -> Result<Self> {
+        let context = &weights.context;
+        if let Body::Matrix(matrix, _) = &plan.body {
+            context.check_matrices(&matrix.matrices)?;
+        }
+        let plan = Arc::new(plan);
+        let kernels = match &plan.body {
+            Body::Winograd(winograd, products) => {
+                let products = Compiled::new(&*weights.at_points(&winograd.product)?, Arc::new((**products).clone()))?;
+                Kernels::Winograd(Arc::new(Machine::new(weights, &plan, winograd, products)?))
+            }
+            _ => Kernels::One(Compiled::new(weights, plan.clone())?),
+        };
+        Ok(Self { context: context.clone(), plan, kernels })
+    }
+
     /// The device.
     pub fn context(&self) -> &Context {
         &self.context
@@ -78,7 +62,7 @@ impl Prepared {
 
     /// The sizes.
     pub fn geometry(&self) -> &Geometry {
-        &self.geometry
+        self.plan.geometry()
     }
 
     /// What was decided.
@@ -88,12 +72,12 @@ impl Prepared {
 
     /// The bytes the input buffer must have.
     pub fn input_bytes(&self) -> u64 {
-        bytes(self.geometry.input_len(), self.plan.storage)
+        bytes(self.geometry().input_len(), self.plan.storage)
     }
 
     /// The bytes the output buffer must have.
     pub fn output_bytes(&self) -> u64 {
-        bytes(self.geometry.output_len(), self.plan.storage)
+        bytes(self.geometry().output_len(), self.plan.storage)
     }
 
     /// Binds the caller's buffers: two different ones, with usage STORAGE, from offsets that are multiples of the
@@ -104,80 +88,26 @@ impl Prepared {
     /// [`Error::Buffer`] saying which of this does not hold, [`Error::Device`].
     pub fn bind(&self, input: BufferSlice<'_>, output: BufferSlice<'_>) -> Result<Bound> {
         let context = &self.context;
-        span!("bind", kernel = self.plan.kernel.name(), dispatches = self.plan.dispatch_count());
-        slice::check(context, "input", &input, self.input_bytes())?;
-        slice::check(context, "output", &output, self.output_bytes())?;
+        span!("bind", kernel = self.plan.kernel().name(), dispatches = self.plan.dispatch_count());
+        check(context, "input", &input, self.input_bytes())?;
+        check(context, "output", &output, self.output_bytes())?;
         if input.buffer() == output.buffer() {
             let problem = "is the input's buffer too; wgpu tracks each buffer as a whole, so it must be another".into();
             return Err(Error::Buffer { what: "output", problem });
         }
-        let kernel = match &self.machine {
-            Machine::Kernel(kernel) => kernel,
-            Machine::Winograd(machine) => {
-                let bytes = [self.input_bytes(), self.output_bytes()];
-                let steps = machine.steps(context, &self.op, &self.geometry, input, output, bytes)?;
-                return Ok(Bound { context: context.clone(), steps });
-            }
+        let steps = match &self.kernels {
+            Kernels::One(kernel) => kernel.steps(input, output)?,
+            Kernels::Winograd(machine) => machine.steps(input, output, [self.input_bytes(), self.output_bytes()])?,
         };
-        let scratch = match self.plan.scratch {
-            0 => None,
-            size => Some(context.buffer("upconv sums", size, BufferUsages::STORAGE)?),
-        };
-        let calls = self.calls(kernel, &input, &output, scratch.as_ref());
-        let (uniform, windows) = context.uniforms(&calls.iter().map(|call| &call.params[..]).collect::<Vec<_>>())?;
-        let steps = context.checked("binding buffers", || {
-            let bind = |(call, &params): (&Call<'_>, &Window)| {
-                let buffers = std::iter::once((&uniform, params)).chain(call.buffers.iter().copied());
-                let entries: Vec<_> =
-                    (0..).zip(buffers).map(|(binding, (buffer, window))| entry(binding, buffer, window)).collect();
-                let layout = &call.pipeline.get_bind_group_layout(0);
-                let descriptor = BindGroupDescriptor { label: Some("upconv layer"), layout, entries: &entries };
-                Step {
-                    pipeline: call.pipeline.clone(),
-                    bind_group: context.device().create_bind_group(&descriptor),
-                    workgroups: call.workgroups,
-                    kernel: call.kernel,
-                    band: Some(call.band.clone()),
-                    multiply_adds: call.multiply_adds,
-                }
-            };
-            calls.iter().zip(&windows).map(bind).collect()
-        })?;
         Ok(Bound { context: context.clone(), steps })
     }
 
-    /// Makes the driver do now what it would leave to the first dispatch: some compile only then. Runs one workgroup of
-    /// each kernel, on buffers of its own that it lets go; waits until the device is done.
-    ///
-    /// Meanwhile other threads record and submit as usual; the device does what is submitted in its order.
-    ///
-    /// # Errors
-    /// As [`bind`](Self::bind), [`Error::Limit`] where the device has no buffer that large, [`Error::DeviceLost`].
-    #[cfg(not(target_family = "wasm"))]
-    pub fn warm_up(&self) -> Result<()> {
-        self.start_warming_up()?.wait(|_| ())
-    }
-
-    /// [`warm_up`](Self::warm_up) as a future. The device must be polled meanwhile; a browser does so by itself.
-    ///
-    /// # Errors
-    /// As [`warm_up`](Self::warm_up).
-    pub async fn warm_up_async(&self) -> Result<()> {
-        self.start_warming_up()?.finish(|_| ()).await
-    }
-
-    fn start_warming_up(&self) -> Result<Reading> {
-        span!("warm up", kernel = self.plan.kernel.name());
-        let context = &self.context;
-        let x = context.buffer("upconv input", self.input_bytes(), BufferUsages::STORAGE)?;
-        let y = context.buffer("upconv output", self.output_bytes(), BufferUsages::STORAGE | BufferUsages::COPY_SRC)?;
-        let mut steps = self.bind(x.slice(..), y.slice(..))?.steps;
-        steps.dedup_by(|next, step| next.pipeline == step.pipeline);
-        for step in &mut steps {
-            (step.workgroups, step.multiply_adds) = ([1; 3], 0);
+    /// Each compiled kernel once; `any` buffer will do.
+    pub(crate) fn kernels(&self, any: &Buffer) -> Vec<CompiledKernel> {
+        match &self.kernels {
+            Kernels::One(kernel) => kernel.kernels(any),
+            Kernels::Winograd(machine) => machine.kernels(any),
         }
-        context.submit("upconv warming up", &steps.iter().collect::<Vec<_>>(), |_| {})?;
-        context.start_reading(&y, 0)
     }
 
     /// [`bind`](Self::bind) and [`Bound::encode`] in a pass of its own.
@@ -189,63 +119,6 @@ impl Prepared {
         let descriptor = ComputePassDescriptor { label: Some("upconv layer"), timestamp_writes: None };
         bound.encode(&mut encoder.begin_compute_pass(&descriptor));
         Ok(())
-    }
-
-    /// The plan's dispatches, each followed by the sum of its splits where these are complete.
-    fn calls<'a>(
-        &'a self,
-        kernel: &'a Compiled,
-        input: &BufferSlice<'a>,
-        output: &BufferSlice<'a>,
-        scratch: Option<&'a Buffer>,
-    ) -> Vec<Call<'a>> {
-        let Self { context, op, .. } = self;
-        let scratch = scratch.map(|buffer| (buffer, whole(buffer)));
-        let mut calls = Vec::new();
-        for dispatch in &self.plan.dispatches {
-            let x = (input.buffer(), shifted(dispatch.input, input));
-            let w = (&kernel.weights, dispatch.weights);
-            let y = (output.buffer(), shifted(dispatch.output, output));
-            let (params, workgroups) = (self.params(dispatch), dispatch.workgroups);
-            let buffers = match (&kernel.sum, scratch) {
-                (Some(_), Some(sums)) => vec![x, w, sums],
-                _ if self.plan.matrix.is_some() => vec![x, w, (&kernel.records, whole(&kernel.records)), y],
-                _ => [x, w, y].into_iter().chain(scratch).collect(),
-            };
-            let (name, band, multiply_adds) = (self.plan.kernel.name(), &dispatch.band, dispatch.multiply_adds);
-            let pipeline = &kernel.pipeline;
-            calls.push(Call { pipeline, params, buffers, workgroups, kernel: name, band, multiply_adds });
-            let last = dispatch.band.group_in_channels.end == op.in_channels() / op.groups();
-            if let (Some(sum), Some(sums), true) = (&kernel.sum, scratch, last) {
-                let params = sum::Params::new(&self.op, &self.geometry, &self.plan, dispatch);
-                calls.push(Call {
-                    pipeline: sum,
-                    params: bytemuck::bytes_of(&params).to_vec(),
-                    buffers: vec![sums, (&kernel.records, whole(&kernel.records)), y],
-                    workgroups: folded(band, context.profile()),
-                    kernel: "sum",
-                    band,
-                    // It reads what the dispatches before it left.
-                    multiply_adds: 0,
-                });
-            }
-        }
-        calls
-    }
-
-    /// The kernel's parameters for a dispatch.
-    fn params(&self, dispatch: &Dispatch) -> Vec<u8> {
-        let (op, geometry) = (&self.op, &self.geometry);
-        if let Some(matrix) = &self.plan.matrix {
-            return matrix::params::uniforms(op, geometry, matrix);
-        }
-        match &self.plan.tile {
-            None => bytemuck::bytes_of(&gather::params::Params::new(op, geometry, &self.plan, dispatch)).to_vec(),
-            Some(tile) => {
-                bytemuck::bytes_of(&tiles::params::Params::new(op, geometry, self.plan.storage, tile, dispatch))
-                    .to_vec()
-            }
-        }
     }
 }
 
@@ -279,26 +152,8 @@ impl Bound {
     pub(crate) fn steps(&self) -> &[Step] {
         &self.steps
     }
-
-    pub(crate) fn steps_mut(&mut self) -> &mut [Step] {
-        &mut self.steps
-    }
 }
 
 fn bytes(elements: usize, storage: Storage) -> u64 {
     (elements as u64 * storage.size()).next_multiple_of(4).max(4)
-}
-
-pub(crate) fn whole(buffer: &Buffer) -> Window {
-    Window { offset: 0, size: buffer.size() }
-}
-
-fn shifted(window: Window, slice: &BufferSlice<'_>) -> Window {
-    Window { offset: window.offset + slice.offset(), ..window }
-}
-
-pub(crate) fn entry(binding: u32, buffer: &Buffer, window: Window) -> BindGroupEntry<'_> {
-    let resource =
-        BindingResource::Buffer(BufferBinding { buffer, offset: window.offset, size: BufferSize::new(window.size) });
-    BindGroupEntry { binding, resource }
 }

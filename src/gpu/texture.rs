@@ -7,15 +7,20 @@
 //! [`Encoding::Srgb`] where the texture is later viewed as sRGB.
 
 use crate::error::{Error, Result};
+use crate::gpu::device::binding::check;
 use crate::gpu::device::context::Context;
+use crate::gpu::device::step::{Recorder, Step};
+use crate::gpu::dispatch::Window;
 use crate::gpu::kernels::variant::{body, elem};
+use crate::gpu::profile::DeviceProfile;
 use crate::gpu::storage::Storage;
+use std::ops::Range;
 use wgpu::{
-    BindGroup, BindGroupDescriptor, BindGroupEntry, BindGroupLayout, BindGroupLayoutDescriptor, BindGroupLayoutEntry,
-    BindingResource, BindingType, BufferBinding, BufferBindingType, BufferSize, BufferSlice, BufferUsages, ComputePass,
+    BindGroupDescriptor, BindGroupEntry, BindGroupLayout, BindGroupLayoutDescriptor, BindGroupLayoutEntry,
+    BindingResource, BindingType, BufferBinding, BufferBindingType, BufferSize, BufferSlice, ComputePass,
     ComputePipeline, ComputePipelineDescriptor, PipelineLayoutDescriptor, ShaderModuleDescriptor, ShaderSource,
-    ShaderStages, StorageTextureAccess, TextureFormat, TextureSampleType, TextureUsages, TextureView,
-    TextureViewDimension,
+    ShaderStages, StorageTextureAccess, Texture, TextureFormat, TextureSampleType, TextureUsages, TextureView,
+    TextureViewDescriptor, TextureViewDimension,
 };
 
 const FROM: &str = include_str!("../../shaders/from_texture.wgsl");
@@ -56,17 +61,14 @@ pub enum Encoding {
 /// A copy between a texture and a buffer, ready to be recorded.
 #[derive(Clone, Debug)]
 pub struct BoundTexture {
-    pipeline: ComputePipeline,
-    bind_group: BindGroup,
-    workgroups: [u32; 2],
+    steps: Vec<Step>,
 }
 
 impl BoundTexture {
-    /// Records the copy: one dispatch.
+    /// Records the copy: one dispatch where the planes fit into one binding, otherwise one for each band of rows.
     pub fn encode(&self, pass: &mut ComputePass<'_>) {
-        pass.set_pipeline(&self.pipeline);
-        pass.set_bind_group(0, &self.bind_group, &[]);
-        pass.dispatch_workgroups(self.workgroups[0], self.workgroups[1], 1);
+        let mut recorder = Recorder::default();
+        self.steps.iter().for_each(|step| recorder.record(step, pass));
     }
 }
 
@@ -84,30 +86,68 @@ impl TextureReader {
             multisampled: false,
         };
         let source = format!("{}\n{}", elem(storage), body(FROM));
-        let (pipeline, layout) = compile(context, "from_texture", source, [texture, planes(false)])?;
+        let (pipeline, layout) = compile(context, "from_texture", source, &[texture, planes(false)])?;
         Ok(Self { context: context.clone(), pipeline, layout, channels, border, storage })
     }
 
-    /// The shape of the planes for a texture of `width` × `height` pixels.
+    /// The shape of the planes for a texture, or a level of one, of `width` × `height` pixels.
     pub fn shape(&self, width: u32, height: u32) -> [usize; 4] {
-        let extent = |pixels: u32| pixels as usize + 2 * self.border;
+        let extent = |pixels: u32| (pixels as usize).saturating_add(self.border.saturating_mul(2));
         [1, self.channels, extent(height), extent(width)]
     }
 
-    /// Binds the base level of a texture, with usage `TEXTURE_BINDING` and a format that can be read as floats, and
-    /// the buffer slice that receives the planes.
+    /// Binds a texture with a single mip level, with usage `TEXTURE_BINDING` and a format that can be read as floats,
+    /// and the buffer slice that receives the planes, of [`shape`](Self::shape).
     ///
     /// # Errors
-    /// [`Error::Buffer`] where the slice is too small or not aligned, [`Error::Texture`], [`Error::Device`].
+    /// [`Error::Buffer`] where the slice is too small or not aligned, [`Error::Texture`] for another usage or several
+    /// levels, [`Error::Limit`] where a row exceeds what one dispatch can do, [`Error::Device`].
     pub fn bind(&self, texture: &TextureView, planes: BufferSlice<'_>) -> Result<BoundTexture> {
-        check_texture(texture, TextureUsages::TEXTURE_BINDING)?;
-        let size = texture.texture().size();
-        let [_, channels, height, width] = self.shape(size.width, size.height);
-        let bytes = (channels * height * width) as u64 * self.storage.size();
-        check_slice(&self.context, "planes", &planes, bytes)?;
-        let params = [width as i32, height as i32, self.border as i32, channels as i32];
-        let entries = [BindingResource::TextureView(texture), buffer(&planes)];
-        bind(&self.context, &self.pipeline, &self.layout, params, entries, [width, height])
+        self.bind_level(texture, only_level(texture.texture())?, planes)
+    }
+
+    /// As [`bind`](Self::bind), for a view of any level and layer of a texture: a view itself does not tell its size.
+    ///
+    /// # Errors
+    /// As [`bind`](Self::bind), and [`Error::Texture`] for a level that the texture lacks.
+    pub fn bind_view(
+        &self,
+        texture: &Texture,
+        view: &TextureViewDescriptor<'_>,
+        planes: BufferSlice<'_>,
+    ) -> Result<BoundTexture> {
+        let (view, size) = described(&self.context, texture, view)?;
+        self.bind_level(&view, size, planes)
+    }
+
+    fn bind_level(
+        &self,
+        view: &TextureView,
+        [width, height]: [u32; 2],
+        slice: BufferSlice<'_>,
+    ) -> Result<BoundTexture> {
+        check_usage(view, TextureUsages::TEXTURE_BINDING)?;
+        let [_, channels, height, width] = self.shape(width, height);
+        let planes = Planes { channels, height, width, storage: self.storage };
+        check(&self.context, "planes", &slice, planes.bytes())?;
+        let bands = planes.bands(self.context.profile())?;
+        let mut dispatches = Vec::new();
+        for rows in &bands.rows {
+            let each = if bands.whole { channels } else { 1 };
+            for channel in (0..channels).step_by(each) {
+                let window = planes.window(&self.context, &bands, channel, rows);
+                let first = window.offset / self.storage.size();
+                let (plane, rows_here) = (height * width, rows.len());
+                let params = [width, self.border, rows.start, rows_here, channel, each, plane, first as usize];
+                let bindings = vec![BindingResource::TextureView(view), window_of(&slice, window)];
+                dispatches.push(Dispatch {
+                    params: params.map(|value| value as i32).to_vec(),
+                    bindings,
+                    rows: rows_here,
+                });
+            }
+        }
+        bind(&self.context, "from_texture", (&self.pipeline, &self.layout), width, &dispatches)
     }
 }
 
@@ -133,25 +173,133 @@ impl TextureWriter {
             view_dimension: TextureViewDimension::D2,
         };
         let source = format!("{}\nalias Picture = texture_storage_2d<{name}, write>;\n{}", elem(storage), body(TO));
-        let (pipeline, layout) = compile(context, "to_texture", source, [planes(true), texture])?;
+        let bindings = [planes(true), planes(true), planes(true), planes(true), texture];
+        let (pipeline, layout) = compile(context, "to_texture", source, &bindings)?;
         Ok(Self { context: context.clone(), pipeline, layout, channels, encoding, storage })
     }
 
-    /// Binds the buffer slice with the planes, and the base level of a texture with usage `STORAGE_BINDING` and the
-    /// writer's format. Its size is that of the planes.
+    /// Binds the buffer slice with the planes, and a texture with a single mip level, with usage `STORAGE_BINDING` and
+    /// the writer's format. Its size is that of the planes.
     ///
     /// # Errors
-    /// [`Error::Buffer`] where the slice is too small or not aligned, [`Error::Texture`], [`Error::Device`].
+    /// [`Error::Buffer`] where the slice is too small or not aligned, [`Error::Texture`] for another usage or several
+    /// levels, [`Error::Limit`] where a row exceeds what one dispatch can do, [`Error::Device`].
     pub fn bind(&self, planes: BufferSlice<'_>, texture: &TextureView) -> Result<BoundTexture> {
-        check_texture(texture, TextureUsages::STORAGE_BINDING)?;
-        let size = texture.texture().size();
-        let (width, height) = (size.width as usize, size.height as usize);
-        check_slice(&self.context, "planes", &planes, (self.channels * height * width) as u64 * self.storage.size())?;
-        let srgb = i32::from(self.encoding == Encoding::Srgb);
-        let params = [width as i32, height as i32, self.channels as i32, srgb];
-        let entries = [buffer(&planes), BindingResource::TextureView(texture)];
-        bind(&self.context, &self.pipeline, &self.layout, params, entries, [width, height])
+        self.bind_level(planes, texture, only_level(texture.texture())?)
     }
+
+    /// As [`bind`](Self::bind), for a view of any one level and layer of a texture: a view itself does not tell its
+    /// size.
+    ///
+    /// # Errors
+    /// As [`bind`](Self::bind), and [`Error::Texture`] for a level that the texture lacks.
+    pub fn bind_view(
+        &self,
+        planes: BufferSlice<'_>,
+        texture: &Texture,
+        view: &TextureViewDescriptor<'_>,
+    ) -> Result<BoundTexture> {
+        let (view, size) = described(&self.context, texture, view)?;
+        self.bind_level(planes, &view, size)
+    }
+
+    fn bind_level(
+        &self,
+        slice: BufferSlice<'_>,
+        view: &TextureView,
+        [width, height]: [u32; 2],
+    ) -> Result<BoundTexture> {
+        check_usage(view, TextureUsages::STORAGE_BINDING)?;
+        let (width, height) = (width as usize, height as usize);
+        let planes = Planes { channels: self.channels, height, width, storage: self.storage };
+        check(&self.context, "planes", &slice, planes.bytes())?;
+        let bands = planes.bands(self.context.profile())?;
+        let srgb = usize::from(self.encoding == Encoding::Srgb);
+        let mut dispatches = Vec::new();
+        for rows in &bands.rows {
+            // A channel that there is not has the place of the last.
+            let channel = |channel: usize| channel.min(self.channels - 1);
+            let windows = [0, 1, 2, 3].map(|c| planes.window(&self.context, &bands, channel(c), rows));
+            let begin = [0, 1, 2, 3].map(|c| {
+                (channel(c) * height + rows.start) * width - (windows[c].offset / self.storage.size()) as usize
+            });
+            let params = [&[width, rows.start, rows.len(), self.channels][..], &begin, &[srgb, 0, 0, 0]].concat();
+            let mut bindings = windows.map(|window| window_of(&slice, window)).to_vec();
+            bindings.push(BindingResource::TextureView(view));
+            let params = params.into_iter().map(|value| value as i32).collect();
+            dispatches.push(Dispatch { params, bindings, rows: rows.len() });
+        }
+        bind(&self.context, "to_texture", (&self.pipeline, &self.layout), width, &dispatches)
+    }
+}
+
+/// Invocations of a workgroup along each axis.
+const SIDE: usize = 8;
+
+/// The planes of a picture.
+struct Planes {
+    channels: usize,
+    height: usize,
+    width: usize,
+    storage: Storage,
+}
+
+/// How planes are cut into dispatches.
+struct Bands {
+    /// Whether one binding holds all planes; otherwise it holds rows of one channel.
+    whole: bool,
+    rows: Vec<Range<usize>>,
+}
+
+impl Planes {
+    /// The bytes of some elements. What exceeds 64 bits exceeds every buffer too.
+    fn bytes_of(&self, extents: &[usize]) -> u64 {
+        extents.iter().fold(self.storage.size(), |product, &extent| product.saturating_mul(extent as u64))
+    }
+
+    /// The bytes of all of them, as a binding holds them.
+    fn bytes(&self) -> u64 {
+        self.bytes_of(&[self.channels, self.height, self.width]).checked_next_multiple_of(4).unwrap_or(u64::MAX)
+    }
+
+    /// As few bands of rows as a binding and the workgroups of a dispatch allow. A row is not cut.
+    fn bands(&self, profile: &DeviceProfile) -> Result<Bands> {
+        let groups = self.width.div_ceil(SIDE) as u64;
+        let what = || format!("a row of {} pixels", self.width);
+        if groups > profile.max_workgroups.into() {
+            let (limit, limit_name) = (profile.max_workgroups.into(), "max_compute_workgroups_per_dimension");
+            return Err(Error::Limit { what: what(), needed: groups, limit, limit_name });
+        }
+        let whole = self.bytes() <= profile.max_binding;
+        // A binding begins at a multiple of the alignment, up to so many bytes before its first row.
+        let (row, before) = (self.bytes_of(&[self.width]), profile.binding_alignment.max(4));
+        let fit = if whole { self.height as u64 } else { profile.max_binding.saturating_sub(before) / row };
+        if fit == 0 {
+            let (needed, limit) = (row.saturating_add(before), profile.max_binding);
+            return Err(Error::Limit { what: what(), needed, limit, limit_name: "max_storage_buffer_binding_size" });
+        }
+        let rows = (fit as usize).min(self.height).min((profile.max_workgroups as usize).saturating_mul(SIDE));
+        let rows = (0..self.height).step_by(rows).map(|first| first..self.height.min(first + rows)).collect();
+        Ok(Bands { whole, rows })
+    }
+
+    /// What a dispatch sees of the planes: all, or its rows of one channel.
+    fn window(&self, context: &Context, bands: &Bands, channel: usize, rows: &Range<usize>) -> Window {
+        if bands.whole {
+            return Window { offset: 0, size: self.bytes() };
+        }
+        let alignment = context.profile().binding_alignment;
+        let [first, last] = [rows.start, rows.end].map(|row| self.bytes_of(&[channel * self.height + row, self.width]));
+        let offset = first / alignment * alignment;
+        Window { offset, size: (last - offset).next_multiple_of(4) }
+    }
+}
+
+/// What one dispatch of a copy is made of: its parameters, and what is bound behind them.
+struct Dispatch<'a> {
+    params: Vec<i32>,
+    bindings: Vec<BindingResource<'a>>,
+    rows: usize,
 }
 
 fn planes(read_only: bool) -> BindingType {
@@ -162,11 +310,12 @@ fn planes(read_only: bool) -> BindingType {
     }
 }
 
-fn buffer<'a>(slice: &BufferSlice<'a>) -> BindingResource<'a> {
+/// A part of a slice.
+fn window_of<'a>(slice: &BufferSlice<'a>, window: Window) -> BindingResource<'a> {
     BindingResource::Buffer(BufferBinding {
         buffer: slice.buffer(),
-        offset: slice.offset(),
-        size: BufferSize::new(slice.size()),
+        offset: slice.offset() + window.offset,
+        size: BufferSize::new(window.size),
     })
 }
 
@@ -174,20 +323,13 @@ fn compile(
     context: &Context,
     name: &'static str,
     source: String,
-    bindings: [BindingType; 2],
+    bindings: &[BindingType],
 ) -> Result<(ComputePipeline, BindGroupLayout)> {
     let uniform =
         BindingType::Buffer { ty: BufferBindingType::Uniform, has_dynamic_offset: false, min_binding_size: None };
     let device = context.device();
-    let mut entries = Vec::with_capacity(3);
-    for (binding, ty) in [uniform].into_iter().chain(bindings).enumerate() {
-        entries.push(BindGroupLayoutEntry {
-            binding: binding as u32,
-            visibility: ShaderStages::COMPUTE,
-            ty,
-            count: None,
-        });
-    }
+    let entry = |(binding, &ty)| BindGroupLayoutEntry { binding, visibility: ShaderStages::COMPUTE, ty, count: None };
+    let entries: Vec<_> = (0..).zip([uniform].iter().chain(bindings)).map(entry).collect();
     context.checked("compiling a texture's kernel", || {
         let layout =
             device.create_bind_group_layout(&BindGroupLayoutDescriptor { label: Some(name), entries: &entries });
@@ -214,27 +356,33 @@ fn compile(
 
 fn bind(
     context: &Context,
-    pipeline: &ComputePipeline,
-    layout: &BindGroupLayout,
-    params: [i32; 4],
-    [first, second]: [BindingResource<'_>; 2],
-    [width, height]: [usize; 2],
+    kernel: &'static str,
+    (pipeline, layout): (&ComputePipeline, &BindGroupLayout),
+    width: usize,
+    dispatches: &[Dispatch<'_>],
 ) -> Result<BoundTexture> {
-    let uniform = context.buffer("upconv texture parameters", 16, BufferUsages::UNIFORM | BufferUsages::COPY_DST)?;
-    context.write(&uniform, bytemuck::cast_slice(&params))?;
-    let bind_group = context.checked("binding a texture", || {
-        context.device().create_bind_group(&BindGroupDescriptor {
-            label: Some("upconv texture"),
-            layout,
-            entries: &[
-                BindGroupEntry { binding: 0, resource: uniform.as_entire_binding() },
-                BindGroupEntry { binding: 1, resource: first },
-                BindGroupEntry { binding: 2, resource: second },
-            ],
-        })
+    let params: Vec<&[u8]> = dispatches.iter().map(|dispatch| bytemuck::cast_slice(&dispatch.params)).collect();
+    let (uniform, windows) = context.uniforms(&params)?;
+    let steps = context.checked("binding a texture", || {
+        let step = |(dispatch, window): (&Dispatch<'_>, Window)| {
+            let params = window_of(&uniform.slice(..), window);
+            let resources = std::iter::once(params).chain(dispatch.bindings.iter().cloned());
+            let entries: Vec<_> =
+                (0..).zip(resources).map(|(binding, resource)| BindGroupEntry { binding, resource }).collect();
+            let descriptor = BindGroupDescriptor { label: Some("upconv texture"), layout, entries: &entries };
+            let groups = |pixels: usize| pixels.div_ceil(SIDE) as u32;
+            Step {
+                pipeline: pipeline.clone(),
+                bind_group: context.device().create_bind_group(&descriptor),
+                workgroups: [groups(width), groups(dispatch.rows), 1],
+                kernel,
+                band: None,
+                multiply_adds: 0,
+            }
+        };
+        dispatches.iter().zip(windows).map(step).collect()
     })?;
-    let groups = |pixels: usize| pixels.div_ceil(8) as u32;
-    Ok(BoundTexture { pipeline: pipeline.clone(), bind_group, workgroups: [groups(width), groups(height)] })
+    Ok(BoundTexture { steps })
 }
 
 fn check_channels(channels: usize) -> Result<()> {
@@ -245,7 +393,7 @@ fn check_channels(channels: usize) -> Result<()> {
     Err(Error::OutOfRange { what, given: channels as i128, expected: "1 to 4".into() })
 }
 
-fn check_texture(view: &TextureView, usage: TextureUsages) -> Result<()> {
+fn check_usage(view: &TextureView, usage: TextureUsages) -> Result<()> {
     let texture = view.texture();
     if texture.usage().contains(usage) {
         return Ok(());
@@ -253,8 +401,30 @@ fn check_texture(view: &TextureView, usage: TextureUsages) -> Result<()> {
     Err(Error::Texture { problem: format!("usage {:?} lacks {usage:?}", texture.usage()) })
 }
 
-fn check_slice(context: &Context, what: &'static str, slice: &BufferSlice<'_>, needed: u64) -> Result<()> {
-    crate::gpu::device::slice::check(context, what, slice, needed.next_multiple_of(4))
+/// The size of every view of a texture, where all have the same.
+fn only_level(texture: &Texture) -> Result<[u32; 2]> {
+    match texture.mip_level_count() {
+        1 => Ok([texture.width(), texture.height()]),
+        levels => {
+            let problem = format!("it has {levels} mip levels, and a view does not tell which it is of: use bind_view");
+            Err(Error::Texture { problem })
+        }
+    }
+}
+
+/// A view and its size.
+fn described(
+    context: &Context,
+    texture: &Texture,
+    descriptor: &TextureViewDescriptor<'_>,
+) -> Result<(TextureView, [u32; 2])> {
+    let (level, levels) = (descriptor.base_mip_level, texture.mip_level_count());
+    if level >= levels {
+        return Err(Error::Texture { problem: format!("mip level {level} of a texture that has {levels}") });
+    }
+    let view = context.checked("making a view of a texture", || texture.create_view(descriptor))?;
+    let size = texture.size().mip_level_size(level, texture.dimension());
+    Ok((view, [size.width, size.height]))
 }
 
 /// The storage formats' names in WGSL.

@@ -79,9 +79,11 @@ impl Bound {
     /// As [`encode_timed`](Self::encode_timed) and [`Timestamps::read`].
     #[cfg(not(target_family = "wasm"))]
     pub fn time(&self) -> Result<Vec<DispatchTime>> {
-        let mut encoder = self.context().device().create_command_encoder(&Default::default());
+        let context = self.context();
+        let mut encoder =
+            context.checked("timing dispatches", || context.device().create_command_encoder(&Default::default()))?;
         let timestamps = self.encode_timed(&mut encoder)?;
-        self.context().checked("running a layer", || self.context().queue().submit([encoder.finish()]))?;
+        context.checked("running a layer", || context.queue().submit([encoder.finish()]))?;
         timestamps.read()
     }
 }

@@ -2,7 +2,7 @@
 
 use crate::error::{Error, Result};
 use crate::op::ConvTranspose;
-use crate::tensor::Tensor;
+use crate::tensor::{Tensor, TensorView};
 
 /// The matrix W of the ordinary convolution, for one item of the batch; row-major.
 ///
@@ -43,7 +43,8 @@ impl Matrix {
 ///
 /// # Errors
 /// Shapes that do not fit the operation.
-pub fn matrix(op: &ConvTranspose, input_shape: &[usize], weight: &Tensor) -> Result<Matrix> {
+pub fn matrix<'a>(op: &ConvTranspose, input_shape: &[usize], weight: impl Into<TensorView<'a>>) -> Result<Matrix> {
+    let weight = weight.into();
     op.check_parameters(weight.shape(), None)?;
     let geometry = op.at(input_shape)?;
     let (xs, ys) = (geometry.input_strides(), geometry.output_strides());
@@ -85,7 +86,13 @@ pub fn matrix(op: &ConvTranspose, input_shape: &[usize], weight: &Tensor) -> Res
 ///
 /// # Errors
 /// Shapes that do not fit the operation.
-pub fn conv(op: &ConvTranspose, input_shape: &[usize], y: &Tensor, weight: &Tensor) -> Result<Tensor> {
+pub fn conv<'a>(
+    op: &ConvTranspose,
+    input_shape: &[usize],
+    y: impl Into<TensorView<'a>>,
+    weight: impl Into<TensorView<'a>>,
+) -> Result<Tensor> {
+    let (y, weight) = (y.into(), weight.into());
     op.check_parameters(weight.shape(), None)?;
     let geometry = op.at(input_shape)?;
     if y.shape() != geometry.output_shape() {
@@ -122,7 +129,7 @@ pub fn conv(op: &ConvTranspose, input_shape: &[usize], y: &Tensor, weight: &Tens
             }
         }
     }
-    Tensor::new(geometry.input_shape(), crate::Data::F64(x))
+    Tensor::f64(geometry.input_shape(), x)
 }
 
 fn positions(extents: &[usize; 3]) -> Vec<[usize; 3]> {

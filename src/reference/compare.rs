@@ -3,8 +3,8 @@
 use super::Sums;
 use crate::activation::Activation;
 use crate::error::{Error, Result};
-use crate::op::Geometry;
-use crate::tensor::{DType, Tensor};
+use crate::op::{ConvTranspose, Geometry};
+use crate::tensor::{DType, TensorView};
 use crate::winograd::F4;
 
 /// What the reference expects of a result, element by element.
@@ -14,12 +14,10 @@ pub struct Expected {
     value: Vec<f64>,
     products: Vec<u32>,
     magnitude: Vec<f64>,
-    activation: Activation,
+    op: ConvTranspose,
     /// The error of evaluating the activation in f32, for each element; empty where it has none.
     evaluation: Vec<f64>,
     channel_stride: usize,
-    channels: usize,
-    in_channels: usize,
 }
 
 /// How a result compares with what was expected.
@@ -46,8 +44,9 @@ impl Comparison {
 }
 
 impl Expected {
-    pub(super) fn new(geometry: &Geometry, activation: Activation, value: Vec<f64>, sums: Sums) -> Self {
-        let evaluation = if activation == Activation::None {
+    pub(super) fn new(geometry: Geometry, value: Vec<f64>, sums: Sums) -> Self {
+        let activation = geometry.op.activation();
+        let evaluation = if *activation == Activation::None {
             Vec::new()
         } else {
             sums.value.iter().map(|&sum| activation.evaluation_error(sum)).collect()
@@ -57,11 +56,9 @@ impl Expected {
             value,
             products: sums.products,
             magnitude: sums.magnitude,
-            activation,
             evaluation,
             channel_stride: geometry.output_strides().channel,
-            channels: geometry.out_channels,
-            in_channels: geometry.in_channels,
+            op: geometry.op,
         }
     }
 
@@ -107,9 +104,9 @@ impl Expected {
 
     /// The largest error of an element whose sum may err by so much.
     fn with_error(&self, index: usize, dtype: DType, sum: f64) -> f64 {
-        let channel = index / self.channel_stride % self.channels;
+        let channel = index / self.channel_stride % self.op.out_channels();
         let evaluation = self.evaluation.get(index).copied().unwrap_or(0.0);
-        let error = self.activation.lipschitz(channel) * sum;
+        let error = self.op.activation().lipschitz(channel) * sum;
         match dtype {
             DType::F64 => error + 2.0 * evaluation * f64::EPSILON / f64::from(f32::EPSILON),
             DType::F32 | DType::Bf16 => error + evaluation,
@@ -121,7 +118,8 @@ impl Expected {
     ///
     /// # Errors
     /// [`Error::Shape`] where the shapes differ.
-    pub fn compare(&self, got: &Tensor) -> Result<Comparison> {
+    pub fn compare<'a>(&self, got: impl Into<TensorView<'a>>) -> Result<Comparison> {
+        let got = got.into();
         self.compare_by(got, |index| self.bound(index, got.dtype()))
     }
 
@@ -132,13 +130,14 @@ impl Expected {
     ///
     /// # Errors
     /// [`Error::Shape`] where the shapes differ.
-    pub fn compare_winograd(&self, got: &Tensor) -> Result<Comparison> {
+    pub fn compare_winograd<'a>(&self, got: impl Into<TensorView<'a>>) -> Result<Comparison> {
+        let got = got.into();
         let largest = self.magnitude.iter().copied().fold(0.0, f64::max);
-        let sum = F4.bound(self.in_channels) * largest;
+        let sum = F4.bound(self.op.in_channels()) * largest;
         self.compare_by(got, |index| self.with_error(index, got.dtype(), sum))
     }
 
-    fn compare_by(&self, got: &Tensor, bound: impl Fn(usize) -> f64) -> Result<Comparison> {
+    fn compare_by(&self, got: TensorView<'_>, bound: impl Fn(usize) -> f64) -> Result<Comparison> {
         if got.shape() != self.shape {
             return Err(Error::Shape {
                 what: "compared output",
@@ -147,7 +146,7 @@ impl Expected {
             });
         }
         let dtype = got.dtype();
-        let nearest = Tensor::new(self.shape.clone(), crate::Data::F64(self.value.clone()))?.cast(dtype).to_f64();
+        let nearest = TensorView::f64(&self.shape, &self.value)?.cast(dtype).to_f64();
         let mut comparison = Comparison { worst_share: 0.0, worst_error: 0.0, worst_index: 0, beyond: 0, inexact: 0 };
         for (index, (&nearest, got)) in nearest.iter().zip(got.to_f64()).enumerate() {
             if nearest == got || nearest.is_nan() && got.is_nan() {

@@ -13,7 +13,7 @@ pub use compare::{Comparison, Expected};
 
 use crate::error::Result;
 use crate::op::{Axis, ConvTranspose, Geometry};
-use crate::tensor::{DType, Data, Tensor, filled};
+use crate::tensor::{Bias, DType, DataMut, Tensor, TensorView, check_len, filled};
 
 /// One product on an axis: this input element times this tap lands on this output element.
 #[derive(Clone, Copy)]
@@ -45,15 +45,24 @@ fn landings(axis: &Axis, input: usize, output: usize) -> Vec<Landing> {
 ///
 /// # Errors
 /// Shapes that do not fit the operation.
-pub fn conv_transpose(op: &ConvTranspose, input: &Tensor, weight: &Tensor, bias: Option<&Tensor>) -> Result<Expected> {
-    op.check_parameters(weight.shape(), bias.map(Tensor::shape))?;
+pub fn conv_transpose<'a>(
+    op: &ConvTranspose,
+    input: impl Into<TensorView<'a>>,
+    weight: impl Into<TensorView<'a>>,
+    bias: impl Into<Bias<'a>>,
+) -> Result<Expected> {
+    expect(op, input.into(), weight.into(), bias.into())
+}
+
+fn expect(op: &ConvTranspose, input: TensorView<'_>, weight: TensorView<'_>, Bias(bias): Bias<'_>) -> Result<Expected> {
+    op.check_parameters(weight.shape(), bias.map(|bias| bias.shape()))?;
     let geometry = op.at(input.shape())?;
     let mut sums = Sums::new(&geometry)?;
     scatter(op, &geometry, &input.to_f64(), &weight.to_f64(), &mut sums);
-    let bias = bias.map(Tensor::to_f64);
+    let bias = bias.map(|bias| bias.to_f64());
     let channel_stride = geometry.output_strides().channel;
     for (index, value) in sums.value.iter_mut().enumerate() {
-        let channel = index / channel_stride % geometry.out_channels;
+        let channel = index / channel_stride % op.out_channels();
         if let Some(bias) = &bias {
             *value += bias[channel];
             sums.magnitude[index] += bias[channel].abs();
@@ -64,9 +73,9 @@ pub fn conv_transpose(op: &ConvTranspose, input: &Tensor, weight: &Tensor, bias:
         .value
         .iter()
         .enumerate()
-        .map(|(index, &sum)| op.activation().apply(index / channel_stride % geometry.out_channels, sum))
+        .map(|(index, &sum)| op.activation().apply(index / channel_stride % op.out_channels(), sum))
         .collect();
-    Ok(Expected::new(&geometry, op.activation().clone(), value, sums))
+    Ok(Expected::new(geometry, value, sums))
 }
 
 /// As [`conv_transpose`], with the result as a tensor of the input's element type (bf16 gives f32): the reference as
@@ -74,11 +83,36 @@ pub fn conv_transpose(op: &ConvTranspose, input: &Tensor, weight: &Tensor, bias:
 ///
 /// # Errors
 /// As [`conv_transpose`].
-pub fn run(op: &ConvTranspose, input: &Tensor, weight: &Tensor, bias: Option<&Tensor>) -> Result<Tensor> {
-    let expected = conv_transpose(op, input, weight, bias)?;
+pub fn run<'a>(
+    op: &ConvTranspose,
+    input: impl Into<TensorView<'a>>,
+    weight: impl Into<TensorView<'a>>,
+    bias: impl Into<Bias<'a>>,
+) -> Result<Tensor> {
+    let input = input.into();
+    let (shape, value) = expect(op, input, weight.into(), bias.into())?.into_shape_and_value();
     let dtype = if input.dtype() == DType::Bf16 { DType::F32 } else { input.dtype() };
-    let (shape, value) = expected.into_shape_and_value();
-    Ok(Tensor::new(shape, Data::F64(value))?.cast(dtype))
+    Ok(Tensor::f64(shape, value)?.into_dtype(dtype))
+}
+
+/// As [`run`], into the caller's memory: each value is rounded once to `output`'s element type. Returns the sizes.
+///
+/// # Errors
+/// As [`conv_transpose`], and [`Error::DataLength`](crate::Error::DataLength) where `output` has another number of
+/// elements than the result.
+pub fn run_into<'a>(
+    op: &ConvTranspose,
+    input: impl Into<TensorView<'a>>,
+    weight: impl Into<TensorView<'a>>,
+    bias: impl Into<Bias<'a>>,
+    output: impl Into<DataMut<'a>>,
+) -> Result<Geometry> {
+    let (input, mut output) = (input.into(), output.into());
+    let geometry = op.at(input.shape())?;
+    check_len(&geometry.output_shape(), output.len())?;
+    let (_, value) = expect(op, input, weight.into(), bias.into())?.into_shape_and_value();
+    output.round_from(&value);
+    Ok(geometry)
 }
 
 /// What the scatter accumulates for each output element, before bias and activation are in.

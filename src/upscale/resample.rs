@@ -38,7 +38,7 @@
 
 use crate::error::{Error, Result};
 use crate::op::ConvTranspose;
-use crate::tensor::Tensor;
+use crate::tensor::{Tensor, TensorView, element_count, filled};
 use std::fmt;
 
 /// The largest factor of an [`Upsampler`].
@@ -78,7 +78,7 @@ impl Method {
     ///
     /// # Errors
     /// [`Error::OutOfRange`] for a scale that is not 1 to [`MAX_SCALE`] or for no channels, [`Error::Overflow`] for
-    /// more channels than a weight can have.
+    /// more channels than a weight can have, [`Error::Memory`] for more than there is memory for.
     pub fn upsampler(self, scale: usize, channels: usize) -> Result<Upsampler> {
         if !(1..=MAX_SCALE).contains(&scale) {
             return Err(Error::OutOfRange {
@@ -99,7 +99,9 @@ impl Method {
             .padding([pad; 2])
             .build()?;
         let plane: Vec<f32> = taps.iter().flat_map(|y| taps.iter().map(move |x| (y * x) as f32)).collect();
-        let weight = Tensor::f32([channels, 1, kernel, kernel], plane.repeat(channels))?;
+        let mut weight = filled("the weights", 0.0, element_count(&op.weight_shape())?)?;
+        weight.chunks_exact_mut(plane.len()).for_each(|channel| channel.copy_from_slice(&plane));
+        let weight = Tensor::f32(op.weight_shape(), weight)?;
         Ok(Upsampler { op, weight, border })
     }
 
@@ -172,8 +174,8 @@ impl Upsampler {
     ///
     /// # Errors
     /// [`Error::Shape`] for another number of axes or channels or for a picture without pixels.
-    pub fn pad(&self, picture: &Tensor) -> Result<Tensor> {
-        super::replicate(picture, self.op.in_channels(), [self.border; 2])
+    pub fn pad<'a>(&self, picture: impl Into<TensorView<'a>>) -> Result<Tensor> {
+        super::replicate(picture.into(), self.op.in_channels(), [self.border; 2])
     }
 }
 
@@ -194,14 +196,15 @@ impl Upsampler {
 /// input pixel wide, fades towards zero.
 ///
 /// # Errors
-/// [`Error::OutOfRange`] where an argument is 0, [`Error::Overflow`] where the number of weights does not fit.
+/// [`Error::OutOfRange`] where an argument is 0, [`Error::Overflow`] where the number of weights does not fit,
+/// [`Error::Memory`] where there is no memory for them.
 pub fn bilinear_kernel(in_channels: usize, out_channels: usize, kernel: usize) -> Result<Tensor> {
     let op =
         ConvTranspose::builder().in_channels(in_channels).out_channels(out_channels).kernel([kernel; 2]).build()?;
     let factor = kernel.div_ceil(2) as f64;
     let centre = if kernel % 2 == 1 { factor - 1.0 } else { factor - 0.5 };
     let tap = |t: usize| 1.0 - (t as f64 - centre).abs() / factor;
-    let mut weight = vec![0.0; in_channels * out_channels * kernel * kernel];
+    let mut weight = filled("the weights", 0.0, element_count(&op.weight_shape())?)?;
     for channel in 0..in_channels.min(out_channels) {
         let first = channel * (out_channels + 1) * kernel * kernel;
         for y in 0..kernel {
@@ -360,6 +363,13 @@ mod tests {
             let pairs = weight.to_f32().into_iter().zip(up.weight.to_f32());
             assert!(pairs.into_iter().all(|(a, b)| (a - b).abs() < 1e-7), "{scale}");
         }
+    }
+
+    #[test]
+    fn weights_without_memory_are_an_error() {
+        let error = bilinear_kernel(1, 1, 1 << 30).unwrap_err().to_string();
+        assert_eq!(error, "no memory for the weights: 4611686018427387904 bytes");
+        assert!(matches!(Method::Nearest.upsampler(2, 1 << 56), Err(Error::Memory { .. })));
     }
 
     #[test]

@@ -6,7 +6,6 @@ use crate::workloads::{Case, Workload};
 use crate::{Call, Row};
 use anyhow::{Context as _, Result};
 use std::time::{Duration, Instant};
-use upconv::phase::effective_multiply_adds;
 
 /// Checks the engine's layer, then times it. What it refuses gives a row that says so.
 pub(crate) fn time(
@@ -27,7 +26,7 @@ pub(crate) fn time(
         Err(error) => return Ok(vec![Row { error: Some(format!("{error:#}")), ..row }]),
     };
     let geometry = case.op.at(case.input.shape())?;
-    let multiply_adds = effective_multiply_adds(case.op.axes3(), &geometry, case.op.groups());
+    let multiply_adds = geometry.effective_multiply_adds();
     let output = upconv::Tensor::f32(geometry.output_shape(), output)?;
     let check = Check::new(case, multiply_adds)?.compare(&output)?;
 

@@ -13,7 +13,6 @@ use burn::tensor::{Device, DeviceKind};
 use std::time::{Duration, Instant};
 use upconv::Storage;
 use upconv::gpu::{AdapterRequest, Bound, Context, Layer};
-use upconv::phase::effective_multiply_adds;
 use upconv::reference::Comparison;
 use upconv::wgpu::{DeviceType, PollType};
 
@@ -35,7 +34,7 @@ fn open() -> Result<(Device, Context)> {
 pub(crate) fn compare(workload: &Workload, case: &Case, span: Duration) -> Result<Vec<Row>> {
     let (device, context) = &open()?;
     let geometry = case.op.at(case.input.shape())?;
-    let multiply_adds = effective_multiply_adds(case.op.axes3(), &geometry, case.op.groups());
+    let multiply_adds = geometry.effective_multiply_adds();
     let check = Check::new(case, multiply_adds)?;
 
     let shape = geometry.output_shape();
@@ -87,7 +86,7 @@ pub(crate) fn compare(workload: &Workload, case: &Case, span: Duration) -> Resul
         min_ms: Some(times.min() * 1e3),
         gflops: Some(2.0 * multiply_adds as f64 / times.median() / 1e9),
     };
-    let kernel = Some(prepared.plan().kernel.to_string());
+    let kernel = Some(prepared.plan().kernel().to_string());
     Ok(vec![
         row("upconv", kernel, our_check, our_first, &our_times),
         row("burn", None, their_check, their_first, &their_times),

@@ -1,23 +1,23 @@
-//! Whether an output is right, before anything about it is timed.
+//! Whether an output is right, which is checked before anything is timed.
 
 use super::workloads::Case;
-use anyhow::{Result, bail};
+use anyhow::Result;
 use std::time::{Duration, Instant};
 use upconv::reference::{self, Comparison, Expected};
-use upconv::{ConvTranspose, Data, Layout, Tensor};
+use upconv::{ConvTranspose, Layout, Tensor};
 
-/// The multiply-adds that the f64 reference may do for one check: some 5 s.
+/// The multiply-adds that the f64 reference may do for one check: about 5 s.
 const BUDGET: u128 = 1_000_000_000;
 
-/// What the reference says of a workload's output, or of a stated part of it where the whole would take minutes.
+/// The reference for a workload's output, or for a stated part of it where the whole would take minutes.
 pub(crate) struct Check {
     expected: Expected,
-    /// The items of the batch that are checked, the first ones, and those there are.
+    /// How many items of the batch are checked, from the first, and how many there are.
     batch: (usize, usize),
     /// The output channels that are checked.
     channels: Vec<usize>,
     out_channels: usize,
-    /// The columns of the input, the first ones, whose outputs are checked, and those there are.
+    /// How many columns of the input have their outputs checked, from the first, and how many there are.
     columns: (usize, usize),
     /// The columns of the output that no other column of the input reaches.
     out_columns: usize,
@@ -27,16 +27,16 @@ pub(crate) struct Check {
 }
 
 impl Check {
-    /// Runs the reference on a case of so many multiply-adds.
+    /// Runs the reference on a case of `multiply_adds`.
     ///
     /// Beyond the budget it takes the first items of the batch, then some output channels, the first and the last
     /// among them (all of them where there are groups), then the first columns.
     pub(crate) fn new(case: &Case, multiply_adds: u128) -> Result<Self> {
         let (op, layout) = (&case.op, case.op.layout());
         let geometry = op.at(case.input.shape())?;
-        let [_, _, width] = geometry.input;
-        let per_item = multiply_adds / geometry.batch.max(1) as u128;
-        let items = at_most(geometry.batch, per_item);
+        let [_, _, width] = geometry.input();
+        let per_item = multiply_adds / geometry.batch().max(1) as u128;
+        let items = at_most(geometry.batch(), per_item);
         let per_channel = items as u128 * per_item / op.out_channels() as u128;
         let count = if op.groups() > 1 { op.out_channels() } else { at_most(op.out_channels(), per_channel) };
         let channels = spread(op.out_channels(), count);
@@ -72,9 +72,9 @@ impl Check {
         let expected = reference::conv_transpose(&part, &input, &weight, Some(&bias))?;
         Ok(Self {
             reference: start.elapsed(),
-            out_columns: part.at(input.shape())?.output[2],
+            out_columns: part.at(input.shape())?.output()[2],
             expected,
-            batch: (items, geometry.batch),
+            batch: (items, geometry.batch()),
             channels,
             out_channels: op.out_channels(),
             columns: (wide, width),
@@ -97,7 +97,7 @@ impl Check {
         share(self.batch) * share((self.channels.len(), self.out_channels)) * share(self.columns)
     }
 
-    /// What is checked, in words; nothing where it is everything.
+    /// A description of the part that is checked; `None` where it is the whole.
     pub(crate) fn part(&self) -> Option<String> {
         let mut parts = Vec::new();
         if self.batch.0 < self.batch.1 {
@@ -107,7 +107,10 @@ impl Check {
             parts.push(format!("{} of {} output channels", self.channels.len(), self.out_channels));
         }
         if self.columns.0 < self.columns.1 {
-            parts.push(format!("what {} of {} columns of the input determine", self.columns.0, self.columns.1));
+            parts.push(format!(
+                "the outputs of the first {} of {} columns of the input",
+                self.columns.0, self.columns.1
+            ));
         }
         (!parts.is_empty()).then(|| parts.join(", "))
     }
@@ -118,7 +121,7 @@ fn column_axis(layout: Layout, tensor: &Tensor) -> usize {
     tensor.shape().len() - if layout == Layout::ChannelsFirst { 1 } else { 2 }
 }
 
-/// How many of `count` pieces of so many multiply-adds fit the budget; at least 1.
+/// How many of `count` pieces of `each` multiply-adds fit the budget; at least 1.
 fn at_most(count: usize, each: u128) -> usize {
     (BUDGET / each.max(1)).clamp(1, count as u128) as usize
 }
@@ -133,19 +136,11 @@ fn spread(end: usize, count: usize) -> Vec<usize> {
 
 /// The slices of a tensor at these indices of an axis.
 fn pick(tensor: &Tensor, axis: usize, indices: &[usize]) -> Result<Tensor> {
-    fn rows<T: Copy>(data: &[T], extent: usize, inner: usize, indices: &[usize]) -> Vec<T> {
-        let blocks = data.chunks_exact(extent * inner);
-        blocks.flat_map(|block| indices.iter().flat_map(|i| &block[i * inner..(i + 1) * inner])).copied().collect()
-    }
     let mut shape = tensor.shape().to_vec();
-    let (extent, inner) = (shape[axis], shape[axis + 1..].iter().product());
-    shape[axis] = indices.len();
-    let data = match tensor.data() {
-        Data::F32(values) => Data::F32(rows(values, extent, inner, indices)),
-        Data::F16(values) => Data::F16(rows(values, extent, inner, indices)),
-        _ => bail!("the workloads are of float32 and float16, not {}", tensor.dtype()),
-    };
-    Ok(Tensor::new(shape, data)?)
+    let (outer, inner): (usize, usize) = (shape[..axis].iter().product(), shape[axis + 1..].iter().product());
+    let extent = std::mem::replace(&mut shape[axis], indices.len());
+    let rows = (0..outer).flat_map(|block| indices.iter().map(move |index| (block * extent + index) * inner));
+    Ok(tensor.view().select(shape, rows.flat_map(|start| start..start + inner))?)
 }
 
 #[cfg(test)]
@@ -168,7 +163,7 @@ mod tests {
         assert_eq!(spread(5, 1), [0]);
     }
 
-    /// A case with so many output channels, checked as if it were of so many multiply-adds.
+    /// A case with `out_channels`, checked as if it had `multiply_adds`.
     fn partial(layout: Layout, shape: [usize; 4], out_channels: usize, multiply_adds: u128) -> (Case, Check) {
         let op = ConvTranspose::builder()
             .in_channels(3)
@@ -193,7 +188,7 @@ mod tests {
     #[test]
     fn a_part_of_the_output_is_compared_with_the_whole_operation() {
         let channels = "the first 1 of 2 items of the batch, 3 of 6 output channels";
-        let columns = "the first 1 of 2 items of the batch, what 3 of 7 columns of the input determine";
+        let columns = "the first 1 of 2 items of the batch, the outputs of the first 3 of 7 columns of the input";
         for (out_channels, multiply_adds, part) in [(6, 4 * BUDGET, channels), (1, 4 * BUDGET, columns)] {
             for (layout, shape) in [(Layout::ChannelsFirst, [2, 3, 5, 7]), (Layout::ChannelsLast, [2, 5, 7, 3])] {
                 let (case, check) = partial(layout, shape, out_channels, multiply_adds);

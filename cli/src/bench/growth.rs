@@ -1,7 +1,8 @@
 //! `upconv bench --growth`: the time of one layer against the size of its output.
 
 use super::check::Check;
-use super::report::{Cost, figure};
+use super::cost::Cost;
+use super::figure::figure;
 use super::subject::Subject;
 use super::timing::Budget;
 use super::workloads::Case;
@@ -9,14 +10,14 @@ use anyhow::{Result, bail, ensure};
 use serde::Serialize;
 use upconv::{ConvTranspose, Kernel};
 
-/// What is grown, in words.
+/// The layer that is timed.
 pub(crate) const LAYER: &str = "16 → 16 channels, k4 s2 p1, f32";
 
 /// The sides of the square outputs. With 16 channels `gather` passes 65,535 workgroups at 512², the output a binding of
 /// 128 MiB at 1536².
 const SIDES: [usize; 13] = [32, 48, 64, 96, 128, 192, 256, 384, 512, 768, 1024, 1536, 2048];
 
-/// What takes less than so many times as long as the smallest output is not yet dominated by the work.
+/// Sizes that take less than this multiple of the smallest one's time are dominated by the fixed cost.
 const BEYOND_FIXED: f64 = 8.0;
 
 /// The times of a kernel on a device.
@@ -43,10 +44,11 @@ pub(crate) struct Point {
     pub(crate) milliseconds: f64,
 }
 
-/// Measures every kernel that is judged element by element on GPUs, and the CPU backend; `report` is told of each size.
+/// Measures every kernel with an error bound for each element on GPUs, and the CPU backend; `report` is called for each
+/// size.
 pub(crate) fn measure(subjects: &[Subject], budget: Budget, report: impl Fn(&str)) -> Result<Vec<Curve>> {
     let mut curves: Vec<Curve> = subjects.iter().flat_map(curves_of).collect();
-    ensure!(!curves.is_empty(), "the growth of a GPU or of the CPU can be measured, not of the reference");
+    ensure!(!curves.is_empty(), "--growth times GPUs and the CPU backend, not the reference");
     for side in SIDES {
         let case = case(side)?;
         let check = Check::new(&case, Cost::new(&case.op, &case.input)?.multiply_adds)?;
@@ -54,8 +56,8 @@ pub(crate) fn measure(subjects: &[Subject], budget: Budget, report: impl Fn(&str
         for curve in &mut curves {
             report(&format!("{side} x {side}: {} {}", curve.device, curve.kernel));
             let subject = subjects.iter().find(|subject| subject.adapter() == curve.adapter);
-            let Some(subject) = subject else { bail!("{} is gone", curve.adapter) };
-            let kernel = Kernel::EXACT.into_iter().find(|kernel| kernel.to_string() == curve.kernel);
+            let Some(subject) = subject else { bail!("{} is no longer available", curve.adapter) };
+            let kernel = Kernel::EXACT.iter().copied().find(|kernel| kernel.to_string() == curve.kernel);
             let (comparison, samples) = subject.time_call(&case, &check, kernel, budget)?;
             ensure!(
                 comparison.passed(),
@@ -75,7 +77,7 @@ pub(crate) fn measure(subjects: &[Subject], budget: Budget, report: impl Fn(&str
 
 fn curves_of(subject: &Subject) -> Vec<Curve> {
     let kernels = match subject {
-        Subject::Gpu { .. } => Kernel::EXACT.map(|kernel| kernel.to_string()).to_vec(),
+        Subject::Gpu { .. } => Kernel::EXACT.iter().map(ToString::to_string).collect(),
         Subject::Cpu => vec!["vectors".to_string()],
         Subject::Reference => Vec::new(),
     };

@@ -1,61 +1,32 @@
 //! The growth as a picture: a line for each kernel, both axes logarithmic, beside the line of slope 1.
 
+use super::figure::figure;
 use super::growth::{Curve, LAYER, Point};
-use super::plot::{STYLE, escape};
-use super::report::figure;
+use super::svg::{Scale, decades, document, legend, legend_end};
 use std::fmt::Write;
 
 /// Lengths in pixels.
-const WIDTH: f64 = 880.0;
 const LEFT: f64 = 76.0;
 const RIGHT: f64 = 850.0;
 const PLOT_HEIGHT: f64 = 400.0;
 
 const COLOURS: [&str; 6] = ["#14a38b", "#3b82f6", "#e0862a", "#9b5de5", "#d6457a", "#9aa4af"];
 
-/// Where a value lies between the pixels of the least and of the greatest.
-struct Scale {
-    values: [f64; 2],
-    pixels: [f64; 2],
-}
-
-impl Scale {
-    fn at(&self, value: f64) -> f64 {
-        let [least, greatest] = self.values.map(f64::ln);
-        let [first, last] = self.pixels;
-        first + (last - first) * (value.ln() - least) / (greatest - least)
-    }
-}
-
 /// Draws milliseconds against output elements.
 pub(crate) fn svg(curves: &[Curve]) -> String {
-    let mut out = String::new();
-    // Writing to a String cannot fail.
-    let _ = draw(&mut out, curves);
-    out
+    let top = legend_end(curves.len()) + 8.0;
+    document(&format!("Time against size: {LAYER}"), top + PLOT_HEIGHT + 70.0, |out| draw(out, curves, top))
 }
 
-fn draw(out: &mut String, curves: &[Curve]) -> std::fmt::Result {
-    let top = 66.0 + 20.0 * curves.len() as f64;
+fn draw(out: &mut String, curves: &[Curve], top: f64) -> std::fmt::Result {
     let bottom = top + PLOT_HEIGHT;
-    let height = bottom + 70.0;
     let points = || curves.iter().flat_map(|curve| &curve.points);
-    let range = |value: fn(&Point) -> f64| {
-        let fold = |[least, greatest]: [f64; 2], v: f64| [least.min(v), greatest.max(v)];
-        points().map(value).fold([f64::INFINITY, 0.0], fold)
-    };
-    let [fastest, slowest] = range(|point| point.milliseconds);
-    let decades = [fastest.log10().floor() as i32, slowest.log10().ceil() as i32];
-    let x = Scale { values: range(|point| point.outputs as f64), pixels: [LEFT + 12.0, RIGHT - 12.0] };
-    let y = Scale { values: decades.map(|decade| 10f64.powi(decade)), pixels: [bottom, top] };
-    writeln!(
-        out,
-        r#"<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {WIDTH} {height}" width="{WIDTH}" height="{height}" role="img">"#
-    )?;
-    let title = format!("Time against size: {LAYER}");
-    writeln!(out, "<title>{title}</title>\n<style>{STYLE}</style>")?;
-    writeln!(out, r#"<text class="title" x="20" y="32">{title}</text>"#)?;
-    for decade in decades[0]..=decades[1] {
+    let decades = decades(points().map(|point| point.milliseconds));
+    let outputs = || points().map(|point| point.outputs as f64);
+    let range = [outputs().fold(f64::INFINITY, f64::min), outputs().fold(0.0, f64::max)];
+    let x = Scale { values: range, pixels: [LEFT + 12.0, RIGHT - 12.0] };
+    let y = Scale::over(&decades, [bottom, top]);
+    for decade in decades {
         let (at, label) = (y.at(10f64.powi(decade)), 10f64.powi(decade));
         writeln!(out, r#"<line class="grid" x1="{LEFT}" y1="{at:.1}" x2="{RIGHT}" y2="{at:.1}"/>"#)?;
         writeln!(
@@ -76,27 +47,19 @@ fn draw(out: &mut String, curves: &[Curve]) -> std::fmt::Result {
         )?;
     }
     for ((index, curve), colour) in curves.iter().enumerate().zip(COLOURS.iter().cycle()) {
-        line(out, curve, colour, 58.0 + 20.0 * index as f64, &x, &y)?;
+        let slope = curve.slope.map(|slope| format!(": slope {slope:.2}")).unwrap_or_default();
+        legend(out, index, colour, &format!("{} {}{slope}", curve.device, curve.kernel), &curve.adapter)?;
+        line(out, curve, colour, &x, &y)?;
     }
     let note = format!(
         "Both axes logarithmic: a line of slope 1 is time in proportion to the outputs. Shortest prepared call; outputs of 16 \
          channels. upconv {}",
         env!("CARGO_PKG_VERSION")
     );
-    writeln!(out, r#"<text class="small" x="20" y="{}">{note}</text>"#, bottom + 48.0)?;
-    writeln!(out, "</svg>")
+    writeln!(out, r#"<text class="small" x="20" y="{}">{note}</text>"#, bottom + 48.0)
 }
 
-/// A curve with its line in the legend.
-fn line(out: &mut String, curve: &Curve, colour: &str, legend: f64, x: &Scale, y: &Scale) -> std::fmt::Result {
-    let (kernel, adapter) = (escape(&curve.kernel), escape(&curve.adapter));
-    let slope = curve.slope.map(|slope| format!(": slope {slope:.2}")).unwrap_or_default();
-    writeln!(out, r#"<rect x="20" y="{}" width="12" height="12" rx="3" fill="{colour}"/>"#, legend - 10.0)?;
-    writeln!(
-        out,
-        r#"<text x="40" y="{legend}"><tspan font-weight="600">{} {kernel}{slope}</tspan> {adapter}</text>"#,
-        curve.device
-    )?;
+fn line(out: &mut String, curve: &Curve, colour: &str, x: &Scale, y: &Scale) -> std::fmt::Result {
     let place = |point: &Point| format!("{:.1},{:.1}", x.at(point.outputs as f64), y.at(point.milliseconds));
     let places: Vec<String> = curve.points.iter().map(place).collect();
     writeln!(out, r#"<polyline points="{}" fill="none" stroke="{colour}" stroke-width="2"/>"#, places.join(" "))?;
@@ -114,12 +77,6 @@ fn line(out: &mut String, curve: &Curve, colour: &str, legend: f64, x: &Scale, y
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn a_scale_is_logarithmic() {
-        let scale = Scale { values: [1.0, 100.0], pixels: [50.0, 10.0] };
-        assert_eq!([1.0, 10.0, 100.0].map(|value| scale.at(value)), [50.0, 30.0, 10.0]);
-    }
 
     #[test]
     fn every_point_is_drawn() {

@@ -4,11 +4,14 @@
 
 mod ceiling;
 mod check;
+mod cost;
+mod figure;
 mod growth;
 mod growth_plot;
 mod plot;
 mod report;
 mod subject;
+mod svg;
 mod timing;
 pub(crate) mod workloads;
 
@@ -17,8 +20,8 @@ use crate::tuning::TuningArgs;
 use anyhow::{Result, bail, ensure};
 pub(crate) use check::Check;
 use clap::ValueEnum;
+pub(crate) use cost::Cost;
 use indicatif::{ProgressBar, ProgressStyle};
-pub(crate) use report::Cost;
 use report::Row;
 use serde::Serialize;
 use std::io::Write;
@@ -35,33 +38,33 @@ const NOTE: &str = include_str!("note.md");
 /// The options of `bench`.
 #[derive(clap::Args)]
 pub(crate) struct Args {
-    /// Only these workloads, whatever their case; without it all but the largest, O1.
+    /// Time only these workloads (case-insensitive); by default all but the largest, O1.
     #[arg(long, value_name = "W1,W3,...", value_delimiter = ',')]
     workloads: Vec<String>,
-    /// Where to compute; `gpu` takes software devices too.
+    /// Where to compute; `gpu` accepts software devices too.
     #[arg(long, value_enum, value_delimiter = ',', default_value = "all")]
     device: Vec<Choice>,
-    /// Take the GPU adapter with this in its name, driver or backend; may be given more than once.
+    /// Take the GPU adapter whose name, driver or backend contains this; may be given more than once.
     #[arg(long, value_name = "SUBSTRING")]
     adapter: Vec<String>,
     #[command(flatten)]
     tuning: TuningArgs,
-    /// Write the rows, or the curves of the growth, to a file, as a list of objects.
+    /// Write the rows, or the curves of --growth, to a file, as a JSON list of objects.
     #[arg(long, value_name = "FILE")]
     json: Option<PathBuf>,
-    /// Draw the rows as bars, or the growth as lines.
+    /// Draw the rows as bars, or the curves of --growth as lines.
     #[arg(long, value_name = "FILE.svg")]
     plot: Option<PathBuf>,
-    /// Time one layer for outputs from 32x32 to 2048x2048 instead, with each kernel: how does the cost grow?
+    /// Instead, time one layer with each kernel for outputs from 32x32 to 2048x2048: how does the cost grow?
     #[arg(long, conflicts_with = "workloads")]
     growth: bool,
-    /// Measure first how fast the GPU copies memory and multiplies matrices, and hold the layers against that.
+    /// First measure how fast the GPU copies memory and multiplies matrices, and report each layer as a share of that.
     #[arg(long, conflicts_with = "growth")]
     ceilings: bool,
-    /// Time each thing so many times.
+    /// Run each measurement this many times.
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..), conflicts_with = "seconds")]
     runs: Option<u32>,
-    /// Time each thing for so many seconds, and at least three times.
+    /// Run each measurement for this many seconds, and at least three times.
     #[arg(long, value_name = "S", default_value = "1", value_parser = seconds)]
     seconds: f64,
 }
@@ -95,7 +98,7 @@ pub(crate) fn run(args: &Args) -> Result<()> {
     let mut ceilings = Vec::new();
     for subject in &subjects {
         bar.suspend(|| println!("    {:<11}{}", subject.device(), subject.adapter()));
-        bar.set_message(format!("what {} can do", subject.adapter()));
+        bar.set_message(format!("the ceilings of {}", subject.adapter()));
         let of_subject = if args.ceilings { subject.ceilings(budget)? } else { None };
         if let Some(ceilings) = &of_subject {
             bar.suspend(|| println!("    {:<11}{ceilings}", ""));
@@ -114,7 +117,7 @@ pub(crate) fn run(args: &Args) -> Result<()> {
         let mut new = measure(workload, &subjects, budget, &bar)?;
         for (row, ceilings) in new.iter_mut().zip(&ceilings) {
             if let (Some(row), Some(ceilings)) = (row, ceilings) {
-                row.hold_against(ceilings);
+                row.compare_with(ceilings);
             }
         }
         bar.suspend(|| print(workload, &new))?;
@@ -128,7 +131,7 @@ pub(crate) fn run(args: &Args) -> Result<()> {
     Ok(())
 }
 
-/// Writes what was measured to the files that are asked for.
+/// Writes the measurements to the requested files.
 fn save<T: Serialize>(args: &Args, measured: &[T], plot: fn(&[T]) -> String) -> Result<()> {
     if let Some(path) = &args.json {
         write(path, &(serde_json::to_string_pretty(measured)? + "\n"))?;
@@ -170,9 +173,9 @@ fn subjects(args: &Args) -> Result<Vec<Subject>> {
     Ok(subjects)
 }
 
-/// A row for each device, or `None` where the device is not meant to run the workload.
+/// A row for each device, or `None` where the device does not run the workload.
 fn measure(workload: &Workload, subjects: &[Subject], budget: Budget, bar: &ProgressBar) -> Result<Vec<Option<Row>>> {
-    bar.set_message(format!("{}: the reference computes what is right", workload.name));
+    bar.set_message(format!("{}: computing the reference", workload.name));
     let case = workload.case()?;
     let cost = Cost::new(&case.op, &case.input)?;
     let check = Check::new(&case, cost.multiply_adds)?;
@@ -201,10 +204,10 @@ fn print(workload: &Workload, rows: &[Option<Row>]) -> Result<()> {
         println!("{}", row.line(best));
     }
     if let Some(part) = shown().find_map(|row| row.verified_part.as_ref().filter(|part| *part != "all")) {
-        println!("    checked, and computed by the reference: {part}");
+        println!("    computed by the reference, and checked: {part}");
     }
     if rows.iter().any(Option::is_none) {
-        println!("    f16 tensors run on GPUs with SHADER_F16 alone");
+        println!("    f16 tensors run only on GPUs with SHADER_F16");
     }
     Ok(())
 }

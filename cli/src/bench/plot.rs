@@ -1,13 +1,11 @@
 //! The rows as a picture: horizontal bars, grouped by workload, on a logarithmic scale.
-//!
-//! The background is left transparent and the text is a grey that reads on white and on black.
 
-use super::report::{Row, figure};
+use super::figure::figure;
+use super::report::Row;
+use super::svg::{Scale, decades, document, escape, legend, legend_end};
 use std::fmt::Write;
 
-/// Lengths in pixels.
-const WIDTH: f64 = 880.0;
-/// Where the bars begin, and where the largest may end.
+/// Lengths in pixels: where the bars begin, and where the largest may end.
 const LEFT: f64 = 256.0;
 const RIGHT: f64 = 818.0;
 const BAR: f64 = 13.0;
@@ -20,15 +18,6 @@ const GPU_COLOURS: [&str; 4] = ["#3b82f6", "#14a38b", "#9b5de5", "#d6457a"];
 const CPU_COLOUR: &str = "#e0862a";
 const REFERENCE_COLOUR: &str = "#9aa4af";
 
-pub(super) const STYLE: &str = "\
-text{font:12px system-ui,-apple-system,'Segoe UI',Helvetica,Arial,sans-serif;fill:#768390}\
-.title{font-size:17px;font-weight:600}\
-.name{font-size:13px;font-weight:600}\
-.small{font-size:11px}\
-.value{font-size:11px;font-weight:600;font-variant-numeric:tabular-nums}\
-.grid{stroke:#768390;stroke-opacity:.28}\
-.failed{fill:#e5484d}";
-
 /// A device with its colour.
 struct Series<'a> {
     device: &'a str,
@@ -40,40 +29,29 @@ struct Series<'a> {
 pub(crate) fn svg(rows: &[Row]) -> String {
     let series = series(rows);
     let groups: Vec<&[Row]> = rows.chunk_by(|a, b| a.workload == b.workload).collect();
-    let scale = Scale::new(rows.iter().filter_map(|row| row.gflops));
-    let top = 74.0 + 20.0 * series.len() as f64;
     let heights: Vec<f64> = groups.iter().map(|group| (group.len() as f64 * BAR_STEP).max(LABEL)).collect();
+    let top = legend_end(series.len()) + 16.0;
     let bottom = top + heights.iter().map(|height| height + GROUP_GAP).sum::<f64>();
-    let height = bottom + 52.0;
-    let mut out = String::new();
-    // Writing to a String cannot fail.
-    let _ = draw(&mut out, &series, &groups, &heights, &scale, [top, bottom, height]);
-    out
+    document("Transposed convolution: GFLOP/s of a prepared call", bottom + 52.0, |out| {
+        for (index, Series { device, adapter, colour }) in series.iter().enumerate() {
+            legend(out, index, colour, device, adapter)?;
+        }
+        draw(out, rows, &series, &groups, &heights, [top, bottom])
+    })
 }
 
 fn draw(
     out: &mut String,
+    rows: &[Row],
     series: &[Series<'_>],
     groups: &[&[Row]],
     heights: &[f64],
-    scale: &Scale,
-    [top, bottom, height]: [f64; 3],
+    [top, bottom]: [f64; 2],
 ) -> std::fmt::Result {
-    writeln!(
-        out,
-        r#"<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {WIDTH} {height}" width="{WIDTH}" height="{height}" role="img">"#
-    )?;
-    let title = "Transposed convolution: GFLOP/s of a prepared call";
-    writeln!(out, "<title>{title}</title>\n<style>{STYLE}</style>")?;
-    writeln!(out, r#"<text class="title" x="20" y="32">{title}</text>"#)?;
-    for (index, Series { device, adapter, colour }) in series.iter().enumerate() {
-        let y = 58.0 + 20.0 * index as f64;
-        writeln!(out, r#"<rect x="20" y="{}" width="12" height="12" rx="3" fill="{colour}"/>"#, y - 10.0)?;
-        let (device, adapter) = (escape(device), escape(adapter));
-        writeln!(out, r#"<text x="40" y="{y}"><tspan font-weight="600">{device}</tspan> {adapter}</text>"#)?;
-    }
-    for decade in scale.low..=scale.high {
-        let x = scale.x(10f64.powi(decade));
+    let decades = decades(rows.iter().filter_map(|row| row.gflops));
+    let scale = Scale::over(&decades, [LEFT, RIGHT]);
+    for decade in decades {
+        let x = scale.at(10f64.powi(decade));
         writeln!(out, r#"<line class="grid" x1="{x:.1}" y1="{:.1}" x2="{x:.1}" y2="{bottom:.1}"/>"#, top - 8.0)?;
         for y in [top - 14.0, bottom + 14.0] {
             let label = 10f64.powi(decade);
@@ -92,7 +70,7 @@ fn draw(
         writeln!(out, r#"<text class="small" x="20" y="{:.1}">{layer}</text>"#, label + 28.0)?;
         let first = y + (height - (group.len() as f64 * BAR_STEP - (BAR_STEP - BAR))) / 2.0;
         for (index, row) in group.iter().enumerate() {
-            bar(out, row, series, scale, first + index as f64 * BAR_STEP)?;
+            bar(out, row, series, &scale, first + index as f64 * BAR_STEP)?;
         }
         y += height + GROUP_GAP;
     }
@@ -101,8 +79,7 @@ fn draw(
         r#"<text class="small" x="20" y="{:.1}">Logarithmic scale; longer is faster. Two operations for each multiply-add of the definition; median time, tensors on the device. upconv {}</text>"#,
         bottom + 38.0,
         env!("CARGO_PKG_VERSION")
-    )?;
-    writeln!(out, "</svg>")
+    )
 }
 
 fn bar(out: &mut String, row: &Row, series: &[Series<'_>], scale: &Scale, y: f64) -> std::fmt::Result {
@@ -113,7 +90,7 @@ fn bar(out: &mut String, row: &Row, series: &[Series<'_>], scale: &Scale, y: f64
         return writeln!(out, r#"<text class="value failed" x="{x}" y="{text:.1}">{device} failed</text>"#);
     };
     let colour = series.iter().find(|one| one.is_of(row)).map_or(REFERENCE_COLOUR, |one| one.colour);
-    let width = (scale.x(gflops) - LEFT).max(2.0);
+    let width = (scale.at(gflops) - LEFT).max(2.0);
     writeln!(
         out,
         r#"<rect x="{LEFT}" y="{y:.1}" width="{width:.1}" height="{BAR}" rx="2" fill="{colour}"><title>{}: {} GFLOP/s, {} ms</title></rect>"#,
@@ -148,31 +125,6 @@ impl Series<'_> {
     }
 }
 
-/// Whole decades around the values.
-struct Scale {
-    low: i32,
-    high: i32,
-}
-
-impl Scale {
-    fn new(values: impl Iterator<Item = f64>) -> Self {
-        let (least, most) = values.fold((f64::INFINITY, 0.0f64), |(least, most), v| (least.min(v), most.max(v)));
-        if !least.is_finite() || least <= 0.0 || !most.is_finite() {
-            return Self { low: 0, high: 1 };
-        }
-        let low = least.log10().floor() as i32;
-        Self { low, high: (most.log10().ceil() as i32).max(low + 1) }
-    }
-
-    fn x(&self, value: f64) -> f64 {
-        LEFT + (RIGHT - LEFT) * (value.log10() - f64::from(self.low)) / f64::from(self.high - self.low)
-    }
-}
-
-pub(super) fn escape(text: &str) -> String {
-    text.replace('&', "&amp;").replace('<', "&lt;").replace('>', "&gt;").replace('"', "&quot;")
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -182,16 +134,6 @@ mod tests {
     fn row(gflops: Option<f64>) -> Row {
         let workload = &workloads::select(&["W10".into()]).unwrap()[0];
         Row { gflops, ..Row::new(workload, &Subject::Reference) }
-    }
-
-    #[test]
-    fn a_bar_is_as_long_as_its_logarithm_between_whole_decades() {
-        let scale = Scale::new([3.0, 30.0].into_iter());
-        assert_eq!((scale.low, scale.high), (0, 2));
-        assert_eq!((scale.x(1.0), scale.x(10.0), scale.x(100.0)), (LEFT, (LEFT + RIGHT) / 2.0, RIGHT));
-        let scale = Scale::new(std::iter::once(10.0));
-        assert_eq!((scale.low, scale.high), (1, 2));
-        assert_eq!(Scale::new(std::iter::empty()).high, 1);
     }
 
     #[test]

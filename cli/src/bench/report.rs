@@ -1,14 +1,14 @@
-//! What is said of the measurements: rows, a table, JSON.
+//! The rows of the results, as a table and as JSON.
 
 use super::ceiling::Ceilings;
+use super::cost::Cost;
+use super::figure::figure;
 use super::subject::{Measured, Subject};
 use super::timing::Samples;
 use super::workloads::Workload;
-use anyhow::Result;
 use serde::Serialize;
 use std::collections::BTreeSet;
-use upconv::phase::effective_multiply_adds;
-use upconv::{ConvTranspose, DType, Tensor};
+use upconv::DType;
 
 /// One workload on one device: an object of the JSON list. Times are in milliseconds.
 ///
@@ -48,27 +48,6 @@ pub(crate) struct Row {
     pub(crate) error: Option<String>,
 }
 
-/// What a workload costs, whatever the device.
-#[derive(Clone, Copy, Debug)]
-pub(crate) struct Cost {
-    /// Every input element times every tap and output channel of its group.
-    pub(crate) multiply_adds: u128,
-    /// Input, weight, bias and output, in bytes.
-    pub(crate) bytes: usize,
-}
-
-impl Cost {
-    pub(crate) fn new(op: &ConvTranspose, input: &Tensor) -> Result<Self> {
-        let geometry = op.at(input.shape())?;
-        let parameters = op.weight_shape().iter().product::<usize>() + op.out_channels();
-        let tensors = (geometry.input_len() + geometry.output_len()) * input.dtype().size();
-        Ok(Self {
-            multiply_adds: effective_multiply_adds(op.axes3(), &geometry, op.groups()),
-            bytes: tensors + parameters * DType::F32.size(),
-        })
-    }
-}
-
 impl Row {
     /// A row without numbers.
     pub(crate) fn new(workload: &Workload, subject: &Subject) -> Self {
@@ -96,7 +75,7 @@ impl Row {
         }
     }
 
-    /// Fills in what was measured.
+    /// Fills in the measurements.
     pub(crate) fn fill(&mut self, measured: Measured, cost: Cost, part: Option<String>) {
         self.kernel = Some(measured.kernel);
         self.verified_part = Some(part.unwrap_or_else(|| "all".into()));
@@ -123,8 +102,8 @@ impl Row {
         self.gbps = Some(cost.bytes as f64 / median / 1e9);
     }
 
-    /// Says how near the row comes to what its device can do.
-    pub(crate) fn hold_against(&mut self, ceilings: &Ceilings) {
+    /// Sets the row's share of its device's ceilings.
+    pub(crate) fn compare_with(&mut self, ceilings: &Ceilings) {
         self.ceiling_share = self.gflops.zip(self.gbps).map(|(gflops, gbps)| ceilings.share(gflops, gbps));
     }
 
@@ -153,7 +132,8 @@ impl Row {
     }
 }
 
-/// How near the rows of each adapter come to their ceilings, and in the geometric mean; a line for each that has any.
+/// The shares of the ceilings that the rows of each adapter reach, and their geometric mean; empty where no row has
+/// one.
 pub(crate) fn shares(rows: &[Row]) -> String {
     let mut lines = String::new();
     let mut seen = BTreeSet::new();
@@ -187,17 +167,6 @@ fn columns(cells: [String; 11]) -> String {
     line.trim_end().to_string()
 }
 
-/// Three significant digits.
-pub(crate) fn figure(value: f64) -> String {
-    let digits = match value.abs() {
-        v if v >= 99.95 => 0,
-        v if v >= 9.995 => 1,
-        v if v >= 0.9995 => 2,
-        _ => 3,
-    };
-    format!("{value:.digits$}")
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -226,21 +195,5 @@ mod tests {
         };
         let rows = [row(0, "a", Some(0.5)), row(0, "b", None), row(1, "a", Some(0.125)), row(1, "b", None)];
         assert_eq!(shares(&rows), "\na, of the nearer ceiling:\nW8 50 %, W10 12 %; geometric mean 25 %\n");
-    }
-
-    #[test]
-    fn figures_have_three_digits() {
-        let shown = [1234.5, 99.96, 12.345, 9.996, 1.2345, 0.99951, 0.0123].map(figure);
-        assert_eq!(shown, ["1234", "100", "12.3", "10.0", "1.23", "1.00", "0.012"]);
-    }
-
-    #[test]
-    fn a_workload_costs_what_its_definition_says() {
-        let op = ConvTranspose::builder().in_channels(4).out_channels(6).groups(2).kernel([3, 3]).stride([2, 2]);
-        let op = op.build().unwrap();
-        let input = Tensor::f32([2, 4, 5, 5], vec![0.0; 200]).unwrap();
-        let cost = Cost::new(&op, &input).unwrap();
-        assert_eq!(cost.multiply_adds, 200 * 3 * 9);
-        assert_eq!(cost.bytes, 4 * (200 + 2 * 6 * 11 * 11 + 4 * 3 * 9 + 6));
     }
 }

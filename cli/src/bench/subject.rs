@@ -1,4 +1,4 @@
-//! The backends that are timed, and how each of them is.
+//! The backends, and how each of them is timed.
 
 use super::ceiling::Ceilings;
 use super::check::Check;
@@ -18,7 +18,7 @@ pub(crate) enum Subject {
     Reference,
 }
 
-/// What was measured of a case on a backend.
+/// The measurements of a case on a backend.
 pub(crate) struct Measured {
     pub(crate) kernel: String,
     /// The check against the reference; the reference itself has none.
@@ -37,7 +37,7 @@ pub(crate) struct Times {
 }
 
 impl Subject {
-    /// The GPU that answers a request, to be planned for with what was measured.
+    /// The GPU that answers a request, planned for with the measured choices.
     pub(crate) fn gpu(request: AdapterRequest, tuning: &Tuning) -> Result<Self> {
         let adapter = Context::request(&request)?.adapter_name();
         Ok(Subject::Gpu { request, tuning: tuning.clone(), adapter })
@@ -62,7 +62,7 @@ impl Subject {
         }
     }
 
-    /// What a GPU can do; `None` for the others.
+    /// How fast a GPU copies and multiplies; `None` for the others.
     pub(crate) fn ceilings(&self, budget: Budget) -> Result<Option<Ceilings>> {
         match self {
             Subject::Gpu { request, .. } => Ceilings::measure(request, budget).map(Some),
@@ -96,7 +96,7 @@ impl Subject {
         }
     }
 
-    /// Checks a case, then times it. `None` where the backend is not meant to run it.
+    /// Checks a case, then times it. `None` where the backend does not run it: f16 without `SHADER_F16`.
     pub(crate) fn measure(&self, case: &Case, check: &Check, budget: Budget) -> Result<Option<Measured>> {
         match self {
             Subject::Gpu { request, tuning, .. } => {
@@ -127,7 +127,7 @@ fn gpu(context: &Context, case: &Case, check: &Check, budget: Budget) -> Result<
     })?;
     let prepared = layer.prepare(case.input.shape(), storage)?;
     let (bound, output) = bind(context, &prepared, case)?;
-    let kernel = prepared.plan().kernel.to_string();
+    let kernel = prepared.plan().kernel().to_string();
     let comparison = worse(check.compare(&first)?, check.compare(&output)?);
     if !comparison.passed() {
         return Ok(Some(Measured { kernel, comparison: Some(comparison), times: None }));
@@ -145,9 +145,9 @@ fn gpu(context: &Context, case: &Case, check: &Check, budget: Budget) -> Result<
     Ok(Some(Measured { kernel, comparison: Some(comparison), times: Some(times) }))
 }
 
-/// A layer with buffers of its own, and its output: an element that is not written would be NaN.
+/// A layer with its own buffers, and its output, in which an element that is not written is NaN.
 fn bind(context: &Context, prepared: &Prepared, case: &Case) -> Result<(Bound, Tensor)> {
-    let (storage, shape) = (prepared.plan().storage, prepared.geometry().output_shape());
+    let (storage, shape) = (prepared.plan().storage(), prepared.geometry().output_shape());
     let poison = Tensor::f32(shape.clone(), vec![f32::NAN; prepared.geometry().output_len()])?;
     let (x, y) = (context.upload(&case.input, storage)?, context.upload(&poison, storage)?);
     let bound = prepared.bind(x.slice(..), y.slice(..))?;

@@ -1,14 +1,14 @@
-//! How often something is run, and what is kept of its times.
+//! How often a measurement is repeated, and the statistics of its times.
 
 use anyhow::Result;
 use std::time::{Duration, Instant};
 
-/// How long one number may be measured.
+/// How long one measurement may take.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub(crate) enum Budget {
-    /// So many runs.
+    /// This many runs.
     Runs(usize),
-    /// Runs until so many seconds have passed, at least [`LEAST`] of them.
+    /// Runs until this many seconds have passed, at least [`LEAST`] of them.
     Seconds(f64),
 }
 

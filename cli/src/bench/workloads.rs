@@ -1,6 +1,6 @@
-//! The layers that are timed, and the numbers they are timed on.
+//! The layers that are timed, and their data.
 //!
-//! `workloads.json` is their one home; the criterion benchmark and the programs that run other engines read it too.
+//! They are defined in `workloads.json`, which the criterion benchmark and the programs for other engines read too.
 
 use anyhow::{Result, bail};
 use half::f16;
@@ -32,7 +32,7 @@ pub(crate) struct Workload {
     /// Whether input and output are stored in binary16.
     #[serde(default)]
     pub(crate) f16: bool,
-    /// Whether it is so large that it runs only where its name is given.
+    /// Whether it is so large that it runs only where it is named.
     #[serde(default)]
     pub(crate) only_by_name: bool,
 }
@@ -68,8 +68,8 @@ pub(crate) fn all() -> Result<Vec<Workload>> {
     Ok(serde_json::from_str(TABLE)?)
 }
 
-/// The workloads of these names, whatever their case, in the order of the table; without names all that are not only
-/// run by name.
+/// The workloads of these names (case-insensitive), in the order of the table; without names, all but those that run
+/// only by name.
 pub(crate) fn select(names: &[String]) -> Result<Vec<Workload>> {
     let mut table = all()?;
     let known: Vec<String> = table.iter().map(|workload| workload.name.clone()).collect();
@@ -110,7 +110,7 @@ impl Workload {
         Case::new(self.op()?, &self.input, self.f16)
     }
 
-    /// The layer in words: `16 × 512×4×4 → 256, k4 s2 p1`.
+    /// The layer as text: `16 × 512×4×4 → 256, k4 s2 p1`.
     pub(crate) fn describe(&self) -> String {
         let times = |values: &[usize]| values.iter().map(usize::to_string).collect::<Vec<_>>().join("×");
         let mut text = format!("{} × {} → {}", self.input[0], times(&self.input[1..]), self.out_channels);
@@ -131,9 +131,9 @@ fn random(seed: u64, shape: &[usize]) -> Result<Tensor> {
     Ok(Tensor::f32(shape, (0..elements).map(|index| element(seed, index)).collect::<Vec<f32>>())?)
 }
 
-/// Element `index` of the numbers that `seed` gives: the upper 24 bits of `SplitMix64`, spread evenly over [-1, 1).
+/// Element `index` of the sequence of `seed`: the upper 24 bits of `SplitMix64`, spread evenly over [-1, 1).
 ///
-/// Any language can make the same numbers, from the index alone and without rounding.
+/// Any language can produce the same values, from the index alone and without rounding.
 fn element(seed: u64, index: u64) -> f32 {
     let mut z = seed.wrapping_add((index + 1).wrapping_mul(0x9e37_79b9_7f4a_7c15));
     z = (z ^ (z >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);

@@ -76,12 +76,7 @@ pub(super) fn transpose(weight: &Tensor, groups: usize) -> Result<Tensor> {
             }
         }
     }
-    let data = match weight.data() {
-        Data::F16(v) => Data::F16(order.into_iter().map(|index| v[index]).collect()),
-        Data::F32(v) => Data::F32(order.into_iter().map(|index| v[index]).collect()),
-        _ => bail!("a weight of {}", weight.dtype()),
-    };
-    Ok(Tensor::new([groups * in_group, out_group, h, w], data)?)
+    Ok(weight.view().select([groups * in_group, out_group, h, w], order)?)
 }
 
 #[cfg(test)]

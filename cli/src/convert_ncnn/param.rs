@@ -57,7 +57,7 @@ fn layer(line: &str) -> Result<Line<'_>> {
         let number: i64 = key.parse().with_context(|| format!("key {key:?} is no number"))?;
         let (number, is_list) = if number <= LIST { (LIST - number, true) } else { (number, false) };
         let number = u32::try_from(number).with_context(|| format!("key {key} is out of range"))?;
-        ensure!(parameters.insert(number, (value, is_list)).is_none(), "key {number} stands twice");
+        ensure!(parameters.insert(number, (value, is_list)).is_none(), "key {number} is given twice");
     }
     Ok(Line { kind, name, inputs, outputs, parameters })
 }
@@ -96,7 +96,7 @@ impl Line<'_> {
         }
     }
 
-    /// Refuses parameters that are not 0 and not among these: what is not understood may matter.
+    /// Refuses parameters that are neither 0 nor among these: a parameter that is not converted may matter.
     pub(super) fn only(&self, known: &[u32]) -> Result<()> {
         let strange = |&(key, (value, _)): &(&u32, &(&str, bool))| !known.contains(key) && finite(value) != Some(0.0);
         match self.parameters.iter().find(strange) {
@@ -154,7 +154,7 @@ mod tests {
             ("7767517\n1 1\nInput a 0 2 a", "ends before the names of its blobs"),
             ("7767517\n1 1\nInput a 0 1 a 0", "\"0\" is no key=value"),
             ("7767517\n1 1\nInput a 0 1 a x=1", "key \"x\" is no number"),
-            ("7767517\n1 1\nInput a 0 1 a 0=1 0=2", "key 0 stands twice"),
+            ("7767517\n1 1\nInput a 0 1 a 0=1 0=2", "key 0 is given twice"),
             ("7767517\n1 1\nInput a 0 1 a -5=1", "key -5 is out of range"),
             ("7767517\n1 1\nInput a 0 1 a -9223372036854775808=1", "out of range"),
         ] {

@@ -1,8 +1,9 @@
-//! What is done to samples on their way into a file.
+//! Conversions of samples before they are encoded.
 
-use super::{Colour, Rgb};
+use super::rgb::Rgb;
+use super::shape::Colour;
 
-/// An integer sample: 0 is none of the channel, [`MAX`](Sample::MAX) all of it.
+/// An integer sample from 0 to [`MAX`](Sample::MAX).
 pub(super) trait Sample: Copy + Into<u32> {
     /// The largest value.
     const MAX: u32;

@@ -3,7 +3,7 @@
 use std::fmt;
 use std::path::Path;
 
-use super::{Colour, Depth, Shape};
+use super::shape::{Colour, Depth, Shape};
 
 /// A format that is read and written.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -62,11 +62,11 @@ impl Format {
             found.push(format!("{self} holds no transparency (--flatten COLOUR puts the picture on a background)"));
         }
         if self != Self::Png && shape.depth == Depth::Sixteen {
-            found.push(format!("{self} holds 8 bits a sample, not 16 (--depth 8 rounds them)"));
+            found.push(format!("{self} holds 8 bits per sample, not 16 (--depth 8 rounds them)"));
         }
         let most = self.max_side();
         if shape.width.max(shape.height) > most {
-            found.push(format!("{self} holds at most {most} pixels a side, not {}x{}", shape.width, shape.height));
+            found.push(format!("{self} holds at most {most} pixels per side, not {}x{}", shape.width, shape.height));
         }
         found
     }

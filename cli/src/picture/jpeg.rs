@@ -2,7 +2,7 @@
 
 /// Whether a JPEG file reaches its end-of-image marker.
 ///
-/// The decoder fills what is missing of a truncated file with grey and reports no error; this tells
+/// The decoder fills the missing part of a truncated file with grey and reports no error; this detects
 /// such a file. Marker segments are skipped by their length, so that the end of a thumbnail inside
 /// one is not taken for the picture's. What follows the marker does not matter.
 pub(super) fn is_complete(bytes: &[u8]) -> bool {

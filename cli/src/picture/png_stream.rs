@@ -6,8 +6,8 @@ use std::sync::{Arc, Mutex, PoisonError};
 use anyhow::{Context, Result};
 use png::{BitDepth, ColorType, Compression, Encoder, Info, StreamWriter};
 
-use super::writer::Encoding;
-use super::{Colour, Depth};
+use super::encoding::Encoding;
+use super::shape::{Colour, Depth};
 use crate::atomic::AtomicFile;
 
 /// The size of an IDAT chunk.

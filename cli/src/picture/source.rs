@@ -10,9 +10,12 @@ use image::codecs::{jpeg::JpegDecoder, png::PngDecoder, webp::WebPDecoder};
 use image::metadata::Orientation;
 use image::{ColorType, DynamicImage, ImageDecoder, ImageError, ImageFormat, Limits};
 
-use super::{Colour, Depth, Format, Picture, Samples, Shape, jpeg};
+use super::format::Format;
+use super::jpeg;
+use super::samples::{Picture, Samples};
+use super::shape::{Colour, Depth, Shape};
 
-const READABLE: &str = "PNG, JPEG and WebP are read";
+const SUPPORTED: &str = "PNG, JPEG and WebP are supported";
 
 /// A picture that was opened and whose header was read.
 pub(crate) struct Source {
@@ -26,9 +29,9 @@ pub(crate) struct Source {
 }
 
 impl Source {
-    /// Opens a picture and reads its header. The format is told by the content, not by the name.
+    /// Opens a picture and reads its header. The content decides the format, not the name.
     ///
-    /// Refuses what is not a still picture in a format that is read, a JPEG or WebP file that is
+    /// Refuses files that are not still pictures in a supported format, a JPEG or WebP file that is
     /// cut short (a PNG file shows it when it is decoded), and a picture that would take more than
     /// `memory_budget` bytes to decode. That counts the samples, twice where the orientation turns
     /// the picture on its side; what a decoder needs for itself comes on top.
@@ -41,7 +44,7 @@ impl Source {
         self.shape
     }
 
-    /// The ICC profile, where there is one that fits the colour.
+    /// The ICC profile, if there is one for this colour type.
     pub(crate) fn icc(&self) -> Option<&[u8]> {
         self.icc.as_deref()
     }
@@ -96,7 +99,7 @@ fn open(path: &Path, memory_budget: u64) -> Result<Source> {
     let needed = shape.bytes().saturating_mul(if turned { 2 } else { 1 });
     ensure!(
         needed <= memory_budget,
-        "takes {} MiB to decode ({shape}), more than the {} MiB allowed; --memory raises them",
+        "takes {} MiB to decode ({shape}), more than the {} MiB allowed; --memory raises the limit",
         needed.div_ceil(1 << 20),
         memory_budget >> 20
     );
@@ -125,7 +128,7 @@ fn decode(source: Source) -> Result<Picture> {
         DynamicImage::ImageLumaA16(p) => Samples::Sixteen(p.into_raw()),
         DynamicImage::ImageRgb16(p) => Samples::Sixteen(p.into_raw()),
         DynamicImage::ImageRgba16(p) => Samples::Sixteen(p.into_raw()),
-        other => bail!("samples of {:?} are not read", other.color()),
+        other => bail!("pixels of type {:?} are not supported", other.color()),
     };
     Ok(Picture {
         width: source.shape.width,
@@ -147,10 +150,10 @@ fn recognise(file: &mut (impl Read + Seek)) -> Result<Format> {
         Ok(ImageFormat::WebP) => Ok(Format::WebP),
         Ok(other) => {
             let other = format!("{other:?}").to_uppercase();
-            bail!("looks like {other}, which is not read; {READABLE}")
+            bail!("looks like {other}, which is not supported; {SUPPORTED}")
         }
         Err(_) if start.is_empty() => bail!("is empty"),
-        Err(_) => bail!("is not a picture in a known format; {READABLE}"),
+        Err(_) => bail!("is not a picture in a known format; {SUPPORTED}"),
     }
 }
 
@@ -179,7 +182,7 @@ fn samples_of(kind: ColorType) -> Result<(Colour, Depth)> {
         ColorType::La16 => (Colour::GreyAlpha, Depth::Sixteen),
         ColorType::Rgb16 => (Colour::Rgb, Depth::Sixteen),
         ColorType::Rgba16 => (Colour::Rgba, Depth::Sixteen),
-        other => bail!("samples of {other:?} are not read"),
+        other => bail!("pixels of type {other:?} are not supported"),
     })
 }
 
@@ -191,7 +194,7 @@ fn is_on_its_side(orientation: Orientation) -> bool {
 }
 
 fn animation(kind: &str) -> String {
-    format!("is an animation ({kind}); only still pictures are read")
+    format!("is an animation ({kind}); only still pictures are supported")
 }
 
 fn truncated(format: Format) -> String {
@@ -206,7 +209,7 @@ fn explain(format: Format, memory_budget: u64, error: &ImageError) -> Error {
         }
         ImageError::IoError(e) => anyhow!("{e}"),
         ImageError::Limits(_) => {
-            anyhow!("takes more than the {} MiB allowed to decode; --memory raises them", memory_budget >> 20)
+            anyhow!("takes more than the {} MiB allowed to decode; --memory raises the limit", memory_budget >> 20)
         }
         other => {
             let cause = other.source().map_or_else(|| other.to_string(), ToString::to_string);

@@ -5,8 +5,11 @@ use std::path::Path;
 
 use anyhow::{Context, Result, anyhow, bail, ensure};
 
-use super::writer::Encoding;
-use super::{Colour, Depth, Format, Rgb, Shape, Writer};
+use super::encoding::Encoding;
+use super::format::Format;
+use super::rgb::Rgb;
+use super::shape::{Colour, Depth, Shape};
+use super::writer::Writer;
 use crate::atomic::AtomicFile;
 
 /// The quality of a JPEG file where none is asked for.
@@ -38,7 +41,7 @@ pub(crate) struct Target {
 }
 
 impl Target {
-    /// Settles how a picture of shape `given`, made of the picture at `source`, is written to `out`.
+    /// Decides how a picture of shape `given`, made from the picture at `source`, is written to `out`.
     ///
     /// The format is that of the extension. What it cannot hold is refused rather than changed,
     /// unless the options allow the change. Grey is stored as RGB in WebP, which has no grey, and
@@ -145,7 +148,7 @@ fn quality(format: Format, asked: Option<u8>) -> Result<u8> {
     }
 }
 
-/// Whether two paths lead to one file, by whatever links.
+/// Whether two paths lead to the same file, through links too.
 fn same_file(a: &Path, b: &Path) -> bool {
     match (identity(a), identity(b)) {
         (Some(a), Some(b)) => a == b,

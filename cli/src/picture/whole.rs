@@ -4,8 +4,8 @@ use anyhow::{Result, anyhow};
 use image::codecs::{jpeg::JpegEncoder, webp::WebPEncoder};
 use image::{ExtendedColorType, ImageEncoder};
 
-use super::writer::Encoding;
-use super::{Colour, Shape};
+use super::encoding::Encoding;
+use super::shape::{Colour, Shape};
 use crate::atomic::AtomicFile;
 
 /// Gathers the samples, 8 bits each, to encode them at the end.

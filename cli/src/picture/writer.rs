@@ -5,19 +5,14 @@ use std::borrow::Cow;
 use anyhow::{Result, anyhow, ensure};
 
 use super::convert::{Sample, flatten, narrow};
+use super::encoding::Encoding;
+use super::format::Format;
 use super::png_stream::PngStream;
+use super::rgb::Rgb;
+use super::samples::Rows;
+use super::shape::{Depth, Shape};
 use super::whole::Whole;
-use super::{Depth, Format, Rgb, Rows, Shape};
 use crate::atomic::AtomicFile;
-
-/// How a picture is stored.
-#[derive(Debug)]
-pub(super) struct Encoding {
-    pub(super) format: Format,
-    pub(super) written: Shape,
-    pub(super) icc: Option<Vec<u8>>,
-    pub(super) quality: u8,
-}
 
 /// Takes the rows of a picture, from the top, and writes them.
 ///
@@ -54,7 +49,7 @@ impl Writer {
         let row = self.given.row_samples();
         ensure!(
             band.depth() == self.given.depth,
-            "the rows have {} bits a sample, the picture {}",
+            "the rows have {} bits per sample, the picture {}",
             band.depth().bits(),
             self.given.depth.bits()
         );

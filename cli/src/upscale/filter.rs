@@ -1,7 +1,7 @@
-//! By a resampling filter, band by band.
+//! Enlarging by a resampling filter, band by band.
 
 use super::planes::{Sample, View};
-use super::tiling::{Job, Tiling};
+use super::tiling::{BANDS, Job, Tiling};
 use crate::device::Layer;
 use crate::picture::Shape;
 use anyhow::{Result, bail};
@@ -12,12 +12,12 @@ use upconv::{Data, Tensor};
 /// computes in the same memory.
 const COPIES: u64 = 6;
 
-/// Cuts the picture so that what is computed at a time takes no more than `rest` bytes if that is possible, and says
-/// how many bytes it takes, its bands of samples included.
+/// Cuts the picture into pieces that take at most `rest` bytes each if that is possible, and returns how many bytes one
+/// takes, with its bands of samples.
 pub(super) fn fit(job: &Job, shape: Shape, rest: u64) -> (Tiling, u64) {
     let tiling = Tiling::new(job, rest / (2 * COPIES));
     let band = Shape { width: shape.width * job.scale as u32, height: tiling.rows as u32 * job.scale as u32, ..shape };
-    (tiling, COPIES * tiling.tensor_bytes(job) + super::BANDS * band.bytes())
+    (tiling, COPIES * tiling.tensor_bytes(job) + BANDS * band.bytes())
 }
 
 /// Computes the bands and gives them, in their order, to `emit`.

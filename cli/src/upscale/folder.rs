@@ -9,7 +9,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Mutex, PoisonError};
 use std::thread;
 
-/// A picture to be made of another.
+/// A picture to enlarge, and where to write the result.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct Task {
     pub(super) input: PathBuf,
@@ -50,7 +50,8 @@ pub(super) fn tasks(input: &Path, output: &Path, format: Option<Format>) -> Resu
     Ok(tasks)
 }
 
-/// Works on all tasks, `jobs` at a time, whatever becomes of each; fails in the end if one did, and names it.
+/// Works on all tasks, `jobs` at a time. A failure does not stop the others; the error at the end names those that
+/// failed.
 pub(super) fn run(tasks: &[Task], jobs: usize, work: impl Fn(&Task) -> Result<()> + Sync) -> Result<()> {
     let (next, failures) = (AtomicUsize::new(0), Mutex::new(BTreeMap::new()));
     thread::scope(|scope| {

@@ -1,8 +1,8 @@
 //! Interleaved samples to planes of f32 and back.
 //!
 //! Samples keep their integer values, 0 to 255 or 65,535, which f32 holds exactly. Colour that is to be mixed with its
-//! neighbours is multiplied by its alpha before and divided by it after, so that what is transparent lends no colour;
-//! alpha itself is mixed like any channel.
+//! neighbours is multiplied by its alpha before and divided by it after, so that transparent pixels contribute no
+//! colour; alpha itself is mixed like any channel.
 
 use rayon::prelude::*;
 use std::ops::Range;
@@ -12,7 +12,7 @@ pub(super) trait Sample: Copy + Default + PartialEq + Send + Sync + Into<f32> {
     /// The largest value.
     const FULL: f32;
 
-    /// The nearest sample: halves go up, and what is out of range to its end; NaN gives 0.
+    /// The nearest sample: halves are rounded up, values out of range are clamped, NaN gives 0.
     fn nearest(value: f32) -> Self;
 }
 

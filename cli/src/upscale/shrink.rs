@@ -1,7 +1,7 @@
 //! From a larger factor down to a smaller one, row by row.
 //!
-//! The bicubic filter (Catmull-Rom), stretched by the ratio of the factors so that what the smaller picture cannot show
-//! is averaged, over the pixel centres that line up as in [`upconv::upscale`]; replicated borders.
+//! The bicubic filter (Catmull-Rom), stretched by the ratio of the factors against aliasing. Pixel centres line up as
+//! in [`upconv::upscale`]; borders are replicated.
 
 use super::planes::Sample;
 use std::collections::VecDeque;
@@ -21,9 +21,9 @@ pub(super) struct Shrink {
     /// In rows of the larger picture.
     height: usize,
     phases: Vec<Taps>,
-    /// Rows that came and may still be read, resampled along x.
+    /// Rows received that may still be read, resampled along x.
     rows: VecDeque<Vec<f32>>,
-    /// How many came, and how many were given.
+    /// How many were received, and how many were given out.
     taken: usize,
     given: usize,
 }
@@ -64,7 +64,7 @@ impl Shrink {
         out
     }
 
-    /// The next row, if all it reads is here.
+    /// The next row, if all rows that it reads have been received.
     fn next_row(&mut self) -> Option<Vec<f32>> {
         let last = self.height as i64 - 1;
         let reads = |y: usize| -> Range<i64> {

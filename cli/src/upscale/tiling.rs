@@ -1,4 +1,4 @@
-//! Into which pieces a picture is cut, so that neither memory nor a device's limits are exceeded.
+//! Cuts a picture into pieces that respect the memory limit and the device's limits.
 
 use std::ops::Range;
 
@@ -7,7 +7,10 @@ use std::ops::Range;
 /// 12,000×9,000 doubled on the CPU: glibc hands blocks of more than 32 MiB back to the system each time.
 const PLANES: u64 = 32 << 20;
 
-/// The size of a picture and of what is done to it.
+/// How many bands of samples there are: one being computed, one waiting, one being written.
+pub(super) const BANDS: u64 = 3;
+
+/// The size of a picture, and how it is enlarged.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Job {
     pub(super) width: usize,
@@ -18,8 +21,8 @@ pub(super) struct Job {
     pub(super) border: usize,
 }
 
-/// A picture in bands of rows, which are read and written one after the other, and each band in tiles of columns,
-/// which are computed one after the other: one tile, but for very wide pictures. Sizes are in pixels of the source.
+/// A picture in bands of rows, which are read and written one after the other, and each band in tiles of columns, which
+/// are computed one after the other; only very wide pictures have more than one. Sizes are in pixels of the source.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Tiling {
     pub(super) rows: usize,

@@ -1,17 +1,21 @@
-//! By a trained network: the network once or twice, then down if that was too much, with alpha apart.
+//! Enlarging by a trained network: it runs once or twice, then scales down if the factor is in between; alpha is
+//! enlarged separately.
 
+use super::alpha::{Alpha, fill_transparent};
 use super::filter;
-use super::model::{Model, Precision, Steps, Trained};
-use super::pass::{self, Colours, Tiles};
+use super::model::{Model, Precision, Steps};
+use super::on_device::OnDevice;
+use super::pass::{self, Colours};
 use super::planes::{Sample, View};
 use super::shrink::Shrink;
-use super::tiling::{Job, Tiling};
+use super::tiles::Tiles;
+use super::tiling::{BANDS, Job, Tiling};
 use crate::device::Backend;
 use crate::picture::{Colour, Depth, Shape};
 use anyhow::Result;
 use upconv::upscale::Method;
 
-/// How a picture is cut for each pass of a network, and how for its alpha.
+/// The tiles of each pass of a network, and the bands of alpha.
 pub(super) struct Cut {
     first: Tiles,
     second: Option<Tiles>,
@@ -20,7 +24,7 @@ pub(super) struct Cut {
 
 impl Cut {
     /// Cuts the picture so that what is computed at a time takes no more than `rest` bytes if that is possible, and
-    /// says how many bytes it takes besides the decoded picture and what is gathered for the writer.
+    /// says how many bytes it takes besides the decoded picture and what the writer buffers.
     pub(super) fn new(
         model: &Model,
         steps: Steps,
@@ -33,7 +37,7 @@ impl Cut {
         let (width, height) = (shape.width as usize, shape.height as usize);
         let own = network.scale();
 
-        // What is between two passes has 16 bits.
+        // The result of the first pass is kept with 16 bits per sample.
         let colour = if shape.colour.channels() < 3 { Colour::Grey } else { Colour::Rgb };
         let side = |extent: u32| extent.saturating_mul(own as u32);
         let between = Shape { width: side(shape.width), height: side(shape.height), colour, depth: Depth::Sixteen };
@@ -61,7 +65,7 @@ impl Cut {
                 colour: shape.colour,
                 depth: if scale > steps.scale { Depth::Sixteen } else { shape.depth },
             };
-            let bands = (super::BANDS + u64::from(pass > 0)) * band.bytes();
+            let bands = (BANDS + u64::from(pass > 0)) * band.bytes();
             computing = computing.max(tiles.bytes(network, precision)? + bands);
         }
         Ok((Self { first, second, alpha }, kept + computing))
@@ -73,10 +77,10 @@ impl Cut {
     }
 }
 
-/// A network on a device, and what it is to make.
+/// A network on a device, and how it is run.
 pub(super) struct Run<'a> {
     pub(super) model: &'a Model,
-    pub(super) trained: &'a Trained,
+    pub(super) trained: &'a OnDevice,
     pub(super) backend: &'a Backend,
     pub(super) steps: Steps,
     pub(super) precision: Precision,
@@ -98,7 +102,7 @@ impl Run<'_> {
                 let border = self.model.network.border();
                 fill_transparent(samples, shape.width as usize, channels, 2 * border);
                 let plane: Vec<T> = samples.iter().skip(channels - 1).step_by(channels).copied().collect();
-                Some(Alpha { plane: self.alpha(job, *tiling, &plane)?, used: 0 })
+                Some(Alpha::new(self.alpha(job, *tiling, &plane)?))
             }
             None => None,
         };
@@ -136,7 +140,7 @@ impl Run<'_> {
         pass::run(&self.model.network, self.trained, self.precision, tiles, picture, advance, emit)
     }
 
-    /// The alpha plane enlarged, by the bicubic filter: a network trained on colours has nothing to say of it.
+    /// The alpha plane enlarged, by the bicubic filter: the network is trained on colours only.
     fn alpha<T: Sample>(&self, job: &Job, tiling: Tiling, plane: &[T]) -> Result<Vec<T>> {
         let upsampler = Method::Bicubic.upsampler(job.scale, 1)?;
         let layer = self.backend.layer(&upsampler.op, &upsampler.weight, None)?;
@@ -147,88 +151,5 @@ impl Run<'_> {
             Ok(())
         })?;
         Ok(enlarged)
-    }
-}
-
-/// The enlarged alpha plane, as far as it was given out.
-struct Alpha<T> {
-    plane: Vec<T>,
-    used: usize,
-}
-
-impl<T: Sample> Alpha<T> {
-    /// Puts the next pixels of colour and alpha together; where alpha is 0 there is no colour.
-    fn join(&mut self, colours: &[T], channels: usize) -> Vec<T> {
-        let pixels = colours.chunks_exact(channels);
-        let alphas = &self.plane[self.used..];
-        self.used += pixels.len();
-        let mut out = Vec::with_capacity(colours.len() / channels * (channels + 1));
-        for (colour, &alpha) in pixels.zip(alphas) {
-            if alpha == T::default() {
-                out.resize(out.len() + channels, T::default());
-            } else {
-                out.extend_from_slice(colour);
-            }
-            out.push(alpha);
-        }
-        out
-    }
-}
-
-/// Gives transparent pixels the colour of the visible ones around them, ring by ring: what nobody sees would otherwise
-/// be drawn into what a network makes of the edge.
-fn fill_transparent<T: Sample>(samples: &mut [T], width: usize, channels: usize, rings: usize) {
-    let mut has_colour: Vec<bool> =
-        samples.chunks_exact(channels).map(|pixel| pixel[channels - 1] != T::default()).collect();
-    let height = has_colour.len() / width;
-    let around = |pixel: usize| {
-        let (y, x) = (pixel / width, pixel % width);
-        let rows = y.saturating_sub(1)..(y + 2).min(height);
-        rows.flat_map(move |y| (x.saturating_sub(1)..(x + 2).min(width)).map(move |x| y * width + x))
-    };
-    let touches = |pixel: usize, has_colour: &[bool]| around(pixel).any(|other| has_colour[other]);
-    let mut ring: Vec<usize> =
-        (0..has_colour.len()).filter(|&pixel| !has_colour[pixel] && touches(pixel, &has_colour)).collect();
-    for _ in 0..rings {
-        for &pixel in &ring {
-            for channel in 0..channels - 1 {
-                let coloured = around(pixel).filter(|&other| has_colour[other]);
-                let values: Vec<f32> = coloured.map(|other| samples[other * channels + channel].into()).collect();
-                let mean = values.iter().sum::<f32>() / values.len().max(1) as f32;
-                samples[pixel * channels + channel] = T::nearest(mean);
-            }
-        }
-        ring.iter().for_each(|&pixel| has_colour[pixel] = true);
-        let mut next: Vec<usize> =
-            ring.iter().flat_map(|&pixel| around(pixel)).filter(|&pixel| !has_colour[pixel]).collect();
-        next.sort_unstable();
-        next.dedup();
-        ring = next;
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn transparent_pixels_take_the_colour_beside_them() {
-        // Grey and alpha, five pixels in a row and one below.
-        let mut samples = [9_u8, 0, 100, 1, 7, 0, 7, 0, 60, 255];
-        fill_transparent(&mut samples, 5, 2, 1);
-        assert_eq!(samples, [100, 0, 100, 1, 100, 0, 60, 0, 60, 255]);
-        let mut samples = [50_u8, 255, 1, 0, 2, 0, 3, 0];
-        fill_transparent(&mut samples, 4, 2, 2);
-        assert_eq!(samples, [50, 255, 50, 0, 50, 0, 3, 0]);
-        let mut nothing = [5_u8, 0, 6, 0];
-        fill_transparent(&mut nothing, 2, 2, 3);
-        assert_eq!(nothing, [5, 0, 6, 0]);
-    }
-
-    #[test]
-    fn colour_and_alpha_are_put_together() {
-        let mut alpha = Alpha { plane: vec![255_u8, 0, 7], used: 0 };
-        assert_eq!(alpha.join(&[1, 2, 3, 4, 5, 6], 3), [1, 2, 3, 255, 0, 0, 0, 0]);
-        assert_eq!(alpha.join(&[9, 8, 7], 3), [9, 8, 7, 7]);
     }
 }

@@ -68,7 +68,7 @@ impl Folder {
         self.run_cached(line, Path::new(env!("CARGO_TARGET_TMPDIR")))
     }
 
-    /// [`run`](Self::run) with a folder for what may be lost.
+    /// [`run`](Self::run) with its own cache folder.
     pub(crate) fn run_cached(&self, line: &str, cache: &Path) -> Run {
         let output = Command::new(env!("CARGO_BIN_EXE_upconv"))
             .args(line.split(' '))

@@ -1,7 +1,7 @@
 //! Values that take long to compute, kept for the next time.
 
 use crate::error::Result;
-use crate::gpu::device::context::lock;
+use crate::gpu::device::lock::lock;
 use std::fmt;
 use std::sync::{Arc, Mutex};
 

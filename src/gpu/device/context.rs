@@ -3,20 +3,25 @@
 use crate::error::{Error, Result};
 use crate::gpu::device::adapter::{AdapterRequest, describe, matrices};
 use crate::gpu::device::cache::Cache;
+use crate::gpu::device::compile::compile;
+use crate::gpu::device::lock::lock;
 use crate::gpu::device::pipeline_cache;
+use crate::gpu::device::scope;
 use crate::gpu::device::span::span;
 use crate::gpu::device::staging::Pool;
-use crate::gpu::kernels::variant::{Variant, compile};
+#[cfg(not(target_family = "wasm"))]
+use crate::gpu::device::wait::block_on;
+use crate::gpu::kernels::variant::Variant;
 use crate::gpu::profile::{DeviceClass, DeviceProfile, Matrices};
 use crate::gpu::storage::Storage;
-use crate::gpu::tune::Tuning;
+use crate::gpu::tune::choices::Tuning;
 use crate::kernel::{Kernel, Refusal};
 use std::fmt;
 use std::sync::atomic::{AtomicUsize, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
+use std::sync::{Arc, Mutex};
 use wgpu::{
-    Adapter, Buffer, BufferUsages, ComputePipeline, Device, DeviceDescriptor, ErrorFilter, ExperimentalFeatures,
-    Features, PipelineCache, Queue,
+    Adapter, Buffer, BufferUsages, ComputePipeline, Device, DeviceDescriptor, ExperimentalFeatures, Features,
+    PipelineCache, Queue,
 };
 
 /// A device and its queue, the caller's own or one made here. Cheap to clone; clones share their pipelines.
@@ -25,11 +30,14 @@ pub struct Context {
     inner: Arc<Inner>,
 }
 
+#[derive(Clone)]
 struct Inner {
     device: Device,
     queue: Queue,
     profile: DeviceProfile,
     tuning: Tuning,
+    /// The device's own cooperative matrices, where it was made with them.
+    matrices: Option<Matrices>,
     shared: Arc<Shared>,
 }
 
@@ -39,21 +47,18 @@ struct Shared {
     compiled: AtomicUsize,
     /// The driver's, where the device has the feature.
     pipeline_cache: Option<PipelineCache>,
-    staging: Mutex<Pool>,
-    /// The device's own cooperative matrices, where it was made with them.
-    matrices: OnceLock<Matrices>,
+    staging: Mutex<Pool<Buffer>>,
     /// See [`Context::scratch`].
     scratch: Mutex<[Option<Buffer>; 2]>,
 }
 
 impl Shared {
-    fn new(device: &Device, pipeline_data: &[u8]) -> Arc<Self> {
+    fn new(pipeline_cache: Option<PipelineCache>) -> Arc<Self> {
         Arc::new(Self {
             pipelines: Cache::new(MAX_PIPELINES),
             compiled: AtomicUsize::default(),
-            pipeline_cache: pipeline_cache::open(device, pipeline_data),
+            pipeline_cache,
             staging: Mutex::default(),
-            matrices: OnceLock::new(),
             scratch: Mutex::default(),
         })
     }
@@ -69,7 +74,7 @@ impl fmt::Debug for Context {
 }
 
 /// Features that are used where a device has them; none is needed.
-const WELCOME: Features = Features::SHADER_F16.union(Features::TIMESTAMP_QUERY).union(Features::PIPELINE_CACHE);
+const OPTIONAL: Features = Features::SHADER_F16.union(Features::TIMESTAMP_QUERY).union(Features::PIPELINE_CACHE);
 
 /// What the kernel `matrix` needs, beside `SHADER_F16` where the matrices are of f16.
 const COOPERATIVE: Features = Features::EXPERIMENTAL_COOPERATIVE_MATRIX.union(Features::SUBGROUP);
@@ -96,8 +101,9 @@ impl Context {
     /// As [`Context::new`], with limits of the caller's choice: lower ones cut the work into more dispatches, with
     /// the same bits as result. Higher ones than the device's are the caller's mistake, and wgpu's to report.
     pub fn with_profile(device: Device, queue: Queue, profile: DeviceProfile) -> Self {
-        let shared = Shared::new(&device, &[]);
-        Self { inner: Arc::new(Inner { device, queue, profile, tuning: Tuning::default(), shared }) }
+        let shared = Shared::new(pipeline_cache::empty(&device));
+        let inner = Inner { device, queue, profile, tuning: Tuning::default(), matrices: None, shared };
+        Self { inner: Arc::new(inner) }
     }
 
     /// The same device, its pipelines compiled with the help of what [`pipeline_data`](Self::pipeline_data) returned
@@ -105,14 +111,18 @@ impl Context {
     /// with.
     ///
     /// Data that are damaged, or of another adapter or driver, change nothing; nor do any on a device without the
-    /// feature `PIPELINE_CACHE`, which wgpu has on Vulkan. Whoever can write where the data are kept can make the
-    /// driver run what they like: keep them in a place of the user's own.
+    /// feature `PIPELINE_CACHE`, which wgpu has on Vulkan.
+    ///
+    /// # Safety
+    /// The driver trusts the data: with others than [`pipeline_data`](Self::pipeline_data) returned it may run any code.
+    /// A checksum finds what was damaged by accident, not what was made to deceive. So `data` must come from where
+    /// nobody else can write.
     #[must_use]
-    pub fn with_pipeline_data(&self, data: &[u8]) -> Self {
-        let Inner { device, queue, profile, tuning, .. } = &*self.inner;
-        let (device, queue, profile, tuning) = (device.clone(), queue.clone(), profile.clone(), tuning.clone());
-        let shared = Shared::new(&device, data);
-        Self { inner: Arc::new(Inner { device, queue, profile, tuning, shared }) }
+    #[allow(unsafe_code, reason = "only the caller knows where the data come from")]
+    pub unsafe fn with_pipeline_data(&self, data: &[u8]) -> Self {
+        // SAFETY: the caller promises what is asked for here.
+        let cache = unsafe { pipeline_cache::open(self.device(), data) };
+        self.altered(|inner| inner.shared = Shared::new(cache))
     }
 
     /// What the driver wants to be reminded of in the next run of the program, so that it compiles faster: bytes for
@@ -123,19 +133,21 @@ impl Context {
     }
 
     /// The same device under another profile; what is compiled is shared.
+    #[must_use]
     pub fn limited(&self, profile: DeviceProfile) -> Self {
-        self.with(profile, self.inner.tuning.clone())
+        self.altered(|inner| inner.profile = profile)
     }
 
     /// The same device; layers made with it are planned as was [measured](Tuning::measure) to be the fastest.
+    #[must_use]
     pub fn tuned(&self, tuning: Tuning) -> Self {
-        self.with(self.inner.profile.clone(), tuning)
+        self.altered(|inner| inner.tuning = tuning)
     }
 
-    fn with(&self, profile: DeviceProfile, tuning: Tuning) -> Self {
-        let Inner { device, queue, shared, .. } = &*self.inner;
-        let (device, queue, shared) = (device.clone(), queue.clone(), shared.clone());
-        Self { inner: Arc::new(Inner { device, queue, profile, tuning, shared }) }
+    fn altered(&self, alter: impl FnOnce(&mut Inner)) -> Self {
+        let mut inner = Inner::clone(&self.inner);
+        alter(&mut inner);
+        Self { inner: Arc::new(inner) }
     }
 
     /// The same device, of this adapter, with [`Kernel::Matrix`](crate::Kernel::Matrix) for those who ask for it: for a
@@ -148,11 +160,7 @@ impl Context {
             self.device().features().contains(COOPERATIVE) && self.device().adapter_info() == adapter.get_info();
         let serves = |matrices: &Matrices| matrices.factors == Storage::F32 || self.profile().f16;
         let matrices = if made_with { matrices(adapter).filter(serves) } else { None };
-        if let Some(own) = matrices {
-            // The adapter always tells the same.
-            self.inner.shared.matrices.get_or_init(|| own);
-        }
-        self.limited(DeviceProfile { matrices, ..self.profile().clone() })
+        self.altered(|inner| (inner.matrices, inner.profile.matrices) = (matrices.or(inner.matrices), matrices))
     }
 
     /// Makes a device on the best adapter that answers the request, with the adapter's own limits.
@@ -168,7 +176,7 @@ impl Context {
     /// # Errors
     /// [`Error::NoDevice`] where the adapter refuses.
     pub async fn from_adapter_async(adapter: &Adapter) -> Result<Self> {
-        Self::open(adapter, WELCOME, ExperimentalFeatures::disabled()).await
+        Self::open(adapter, OPTIONAL, ExperimentalFeatures::disabled()).await
     }
 
     /// As [`from_adapter_async`](Self::from_adapter_async), with the adapter's cooperative matrices for
@@ -192,13 +200,13 @@ impl Context {
         // indices, at multiples of 16 bytes.
         #[expect(unsafe_code, reason = "wgpu has no other way to make a device with an experimental feature")]
         let consent = unsafe { ExperimentalFeatures::enabled() };
-        Ok(Self::open(adapter, WELCOME | COOPERATIVE, consent).await?.with_cooperative_matrices(adapter))
+        Ok(Self::open(adapter, OPTIONAL | COOPERATIVE, consent).await?.with_cooperative_matrices(adapter))
     }
 
-    async fn open(adapter: &Adapter, welcome: Features, experimental_features: ExperimentalFeatures) -> Result<Self> {
+    async fn open(adapter: &Adapter, optional: Features, experimental_features: ExperimentalFeatures) -> Result<Self> {
         let descriptor = DeviceDescriptor {
             label: Some("upconv"),
-            required_features: adapter.features() & welcome,
+            required_features: adapter.features() & optional,
             required_limits: adapter.limits(),
             experimental_features,
             ..DeviceDescriptor::default()
@@ -215,7 +223,7 @@ impl Context {
     /// As [`Context::request_async`].
     #[cfg(not(target_family = "wasm"))]
     pub fn request(request: &AdapterRequest) -> Result<Self> {
-        crate::gpu::device::block_on(Self::request_async(request))
+        block_on(Self::request_async(request))
     }
 
     /// [`Context::from_adapter_async`], waiting for it.
@@ -224,7 +232,7 @@ impl Context {
     /// As [`Context::from_adapter_async`].
     #[cfg(not(target_family = "wasm"))]
     pub fn from_adapter(adapter: &Adapter) -> Result<Self> {
-        crate::gpu::device::block_on(Self::from_adapter_async(adapter))
+        block_on(Self::from_adapter_async(adapter))
     }
 
     /// [`Context::from_adapter_with_cooperative_matrices_async`], waiting for it.
@@ -233,25 +241,25 @@ impl Context {
     /// As [`Context::from_adapter_with_cooperative_matrices_async`].
     #[cfg(not(target_family = "wasm"))]
     pub fn from_adapter_with_cooperative_matrices(adapter: &Adapter) -> Result<Self> {
-        crate::gpu::device::block_on(Self::from_adapter_with_cooperative_matrices_async(adapter))
+        block_on(Self::from_adapter_with_cooperative_matrices_async(adapter))
     }
 
-    /// The device.
+    /// The device that everything runs on.
     pub fn device(&self) -> &Device {
         &self.inner.device
     }
 
-    /// The queue.
+    /// The queue that everything is submitted to.
     pub fn queue(&self) -> &Queue {
         &self.inner.queue
     }
 
-    /// What plans know of the device.
+    /// The limits and the kind of the device, which plans are made for.
     pub fn profile(&self) -> &DeviceProfile {
         &self.inner.profile
     }
 
-    /// What was measured to be the fastest, and is planned with.
+    /// The choices of [`tuned`](Self::tuned); none without it.
     pub fn tuning(&self) -> &Tuning {
         &self.inner.tuning
     }
@@ -261,7 +269,7 @@ impl Context {
         describe(&self.inner.device.adapter_info())
     }
 
-    /// How many pipelines have been compiled so far.
+    /// How many pipelines have been compiled on this device so far, by all contexts that share them.
     pub fn pipeline_count(&self) -> usize {
         self.inner.shared.compiled.load(Ordering::Relaxed)
     }
@@ -279,7 +287,7 @@ impl Context {
     /// Refuses matrices that are not the device's own: a profile may name any.
     pub(crate) fn check_matrices(&self, wanted: &Matrices) -> Result<()> {
         let shape = |matrices: &Matrices| (matrices.side, matrices.factors, matrices.largest_subgroup);
-        match self.inner.shared.matrices.get() {
+        match &self.inner.matrices {
             Some(own) if shape(own) == shape(wanted) => Ok(()),
             own => {
                 let reason = Refusal::OtherMatrices { wanted: format!("{wanted:?}"), own: format!("{own:?}") };
@@ -288,13 +296,13 @@ impl Context {
         }
     }
 
-    /// The driver's cache.
+    /// The driver's cache of pipelines.
     pub(crate) fn pipeline_cache(&self) -> Option<&PipelineCache> {
         self.inner.shared.pipeline_cache.as_ref()
     }
 
-    /// A buffer of at least so many bytes for what one dispatch leaves to the next of the same call. All calls share
-    /// the two there are, which grow with the largest: a queue runs them one after another.
+    /// A buffer of at least `size` bytes for what one dispatch leaves to the next of the same submission: number 0 or 1.
+    /// All submissions share the two, which grow with the largest need: a queue runs them one after another.
     pub(crate) fn scratch(&self, number: usize, size: u64) -> Result<Buffer> {
         let mut scratch = lock(&self.inner.shared.scratch);
         match &scratch[number] {
@@ -307,61 +315,12 @@ impl Context {
     }
 
     /// The buffers for reading back.
-    pub(crate) fn staging(&self) -> MutexGuard<'_, Pool> {
-        lock(&self.inner.shared.staging)
+    pub(crate) fn staging(&self) -> &Mutex<Pool<Buffer>> {
+        &self.inner.shared.staging
     }
 
     /// Runs wgpu calls and turns what the device reports of them into our error.
     pub(crate) fn checked<T>(&self, during: &'static str, calls: impl FnOnce() -> T) -> Result<T> {
-        checked(self.device(), during, calls)
+        scope::checked(self.device(), during, calls)
     }
 }
-
-/// Runs wgpu calls and turns what the device reports of them into our error.
-///
-/// In a browser the report arrives later than a call that does not wait can return; there it goes to wgpu's handler of
-/// uncaptured errors.
-pub(crate) fn checked<T>(device: &Device, during: &'static str, calls: impl FnOnce() -> T) -> Result<T> {
-    #[cfg(target_family = "wasm")]
-    {
-        let _ = (device, during);
-        Ok(calls())
-    }
-    #[cfg(not(target_family = "wasm"))]
-    {
-        let scopes = [ErrorFilter::Validation, ErrorFilter::OutOfMemory, ErrorFilter::Internal]
-            .map(|filter| device.push_error_scope(filter));
-        let value = calls();
-        let mut reported = None;
-        // The scopes are a stack: the last one pushed is popped first.
-        for scope in scopes.into_iter().rev() {
-            reported = crate::gpu::device::block_on(scope.pop()).or(reported);
-        }
-        match reported {
-            None => Ok(value),
-            Some(source) if is_lost(device) => Err(Error::DeviceLost { during, reason: source.to_string() }),
-            Some(source) => Err(Error::Device { during, source }),
-        }
-    }
-}
-
-/// Whether the device is lost or destroyed. wgpu tells that to the one callback of its owner, and otherwise lets what is
-/// made on such a device be invalid; so something is made to see.
-#[cfg(not(target_family = "wasm"))]
-fn is_lost(device: &Device) -> bool {
-    let probe = device.create_buffer(&wgpu::BufferDescriptor {
-        label: Some("upconv probe"),
-        size: 4,
-        usage: BufferUsages::MAP_WRITE | BufferUsages::COPY_SRC,
-        mapped_at_creation: true,
-    });
-    probe.get_mapped_range_mut(..).is_err()
-}
-
-/// What a mutex holds stays whole whoever panicked.
-pub(crate) fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
-    mutex.lock().unwrap_or_else(PoisonError::into_inner)
-}
-
-#[cfg(target_family = "wasm")]
-const _: Option<ErrorFilter> = None;

@@ -1,9 +1,9 @@
 //! Compiled pipelines from one run of a program to the next, where the device has `PIPELINE_CACHE` (Vulkan).
 //!
-//! A driver believes what such data say, so that they are sealed when they are given out: wgpu checks that they are of
-//! this adapter and driver, the seal that they came back as they were.
+//! A driver trusts such data. wgpu checks that they are of this adapter and driver; a checksum, put before them when they
+//! are given out, that they were not damaged. Neither tells who wrote them: that is the caller's promise.
 
-use crate::gpu::device::context::checked;
+use crate::gpu::device::scope::checked;
 use wgpu::{Device, Features, PipelineCache, PipelineCacheDescriptor};
 
 /// What sealed data begin with; a checksum of the rest follows.
@@ -12,17 +12,29 @@ const MAGIC: [u8; 8] = *b"upconv 1";
 /// The bytes of the seal.
 const SEAL: usize = 16;
 
+/// An empty cache. `None` on a device without the feature.
+pub(crate) fn empty(device: &Device) -> Option<PipelineCache> {
+    #[allow(unsafe_code, reason = "`open` is for data too")]
+    // SAFETY: no bytes have no seal, so that no data are given to the driver.
+    unsafe {
+        open(device, &[])
+    }
+}
+
 /// A cache that begins with sealed data, or empty where they are damaged or another driver's. `None` on a device
 /// without the feature.
-pub(crate) fn open(device: &Device, sealed: &[u8]) -> Option<PipelineCache> {
+///
+/// # Safety
+/// Data with a whole seal must be those that [`data`] returned: the driver trusts them.
+#[allow(unsafe_code, reason = "wgpu cannot tell whether bytes came from its own `get_data`")]
+pub(crate) unsafe fn open(device: &Device, sealed: &[u8]) -> Option<PipelineCache> {
     if !device.features().contains(Features::PIPELINE_CACHE) {
         return None;
     }
     let descriptor =
         PipelineCacheDescriptor { label: Some("upconv pipelines"), data: unsealed(sealed), fallback: true };
-    #[allow(unsafe_code, reason = "wgpu cannot tell whether bytes came from its own `get_data`")]
-    // SAFETY: the data, if any, are what `PipelineCache::get_data` returned: nothing else bears the seal, and damage
-    // breaks it.
+    // SAFETY: the caller promises that the data, if any are left without the seal, are what `PipelineCache::get_data`
+    // returned.
     let open = || unsafe { device.create_pipeline_cache(&descriptor) };
     checked(device, "opening a pipeline cache", open).ok()
 }

@@ -20,7 +20,7 @@ pub(crate) struct Step {
     pub(crate) kernel: &'static str,
     /// What it computes, where that is a part of the output.
     pub(crate) band: Option<Band>,
-    /// What it does of them, at most; 0 where it must be submitted with the step before, whose scratch it reads.
+    /// The most multiply-adds that it does. With 0 it is submitted with the step before, whose scratch it reads.
     pub(crate) multiply_adds: u64,
 }
 
@@ -50,11 +50,11 @@ impl Context {
         steps: &[&Step],
         finally: impl FnOnce(&mut CommandEncoder),
     ) -> Result<SubmissionIndex> {
-        span!("submit", label, dispatches = steps.len());
         self.checked("running a layer", || {
             let mut left = steps;
             loop {
                 let piece = left.split_off(..piece(left, self.profile().max_multiply_adds)).unwrap_or_default();
+                span!("submit", label, dispatches = piece.len());
                 let mut encoder =
                     self.device().create_command_encoder(&CommandEncoderDescriptor { label: Some(label) });
                 {
@@ -73,16 +73,8 @@ impl Context {
     }
 }
 
-/// Keeps steps together in one submission: nothing else may use the buffers between them meanwhile.
-pub(crate) fn keep_together(steps: &mut [&mut Step]) {
-    let Some((first, others)) = steps.split_first_mut() else { return };
-    for step in others {
-        first.multiply_adds = first.multiply_adds.saturating_add(std::mem::take(&mut step.multiply_adds));
-    }
-}
-
-/// How many of some steps make one submission: as many as stay within `most` multiply-adds together, but at least one,
-/// and with it what belongs to it.
+/// How many of the first steps make one submission: as many as stay within `most` multiply-adds together, but at least
+/// one, and with it those that must be submitted with it.
 pub(crate) fn piece<S: Borrow<Step>>(steps: &[S], most: u64) -> usize {
     first_piece(steps.iter().map(|step| step.borrow().multiply_adds), most)
 }

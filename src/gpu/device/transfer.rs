@@ -2,13 +2,19 @@
 
 use crate::error::{Error, Result};
 use crate::gpu::device::context::Context;
+use crate::gpu::device::lock::lock;
 use crate::gpu::device::span::span;
+#[cfg(not(target_family = "wasm"))]
+use crate::gpu::device::wait::{block_on, finished};
 use crate::gpu::dispatch::Window;
 use crate::gpu::storage::Storage;
-use crate::tensor::{DType, Data, Tensor};
-use futures_intrusive::channel::shared::oneshot_channel;
+use crate::tensor::{DType, Data, DataView, Tensor, TensorView};
+use futures_intrusive::channel::shared::{OneshotReceiver, oneshot_channel};
 use half::f16;
-use wgpu::{Buffer, BufferDescriptor, BufferUsages, MapMode};
+use wgpu::{Buffer, BufferDescriptor, BufferUsages, MapMode, SubmissionIndex};
+
+/// What is done when a device is lost while bytes are on their way to the host.
+const READING: &str = "reading a buffer";
 
 impl Context {
     /// A buffer with the elements of a tensor, stored as `storage` and rounded to nearest where that is narrower. Its
@@ -16,35 +22,29 @@ impl Context {
     ///
     /// # Errors
     /// [`Error::Limit`] where the device has no buffer that large, [`Error::Device`] where it runs out of memory.
-    pub fn upload(&self, tensor: &Tensor, storage: Storage) -> Result<Buffer> {
+    pub fn upload<'a>(&self, tensor: impl Into<TensorView<'a>>, storage: Storage) -> Result<Buffer> {
+        let tensor = tensor.into();
         span!("upload", shape = ?tensor.shape(), bytes = tensor.data().len() as u64 * storage.size());
-        match (storage, tensor.data()) {
-            (Storage::F32, Data::F32(v)) => self.upload_bytes("upconv tensor", bytemuck::cast_slice(v)),
-            (Storage::F16, Data::F16(v)) => self.upload_bytes("upconv tensor", bytemuck::cast_slice(v)),
-            (Storage::F32, _) => self.upload_bytes("upconv tensor", bytemuck::cast_slice(&tensor.to_f32())),
-            (Storage::F16, _) => {
-                let narrowed: Vec<f16> = tensor.to_f32().into_iter().map(f16::from_f32).collect();
-                self.upload_bytes("upconv tensor", bytemuck::cast_slice(&narrowed))
-            }
-        }
+        with_bytes(tensor, storage, |bytes| self.upload_bytes("upconv tensor", bytes))
     }
 
     pub(crate) fn upload_bytes(&self, label: &'static str, bytes: &[u8]) -> Result<Buffer> {
         let usage = BufferUsages::STORAGE | BufferUsages::COPY_SRC | BufferUsages::COPY_DST;
         let buffer = self.buffer(label, bytes.len() as u64, usage)?;
-        self.write(&buffer, bytes)?;
+        self.write(&buffer, 0, bytes)?;
         Ok(buffer)
     }
 
-    /// Writes bytes to the beginning of a buffer; after a number of them that is no multiple of 4 come zeros.
-    pub(crate) fn write(&self, buffer: &Buffer, bytes: &[u8]) -> Result<()> {
+    /// Writes bytes into a buffer from `offset` on, a multiple of 4; after a number of them that is no multiple of 4 come
+    /// zeros.
+    pub(crate) fn write(&self, buffer: &Buffer, offset: u64, bytes: &[u8]) -> Result<()> {
         let (whole, rest) = bytes.split_at(bytes.len() / 4 * 4);
         self.checked("writing a buffer", || {
-            self.queue().write_buffer(buffer, 0, whole);
+            self.queue().write_buffer(buffer, offset, whole);
             if !rest.is_empty() {
                 let mut last = [0; 4];
                 last[..rest.len()].copy_from_slice(rest);
-                self.queue().write_buffer(buffer, whole.len() as u64, &last);
+                self.queue().write_buffer(buffer, offset + whole.len() as u64, &last);
             }
         })
     }
@@ -53,11 +53,11 @@ impl Context {
     pub(crate) fn uniform(&self, bytes: &[u8]) -> Result<Buffer> {
         let usage = BufferUsages::UNIFORM | BufferUsages::COPY_DST;
         let buffer = self.buffer("upconv parameters", bytes.len() as u64, usage)?;
-        self.write(&buffer, bytes)?;
+        self.write(&buffer, 0, bytes)?;
         Ok(buffer)
     }
 
-    /// A buffer of several sets of parameters, and where each lies in it.
+    /// A buffer of several sets of parameters, and the window of each in it.
     pub(crate) fn uniforms(&self, sets: &[&[u8]]) -> Result<(Buffer, Vec<Window>)> {
         let alignment = self.device().limits().min_uniform_buffer_offset_alignment as usize;
         let slot = sets.iter().map(|set| set.len()).max().unwrap_or(0).next_multiple_of(alignment);
@@ -119,34 +119,50 @@ impl Context {
             let problem = format!("usage {:?} lacks COPY_SRC", buffer.usage());
             return Err(Error::Buffer { what: "downloaded", problem });
         }
-        let staging = match self.staging().take(size.max(4)) {
-            Some(buffer) => buffer,
-            None => self.buffer("upconv staging", size, BufferUsages::MAP_READ | BufferUsages::COPY_DST)?,
-        };
-        let (sender, receiver) = oneshot_channel();
-        self.checked("reading a buffer", || {
+        let staging = self.take_staging(size)?;
+        let submission = self.checked("reading a buffer", || {
             let mut encoder = self.device().create_command_encoder(&Default::default());
             if size > 0 {
                 encoder.copy_buffer_to_buffer(buffer, 0, &staging, 0, size);
             }
-            self.queue().submit([encoder.finish()]);
+            self.queue().submit([encoder.finish()])
+        })?;
+        self.map(staging, bytes, submission)
+    }
+
+    /// A buffer of at least so many bytes to be copied to and then [mapped](Self::map).
+    pub(crate) fn take_staging(&self, size: u64) -> Result<Buffer> {
+        let kept = lock(self.staging()).take(size.max(4));
+        match kept {
+            Some(buffer) => Ok(buffer),
+            None => self.buffer("upconv staging", size, BufferUsages::MAP_READ | BufferUsages::COPY_DST),
+        }
+    }
+
+    /// Maps a staging buffer, of which the first bytes are written by a submission.
+    pub(crate) fn map(&self, staging: Buffer, bytes: u64, submission: SubmissionIndex) -> Result<Reading> {
+        let (sender, receiver) = oneshot_channel();
+        self.checked("reading a buffer", || {
             staging.map_async(MapMode::Read, .., move |result| {
                 // The receiver may be gone: its future was dropped.
                 let _ = sender.send(result);
             });
         })?;
-        Ok(Reading { context: self.clone(), staging, receiver, bytes: bytes as usize })
+        Ok(Reading { context: self.clone(), staging, receiver, bytes: bytes as usize, submission })
     }
 }
 
 type MapResult = std::result::Result<(), wgpu::BufferAsyncError>;
 
 /// Bytes on their way to the host.
+#[derive(Debug)]
 pub(crate) struct Reading {
     context: Context,
     staging: Buffer,
-    receiver: futures_intrusive::channel::shared::OneshotReceiver<MapResult>,
+    receiver: OneshotReceiver<MapResult>,
     bytes: usize,
+    #[cfg_attr(target_family = "wasm", allow(dead_code, reason = "a browser polls by itself"))]
+    submission: SubmissionIndex,
 }
 
 /// A tensor on its way to the host.
@@ -157,14 +173,14 @@ pub(crate) struct Download {
 }
 
 impl Reading {
-    /// Waits for the device, then finishes.
+    /// Waits for the submission, then finishes.
     #[cfg(not(target_family = "wasm"))]
     pub(crate) fn wait<T>(self, take: impl FnOnce(&[u8]) -> T) -> Result<T> {
         {
             span!("wait");
-            self.context.device().poll(wgpu::PollType::wait_indefinitely()).map_err(|error| lost(&error))?;
+            finished(self.context.device(), self.submission.clone(), READING)?;
         }
-        crate::gpu::device::block_on(self.finish(take))
+        block_on(self.finish(take))
     }
 
     /// Gives the bytes to `take`, which finds them at any alignment.
@@ -179,7 +195,7 @@ impl Reading {
         let taken = take(&range[..self.bytes]);
         drop(range);
         self.staging.unmap();
-        self.context.staging().put(self.staging);
+        lock(self.context.staging()).put(self.staging);
         Ok(taken)
     }
 }
@@ -198,7 +214,21 @@ impl Download {
     }
 }
 
-fn elements(bytes: &[u8], storage: Storage) -> Data {
+/// Gives `take` the elements of a tensor, stored as `storage` and rounded to nearest where that is narrower.
+pub(crate) fn with_bytes<T>(tensor: TensorView<'_>, storage: Storage, take: impl FnOnce(&[u8]) -> T) -> T {
+    match (storage, tensor.data()) {
+        (Storage::F32, DataView::F32(v)) => take(bytemuck::cast_slice(v)),
+        (Storage::F16, DataView::F16(v)) => take(bytemuck::cast_slice(v)),
+        (Storage::F32, _) => take(bytemuck::cast_slice(&tensor.to_f32())),
+        (Storage::F16, _) => {
+            let narrowed: Vec<f16> = tensor.to_f32().into_iter().map(f16::from_f32).collect();
+            take(bytemuck::cast_slice(&narrowed))
+        }
+    }
+}
+
+/// The elements that are stored in bytes at any alignment.
+pub(crate) fn elements(bytes: &[u8], storage: Storage) -> Data {
     match storage {
         Storage::F32 => Data::F32(bytemuck::pod_collect_to_vec(bytes)),
         Storage::F16 => Data::F16(bytemuck::pod_collect_to_vec(bytes)),
@@ -206,7 +236,7 @@ fn elements(bytes: &[u8], storage: Storage) -> Data {
 }
 
 fn lost(reason: &dyn std::fmt::Display) -> Error {
-    Error::DeviceLost { during: "reading a buffer", reason: reason.to_string() }
+    Error::DeviceLost { during: READING, reason: reason.to_string() }
 }
 
 /// How a tensor's elements are stored on a device: f16 where they are and the device can, f32 otherwise.

@@ -4,8 +4,8 @@ use crate::gpu::dispatch::Dispatch;
 use crate::gpu::dispatch::split_stride;
 use crate::gpu::kernels::pack::records::Record;
 use crate::gpu::kernels::params::shader_struct;
-use crate::gpu::plan::Plan;
-use crate::op::{ConvTranspose, Geometry};
+use crate::gpu::storage::Storage;
+use crate::op::Geometry;
 
 shader_struct! {
     /// `Axis` of `sum.wgsl`, field by field.
@@ -34,7 +34,8 @@ shader_struct! {
 
 impl Params {
     /// The parameters of the sums that `dispatch`, the last one of a box of the output, leaves complete.
-    pub(crate) fn new(op: &ConvTranspose, geometry: &Geometry, plan: &Plan, dispatch: &Dispatch) -> Self {
+    pub(crate) fn new(geometry: &Geometry, storage: Storage, splits: usize, dispatch: &Dispatch) -> Self {
+        let op = &geometry.op;
         let (strides, record, band) = (geometry.output_strides(), Record::new(op).stride, &dispatch.band);
         let axis = |range: &std::ops::Range<usize>, output_stride: usize, record_stride: usize| SumAxis {
             begin: range.start as i32,
@@ -54,9 +55,9 @@ impl Params {
         Self {
             axes,
             elements: band.elements() as i32,
-            splits: plan.splits() as i32,
-            split_stride: split_stride(dispatch.output, plan.storage) as i32,
-            output_window: (dispatch.output.offset / plan.storage.size()) as i32,
+            splits: splits as i32,
+            split_stride: split_stride(dispatch.output, storage) as i32,
+            output_window: (dispatch.output.offset / storage.size()) as i32,
             slope: record as i32 - 1,
             beta: op.activation().parameters(0).1,
             padding_1: 0,

@@ -1,5 +1,5 @@
-//! WGSL to pipelines. Each file under `shaders/` is valid as it stands; of what it begins with, up to a line `// ---`,
-//! the host makes the variants.
+//! The WGSL of every kernel. Each file under `shaders/` is valid as it stands; the host replaces its header, which ends
+//! with a line `// ---`, to make the variants.
 
 use super::pack::tiles::Packing;
 use super::tiles::tile::Tile;
@@ -7,13 +7,8 @@ use super::winograd::wgsl::Stores;
 use super::{matrix, tiles, winograd};
 use crate::activation::Activation;
 use crate::gpu::kernels::matrix::layout::Matrix;
-use crate::gpu::plan::Plan;
+use crate::gpu::plan::body::{Body, Plan};
 use crate::gpu::storage::Storage;
-use crate::op::ConvTranspose;
-use wgpu::{
-    ComputePipeline, ComputePipelineDescriptor, Device, PipelineCache, PipelineCompilationOptions,
-    ShaderModuleDescriptor, ShaderSource,
-};
 
 const GATHER: &str = include_str!("../../../shaders/gather.wgsl");
 const SUM: &str = include_str!("../../../shaders/sum.wgsl");
@@ -47,25 +42,26 @@ pub(crate) enum Variant {
 }
 
 impl Variant {
-    /// The kernel of a plan.
-    pub(crate) fn of(op: &ConvTranspose, plan: &Plan) -> Self {
-        let (storage, activation, in_parts) =
-            (plan.storage, activation_call(op.activation()), plan.scratch > 0 && plan.splits() == 1);
-        if let Some(matrix) = plan.matrix {
-            return Variant::Matrix { matrix: Box::new(matrix), storage, activation };
-        }
-        match plan.tile {
-            None => Variant::Gather { storage, activation, in_parts },
-            Some(tile) => {
+    /// The kernel of a plan; for `winograd`, that of its products.
+    pub(crate) fn of(plan: &Plan) -> Self {
+        let (storage, op) = (plan.storage, &plan.geometry.op);
+        let activation = activation_call(op.activation());
+        match &plan.body {
+            Body::Gather(cut) => Variant::Gather { storage, activation, in_parts: cut.scratch > 0 },
+            Body::Tiles(tile, cut) => {
+                let in_parts = cut.scratch > 0 && plan.splits() == 1;
+                // What differs only between layers of other sizes must not make another variant.
                 let packing = Packing { vectors: 0, record: 0, ..Packing::new(op) };
                 Variant::Direct { tile: Box::new(tile.compiled()), packing, storage, activation, in_parts }
             }
+            Body::Winograd(_, products) => Self::of(products),
+            Body::Matrix(matrix, _) => Variant::Matrix { matrix: Box::new(*matrix), storage, activation },
         }
     }
 
     /// The kernel that adds up the splits of a plan, where there are any.
-    pub(crate) fn sum(op: &ConvTranspose, plan: &Plan) -> Option<Self> {
-        let (storage, activation) = (plan.storage, activation_call(op.activation()));
+    pub(crate) fn sum(plan: &Plan) -> Option<Self> {
+        let (storage, activation) = (plan.storage, activation_call(plan.geometry.op.activation()));
         (plan.splits() > 1).then_some(Variant::Sum { storage, activation })
     }
 
@@ -102,7 +98,7 @@ impl Variant {
         match self {
             Variant::Gather { in_parts: false, .. } => "whole",
             Variant::Gather { in_parts: true, .. } => "part",
-            Variant::Direct { tile, .. } => tile.source().grid().kernel.name(),
+            Variant::Direct { tile, .. } => tile.kernel().name(),
             Variant::Sum { .. } => "sum",
             Variant::Pack | Variant::MatrixWeights { .. } => "pack",
             Variant::Matrix { .. } => "matrix",
@@ -113,11 +109,10 @@ impl Variant {
     }
 }
 
-/// The WGSL of a plan's kernel for its operation, as it is given to the device; for `winograd`, that of its products.
-pub fn wgsl(op: &ConvTranspose, plan: &Plan) -> String {
-    match &plan.winograd {
-        Some(winograd) => wgsl(&winograd.product, &winograd.plan),
-        None => Variant::of(op, plan).source(),
+impl Plan {
+    /// The WGSL of the plan's kernel, as it is given to the device; for `winograd`, that of its products.
+    pub fn wgsl(&self) -> String {
+        Variant::of(self).source()
     }
 }
 
@@ -167,30 +162,11 @@ pub(crate) fn body(file: &str) -> &str {
     file.split_once("// ---\n").map_or(file, |(_, body)| body)
 }
 
-pub(crate) fn compile(device: &Device, cache: Option<&PipelineCache>, variant: &Variant) -> ComputePipeline {
-    let label = format!("upconv {variant:?}");
-    let module = device.create_shader_module(ShaderModuleDescriptor {
-        label: Some(&label),
-        source: ShaderSource::Wgsl(variant.source().into()),
-    });
-    device.create_compute_pipeline(&ComputePipelineDescriptor {
-        label: Some(&label),
-        layout: None,
-        module: &module,
-        entry_point: Some(variant.entry_point()),
-        // `tiled` and `matrix` write what they read of the workgroup's memory; no other kernel has any.
-        compilation_options: PipelineCompilationOptions {
-            zero_initialize_workgroup_memory: false,
-            ..PipelineCompilationOptions::default()
-        },
-        cache,
-    })
-}
-
 #[cfg(test)]
 pub(crate) mod tests {
     use super::*;
-    use crate::gpu::plan::{Candidate, candidates, field, plan_candidate, plan_with};
+    use crate::gpu::plan::candidate::{Candidate, candidates};
+    use crate::gpu::plan::field;
     use crate::kernel::Kernel;
     use crate::{DeviceClass, DeviceProfile, Error};
     use naga::ShaderStage;
@@ -229,22 +205,24 @@ pub(crate) mod tests {
         sources.insert(Variant::Pack.source());
         sources.extend(matrix::params::tests::variants().iter().map(Variant::source));
         for storage in [Storage::F32, Storage::F16] {
-            for (op, plan) in split_plans(storage) {
-                sources.insert(wgsl(&op, &plan));
-                sources.extend(Variant::sum(&op, &plan).map(|sum| sum.source()));
+            for plan in split_plans(storage) {
+                sources.insert(plan.wgsl());
+                sources.extend(Variant::sum(&plan).map(|sum| sum.source()));
             }
             for class in DeviceClass::ALL {
                 let profile = DeviceProfile { class, f16: true, ..DeviceProfile::default() };
                 for (name, op, shape) in field::operations() {
-                    for kernel in Kernel::EXACT {
-                        let mut plan = match plan_with(&op, &op.at(&shape).unwrap(), storage, &profile, kernel) {
+                    for &kernel in Kernel::EXACT {
+                        let mut plan = match Plan::with_kernel(&op.at(&shape).unwrap(), storage, &profile, kernel) {
                             // It does not part the phases.
                             Err(Error::Kernel { kernel: Kernel::Tiled, .. }) if name == "fcn" => continue,
                             plan => plan.unwrap(),
                         };
-                        sources.insert(wgsl(&op, &plan));
-                        plan.scratch = 4;
-                        sources.insert(wgsl(&op, &plan));
+                        sources.insert(plan.wgsl());
+                        if let Body::Gather(cut) | Body::Tiles(_, cut) = &mut plan.body {
+                            cut.scratch = 4;
+                        }
+                        sources.insert(plan.wgsl());
                     }
                 }
             }
@@ -260,14 +238,14 @@ pub(crate) mod tests {
     }
 
     /// Splits with whole and parted phases, one and several vectors, quads and not.
-    fn split_plans(storage: Storage) -> Vec<(ConvTranspose, Plan)> {
+    fn split_plans(storage: Storage) -> Vec<Plan> {
         let profile = DeviceProfile { f16: true, ..DeviceProfile::default() };
         let mut plans = Vec::new();
         for (_, op, shape) in field::operations() {
             let geometry = op.at(&shape).unwrap();
-            let split = |candidate: &Candidate| candidate.tile().is_some_and(|tile| tile.source().grid().split_k == 2);
-            for candidate in candidates(&op, &geometry, &profile).into_iter().filter(split).step_by(8).take(3) {
-                plans.push((op.clone(), plan_candidate(&op, &geometry, storage, &profile, &candidate, "").unwrap()));
+            let split = |candidate: &Candidate| candidate.tile().is_some_and(|tile| tile.split_k() == 2);
+            for candidate in candidates(&geometry, &profile).into_iter().filter(split).step_by(8).take(3) {
+                plans.push(Plan::with_candidate(&geometry, storage, &profile, &candidate, "").unwrap());
             }
         }
         assert!(plans.len() > 10, "{}", plans.len());
@@ -280,6 +258,34 @@ pub(crate) mod tests {
         // around them, some splits among them.
         let count = sources().len();
         assert!((100..=2 * 9 * 5 * 2 * 2 + 80).contains(&count), "{count}");
+    }
+
+    /// Where a sum takes a product as it is, a compiler may round once or twice, and otherwise in each kernel.
+    #[test]
+    fn products_are_added_by_fma() {
+        use naga::{BinaryOperator, Expression, ScalarKind};
+        for source in sources() {
+            let (module, info) = parse(&source);
+            let functions = module.functions.iter().map(|(handle, function)| (function, &info[handle]));
+            let entries = module.entry_points.iter().enumerate();
+            let entries = entries.map(|(index, entry)| (&entry.function, info.get_entry_point(index)));
+            for (function, info) in functions.chain(entries) {
+                let is_product = |handle| {
+                    matches!(function.expressions[handle], Expression::Binary { op: BinaryOperator::Multiply, .. })
+                };
+                for (handle, expression) in function.expressions.iter() {
+                    let is_float = info[handle].ty.inner_with(&module.types).scalar_kind() == Some(ScalarKind::Float);
+                    if let Expression::Binary { op: BinaryOperator::Add | BinaryOperator::Subtract, left, right } =
+                        expression
+                        && is_float
+                    {
+                        let text = function.expressions.get_span(handle).location(&source);
+                        let text = &source[text.offset as usize..][..text.length as usize];
+                        assert!(!is_product(*left) && !is_product(*right), "{text}");
+                    }
+                }
+            }
+        }
     }
 
     #[test]
@@ -385,8 +391,8 @@ pub(crate) mod tests {
         for kernel in [Kernel::Direct, Kernel::Tiled] {
             let (_, op, _) = field::operations().swap_remove(0);
             let geometry = op.at(&[16, 512, 32, 32]).unwrap();
-            let plan = plan_with(&op, &geometry, Storage::F32, &DeviceProfile::default(), kernel).unwrap();
-            let Variant::Direct { tile, packing, .. } = Variant::of(&op, &plan) else { panic!("no tile: {plan:?}") };
+            let plan = Plan::with_kernel(&geometry, Storage::F32, &DeviceProfile::default(), kernel).unwrap();
+            let Variant::Direct { tile, packing, .. } = Variant::of(&plan) else { panic!("no tile: {plan:?}") };
             let text = tiles::wgsl::canonical(&tile, &packing);
             validate(&text);
             let path = format!("{}/shaders/{kernel}.wgsl", env!("CARGO_MANIFEST_DIR"));

@@ -1,7 +1,8 @@
 //! The ways in which an operation may be computed at a shape, to be measured or forced.
 
+use super::body::{Plan, name};
 use super::choice::Choice;
-use super::{Plan, check, cut, kernel_of};
+use super::planner::check;
 use crate::error::{Error, Result};
 use crate::gpu::kernels::gather;
 use crate::gpu::kernels::tiles::tile::Tile;
@@ -9,7 +10,7 @@ use crate::gpu::kernels::tiles::{register_search, workgroup_search};
 use crate::gpu::profile::DeviceProfile;
 use crate::gpu::storage::Storage;
 use crate::kernel::{Kernel, Refusal};
-use crate::op::{ConvTranspose, Geometry};
+use crate::op::Geometry;
 use std::fmt;
 
 /// A kernel with its tile. Its `Display` names it: no two candidates of an operation have the same name.
@@ -22,7 +23,7 @@ pub struct Candidate {
 impl Candidate {
     /// The kernel.
     pub fn kernel(&self) -> Kernel {
-        kernel_of(self.tile.as_ref())
+        self.tile.map_or(Kernel::Gather, |tile| tile.kernel())
     }
 
     /// What one invocation computes; `None` for `gather`.
@@ -40,32 +41,20 @@ impl Candidate {
 
 impl fmt::Display for Candidate {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(&name(self.kernel(), self.tile.as_ref()))
+        f.write_str(&name(self.tile.as_ref()))
     }
 }
 
-impl Plan {
-    /// The name of the [`Candidate`] that it runs: its `Display`. Of a kernel that is no candidate, the kernel's.
-    pub fn candidate_name(&self) -> String {
-        name(self.kernel, self.tile.as_ref())
-    }
-}
-
-/// Tuning files have these names.
-fn name(kernel: Kernel, tile: Option<&Tile>) -> String {
-    tile.map_or_else(|| kernel.to_string(), |tile| format!("{kernel}: {tile}"))
-}
-
-/// All candidates for `op` at the shapes of `geometry`, those with the least estimated cost first; `gather` is always
+/// All candidates for an operation at a shape on a device, those with the least estimated cost first; `gather` is always
 /// one of them.
-pub fn candidates(op: &ConvTranspose, geometry: &Geometry, profile: &DeviceProfile) -> Vec<Candidate> {
-    let mut candidates = vec![Candidate { tile: None, cost: gather::cost::cost(op, geometry, profile) }];
+pub fn candidates(geometry: &Geometry, profile: &DeviceProfile) -> Vec<Candidate> {
+    let mut candidates = vec![Candidate { tile: None, cost: gather::cost::cost(geometry, profile) }];
     // Where `direct` has no tile there is `gather` alone.
-    let _ = register_search::visit(op, geometry, profile, |cost, tile| {
+    let _ = register_search::visit(geometry, profile, |cost, tile| {
         candidates.push(Candidate { tile: Some(tile), cost });
     });
     if profile.class.hardware().shared.is_some()
-        && let Ok((cost, tile)) = workgroup_search::best(op, geometry, profile)
+        && let Ok((cost, tile)) = workgroup_search::best(geometry, profile)
     {
         candidates.push(Candidate { tile: Some(tile), cost });
     }
@@ -73,30 +62,32 @@ pub fn candidates(op: &ConvTranspose, geometry: &Geometry, profile: &DeviceProfi
     candidates
 }
 
-/// Plans with a candidate; `reason` is what [`Plan::explain`] says of the choice.
-///
-/// # Errors
-/// As [`plan`](fn@super::plan), and [`Error::Kernel`] for what is no candidate of the operation, shape and device.
-pub fn plan_candidate(
-    op: &ConvTranspose,
-    geometry: &Geometry,
-    storage: Storage,
-    profile: &DeviceProfile,
-    candidate: &Candidate,
-    reason: &str,
-) -> Result<Plan> {
-    check(op, geometry, storage, profile)?;
-    if !candidates(op, geometry, profile).contains(candidate) {
-        let reason = Refusal::NotACandidate { candidate: candidate.to_string() };
-        return Err(Error::Kernel { kernel: candidate.kernel(), reason });
+impl Plan {
+    /// Plans with a candidate; `reason` is what [`Plan::explain`] says of the choice.
+    ///
+    /// # Errors
+    /// As [`Plan::new`], and [`Error::Kernel`] for what is no candidate of the operation, shape and device.
+    pub fn with_candidate(
+        geometry: &Geometry,
+        storage: Storage,
+        profile: &DeviceProfile,
+        candidate: &Candidate,
+        reason: &str,
+    ) -> Result<Self> {
+        check(geometry, storage, profile)?;
+        if !candidates(geometry, profile).contains(candidate) {
+            let reason = Refusal::NotACandidate { candidate: candidate.to_string() };
+            return Err(Error::Kernel { kernel: candidate.kernel(), reason });
+        }
+        Self::cut(geometry, storage, profile, Choice { tile: candidate.tile, reason: reason.into() })
     }
-    cut(op, geometry, storage, profile, Choice { tile: candidate.tile, reason: reason.into() })
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
     use crate::DeviceClass;
+    use crate::op::ConvTranspose;
     use std::collections::HashSet;
 
     fn deep() -> (ConvTranspose, Geometry) {
@@ -108,15 +99,14 @@ mod tests {
 
     #[test]
     fn candidates_have_names_of_their_own_and_the_plan_takes_the_first() {
-        let (op, geometry) = deep();
+        let (_, geometry) = deep();
         for class in [DeviceClass::Software, DeviceClass::Desktop, DeviceClass::Nvidia, DeviceClass::Mobile] {
             let profile = DeviceProfile { class, ..DeviceProfile::default() };
-            let candidates = candidates(&op, &geometry, &profile);
+            let candidates = candidates(&geometry, &profile);
             let names: HashSet<String> = candidates.iter().map(ToString::to_string).collect();
             assert_eq!(names.len(), candidates.len());
             assert!(candidates.iter().any(|candidate| candidate.kernel() == Kernel::Gather));
-            let plan = super::super::plan(&op, &geometry, Storage::F32, &profile).unwrap();
-            assert_eq!(plan.tile.as_ref(), candidates[0].tile());
+            let plan = Plan::new(&geometry, Storage::F32, &profile).unwrap();
             assert_eq!(plan.candidate_name(), candidates[0].to_string());
         }
     }
@@ -125,8 +115,8 @@ mod tests {
     fn a_candidate_of_another_shape_is_refused() {
         let (op, geometry) = deep();
         let profile = DeviceProfile::default();
-        let candidate = candidates(&op, &geometry, &profile)[0];
-        let plan = |geometry: &Geometry| plan_candidate(&op, geometry, Storage::F32, &profile, &candidate, "why not");
+        let candidate = candidates(&geometry, &profile)[0];
+        let plan = |geometry: &Geometry| Plan::with_candidate(geometry, Storage::F32, &profile, &candidate, "why not");
         assert!(plan(&geometry).unwrap().explain().to_string().contains("direct: why not"));
         let refusal = plan(&op.at(&[1, 512, 5, 5]).unwrap()).unwrap_err().to_string();
         assert!(refusal.ends_with("is no candidate of this operation, shape and device"), "{refusal}");

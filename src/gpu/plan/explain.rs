@@ -1,113 +1,52 @@
 //! The plan in words.
 
-use super::Plan;
-use crate::gpu::kernels::tiles::tile::Tile;
-use crate::gpu::kernels::winograd::layout::Winograd;
-use crate::op::{ConvTranspose, Geometry};
-use crate::phase::{AxisPhases, effective_multiply_adds, useful_multiply_adds};
+use super::body::{Body, Plan};
 use std::fmt;
 
-/// What the plan says of itself beyond its dispatches.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) struct Explanation {
-    input: Vec<usize>,
-    output: Vec<usize>,
-    phases: Vec<(usize, usize)>,
-    useful: u128,
-    effective: u128,
-    parts: usize,
-    reason: String,
-    pub(crate) workgroup_memory: u64,
-}
-
-impl Explanation {
-    pub(crate) fn new(op: &ConvTranspose, geometry: &Geometry, parts: usize, reason: String) -> Self {
-        Self {
-            input: geometry.input_shape(),
-            output: geometry.output_shape(),
-            phases: op.axes().iter().map(|axis| (AxisPhases::new(axis).phases.len(), axis.stride)).collect(),
-            useful: useful_multiply_adds(op.axes3(), geometry, op.groups()),
-            effective: effective_multiply_adds(op.axes3(), geometry, op.groups()),
-            parts,
-            reason,
-            workgroup_memory: 0,
-        }
-    }
-}
-
 impl Plan {
-    /// The multiply-adds that reach the output.
-    pub fn useful_multiply_adds(&self) -> u128 {
-        self.explanation.useful
-    }
-
-    /// The multiply-adds of the operation's definition: every input element times every tap and output channel.
-    pub fn effective_multiply_adds(&self) -> u128 {
-        self.explanation.effective
-    }
-
-    /// For each axis the number of phases that taps reach, and the number of all.
-    pub fn phases(&self) -> &[(usize, usize)] {
-        &self.explanation.phases
-    }
-
-    /// The memory of each workgroup, in bytes.
-    pub fn workgroup_memory(&self) -> u64 {
-        let products = self.winograd.as_ref().map(|laid| laid.plan.workgroup_memory());
-        products.unwrap_or(self.explanation.workgroup_memory)
-    }
-
-    /// Why this kernel and not another.
-    pub fn reason(&self) -> &str {
-        &self.explanation.reason
-    }
-
-    /// What one invocation computes; for `winograd`, one of its matrix products, and for `matrix`, its subgroup.
-    pub fn invocation(&self) -> String {
-        if let Some(matrix) = &self.matrix {
-            return matrix.to_string();
-        }
-        match &self.winograd.as_ref().map_or(self, |winograd| &winograd.plan).tile {
-            Some(tile) => format!("{tile}, {} sums in registers", tile.shape.outputs()),
-            None => "one output element".into(),
-        }
-    }
-
     /// The plan in words, one fact a line.
     pub fn explain(&self) -> impl fmt::Display + '_ {
-        ExplainDisplay(self)
+        Explanation(self)
     }
 }
 
-struct ExplainDisplay<'a>(&'a Plan);
+struct Explanation<'a>(&'a Plan);
 
-impl fmt::Display for ExplainDisplay<'_> {
+impl fmt::Display for Explanation<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let plan = self.0;
-        let Explanation { input, output, phases, useful, effective, parts, reason, .. } = &plan.explanation;
-        let shares: Vec<String> = phases.iter().map(|(reached, all)| format!("{reached} of {all}")).collect();
-        writeln!(f, "shapes         {input:?} -> {output:?}")?;
-        writeln!(f, "kernel         {}: {reason}", plan.kernel)?;
-        match &plan.winograd {
-            None => writeln!(f, "invocation     {}", plan.invocation())?,
-            Some(Winograd { tiles: [height, width], chunk, chunks, plan, .. }) => {
-                writeln!(f, "tiles          {height} x {width} of 4x4 outputs, {chunks} times {chunk} of them")?;
-                let how = plan.tile.map_or_else(|| "one product each".into(), |tile| tile.to_string());
-                writeln!(f, "products       36 matrix products by {}: {how}", plan.kernel)?;
-            }
+        let (geometry, parts) = (plan.geometry(), plan.parts());
+        let phases: Vec<String> = plan.phases().iter().map(|(reached, all)| format!("{reached} of {all}")).collect();
+        writeln!(f, "shapes         {:?} -> {:?}", geometry.input_shape(), geometry.output_shape())?;
+        writeln!(f, "kernel         {}: {}", plan.kernel(), plan.reason())?;
+        let mut tiles = plan;
+        if let Body::Winograd(winograd, products) = &plan.body {
+            let ([height, width], chunk, chunks) = (winograd.tiles, winograd.chunk, winograd.chunks);
+            writeln!(f, "tiles          {height} x {width} of 4x4 outputs, {chunks} times {chunk} of them")?;
+            let how = match &products.body {
+                Body::Tiles(tile, _) => tile.to_string(),
+                _ => "one product each".into(),
+            };
+            writeln!(f, "products       36 matrix products by {}: {how}", products.kernel())?;
+            tiles = products;
+        } else {
+            writeln!(f, "invocation     {}", plan.invocation())?;
         }
-        if let Some(workgroup) = plan.tile.as_ref().and_then(Tile::workgroup) {
+        if let Body::Tiles(tile, _) = &tiles.body
+            && let Some(workgroup) = tile.workgroup()
+        {
             writeln!(f, "workgroup      {workgroup}")?;
         }
-        writeln!(f, "phases         {} (those that taps reach, for each axis)", shares.join(" x "))?;
-        let share = if *effective == 0 { 100.0 } else { *useful as f64 / *effective as f64 * 100.0 };
+        writeln!(f, "phases         {} (those that taps reach, for each axis)", phases.join(" x "))?;
+        let (useful, effective) = (geometry.useful_multiply_adds(), geometry.effective_multiply_adds());
+        let share = if effective == 0 { 100.0 } else { useful as f64 / effective as f64 * 100.0 };
         writeln!(f, "multiply-adds  {useful} useful of {effective} ({share:.1} %, the rest is cropped)")?;
-        writeln!(f, "dispatches     {}, input channels in {parts} part{}", plan.dispatch_count(), plural(*parts))?;
+        writeln!(f, "dispatches     {}, input channels in {parts} part{}", plan.dispatch_count(), plural(parts))?;
         if plan.splits() > 1 {
             writeln!(f, "splits         {}, added up in their order by another kernel", plan.splits())?;
         }
-        let shared = plan.workgroup_memory();
-        write!(f, "memory         {} bytes of scratch, {shared} of each workgroup's", plan.scratch)
+        let (scratch, shared) = (plan.scratch_bytes(), plan.workgroup_memory());
+        write!(f, "memory         {scratch} bytes of scratch, {shared} of each workgroup's")
     }
 }
 

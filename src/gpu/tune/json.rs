@@ -1,12 +1,38 @@
 //! A tuning as JSON: `{"upconv": "tuning", "version": 1, "choices": [{"adapter": …, "layer": …, "candidate": …,
 //! "milliseconds": …}]}`.
 
-use super::{Choice, Subject, Tuning};
+use super::choices::{Choice, Subject, Tuning};
+use crate::describe::json::{Strict, Unique, read};
 use crate::error::{Error, Result};
-use serde_json::{Value, json};
+use serde::{Deserialize, Serialize};
 
 /// The version of the format.
 const VERSION: u64 = 1;
+
+#[derive(Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct File {
+    upconv: What,
+    version: u64,
+    choices: Vec<Strict<Line>>,
+}
+
+/// What kind of file it is.
+#[derive(Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+enum What {
+    Tuning,
+}
+
+/// One choice, with what it is for.
+#[derive(Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Line {
+    adapter: String,
+    layer: String,
+    candidate: String,
+    milliseconds: f64,
+}
 
 impl Tuning {
     /// Reads what [`to_json`](Self::to_json) wrote. Choices for other adapters are kept; those of another version of
@@ -16,40 +42,33 @@ impl Tuning {
     /// [`Error::Tuning`] for anything else.
     pub fn from_json(text: &str) -> Result<Self> {
         let unsound = |problem: String| Error::Tuning { problem };
-        let file: Value = serde_json::from_str(text).map_err(|error| unsound(format!("no JSON: {error}")))?;
-        if file["upconv"] != "tuning" {
-            return Err(unsound("its key \"upconv\" is not \"tuning\"".into()));
+        let File { version, choices, .. } = Unique::parse(text).and_then(read).map_err(unsound)?;
+        if version != VERSION {
+            return Err(unsound(format!("version is {version}, expected {VERSION}")));
         }
-        if file["version"] != VERSION {
-            return Err(unsound(format!("its version is {}, expected {VERSION}", file["version"])));
-        }
-        let choices = file["choices"].as_array().ok_or_else(|| unsound("its \"choices\" are no list".into()))?;
-        let read = |(index, choice): (usize, &Value)| {
-            let text = |key: &str| match choice[key].as_str() {
-                Some(text) => Ok(text.to_string()),
-                None => Err(unsound(format!("choice {index} has no text {key:?}"))),
-            };
-            let milliseconds = choice["milliseconds"].as_f64().filter(|time| time.is_finite() && *time >= 0.0);
-            let milliseconds =
-                milliseconds.ok_or_else(|| unsound(format!("choice {index} has no number \"milliseconds\"")))?;
-            let subject = Subject { adapter: text("adapter")?, layer: text("layer")? };
-            Ok((subject, Choice { candidate: text("candidate")?, milliseconds }))
+        let entry = |(index, Strict(line)): (usize, Strict<Line>)| {
+            let Line { adapter, layer, candidate, milliseconds } = line;
+            if milliseconds.is_finite() && milliseconds >= 0.0 {
+                return Ok((Subject { adapter, layer }, Choice { candidate, milliseconds }));
+            }
+            Err(unsound(format!("choices[{index}].milliseconds is {milliseconds}, expected at least 0")))
         };
-        Ok(Self { choices: choices.iter().enumerate().map(read).collect::<Result<_>>()? })
+        Ok(Self { choices: choices.into_iter().enumerate().map(entry).collect::<Result<_>>()? })
     }
 
     /// All choices, in the order of adapters and layers.
     pub fn to_json(&self) -> String {
-        let choice = |(subject, choice): (&Subject, &Choice)| {
-            json!({
-                "adapter": subject.adapter,
-                "layer": subject.layer,
-                "candidate": choice.candidate,
-                "milliseconds": choice.milliseconds,
+        let line = |(subject, choice): (&Subject, &Choice)| {
+            Strict(Line {
+                adapter: subject.adapter.clone(),
+                layer: subject.layer.clone(),
+                candidate: choice.candidate.clone(),
+                milliseconds: choice.milliseconds,
             })
         };
-        let choices: Vec<Value> = self.choices.iter().map(choice).collect();
-        format!("{:#}\n", json!({ "upconv": "tuning", "version": VERSION, "choices": choices }))
+        let file = File { upconv: What::Tuning, version: VERSION, choices: self.choices.iter().map(line).collect() };
+        // Texts and numbers: what derives write of them cannot fail.
+        serde_json::to_value(file).map(|file| format!("{file:#}\n")).unwrap_or_default()
     }
 }
 
@@ -72,12 +91,24 @@ mod tests {
         let good = r#"{"upconv": "tuning", "version": 1, "choices": [{"adapter": "a", "layer": "l", "candidate": "c", "milliseconds": 1}]}"#;
         assert_eq!(Tuning::from_json(good).unwrap().len(), 1);
         for (from, to, problem) in [
-            ("}]}", "", "tuning: no JSON: EOF"),
-            ("\"tuning\"", "\"x\"", "tuning: its key \"upconv\" is not \"tuning\""),
-            ("1, \"ch", "2, \"ch", "tuning: its version is 2, expected 1"),
-            ("choices", "choice", "tuning: its \"choices\" are no list"),
-            ("layer", "layers", "tuning: choice 0 has no text \"layer\""),
-            ("\"milliseconds\": 1", "\"milliseconds\": \"1\"", "tuning: choice 0 has no number \"milliseconds\""),
+            ("}]}", "", "tuning: not valid JSON: EOF"),
+            ("\"tuning\"", "\"x\"", "tuning: upconv: unknown variant `x`, expected `tuning`"),
+            ("1, \"ch", "2, \"ch", "tuning: version is 2, expected 1"),
+            ("choices", "choice", "tuning: unknown key \"choice\", expected \"choices\""),
+            (
+                "\"choices\": [",
+                "\"choices\": 3, \"x\": [",
+                "tuning: unknown key \"x\", expected one of upconv, version",
+            ),
+            ("layer", "layers", "tuning: choices[0]: unknown key \"layers\", expected \"layer\""),
+            ("\"layer\": \"l\", ", "", "tuning: choices[0]: missing field `layer`"),
+            ("\"layer\"", "\"layer\": \"k\", \"layer\"", "tuning: not valid JSON: the key \"layer\" stands twice"),
+            (
+                "\"milliseconds\": 1",
+                "\"milliseconds\": \"1\"",
+                "tuning: choices[0]: milliseconds: invalid type: string",
+            ),
+            ("\"milliseconds\": 1", "\"milliseconds\": -1", "tuning: choices[0].milliseconds is -1, expected"),
         ] {
             let text = good.replace(from, to);
             assert_ne!(text, good);

@@ -1,30 +1,33 @@
 //! Trying candidates and timing those that are right.
 
-use super::{Choice, Subject, Tuning};
+use super::choices::{Choice, Subject, Tuning};
 use crate::error::{Error, Result};
 use crate::gpu::device::context::Context;
+use crate::gpu::device::step::Step;
 use crate::gpu::device::transfer::storage_for;
+use crate::gpu::device::wait::finished;
 use crate::gpu::layer::Layer;
-use crate::gpu::plan::Candidate;
+use crate::gpu::plan::candidate::Candidate;
 use crate::gpu::prepared::Bound;
 use crate::gpu::storage::Storage;
+use crate::gpu::timing::DispatchTime;
 use crate::kernel::Kernel;
 use crate::op::Geometry;
-use crate::tensor::Tensor;
+use crate::tensor::{Tensor, TensorView};
 use std::time::{Duration, Instant};
 use wgpu::{Buffer, BufferUsages};
 
-/// How much is measured.
+/// How much [`Tuning::measure`] tries, and for how long.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Effort {
-    /// So many of the candidates with the least estimated cost, and `gather`.
+    /// How many candidates are tried: those with the least estimated cost, and `gather` besides.
     pub candidates: usize,
-    /// For so long each on average; each at least [`Effort::LEAST_RUNS`] times.
+    /// How long each is timed, on average; each runs at least [`Effort::LEAST_RUNS`] times.
     pub time: Duration,
 }
 
 impl Effort {
-    /// The fewest runs whose median counts.
+    /// The fewest runs of which a median is taken.
     pub const LEAST_RUNS: usize = 5;
 }
 
@@ -47,7 +50,8 @@ pub struct Trial {
 /// What came of a candidate.
 #[derive(Debug)]
 pub enum Outcome {
-    /// The median time of a run: by the device's timestamps where it has them, otherwise until it is done.
+    /// The median time of a run: by the device's timestamps where all runs of all candidates have them, otherwise until it
+    /// is done.
     Time(Duration),
     /// Its output was refused.
     Wrong,
@@ -76,14 +80,14 @@ impl Tuning {
     /// # Errors
     /// What [`Layer::prepare`] refuses at this shape, [`Error::DType`] for f64, [`Error::Limit`] for tensors beyond the
     /// device's largest buffer, [`Error::DeviceLost`], and what `accept` returns.
-    pub fn measure<E: From<Error>>(
+    pub fn measure<'a, E: From<Error>>(
         &mut self,
         layer: &Layer,
-        input: &Tensor,
+        input: impl Into<TensorView<'a>>,
         effort: Effort,
         mut accept: impl FnMut(&Tensor) -> std::result::Result<bool, E>,
     ) -> std::result::Result<Vec<Trial>, E> {
-        let (context, op) = (layer.context(), layer.op());
+        let (context, op, input) = (layer.context(), layer.op(), input.into());
         let geometry = op.at(input.shape())?;
         let storage = storage_for(input.dtype(), context)?;
         let bench = Bench::new(layer, input, storage, &geometry)?;
@@ -98,7 +102,7 @@ impl Tuning {
             trials.push((candidate, outcome));
         }
         let trials = bench.time(trials, effort)?;
-        let subject = Subject::new(context, op, &geometry, storage);
+        let subject = Subject::new(&context.adapter_name(), &geometry, storage);
         match trials.iter().filter_map(|trial| Some((trial.time()?, trial.candidate))).min_by_key(|(time, _)| *time) {
             Some((time, candidate)) => {
                 let (candidate, milliseconds) = (candidate.to_string(), time.as_secs_f64() * 1e3);
@@ -137,7 +141,7 @@ struct Bench<'a> {
 }
 
 impl<'a> Bench<'a> {
-    fn new(layer: &'a Layer, input: &'a Tensor, storage: Storage, geometry: &Geometry) -> Result<Self> {
+    fn new(layer: &'a Layer, input: TensorView<'a>, storage: Storage, geometry: &Geometry) -> Result<Self> {
         let context = layer.context();
         let bytes = (geometry.output_len() as u64 * storage.size()).next_multiple_of(4);
         let usage = BufferUsages::STORAGE | BufferUsages::COPY_SRC | BufferUsages::COPY_DST;
@@ -155,7 +159,7 @@ impl<'a> Bench<'a> {
     fn try_out(&self, candidate: &Candidate) -> Result<(Bound, Tensor)> {
         let context = self.layer.context();
         let prepared = self.layer.prepare_candidate(self.input_shape, self.storage, candidate)?;
-        context.write(&self.y, &vec![0xff; self.y.size() as usize])?;
+        context.write(&self.y, 0, &vec![0xff; self.y.size() as usize])?;
         let bound = prepared.bind(self.x.slice(..), self.y.slice(..))?;
         run(context, &bound)?;
         let output = context.download(&self.y, &self.output_shape, self.storage)?;
@@ -165,40 +169,107 @@ impl<'a> Bench<'a> {
     /// Times what was accepted, one after another in rounds, so that what else the machine does meanwhile slows all of
     /// them.
     fn time(&self, tried: Vec<Tried>, effort: Effort) -> Result<Vec<Trial>> {
-        let mut times = vec![Vec::new(); tried.len()];
+        let mut runs = vec![Vec::new(); tried.len()];
         let accepted: Vec<(usize, &Bound)> =
             tried.iter().enumerate().filter_map(|(index, (_, tried))| Some((index, tried.as_ref().ok()?))).collect();
         let (start, time) = (Instant::now(), effort.time * accepted.len() as u32);
         let mut rounds = 0;
         while rounds < Effort::LEAST_RUNS || start.elapsed() < time {
             for &(index, bound) in &accepted {
-                times[index].push(run(self.layer.context(), bound)?);
+                runs[index].push(run(self.layer.context(), bound)?);
             }
             rounds += 1;
         }
-        let trial = |((candidate, tried), mut times): (Tried, Vec<Duration>)| {
-            times.sort_unstable();
-            let outcome = tried.map_or_else(|outcome| outcome, |_| Outcome::Time(times[times.len() / 2]));
+        let times = medians(runs);
+        let trial = |((candidate, tried), time): (Tried, Option<Duration>)| {
+            let outcome = match (tried, time) {
+                (Err(outcome), _) => outcome,
+                (Ok(_), time) => Outcome::Time(time.unwrap_or_default()),
+            };
             Trial { candidate, outcome }
         };
         Ok(tried.into_iter().zip(times).map(trial).collect())
     }
 }
 
-/// Runs a layer once: how long its dispatches took by the device's timestamps where it has them and they tell anything
-/// (some drivers leave those of a short pass at 0), otherwise how long it was until it was done.
-fn run(context: &Context, bound: &Bound) -> Result<Duration> {
+/// How long a layer took.
+#[derive(Clone, Copy, Debug, PartialEq)]
+struct Run {
+    /// Until it was done.
+    waited: Duration,
+    /// All its dispatches, by the device's timestamps where these tell anything.
+    on_device: Option<Duration>,
+}
+
+/// Runs a layer once.
+fn run(context: &Context, bound: &Bound) -> Result<Run> {
     let start = Instant::now();
-    let on_device: Duration = match bound.time() {
-        Ok(times) => times.iter().map(|dispatch| dispatch.duration).sum(),
+    let on_device = match bound.time() {
         Err(Error::Feature { .. }) => {
-            context.submit("upconv layer", &bound.steps().iter().collect::<Vec<_>>(), |_| {})?;
-            let lost =
-                |error: wgpu::PollError| Error::DeviceLost { during: "timing a layer", reason: error.to_string() };
-            context.device().poll(wgpu::PollType::wait_indefinitely()).map_err(lost)?;
-            Duration::ZERO
+            let steps: Vec<&Step> = bound.steps().iter().collect();
+            let submission = context.submit("upconv layer", &steps, |_| {})?;
+            finished(context.device(), submission, "timing a layer")?;
+            None
         }
-        Err(error) => return Err(error),
+        timed => on_device(timed)?,
     };
-    Ok(if on_device.is_zero() { start.elapsed() } else { on_device })
+    Ok(Run { waited: start.elapsed(), on_device })
+}
+
+/// The time of all dispatches; `None` where the timestamps tell nothing: some drivers leave those of a short pass at 0.
+fn on_device(timed: Result<Vec<DispatchTime>>) -> Result<Option<Duration>> {
+    match timed {
+        Ok(times) => Ok(Some(times.iter().map(|time| time.duration).sum()).filter(|sum: &Duration| !sum.is_zero())),
+        Err(Error::Timestamps { .. }) => Ok(None),
+        Err(error) => Err(error),
+    }
+}
+
+/// The median time of the runs of each candidate, where it has any: by the device's timestamps if all runs of all
+/// candidates have them, so that like is compared with like.
+fn medians(candidates: Vec<Vec<Run>>) -> Vec<Option<Duration>> {
+    let on_device = candidates.iter().flatten().all(|run| run.on_device.is_some());
+    let median = |runs: Vec<Run>| {
+        let time = |run: Run| run.on_device.filter(|_| on_device).unwrap_or(run.waited);
+        let mut times: Vec<Duration> = runs.into_iter().map(time).collect();
+        times.sort_unstable();
+        times.get(times.len() / 2).copied()
+    };
+    candidates.into_iter().map(median).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn dispatch(nanoseconds: u64) -> DispatchTime {
+        DispatchTime { kernel: "direct", band: None, duration: Duration::from_nanos(nanoseconds) }
+    }
+
+    #[test]
+    fn timestamps_that_tell_nothing_end_no_measuring() {
+        let nanoseconds = |timed| on_device(timed).unwrap().map(|time| time.as_nanos());
+        assert_eq!(nanoseconds(Ok(vec![dispatch(3), dispatch(4)])), Some(7));
+        assert_eq!(nanoseconds(Ok(vec![dispatch(0), dispatch(0)])), None);
+        assert_eq!(nanoseconds(Err(Error::Timestamps { ticks: vec![0, 0] })), None);
+        assert_eq!(nanoseconds(Err(Error::Timestamps { ticks: vec![9, 2] })), None);
+        let lost = Error::DeviceLost { during: "", reason: String::new() };
+        assert!(matches!(on_device(Err(lost)), Err(Error::DeviceLost { .. })));
+    }
+
+    #[test]
+    fn candidates_are_compared_by_the_same_clock() {
+        let run = |waited: u64, on_device: Option<u64>| Run {
+            waited: Duration::from_nanos(waited),
+            on_device: on_device.map(Duration::from_nanos),
+        };
+        let medians = |candidates: &[&[Run]]| {
+            let medians = medians(candidates.iter().map(|runs| runs.to_vec()).collect());
+            medians.into_iter().map(|time| time.map(|time| time.as_nanos())).collect::<Vec<_>>()
+        };
+        let (a, b) = ([run(50, Some(5)), run(70, Some(4)), run(60, Some(6))], [run(40, Some(9))]);
+        assert_eq!(medians(&[&a, &[], &b]), [Some(5), None, Some(9)]);
+        assert_eq!(medians(&[&a, &[run(40, None)]]), [Some(60), Some(40)]);
+        assert_eq!(medians(&[&a, &[run(40, Some(9)), run(30, None), run(20, Some(8))]]), [Some(60), Some(30)]);
+    }
 }

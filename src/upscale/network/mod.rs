@@ -64,12 +64,13 @@ mod description;
 mod safetensors;
 
 use super::MAX_SCALE;
-use crate::Kernel;
 use crate::activation::Activation;
 use crate::error::{Error, Result};
 use crate::op::ConvTranspose;
-use crate::tensor::{DType, Data, Tensor};
-use crate::{gpu, reference};
+use crate::reference;
+use crate::tensor::{Tensor, TensorView};
+#[cfg(feature = "gpu")]
+use crate::{Kernel, gpu};
 use blocks::{Blocks, blocks};
 
 /// The most layers of a network.
@@ -101,7 +102,7 @@ pub enum Kind {
 pub struct Layer {
     /// Which of the two.
     pub kind: Kind,
-    /// Its weight, of any [`DType`].
+    /// Its weight, of any [`DType`](crate::DType).
     pub weight: Tensor,
     /// Its bias, `[out]`.
     pub bias: Option<Tensor>,
@@ -141,7 +142,7 @@ impl Layer {
 
     /// The operation alone.
     fn op(&self) -> Result<ConvTranspose> {
-        let [first, second, kernel @ ..] = four_axes(&self.weight)?;
+        let [first, second, kernel @ ..] = four_axes(self.weight.shape())?;
         let groups = self.groups;
         let channels = |per_group: usize| {
             per_group.checked_mul(groups).ok_or_else(|| Error::Overflow {
@@ -184,10 +185,10 @@ impl Layer {
     }
 }
 
-fn four_axes(weight: &Tensor) -> Result<[usize; 4]> {
-    <[usize; 4]>::try_from(weight.shape()).map_err(|_| Error::Shape {
+fn four_axes(weight: &[usize]) -> Result<[usize; 4]> {
+    <[usize; 4]>::try_from(weight).map_err(|_| Error::Shape {
         what: "weight",
-        given: weight.shape().to_vec(),
+        given: weight.to_vec(),
         expected: "four axes: [out, in / groups, h, w] of a convolution, [in, out / groups, h, w] of a transposed one"
             .into(),
     })
@@ -212,8 +213,9 @@ fn four_axes(weight: &Tensor) -> Result<[usize; 4]> {
 ///
 /// # Errors
 /// [`Error::Shape`] for a weight that has not four axes, [`Error::OutOfRange`] for groups that do not divide its first.
-pub fn from_convolution(weight: &Tensor, groups: usize) -> Result<Tensor> {
-    let [out_channels, in_group, h, w] = four_axes(weight)?;
+pub fn from_convolution<'a>(weight: impl Into<TensorView<'a>>, groups: usize) -> Result<Tensor> {
+    let weight = weight.into();
+    let [out_channels, in_group, h, w] = four_axes(weight.shape())?;
     if groups == 0 || !out_channels.is_multiple_of(groups) {
         let expected = format!("a divisor of the {out_channels} output channels");
         return Err(Error::OutOfRange { what: "groups".into(), given: groups as i128, expected });
@@ -228,13 +230,7 @@ pub fn from_convolution(weight: &Tensor, groups: usize) -> Result<Tensor> {
             }
         }
     }
-    let data = match weight.data() {
-        Data::F16(v) => Data::F16(order.into_iter().map(|index| v[index]).collect()),
-        Data::Bf16(v) => Data::Bf16(order.into_iter().map(|index| v[index]).collect()),
-        Data::F32(v) => Data::F32(order.into_iter().map(|index| v[index]).collect()),
-        Data::F64(v) => Data::F64(order.into_iter().map(|index| v[index]).collect()),
-    };
-    Tensor::new([groups * in_group, out_group, h, w], data)
+    weight.select([groups * in_group, out_group, h, w], order)
 }
 
 /// A network that makes of `[batch, 3, h, w]` with its borders a picture `scale` times as large. Valid once built.
@@ -363,7 +359,7 @@ impl Network {
     pub fn multiply_adds(&self, height: usize, width: usize) -> Result<u128> {
         let shapes = self.shapes(height, width)?;
         let layers = self.operations.iter().zip(&shapes);
-        Ok(layers.map(|(op, shape)| op.at(shape).map(|at| useful(op, &at))).collect::<Result<Vec<_>>>()?.iter().sum())
+        layers.map(|(op, shape)| Ok(op.at(shape)?.useful_multiply_adds())).sum()
     }
 
     /// The shapes of the input, of what stands between the layers, and of the output, for a picture or tile of this
@@ -386,15 +382,16 @@ impl Network {
     ///
     /// # Errors
     /// [`Error::Shape`] for another number of axes or channels or for a picture without pixels.
-    pub fn pad(&self, picture: &Tensor) -> Result<Tensor> {
-        super::replicate(picture, CHANNELS, self.border)
+    pub fn pad<'a>(&self, picture: impl Into<TensorView<'a>>) -> Result<Tensor> {
+        super::replicate(picture.into(), CHANNELS, self.border)
     }
 
     /// Cuts off the output what is beyond `scale` times the picture, as f32.
     ///
     /// # Errors
     /// [`Error::Shape`] for an output that is no larger than what is cut off.
-    pub fn trim(&self, output: &Tensor) -> Result<Tensor> {
+    pub fn trim<'a>(&self, output: impl Into<TensorView<'a>>) -> Result<Tensor> {
+        let output = output.into();
         let [before, after] = self.crop;
         let [batch, c, h, w] = match *output.shape() {
             [n, c, h, w] if h > before + after && w > before + after => [n, c, h, w],
@@ -403,8 +400,8 @@ impl Network {
                 return Err(Error::Shape { what: "output", given: given.to_vec(), expected });
             }
         };
-        let output = output.cast(DType::F32);
-        let rows = output.as_f32().unwrap_or_default().chunks_exact(w).enumerate();
+        let output = output.f32_cow();
+        let rows = output.chunks_exact(w).enumerate();
         let kept = rows.filter(|(row, _)| (before..h - after).contains(&(row % h)));
         let data: Vec<f32> = kept.flat_map(|(_, row)| &row[before..w - after]).copied().collect();
         Tensor::f32([batch, c, h - before - after, w - before - after], data)
@@ -415,6 +412,7 @@ impl Network {
     ///
     /// # Errors
     /// What [`gpu::Chain::new`] refuses.
+    #[cfg(feature = "gpu")]
     pub fn on_gpu(&self, context: &gpu::Context) -> Result<gpu::Chain> {
         let chain = gpu::Chain::new(context, &self.parameters().collect::<Result<Vec<_>>>()?)?;
         Ok(chain.with_kernels(self.blocked.iter().map(|blocked| blocked.then_some(Kernel::Winograd))))
@@ -429,8 +427,11 @@ impl Network {
     pub fn on_cpu(&self) -> Result<OnCpu> {
         let layers = self.parameters().zip(&self.blocked).map(|(layer, &blocked)| {
             let (op, weight, bias) = layer?;
-            let new = if blocked { crate::cpu::Layer::with_winograd } else { crate::cpu::Layer::new };
-            new(&op, &weight, bias.as_ref())
+            if blocked {
+                crate::cpu::Layer::with_winograd(&op, &weight, bias.as_ref())
+            } else {
+                crate::cpu::Layer::new(&op, &weight, bias.as_ref())
+            }
         });
         Ok(OnCpu { layers: layers.collect::<Result<_>>()?, between: Default::default() })
     }
@@ -439,8 +440,8 @@ impl Network {
     ///
     /// # Errors
     /// [`Error::Shape`] for another number of axes or channels.
-    pub fn on_reference(&self, input: &Tensor) -> Result<Tensor> {
-        self.parameters().try_fold(input.clone(), |x, layer| {
+    pub fn on_reference<'a>(&self, input: impl Into<TensorView<'a>>) -> Result<Tensor> {
+        self.parameters().try_fold(input.into().to_tensor(), |x, layer| {
             let (op, weight, bias) = layer?;
             reference::run(&op, &x, &weight, bias.as_ref())
         })
@@ -470,26 +471,24 @@ impl OnCpu {
     ///
     /// # Errors
     /// [`Error::Shape`] for another number of axes or channels.
-    pub fn run(&self, input: &Tensor) -> Result<Tensor> {
-        let ([layers @ .., last], Some(input_f32)) = (&self.layers[..], input.as_f32()) else {
-            return self.layers.iter().try_fold(input.clone(), |x, layer| layer.run(&x));
+    pub fn run<'a>(&self, input: impl Into<TensorView<'a>>) -> Result<Tensor> {
+        let input = input.into();
+        let ([layers @ .., last], Some(_)) = (&self.layers[..], input.as_f32()) else {
+            return self.layers.iter().try_fold(input.to_tensor(), |x, layer| layer.run(&x));
         };
         let between = || self.between.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
         let [mut x, mut y] = between().pop().unwrap_or_default();
         let mut shape = input.shape().to_vec();
         for (index, layer) in layers.iter().enumerate() {
-            shape = layer.run_into(&shape, if index == 0 { input_f32 } else { &x }, &mut y)?.output_shape();
-            std::mem::swap(&mut x, &mut y);
+            let input = if index == 0 { input } else { TensorView::f32(&shape, &x)? };
+            let (geometry, result) = layer.run_again(input, y)?;
+            shape = geometry.output_shape();
+            y = std::mem::replace(&mut x, result);
         }
-        let mut output = Vec::new();
-        let geometry = last.run_into(&shape, if layers.is_empty() { input_f32 } else { &x }, &mut output)?;
+        let output = last.run(if layers.is_empty() { input } else { TensorView::f32(&shape, &x)? })?;
         between().push([x, y]);
-        Tensor::f32(geometry.output_shape(), output)
+        Ok(output)
     }
-}
-
-fn useful(op: &ConvTranspose, geometry: &crate::Geometry) -> u128 {
-    crate::phase::useful_multiply_adds(op.axes3(), geometry, op.groups())
 }
 
 fn problem(problem: String) -> Error {

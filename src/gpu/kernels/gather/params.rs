@@ -4,8 +4,8 @@ use crate::activation::Activation;
 use crate::gpu::dispatch::Dispatch;
 use crate::gpu::kernels::pack::records::Record;
 use crate::gpu::kernels::params::shader_struct;
-use crate::gpu::plan::Plan;
-use crate::op::{Axis, ConvTranspose, Geometry};
+use crate::gpu::storage::Storage;
+use crate::op::{Axis, Geometry};
 use crate::phase::gcd;
 
 shader_struct! {
@@ -62,12 +62,13 @@ impl Params {
     ///
     /// Distances and windows are taken modulo 2³², as the shader's sums are: each sum is an index inside a window,
     /// which fits, whatever its parts were.
-    pub(crate) fn new(op: &ConvTranspose, geometry: &Geometry, plan: &Plan, dispatch: &Dispatch) -> Self {
+    pub(crate) fn new(geometry: &Geometry, storage: Storage, dispatch: &Dispatch) -> Self {
+        let op = &geometry.op;
         let (xs, ys, record) = (geometry.input_strides(), geometry.output_strides(), Record::new(op));
         let band = &dispatch.band;
         let group_in_channels = op.in_channels() / op.groups();
         let (alpha, beta) = op.activation().parameters(0);
-        let element = plan.storage.size();
+        let element = storage.size();
         let axes = [0, 1, 2].map(|a| {
             let axis = &op.axes3()[a];
             GpuAxis {

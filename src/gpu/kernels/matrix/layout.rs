@@ -34,50 +34,50 @@ pub(crate) const MAX_ENTRIES: usize = ((16 << 10) - 208) / 16;
 
 /// How a layer is laid out; a kernel is written for it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub struct Matrix {
+pub(crate) struct Matrix {
     /// The device's matrices.
-    pub matrices: Matrices,
+    pub(crate) matrices: Matrices,
     /// The matrices of a box along (d, h, w); the cells of one are neighbours along w.
-    pub rows: [usize; 3],
+    pub(crate) rows: [usize; 3],
     /// Matrices of a block of output channels.
-    pub columns: usize,
+    pub(crate) columns: usize,
     /// How many pairs of a phase and a block a workgroup computes, each by one subgroup.
-    pub pairs: usize,
+    pub(crate) pairs: usize,
     /// Invocations of a workgroup.
-    pub workgroup: u32,
+    pub(crate) workgroup: u32,
     /// Input channels at a time.
-    pub chunk: usize,
+    pub(crate) chunk: usize,
     /// Inputs of a box along (d, h, w), its halo included.
-    pub extents: [usize; 3],
+    pub(crate) extents: [usize; 3],
     /// Entries of the table of phases and taps.
-    pub entries: usize,
+    pub(crate) entries: usize,
 }
 
 impl Matrix {
     /// Output channels of a block.
-    pub fn channels(&self) -> usize {
+    pub(crate) fn channels(&self) -> usize {
         self.columns * self.matrices.side
     }
 
     /// Cells of a box along (d, h, w).
-    pub fn cells(&self) -> [usize; 3] {
+    pub(crate) fn cells(&self) -> [usize; 3] {
         let [z, y, x] = self.rows;
         [z, y, x * self.matrices.side]
     }
 
     /// From the channels of one input to those of the next in the workgroup's memory: 16 bytes more than the channels,
     /// so that neighbours do not lie in the same bank.
-    pub fn pitch(&self) -> usize {
+    pub(crate) fn pitch(&self) -> usize {
         self.chunk + 16 / self.matrices.factors.size() as usize
     }
 
     /// The numbers in a workgroup's memory: inputs, and the results of one matrix of cells for each pair.
-    pub fn shared(&self) -> [usize; 2] {
+    pub(crate) fn shared(&self) -> [usize; 2] {
         [self.extents.iter().product::<usize>() * self.pitch(), self.pairs * self.matrices.side * self.channels()]
     }
 
     /// The memory of a workgroup, in bytes.
-    pub fn bytes(&self) -> u64 {
+    pub(crate) fn bytes(&self) -> u64 {
         let [inputs, results] = self.shared();
         inputs as u64 * self.matrices.factors.size() + results as u64 * 4
     }
@@ -151,9 +151,9 @@ pub(crate) fn box_phases(op: &ConvTranspose, extents: [usize; 3]) -> Vec<BoxPhas
 }
 
 /// The first cell of the output along each axis, and how many there are.
-pub(crate) fn cells(op: &ConvTranspose, geometry: &Geometry) -> [(i64, usize); 3] {
+pub(crate) fn cells(geometry: &Geometry) -> [(i64, usize); 3] {
     [0, 1, 2].map(|a| {
-        let (axis, output) = (&op.axes3()[a], geometry.output[a].max(1) as i64);
+        let (axis, output) = (&geometry.op.axes3()[a], geometry.output[a].max(1) as i64);
         let cell = |o: i64| (o + axis.pad_begin).div_euclid(axis.stride as i64);
         (cell(0), (cell(output - 1) - cell(0) + 1) as usize)
     })
@@ -161,11 +161,11 @@ pub(crate) fn cells(op: &ConvTranspose, geometry: &Geometry) -> [(i64, usize); 3
 
 /// Lays out an operation and its one dispatch, or says why it cannot be.
 pub(crate) fn matrix(
-    op: &ConvTranspose,
     geometry: &Geometry,
     storage: Storage,
     profile: &DeviceProfile,
-) -> Result<(Matrix, Vec<Dispatch>), Refusal> {
+) -> Result<(Matrix, Option<Dispatch>), Refusal> {
+    let op = &geometry.op;
     let Some(matrices) = profile.matrices else {
         return Err(Refusal::NoMatrices);
     };
@@ -199,7 +199,7 @@ pub(crate) fn matrix(
         return Err(Refusal::Binding { what, bytes: largest, limit: profile.max_binding });
     }
 
-    let (cells, reach) = (cells(op, geometry), reach(op));
+    let (cells, reach) = (cells(geometry), reach(op));
     let boxes = |matrix: &Matrix| [0, 1, 2].map(|a| cells[a].1.div_ceil(matrix.cells()[a]));
     let pairs = phases * packing.blocks;
     let with = |rows: [usize; 3], chunk: usize| {
@@ -259,13 +259,13 @@ pub(crate) fn matrix(
         workgroups: [x, y, sets as u32],
         multiply_adds,
     };
-    Ok((matrix, if geometry.output_len() == 0 { Vec::new() } else { vec![dispatch] }))
+    Ok((matrix, (geometry.output_len() > 0).then_some(dispatch)))
 }
 
 #[cfg(test)]
 pub(crate) mod tests {
     use super::*;
-    use crate::gpu::plan::{plan, plan_with};
+    use crate::gpu::plan::body::Plan;
     use crate::kernel::Kernel;
 
     /// The matrices of lavapipe, of AMD's and NVIDIA's devices, and of Apple's.
@@ -287,15 +287,15 @@ pub(crate) mod tests {
 
     #[test]
     fn it_is_never_chosen_unless_asked_for() {
-        let (op, geometry) = (deep(), deep().at(&[4, 64, 32, 32]).unwrap());
+        let geometry = deep().at(&[4, 64, 32, 32]).unwrap();
         for matrices in ALL {
             let profile = profile(matrices);
-            assert_ne!(plan(&op, &geometry, Storage::F16, &profile).unwrap().kernel, Kernel::Matrix);
-            let plan = plan_with(&op, &geometry, Storage::F16, &profile, Kernel::Matrix).unwrap();
-            assert_eq!((plan.kernel, plan.dispatches.len()), (Kernel::Matrix, 1));
+            assert_ne!(Plan::new(&geometry, Storage::F16, &profile).unwrap().kernel(), Kernel::Matrix);
+            let plan = Plan::with_kernel(&geometry, Storage::F16, &profile, Kernel::Matrix).unwrap();
+            assert_eq!((plan.kernel(), plan.dispatches().len()), (Kernel::Matrix, 1));
             // 33x33 cells in boxes of 32, 4 phases times 2 blocks in sets of 4.
-            let [x, y, z] = plan.dispatches[0].workgroups;
-            assert!(x * y * 32 >= 4 * 33 * 33 && z == 2, "{:?}", plan.dispatches);
+            let [x, y, z] = plan.dispatches()[0].workgroups;
+            assert!(x * y * 32 >= 4 * 33 * 33 && z == 2, "{:?}", plan.dispatches());
             assert!(plan.workgroup_memory() > 0 && plan.workgroup_memory() <= 16 << 10);
             assert!(plan.explain().to_string().contains("input channels at a time"));
         }
@@ -305,7 +305,7 @@ pub(crate) mod tests {
     fn every_tap_is_in_one_phase_and_inside_the_box() {
         for (_, op, shape) in crate::gpu::plan::field::operations() {
             let geometry = op.at(&shape).unwrap();
-            let Ok((matrix, _)) = matrix(&op, &geometry, Storage::F16, &profile(ALL[0])) else { continue };
+            let Ok((matrix, _)) = matrix(&geometry, Storage::F16, &profile(ALL[0])) else { continue };
             let phases = box_phases(&op, matrix.extents);
             let mut taps: Vec<usize> = phases.iter().flat_map(|phase| &phase.taps).map(|&(tap, _)| tap).collect();
             taps.sort_unstable();
@@ -322,7 +322,7 @@ pub(crate) mod tests {
     #[test]
     fn what_it_is_not_for_is_refused_with_the_numbers() {
         let refusal = |op: &ConvTranspose, shape: &[usize], storage, profile: &DeviceProfile| {
-            matrix(op, &op.at(shape).unwrap(), storage, profile).unwrap_err().to_string()
+            matrix(&op.at(shape).unwrap(), storage, profile).unwrap_err().to_string()
         };
         let (op, shape, f16) = (deep(), [1, 64, 32, 32], Storage::F16);
         assert!(refusal(&op, &shape, f16, &DeviceProfile::default()).contains("no cooperative matrices"));

@@ -5,7 +5,7 @@ use super::layout::{Matrix, box_phases, cells, first_reads};
 use crate::gpu::kernels::pack::matrix::Packing;
 use crate::gpu::kernels::pack::records::Record;
 use crate::gpu::kernels::params::shader_struct;
-use crate::op::{ConvTranspose, Geometry};
+use crate::op::Geometry;
 
 shader_struct! {
     /// `Axis` of `matrix.wgsl`, field by field.
@@ -49,10 +49,11 @@ shader_struct! {
 }
 
 /// The uniforms of a layer's one dispatch: its parameters, and behind them the table.
-pub(crate) fn uniforms(op: &ConvTranspose, geometry: &Geometry, matrix: &Matrix) -> Vec<u8> {
+pub(crate) fn uniforms(geometry: &Geometry, matrix: &Matrix) -> Vec<u8> {
+    let op = &geometry.op;
     let (xs, ys, reads) = (geometry.input_strides(), geometry.output_strides(), first_reads(op));
     let (packing, cells, phases) =
-        (Packing::new(op, matrix.matrices.side), cells(op, geometry), box_phases(op, matrix.extents));
+        (Packing::new(op, matrix.matrices.side), cells(geometry), box_phases(op, matrix.extents));
     let axes = [0, 1, 2].map(|a| {
         let axis = &op.axes3()[a];
         GpuAxis {
@@ -109,13 +110,15 @@ pub(crate) mod tests {
     use crate::gpu::kernels::pack::matrix::PackParams;
     use crate::gpu::kernels::variant::Variant;
     use crate::gpu::kernels::variant::tests::{layout, validate};
-    use crate::gpu::plan::{Plan, field, plan_with};
+    use crate::gpu::plan::body::{Body, Plan};
+    use crate::gpu::plan::field;
     use crate::gpu::storage::Storage;
     use crate::kernel::Kernel;
+    use crate::op::ConvTranspose;
     use crate::{DeviceProfile, Error};
 
     fn planned(op: &ConvTranspose, shape: &[usize], storage: Storage, profile: &DeviceProfile) -> Option<Plan> {
-        match plan_with(op, &op.at(shape).unwrap(), storage, profile, Kernel::Matrix) {
+        match Plan::with_kernel(&op.at(shape).unwrap(), storage, profile, Kernel::Matrix) {
             Err(Error::Kernel { .. }) => None,
             plan => Some(plan.unwrap()),
         }
@@ -127,7 +130,7 @@ pub(crate) mod tests {
         for (storage, matrices) in [Storage::F32, Storage::F16].into_iter().flat_map(|s| ALL.map(|m| (s, m))) {
             for (_, op, shape) in field::operations() {
                 let plan = planned(&op, &shape, storage, &profile(matrices));
-                variants.extend(plan.map(|plan| Variant::of(&op, &plan)));
+                variants.extend(plan.map(|plan| Variant::of(&plan)));
             }
         }
         assert!(variants.len() > 30, "{}", variants.len());
@@ -151,8 +154,8 @@ pub(crate) mod tests {
     fn the_uniforms_are_as_long_as_the_shader_wants_them() {
         for (_, op, shape) in field::operations() {
             let Some(plan) = planned(&op, &shape, Storage::F16, &profile(ALL[1])) else { continue };
-            let matrix = plan.matrix.unwrap();
-            let bytes = uniforms(&op, &op.at(&shape).unwrap(), &matrix).len();
+            let Body::Matrix(matrix, _) = plan.body else { panic!("no matrices: {plan:?}") };
+            let bytes = uniforms(&plan.geometry, &matrix).len();
             assert_eq!(bytes, Params::layout().1 as usize + 16 * matrix.entries);
         }
     }
@@ -162,7 +165,8 @@ pub(crate) mod tests {
     fn the_canonical_text_is_what_the_generator_writes() {
         let (_, op, _) = field::operations().swap_remove(0);
         let plan = planned(&op, &[16, 512, 32, 32], Storage::F16, &profile(ALL[0])).unwrap();
-        let text = format!("{}\n{}", include_str!("head.wgsl"), super::super::wgsl::generate(&plan.matrix.unwrap()));
+        let Body::Matrix(matrix, _) = &plan.body else { panic!("no matrices: {plan:?}") };
+        let text = format!("{}\n{}", include_str!("head.wgsl"), super::super::wgsl::generate(matrix));
         validate(&text);
         let path = format!("{}/shaders/matrix.wgsl", env!("CARGO_MANIFEST_DIR"));
         if std::env::var_os("UPCONV_WRITE_SHADERS").is_some() {

@@ -2,8 +2,7 @@
 
 use crate::error::Result;
 use crate::op::ConvTranspose;
-use crate::tensor::Tensor;
-use std::borrow::Cow;
+use crate::tensor::TensorView;
 
 /// The distances inside the packed weights: for each output channel a record of its bias, its taps
 /// `[group_in_channels][d][h][w]`, and its slope.
@@ -29,14 +28,14 @@ impl Record {
 ///
 /// # Errors
 /// Shapes that do not fit the operation.
-pub(crate) fn pack(op: &ConvTranspose, weight: &Tensor, bias: Option<&Tensor>) -> Result<Vec<f32>> {
-    op.check_parameters(weight.shape(), bias.map(Tensor::shape))?;
+pub(crate) fn pack(op: &ConvTranspose, weight: TensorView<'_>, bias: Option<TensorView<'_>>) -> Result<Vec<f32>> {
+    op.check_parameters(weight.shape(), bias.map(|bias| bias.shape()))?;
     let record = Record::new(op);
     let (in_group, out_group) = (op.in_channels() / op.groups(), op.out_channels() / op.groups());
     let [kd, kh, kw] = op.axes3().map(|axis| axis.kernel);
     let ws = op.weight_layout().strides(op.in_channels(), out_group, &[kd, kh, kw]);
-    let weight = weight.as_f32().map_or_else(|| Cow::Owned(weight.to_f32()), Cow::Borrowed);
-    let bias = bias.map(Tensor::to_f32);
+    let weight = weight.f32_cow();
+    let bias = bias.map(|bias| bias.to_f32());
     // In most orders the taps of two channels lie together, as they do here.
     let together = ws.spatial == [kh * kw, kw, 1];
     let mut packed = Vec::with_capacity(op.out_channels() * record.stride);

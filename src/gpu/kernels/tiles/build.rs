@@ -365,11 +365,11 @@ mod tests {
             for (_, op, shape) in field::operations() {
                 let (geometry, packing) = (op.at(&shape).unwrap(), Packing::new(&op));
                 let mut tiles = HashSet::new();
-                register_search::visit(&op, &geometry, &profile, |_, tile| {
+                register_search::visit(&geometry, &profile, |_, tile| {
                     tiles.insert(tile.compiled());
                 })
                 .unwrap();
-                tiles.extend(workgroup_search::best(&op, &geometry, &profile).map(|(_, tile)| tile));
+                tiles.extend(workgroup_search::best(&geometry, &profile).map(|(_, tile)| tile));
                 tiles.iter().enumerate().for_each(|(number, tile)| walk(tile, packing, number % 2 == 0));
                 walked += tiles.len();
             }

@@ -10,7 +10,7 @@ use super::source::Source;
 use super::workgroup_tile::{WorkgroupTile, input_unit, spans};
 use crate::gpu::hardware::Hardware;
 use crate::gpu::kernels::pack::tiles::{Packing, lanes};
-use crate::op::{ConvTranspose, Geometry};
+use crate::op::Geometry;
 
 /// Counting, and moving on to the next input channel.
 const LOOP: f64 = 8.0;
@@ -76,11 +76,12 @@ fn cells(geometry: &Geometry, tile: &RegisterTile, a: usize) -> usize {
 /// The cost of `direct`, where loading the inputs of one channel costs `loading`.
 pub(crate) fn direct(
     hardware: &Hardware,
-    (op, geometry): (&ConvTranspose, &Geometry),
+    geometry: &Geometry,
     packing: &Packing,
     (tile, buffers): (&RegisterTile, &Buffers),
     loading: f64,
 ) -> f64 {
+    let op = &geometry.op;
     let tiles: usize = (0..3).map(|a| cells(geometry, tile, a).div_ceil(tile.axes[a].cells)).product();
     let blocks = packing.vectors / tile.vectors * op.groups();
     let splits = buffers.split_k;
@@ -101,10 +102,11 @@ fn sum(hardware: &Hardware, geometry: &Geometry, splits: usize) -> f64 {
 /// The cost of `tiled`: reading the workgroup's memory, and an invocation's share of filling it.
 pub(crate) fn tiled(
     hardware: &Hardware,
-    (op, geometry): (&ConvTranspose, &Geometry),
+    geometry: &Geometry,
     packing: &Packing,
     (tile, workgroup): (&RegisterTile, &WorkgroupTile),
 ) -> f64 {
+    let op = &geometry.op;
     // Where it is not chosen of itself, the memory is no better than the buffers.
     let shared = hardware.shared.unwrap_or(hardware.vector);
     let box_cells = |a: usize| tile.axes[a].cells * workgroup.lanes[a];

@@ -40,14 +40,14 @@ impl Tile {
 
     /// Input channels of each split of those of a group; the last one may have fewer.
     pub(crate) fn split_channels(&self, op: &ConvTranspose) -> usize {
-        (op.in_channels() / op.groups()).div_ceil(self.source().grid().split_k)
+        (op.in_channels() / op.groups()).div_ceil(self.split_k())
     }
 
     /// The workgroups of a band: of boxes of tiles, of blocks of channels, of parts of the phases and of splits.
     pub(crate) fn workgroups(&self, op: &ConvTranspose, band: &Band) -> [u64; 3] {
         let boxes = [0, 1, 2].iter().map(|&a| self.cover(&band.output[a], a).1).product();
         let blocks = self.blocks(op, &band.out_channels);
-        let splits = match self.source().grid().split_k {
+        let splits = match self.split_k() {
             1 => 1,
             _ => band.group_in_channels.len().div_ceil(self.split_channels(op)),
         };

@@ -111,7 +111,8 @@ pub(crate) fn multiply(
 mod tests {
     use super::*;
     use crate::DeviceProfile;
-    use crate::gpu::plan::{candidates, field};
+    use crate::gpu::plan::candidate::candidates;
+    use crate::gpu::plan::field;
     use std::collections::HashMap;
 
     /// The channels and taps of each accumulator, in the order in which they are added.
@@ -126,7 +127,7 @@ mod tests {
     #[test]
     fn an_accumulator_takes_its_taps_in_the_same_order_whatever_the_tile_s() {
         for (name, op, shape) in field::operations() {
-            let candidates = candidates(&op, &op.at(&shape).unwrap(), &DeviceProfile::default());
+            let candidates = candidates(&op.at(&shape).unwrap(), &DeviceProfile::default());
             for tile in candidates.iter().filter_map(|candidate| candidate.tile()).take(12) {
                 let expected = of_each(&tile.shape, Order::Taps);
                 assert_eq!(expected.len(), tile.shape.accumulators().len(), "{name}: {tile}");
@@ -141,7 +142,7 @@ mod tests {
     #[test]
     fn accumulators_that_come_together_have_all_their_products_before_the_next() {
         let (_, op, shape) = field::operations().swap_remove(0);
-        let tile = *candidates(&op, &op.at(&shape).unwrap(), &DeviceProfile::default())[0].tile().unwrap();
+        let tile = *candidates(&op.at(&shape).unwrap(), &DeviceProfile::default())[0].tile().unwrap();
         let products = products(&tile.shape, Order::Accumulators(1), 2);
         let mut seen: Vec<usize> = products.iter().map(|product| product.accumulator).collect();
         seen.dedup();

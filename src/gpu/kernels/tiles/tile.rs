@@ -4,6 +4,7 @@ use super::buffers::{Buffers, Reading};
 use super::register_tile::RegisterTile;
 use super::source::Source;
 use super::workgroup_tile::WorkgroupTile;
+use crate::kernel::Kernel;
 use std::fmt;
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -27,6 +28,16 @@ impl Tile {
             Reads::Buffers(buffers) => buffers,
             Reads::Memory(workgroup) => workgroup,
         }
+    }
+
+    /// The kernel that it is for.
+    pub(crate) fn kernel(&self) -> Kernel {
+        self.source().grid().kernel
+    }
+
+    /// See [`Grid::split_k`](super::source::Grid::split_k).
+    pub(crate) fn split_k(&self) -> usize {
+        self.source().grid().split_k
     }
 
     /// What a workgroup of `tiled` shares.
@@ -60,7 +71,7 @@ impl fmt::Display for Tile {
             |values: [usize; 3]| values[3 - rank..].iter().map(ToString::to_string).collect::<Vec<_>>().join("x");
         let (cells, phases) = (join(axes.map(|axis| axis.cells)), join(axes.map(|axis| axis.phases)));
         write!(f, "{cells} cells of {phases} outputs, {} channels", self.shape.channels())?;
-        match self.source().grid().split_k {
+        match self.split_k() {
             1 => Ok(()),
             splits => write!(f, ", {splits} splits of the input channels"),
         }

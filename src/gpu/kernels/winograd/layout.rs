@@ -1,7 +1,7 @@
 //! How Winograd's filtering is laid out on a device: into how many tiles, and how many of them at a time.
 
 use crate::error::{Error, Result};
-use crate::gpu::plan::{Plan, plan_with};
+use crate::gpu::kernels::pack::records::Record;
 use crate::gpu::profile::DeviceProfile;
 use crate::gpu::storage::Storage;
 use crate::kernel::{Kernel, Refusal};
@@ -17,57 +17,50 @@ const CHUNK: usize = 16;
 
 /// The tiles of an operation on two axes, and the products between the two transforms.
 #[derive(Clone, Debug, PartialEq)]
-pub struct Winograd {
+pub(crate) struct Winograd {
     /// Tiles of 4×4 outputs along (h, w); along w as many more as make whole quads of them.
-    pub tiles: [usize; 2],
+    pub(crate) tiles: [usize; 2],
     /// Tiles that are computed at a time.
-    pub chunk: usize,
+    pub(crate) chunk: usize,
     /// How many such chunks there are; the last one may hold fewer tiles.
-    pub chunks: usize,
+    pub(crate) chunks: usize,
     /// The products of a chunk as the one operation: 36 groups of channels, one for each point, along one axis of tiles.
-    pub product: ConvTranspose,
-    /// The plan of `product`.
-    pub plan: Box<Plan>,
+    pub(crate) product: ConvTranspose,
 }
 
 impl Winograd {
     /// The bytes between the kernels: inputs at their points, and the products.
-    pub fn scratch(&self) -> [u64; 2] {
+    pub(crate) fn scratch(&self) -> [u64; 2] {
         [self.product.in_channels(), self.product.out_channels()].map(|channels| (channels * self.chunk) as u64 * 4)
-    }
-
-    /// The dispatches: two transforms and the products for each chunk.
-    pub fn dispatches(&self) -> usize {
-        self.chunks * (2 + self.plan.dispatches.len())
     }
 }
 
 /// Lays out an operation.
 ///
 /// # Errors
-/// [`Error::Kernel`] saying why it cannot be.
-pub(crate) fn winograd(
-    op: &ConvTranspose,
-    geometry: &Geometry,
-    storage: Storage,
-    profile: &DeviceProfile,
-) -> Result<Winograd> {
-    let refuse = |reason| Error::Kernel { kernel: Kernel::Winograd, reason };
+/// [`Error::Kernel`] saying why it cannot be: another kind of operation, or a tensor, its weights as they are or at the
+/// points, or the scratch of one chunk beyond a binding.
+pub(crate) fn winograd(geometry: &Geometry, storage: Storage, profile: &DeviceProfile) -> Result<Winograd> {
+    let op = &geometry.op;
+    let refuse = |reason| Err(Error::Kernel { kernel: Kernel::Winograd, reason });
     if !serves(op) {
-        return Err(refuse(Refusal::NotThreeByThree));
+        return refuse(Refusal::NotThreeByThree);
     }
-    let largest = geometry.input_len().max(geometry.output_len()) as u64 * storage.size();
-    if largest > profile.max_binding {
-        return Err(refuse(Refusal::Binding {
-            what: "a tensor's elements",
-            bytes: largest,
-            limit: profile.max_binding,
-        }));
+    let limit = profile.max_binding;
+    let elements = geometry.input_len().max(geometry.output_len()) as u64;
+    let (weights, at_points) = (weight_bytes(op), op.in_channels() as u64 * op.out_channels() as u64);
+    let bindings = [
+        ("a tensor's elements", elements.saturating_mul(storage.size())),
+        ("the weights", weights),
+        ("the weights at the points", at_points.saturating_mul(POINTS as u64 * 4)),
+    ];
+    if let Some(&(what, bytes)) = bindings.iter().find(|&&(_, bytes)| bytes > limit) {
+        return refuse(Refusal::Binding { what, bytes, limit });
     }
     let channels = op.in_channels().max(op.out_channels());
     if channels > profile.max_workgroups as usize {
         let (what, limit) = (format!("{channels} channels"), profile.max_workgroups.into());
-        return Err(refuse(Refusal::Workgroups { what, limit }));
+        return refuse(Refusal::Workgroups { what, limit });
     }
     let product = ConvTranspose::builder()
         .in_channels(POINTS * op.in_channels())
@@ -83,14 +76,25 @@ pub(crate) fn winograd(
     let most = (SCRATCH / (bytes(op.in_channels()) + bytes(op.out_channels())))
         .min(profile.max_binding / bytes(channels))
         .max(1) as usize;
-    let chunks = all.div_ceil(most.next_multiple_of(CHUNK)).max(1);
+    // A chunk is submitted as a whole: other work may use the scratch as soon as a submission ends.
+    let allowed = profile.max_multiply_adds / at_points.saturating_mul(POINTS as u64);
+    let allowed = usize::try_from(allowed).unwrap_or(usize::MAX) / CHUNK * CHUNK;
+    let chunks = all.div_ceil(most.next_multiple_of(CHUNK).min(allowed.max(CHUNK))).max(1);
     let chunk = all.div_ceil(chunks).next_multiple_of(CHUNK).max(CHUNK);
     let chunks = all.div_ceil(chunk);
 
-    let at = product.at(&[1, product.in_channels(), chunk])?;
-    let plan = plan_with(&product, &at, Storage::F32, profile, Kernel::Direct)
-        .or_else(|_| plan_with(&product, &at, Storage::F32, profile, Kernel::Gather))?;
-    Ok(Winograd { tiles, chunk, chunks, product, plan: Box::new(plan) })
+    let winograd = Winograd { tiles, chunk, chunks, product };
+    let records = ("the weights at the points", weight_bytes(&winograd.product));
+    let scratch = winograd.scratch().map(|bytes| ("the tiles of a chunk", bytes));
+    match [records, scratch[0], scratch[1]].into_iter().find(|&(_, bytes)| bytes > limit) {
+        Some((what, bytes)) => refuse(Refusal::Binding { what, bytes, limit }),
+        None => Ok(winograd),
+    }
+}
+
+/// The weights of an operation in the order of `gather`.
+fn weight_bytes(op: &ConvTranspose) -> u64 {
+    (op.out_channels() as u64).saturating_mul(Record::new(op).stride as u64).saturating_mul(4)
 }
 
 #[cfg(test)]
@@ -103,7 +107,7 @@ mod tests {
     }
 
     fn laid_out(op: &ConvTranspose, shape: &[usize], profile: &DeviceProfile) -> Winograd {
-        winograd(op, &op.at(shape).unwrap(), Storage::F32, profile).unwrap()
+        winograd(&op.at(shape).unwrap(), Storage::F32, profile).unwrap()
     }
 
     #[test]
@@ -124,9 +128,22 @@ mod tests {
     }
 
     #[test]
+    fn a_chunk_stays_within_the_multiply_adds_of_a_submission() {
+        let (op, shape) = (op([64, 32]), [1, 64, 200, 200]);
+        let tile = (POINTS * 64 * 32) as u64;
+        for tiles in [16, 40, 100] {
+            let profile = DeviceProfile { max_multiply_adds: tiles * tile, ..DeviceProfile::default() };
+            assert!(laid_out(&op, &shape, &profile).chunk as u64 <= tiles);
+        }
+        // Fewer than the least make no smaller chunk.
+        let profile = DeviceProfile { max_multiply_adds: 1, ..DeviceProfile::default() };
+        assert_eq!(laid_out(&op, &shape, &profile).chunk, CHUNK);
+    }
+
+    #[test]
     fn what_it_is_not_for_is_refused() {
         let refusal = |op: ConvTranspose, shape: &[usize], profile: &DeviceProfile| {
-            winograd(&op, &op.at(shape).unwrap(), Storage::F32, profile).unwrap_err().to_string()
+            winograd(&op.at(shape).unwrap(), Storage::F32, profile).unwrap_err().to_string()
         };
         let strided = ConvTranspose::builder().kernel([3, 3]).stride([2, 2]).build().unwrap();
         assert!(refusal(strided, &[1, 1, 4, 4], &DeviceProfile::default()).contains("stride 1"));
@@ -134,5 +151,11 @@ mod tests {
         assert!(refusal(op([1, 1]), &[1, 1, 40, 40], &small).contains("6400 bytes"));
         let few = DeviceProfile { max_workgroups: 8, ..DeviceProfile::default() };
         assert!(refusal(op([9, 2]), &[1, 9, 5, 5], &few).contains("9 channels exceed the 8"));
+        // The weights fit a binding of 128 MiB; at the points, four times as many, they do not.
+        let deep = refusal(op([1024, 1024]), &[1, 1024, 8, 8], &DeviceProfile::default());
+        assert!(deep.contains("the weights at the points take 150994944 bytes, which exceed a binding of 134217728"));
+        // Of few channels, one chunk of the least size is what does not fit.
+        let tiny = DeviceProfile { max_binding: 2048, ..DeviceProfile::default() };
+        assert!(refusal(op([1, 1]), &[1, 1, 8, 8], &tiny).contains("the tiles of a chunk take 2304 bytes"));
     }
 }

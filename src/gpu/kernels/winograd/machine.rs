@@ -4,19 +4,20 @@
 use super::layout::Winograd;
 use super::wgsl::Stores;
 use crate::error::Result;
+use crate::gpu::compiled::{Compiled, CompiledKernel};
+use crate::gpu::device::binding::{entry, whole};
 use crate::gpu::device::context::Context;
 use crate::gpu::device::step::Step;
 use crate::gpu::dispatch::Window;
 use crate::gpu::kernels::pack::records::Record;
 use crate::gpu::kernels::params::shader_struct;
-use crate::gpu::kernels::variant::Variant;
-use crate::gpu::layer::Layer;
-use crate::gpu::prepared::{Prepared, entry, whole};
+use crate::gpu::kernels::variant::{Variant, activation_call};
+use crate::gpu::plan::body::Plan;
 use crate::gpu::profile::DeviceClass;
-use crate::gpu::storage::Storage;
-use crate::op::{ConvTranspose, Geometry};
+use crate::gpu::weights::Weights;
+use crate::op::Geometry;
 use crate::winograd::{POINTS, TILE};
-use wgpu::{BindGroupDescriptor, Buffer, BufferSlice, BufferUsages, ComputePipeline};
+use wgpu::{BindGroupDescriptor, Buffer, BufferSlice, ComputePipeline};
 
 shader_struct! {
     /// `Axis` of the transforms, field by field.
@@ -47,73 +48,27 @@ shader_struct! {
     }
 }
 
-shader_struct! {
-    /// `Params` of `winograd_weights.wgsl`, field by field.
-    WeightParams {
-        in_channels: u32,
-        out_channels: u32,
-        padding_1: u32,
-        padding_2: u32,
-    }
-}
-
 /// What runs an operation at one shape.
 #[derive(Clone, Debug)]
 pub(crate) struct Machine {
+    context: Context,
+    geometry: Geometry,
     to_points: ComputePipeline,
     to_outputs: ComputePipeline,
-    product: Prepared,
+    products: Compiled,
     /// The layer's weights in the order of `gather`, for its biases.
     records: Buffer,
-    points: Buffer,
-    products: Buffer,
-    laid: Winograd,
+    /// Between the kernels: inputs at their points, and products.
+    scratch: [Buffer; 2],
+    winograd: Winograd,
     wide: usize,
     workgroup: u32,
 }
 
-/// The products of a layer: its weights at the points, as a layer of their own.
-pub(crate) fn product(
-    context: &Context,
-    op: &ConvTranspose,
-    records: &Buffer,
-    product: &ConvTranspose,
-) -> Result<Layer> {
-    let size = (product.out_channels() * Record::new(product).stride) as u64 * 4;
-    let points = context.buffer("upconv weights at points", size, BufferUsages::STORAGE)?;
-    let (in_channels, out_channels) = (op.in_channels() as u32, op.out_channels() as u32);
-    let params = WeightParams { in_channels, out_channels, ..WeightParams::default() };
-    let uniform = context.uniform(bytemuck::bytes_of(&params))?;
-    let pipeline = context.pipeline(&Variant::WinogradWeights)?;
-    context.checked("transforming weights", || {
-        let entries =
-            [entry(0, &uniform, whole(&uniform)), entry(1, records, whole(records)), entry(2, &points, whole(&points))];
-        let layout = pipeline.get_bind_group_layout(0);
-        let descriptor = BindGroupDescriptor { label: Some("upconv winograd"), layout: &layout, entries: &entries };
-        let bind_group = context.device().create_bind_group(&descriptor);
-        let mut encoder = context.device().create_command_encoder(&Default::default());
-        {
-            let mut pass = encoder.begin_compute_pass(&Default::default());
-            pass.set_pipeline(&pipeline);
-            pass.set_bind_group(0, &bind_group, &[]);
-            pass.dispatch_workgroups(in_channels.div_ceil(64), out_channels, 1);
-        }
-        context.queue().submit([encoder.finish()]);
-    })?;
-    Ok(Layer::of_records(context, product, points))
-}
-
 impl Machine {
-    /// Compiles the transforms and prepares the products.
-    pub(crate) fn new(
-        product: &Layer,
-        records: &Buffer,
-        op: &ConvTranspose,
-        geometry: &Geometry,
-        storage: Storage,
-        laid: &Winograd,
-    ) -> Result<Self> {
-        let context = product.context();
+    /// Compiles the transforms around the products.
+    pub(crate) fn new(weights: &Weights, plan: &Plan, winograd: &Winograd, products: Compiled) -> Result<Self> {
+        let (context, geometry, storage) = (&weights.context, plan.geometry(), plan.storage());
         let profile = context.profile();
         // A processor wants much work for an invocation, a GPU neighbouring invocations on neighbouring tiles.
         let (wide, workgroup) = match profile.class {
@@ -123,43 +78,49 @@ impl Machine {
         let aligned = profile.binding_alignment.is_multiple_of(16);
         let rows = geometry.output_strides().spatial[2] == 1 && geometry.output[2].is_multiple_of(4);
         let stores = if aligned && rows { Stores::Quads } else { Stores::Single };
-        let activation = crate::gpu::kernels::variant::activation_call(op.activation());
-        let [points, products] = laid.scratch();
+        let activation = activation_call(geometry.op.activation());
+        let [points, sums] = winograd.scratch();
         Ok(Self {
             to_points: context.pipeline(&Variant::WinogradInput { storage, wide, workgroup })?,
             to_outputs: context.pipeline(&Variant::WinogradOutput { storage, activation, wide, workgroup, stores })?,
-            product: product.prepare_as(&[1, laid.product.in_channels(), laid.chunk], &laid.plan)?,
-            laid: laid.clone(),
-            records: records.clone(),
-            points: context.scratch(0, points)?,
-            products: context.scratch(1, products)?,
+            products,
+            records: weights.records.clone(),
+            scratch: [context.scratch(0, points)?, context.scratch(1, sums)?],
+            winograd: winograd.clone(),
+            context: context.clone(),
+            geometry: geometry.clone(),
             wide,
             workgroup,
         })
     }
 
+    /// Each compiled kernel once; `any` buffer will do.
+    pub(crate) fn kernels(&self, any: &Buffer) -> Vec<CompiledKernel> {
+        let transform = |pipeline: &ComputePipeline, buffers: usize| CompiledKernel {
+            pipeline: pipeline.clone(),
+            params: size_of::<Params>(),
+            buffers,
+        };
+        let mut kernels = self.products.kernels(any);
+        kernels.extend([transform(&self.to_points, 2), transform(&self.to_outputs, 3)]);
+        kernels
+    }
+
     /// The dispatches over the caller's buffers, of which they see so many bytes, in their order.
-    pub(crate) fn steps(
-        &self,
-        context: &Context,
-        op: &ConvTranspose,
-        geometry: &Geometry,
-        input: BufferSlice<'_>,
-        output: BufferSlice<'_>,
-        bytes: [u64; 2],
-    ) -> Result<Vec<Step>> {
-        let laid = &self.laid;
+    pub(crate) fn steps(&self, input: BufferSlice<'_>, output: BufferSlice<'_>, bytes: [u64; 2]) -> Result<Vec<Step>> {
+        let Self { context, geometry, winograd: laid, scratch: [points, sums], .. } = self;
+        let op = &geometry.op;
         let [point_bytes, product_bytes] = laid.scratch();
-        let product = self.product.bind(self.points.slice(..point_bytes), self.products.slice(..product_bytes))?;
-        let multiply_adds = product.steps().iter().map(|step| step.multiply_adds).sum();
+        let product = self.products.steps(points.slice(..point_bytes), sums.slice(..product_bytes))?;
+        let multiply_adds = product.iter().map(|step| step.multiply_adds).sum();
         // All calls share the scratch: nothing may come between the steps of a chunk.
-        let product = product.steps().iter().map(|step| Step {
+        let product = product.iter().map(|step| Step {
             kernel: "winograd_product",
             band: None,
             multiply_adds: 0,
             ..step.clone()
         });
-        let params: Vec<Params> = (0..laid.chunks).flat_map(|chunk| self.params(op, geometry, chunk)).collect();
+        let params: Vec<Params> = (0..laid.chunks).flat_map(|chunk| self.params(chunk)).collect();
         let (uniform, windows) = context.uniforms(&params.iter().map(bytemuck::bytes_of).collect::<Vec<_>>())?;
         let slice = |slice: &BufferSlice<'_>, size: u64| Window { offset: slice.offset(), size };
         let part = |size: u64| Window { offset: 0, size };
@@ -178,19 +139,19 @@ impl Machine {
                         multiply_adds: 0,
                     }
                 };
-            let mut steps = Vec::with_capacity(laid.dispatches());
+            let mut steps = Vec::new();
             for (chunk, pair) in params.chunks_exact(2).enumerate() {
                 let entries = [
                     entry(0, &uniform, windows[2 * chunk]),
                     entry(1, input.buffer(), from),
-                    entry(2, &self.points, part(point_bytes)),
+                    entry(2, points, part(point_bytes)),
                 ];
                 let to_points = step("winograd_input", &self.to_points, &pair[0], op.in_channels(), &entries);
                 steps.push(Step { multiply_adds, ..to_points });
                 steps.extend(product.clone());
                 let entries = [
                     entry(0, &uniform, windows[2 * chunk + 1]),
-                    entry(1, &self.products, part(product_bytes)),
+                    entry(1, sums, part(product_bytes)),
                     entry(2, &self.records, whole(&self.records)),
                     entry(3, output.buffer(), to),
                 ];
@@ -201,8 +162,9 @@ impl Machine {
     }
 
     /// The parameters of both transforms of a chunk.
-    fn params(&self, op: &ConvTranspose, geometry: &Geometry, chunk: usize) -> [Params; 2] {
-        let laid = &self.laid;
+    fn params(&self, chunk: usize) -> [Params; 2] {
+        let (geometry, laid) = (&self.geometry, &self.winograd);
+        let op = &geometry.op;
         let all = geometry.batch * laid.tiles[0] * laid.tiles[1];
         let first = chunk * laid.chunk;
         let tiles = laid.chunk.min(all - first);
@@ -252,7 +214,9 @@ const _: () = assert!(POINTS == 36 && TILE == 4, "the shaders' texts speak of 36
 pub(crate) mod tests {
     use super::super::wgsl::{input, output};
     use super::*;
+    use crate::gpu::kernels::pack::points::PointParams;
     use crate::gpu::kernels::variant::tests::{layout, validate};
+    use crate::gpu::storage::Storage;
     use crate::winograd::F4;
 
     pub(crate) fn variants() -> Vec<Variant> {
@@ -274,7 +238,7 @@ pub(crate) mod tests {
         for variant in variants() {
             let module = validate(&variant.source());
             if variant == Variant::WinogradWeights {
-                assert_eq!(WeightParams::layout(), layout(&module, "Params"));
+                assert_eq!(PointParams::layout(), layout(&module, "Params"));
             } else {
                 assert_eq!(Params::layout(), layout(&module, "Params"));
                 assert_eq!(GpuAxis::layout(), layout(&module, "Axis"));

@@ -1,8 +1,9 @@
-//! What a buffer slice must be to be bound.
+//! Parts of buffers as entries of bind groups.
 
 use crate::error::{Error, Result};
 use crate::gpu::device::context::Context;
-use wgpu::{BufferSlice, BufferUsages};
+use crate::gpu::dispatch::Window;
+use wgpu::{BindGroupEntry, BindingResource, Buffer, BufferBinding, BufferSize, BufferSlice, BufferUsages};
 
 /// Refuses a slice that is too small, not aligned, or of a buffer without usage `STORAGE`; `what` names it.
 pub(crate) fn check(context: &Context, what: &'static str, slice: &BufferSlice<'_>, needed: u64) -> Result<()> {
@@ -17,4 +18,15 @@ pub(crate) fn check(context: &Context, what: &'static str, slice: &BufferSlice<'
         return Ok(());
     };
     Err(Error::Buffer { what, problem })
+}
+
+/// All of a buffer.
+pub(crate) fn whole(buffer: &Buffer) -> Window {
+    Window { offset: 0, size: buffer.size() }
+}
+
+pub(crate) fn entry(binding: u32, buffer: &Buffer, window: Window) -> BindGroupEntry<'_> {
+    let resource =
+        BindingResource::Buffer(BufferBinding { buffer, offset: window.offset, size: BufferSize::new(window.size) });
+    BindGroupEntry { binding, resource }
 }

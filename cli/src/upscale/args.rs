@@ -1,0 +1,130 @@
+//! The options of `upconv upscale`.
+
+use super::model::Precision;
+use crate::device::DeviceArgs;
+use crate::picture::{Format, Rgb};
+use crate::size;
+use clap::ValueEnum;
+use std::path::PathBuf;
+use upconv::upscale::{MAX_SCALE, Method};
+
+/// The options of `upscale`.
+#[derive(clap::Args)]
+pub(crate) struct Args {
+    /// The picture: PNG, JPEG or WebP, recognised by its content. Or a folder: its pictures are recognised by their
+    /// extensions.
+    #[arg(value_name = "IN")]
+    pub(super) input: PathBuf,
+    /// Where to write it; the extension .png, .jpg, .jpeg or .webp chooses the format. An existing file is replaced
+    /// when the new one is complete. If IN is a folder: a folder, created if it is missing, in which the pictures keep
+    /// their names.
+    #[arg(value_name = "OUT")]
+    pub(super) output: PathBuf,
+    /// The factor, a whole number from 1 to 64. With --model: from the model's own factor, the default, to its square.
+    #[arg(
+        long,
+        value_name = "N",
+        value_parser = parse_scale,
+        allow_negative_numbers = true,
+        required_unless_present = "model"
+    )]
+    pub(super) scale: Option<u8>,
+    /// The resampling filter.
+    #[arg(long, value_enum, default_value_t)]
+    pub(super) method: MethodName,
+    /// Use a trained network instead of a filter: waifu2x-photo, which is built in and doubles photographs, or a file
+    /// of your own. For the square of its factor it runs twice; for a factor in between, the bicubic filter scales that
+    /// result down.
+    #[arg(long, value_name = "waifu2x-photo|FILE.safetensors", conflicts_with = "method")]
+    pub(super) model: Option<String>,
+    /// The largest side of a network's tiles; by default the largest that fits into the memory. It does not change the
+    /// result.
+    #[arg(long, value_name = "PIXELS", requires = "model", value_parser = clap::value_parser!(u16).range(8..=8192))]
+    pub(super) tile: Option<u16>,
+    /// How values between a network's layers are stored; f16 takes half the memory, on devices that support it.
+    #[arg(long, value_enum, default_value_t, requires = "model")]
+    pub(super) precision: Precision,
+    /// Put a transparent picture on a background of this colour (#rgb, #rrggbb, white, black).
+    #[arg(long, value_name = "COLOUR")]
+    pub(super) flatten: Option<Rgb>,
+    /// Write 8 bits per sample where the input has 16.
+    #[arg(long, value_enum, value_name = "BITS")]
+    pub(super) depth: Option<OutputDepth>,
+    /// The quality of a JPEG file, 1 to 100; by default 90.
+    #[arg(long, value_name = "QUALITY", value_parser = clap::value_parser!(u8).range(1..=100))]
+    pub(super) quality: Option<u8>,
+    /// Refuse to replace an existing file.
+    #[arg(long)]
+    pub(super) no_clobber: bool,
+    /// Skip pictures whose output exists.
+    #[arg(long, conflicts_with = "no_clobber")]
+    pub(super) skip_existing: bool,
+    /// With a folder: write all pictures in this format.
+    #[arg(long, value_enum)]
+    pub(super) format: Option<FormatName>,
+    /// With a folder: how many pictures are processed at a time, so that some are decoded and encoded while others are
+    /// computed. They share the memory limit.
+    #[arg(long, value_name = "N", default_value_t = 2, value_parser = clap::value_parser!(u8).range(1..=64))]
+    pub(super) jobs: u8,
+    /// The approximate limit on memory: for the decoded picture, for what is computed at a time and, for JPEG and WebP,
+    /// for the whole result.
+    #[arg(long, value_name = "SIZE", default_value = "4GiB", value_parser = size::parse)]
+    pub(super) memory: u64,
+    #[command(flatten)]
+    pub(super) device: DeviceArgs,
+}
+
+#[derive(Clone, Copy, Debug, Default, ValueEnum)]
+pub(super) enum MethodName {
+    /// Each pixel becomes a square: for pixel art and masks.
+    Nearest,
+    /// Two pixels along each axis: soft, without overshoot.
+    Bilinear,
+    /// Four pixels along each axis (Catmull-Rom): for photographs.
+    #[default]
+    Bicubic,
+    /// Six pixels along each axis: the sharpest, with ringing at hard edges.
+    Lanczos3,
+}
+
+impl From<MethodName> for Method {
+    fn from(name: MethodName) -> Self {
+        match name {
+            MethodName::Nearest => Method::Nearest,
+            MethodName::Bilinear => Method::Bilinear,
+            MethodName::Bicubic => Method::Bicubic,
+            MethodName::Lanczos3 => Method::Lanczos3,
+        }
+    }
+}
+
+#[derive(Clone, Copy, Debug, ValueEnum)]
+pub(super) enum OutputDepth {
+    /// 8 bits per sample.
+    #[value(name = "8")]
+    Eight,
+}
+
+#[derive(Clone, Copy, Debug, ValueEnum)]
+pub(super) enum FormatName {
+    Png,
+    Jpg,
+    Webp,
+}
+
+impl From<FormatName> for Format {
+    fn from(name: FormatName) -> Self {
+        match name {
+            FormatName::Png => Format::Png,
+            FormatName::Jpg => Format::Jpeg,
+            FormatName::Webp => Format::WebP,
+        }
+    }
+}
+
+fn parse_scale(text: &str) -> Result<u8, String> {
+    match text.parse() {
+        Ok(scale) if (1..=MAX_SCALE).contains(&usize::from(scale)) => Ok(scale),
+        _ => Err(format!("only whole-number factors from 1 to {MAX_SCALE} are supported")),
+    }
+}

@@ -1,0 +1,249 @@
+//! One picture: read, cut into pieces that fit into the memory, enlarged band by band, and written as the bands come.
+//!
+//! The input and the output are checked before a device is opened.
+
+use super::args::Args;
+use super::filter;
+use super::folder::Task;
+use super::model::{Model, Steps};
+use super::on_device::OnDevice;
+use super::planes::{Sample, View};
+use super::progress::progress;
+use super::tiling::{Job, Tiling};
+use super::trained::{Cut, Run};
+use crate::device::Backend;
+use crate::picture::{Format, Rows, Samples, Shape, Source, Target, TargetOptions, Writer};
+use anyhow::{Result, anyhow, bail, ensure};
+use indicatif::ProgressBar;
+use std::fs;
+use std::sync::mpsc::sync_channel;
+use std::sync::{Mutex, OnceLock, PoisonError};
+use std::thread;
+use std::time::Instant;
+use upconv::upscale::Method;
+
+/// What enlarges the pictures.
+pub(super) enum How {
+    Filter(Method, usize),
+    Trained(Box<Model>, Steps),
+}
+
+impl How {
+    fn scale(&self) -> usize {
+        match self {
+            How::Filter(_, scale) => *scale,
+            How::Trained(_, steps) => steps.scale,
+        }
+    }
+
+    fn name(&self) -> String {
+        match self {
+            How::Filter(method, _) => method.to_string(),
+            How::Trained(model, _) => model.name.clone(),
+        }
+    }
+}
+
+/// The device, and a network's weights on it.
+struct Opened {
+    backend: Backend,
+    trained: Option<OnDevice>,
+}
+
+/// What all pictures share.
+pub(super) struct Engine<'a> {
+    args: &'a Args,
+    how: How,
+    /// For each of the pictures that are worked on at a time.
+    memory: u64,
+    opened: OnceLock<Opened>,
+    opening: Mutex<()>,
+}
+
+/// How the work on a picture is cut.
+enum Pieces {
+    Filter(Job, Tiling),
+    Trained(Cut),
+}
+
+impl<'a> Engine<'a> {
+    /// `memory` is for each of the pictures that are worked on at a time.
+    pub(super) fn new(args: &'a Args, how: How, memory: u64) -> Self {
+        Self { args, how, memory, opened: OnceLock::new(), opening: Mutex::new(()) }
+    }
+
+    /// Opens the device when it is first needed.
+    fn opened(&self) -> Result<&Opened> {
+        let _one = self.opening.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(opened) = self.opened.get() {
+            return Ok(opened);
+        }
+        let backend = self.args.device.open()?;
+        let trained = match &self.how {
+            How::Filter(..) => None,
+            How::Trained(model, _) => Some(OnDevice::new(&model.network, &backend)?),
+        };
+        Ok(self.opened.get_or_init(|| Opened { backend, trained }))
+    }
+
+    /// Enlarges one picture; `whole` is the progress bar for all pictures, if there are several.
+    pub(super) fn one(&self, task: &Task, whole: Option<&ProgressBar>) -> Result<()> {
+        let started = Instant::now();
+        let (args, out) = (self.args, task.output.display());
+        let say = |line: String| match whole {
+            Some(bar) => bar.suspend(|| eprintln!("{line}")),
+            None => eprintln!("{line}"),
+        };
+        if args.skip_existing && fs::symlink_metadata(&task.output).is_ok() {
+            say(format!("{out}: exists"));
+            return Ok(());
+        }
+        let source = Source::open(&task.input, self.memory)?;
+        let shape = source.shape();
+        let target = Target::plan(
+            &task.output,
+            &task.input,
+            self.enlarged(task, shape)?,
+            source.icc().map(<[u8]>::to_vec),
+            &TargetOptions {
+                flatten: args.flatten,
+                depth_8: args.depth.is_some(),
+                quality: args.quality,
+                no_clobber: args.no_clobber,
+            },
+        )?;
+        let pieces = self.fit(task, shape, &target)?;
+        let written = target.written();
+        let mut samples = source.decode()?.samples;
+        let mut writer = target.start()?;
+
+        let opened = self.opened()?;
+        let pixels = match &pieces {
+            Pieces::Filter(job, _) => (job.width * job.height) as u64,
+            Pieces::Trained(cut) => cut.pixels(),
+        };
+        let bar = match whole {
+            Some(_) => ProgressBar::hidden(),
+            None => progress(pixels, "{wide_bar} {percent:>3} %, {eta} left")?,
+        };
+        match &mut samples {
+            Samples::Eight(samples) => self.stream(opened, &pieces, samples, shape, &bar, &mut writer)?,
+            Samples::Sixteen(samples) => self.stream(opened, &pieces, samples, shape, &bar, &mut writer)?,
+        }
+        writer.finish()?;
+        let (name, scale, seconds) = (self.how.name(), self.how.scale(), started.elapsed().as_secs_f64());
+        say(format!("{out}: {written}, {name} {scale}x, {seconds:.2} s"));
+        Ok(())
+    }
+
+    /// The shape of the result, unless its sides overflow.
+    fn enlarged(&self, task: &Task, shape: Shape) -> Result<Shape> {
+        let scale = self.how.scale() as u32;
+        match (shape.width.checked_mul(scale), shape.height.checked_mul(scale)) {
+            (Some(width), Some(height)) => Ok(Shape { width, height, ..shape }),
+            _ => {
+                let (width, height) =
+                    (u64::from(shape.width) * u64::from(scale), u64::from(shape.height) * u64::from(scale));
+                let most = Format::Png.max_side();
+                bail!(
+                    "{}: {width}x{height} pixels are more than any format can hold: {most} per side",
+                    task.output.display()
+                )
+            }
+        }
+    }
+
+    /// Cuts the picture so that all fits into the memory that is allowed.
+    fn fit(&self, task: &Task, shape: Shape, target: &Target) -> Result<Pieces> {
+        let (decoded, gathered) = (shape.bytes(), target.gathered_bytes());
+        let rest = self.memory.saturating_sub(decoded).saturating_sub(gathered);
+        let (pieces, bytes) = match &self.how {
+            How::Filter(method, scale) => {
+                let job = Job {
+                    width: shape.width as usize,
+                    height: shape.height as usize,
+                    channels: shape.colour.channels(),
+                    scale: *scale,
+                    border: method.border(),
+                };
+                let (tiling, bytes) = filter::fit(&job, shape, rest);
+                (Pieces::Filter(job, tiling), bytes)
+            }
+            How::Trained(model, steps) => {
+                let tile = self.args.tile.map(usize::from);
+                let (cut, bytes) = Cut::new(model, *steps, shape, tile, rest, self.args.precision)?;
+                (Pieces::Trained(cut), bytes)
+            }
+        };
+        let mib = |bytes: u64| bytes.div_ceil(1 << 20);
+        ensure!(
+            bytes <= rest,
+            "{}: needs {} MiB ({} decoded, {} buffered for {}, {} to compute), more than the {} MiB allowed; --memory \
+             raises the limit",
+            task.output.display(),
+            mib(decoded.saturating_add(gathered).saturating_add(bytes)),
+            mib(decoded),
+            mib(gathered),
+            target.format(),
+            mib(bytes),
+            self.memory >> 20
+        );
+        Ok(pieces)
+    }
+
+    /// Computes the bands on their own thread, while earlier ones are encoded.
+    fn stream<T>(
+        &self,
+        opened: &Opened,
+        pieces: &Pieces,
+        samples: &mut [T],
+        shape: Shape,
+        bar: &ProgressBar,
+        writer: &mut Writer,
+    ) -> Result<()>
+    where
+        T: Sample,
+        for<'b> Rows<'b>: From<&'b [T]>,
+    {
+        let (sender, bands) = sync_channel::<Vec<T>>(1);
+        let advance = |pixels| bar.inc(pixels);
+        thread::scope(|scope| {
+            let computing = scope.spawn(move || {
+                // Sending fails only after the writer has failed, and that error is the one reported.
+                let emit = |band| sender.send(band).map_err(|_| anyhow!("the writer has failed"));
+                self.compute(opened, pieces, samples, shape, &advance, emit)
+            });
+            for band in bands {
+                writer.rows(Rows::from(&band[..]))?;
+            }
+            computing.join().map_err(|_| anyhow!("the thread that computes failed"))?
+        })
+    }
+
+    fn compute<T: Sample>(
+        &self,
+        opened: &Opened,
+        pieces: &Pieces,
+        samples: &mut [T],
+        shape: Shape,
+        advance: &(dyn Fn(u64) + Sync),
+        emit: impl FnMut(Vec<T>) -> Result<()>,
+    ) -> Result<()> {
+        let Opened { backend, trained } = opened;
+        match (&self.how, pieces, trained) {
+            (How::Trained(model, steps), Pieces::Trained(cut), Some(trained)) => {
+                let run = Run { model, trained, backend, steps: *steps, precision: self.args.precision };
+                run.run(cut, samples, shape, advance, emit)
+            }
+            (How::Filter(method, _), Pieces::Filter(job, tiling), _) => {
+                let upsampler = method.upsampler(job.scale, job.channels)?;
+                let layer = backend.layer(&upsampler.op, &upsampler.weight, None)?;
+                // `nearest` mixes no pixels, so it can keep the colours of transparent ones.
+                let premultiply = shape.colour.has_alpha() && *method != Method::Nearest;
+                let view = View { samples, width: job.width, height: job.height, channels: job.channels, premultiply };
+                filter::run(job, *tiling, &view, &layer, advance, emit)
+            }
+            _ => bail!("the picture was cut for another method"),
+        }
+    }
+}

@@ -1,0 +1,138 @@
+//! The operations that are checked, and how a GPU computes them.
+
+use anyhow::Result;
+use upconv::gpu::{self, Context};
+use upconv::reference::{self, Comparison, Expected};
+use upconv::{Activation, ConvTranspose, DType, Error, Kernel, Layout, Storage, Tensor, WeightLayout};
+
+/// One operation with seeded data, and the result of the reference.
+pub(super) struct Case {
+    pub(super) name: &'static str,
+    pub(super) op: ConvTranspose,
+    pub(super) input: Tensor,
+    pub(super) weight: Tensor,
+    pub(super) bias: Tensor,
+    pub(super) expected: Expected,
+}
+
+impl Case {
+    /// Runs those of the kernels that accept the case, each into an output full of NaN, so that an element that is not
+    /// written shows.
+    pub(super) fn on_gpu(
+        &self,
+        context: &Context,
+        storage: Storage,
+        kernels: &[Kernel],
+    ) -> Result<Vec<(String, Comparison)>> {
+        let layer = gpu::Layer::new(context, &self.op, &self.weight, Some(&self.bias))?;
+        let x = context.upload(&self.input, storage)?;
+        let mut results = Vec::new();
+        for &kernel in kernels {
+            let prepared = match layer.prepare_with(self.input.shape(), storage, kernel) {
+                Err(Error::Kernel { .. }) => continue,
+                prepared => prepared?,
+            };
+            let shape = prepared.geometry().output_shape();
+            let poison = Tensor::f32(shape.clone(), vec![f32::NAN; prepared.geometry().output_len()])?;
+            let y = context.upload(&poison, storage)?;
+            let mut encoder = context.device().create_command_encoder(&Default::default());
+            prepared.encode(&mut encoder, x.slice(..), y.slice(..))?;
+            context.queue().submit([encoder.finish()]);
+            let got = context.download(&y, &shape, storage)?;
+            let comparison = match kernel {
+                Kernel::Winograd => self.expected.compare_winograd(&got)?,
+                _ => self.expected.compare(&got)?,
+            };
+            results.push((kernel.to_string(), comparison));
+        }
+        Ok(results)
+    }
+
+    fn new(name: &'static str, op: ConvTranspose, shape: &[usize], seed: u64) -> Result<Self> {
+        let mut rng = fastrand::Rng::with_seed(seed);
+        let mut random = |shape: &[usize]| {
+            let data: Vec<f32> = (0..shape.iter().product()).map(|_| rng.f32() * 2.0 - 1.0).collect();
+            Tensor::f32(shape, data)
+        };
+        let (input, weight, bias) = (random(shape)?, random(&op.weight_shape())?, random(&[op.out_channels()])?);
+        let expected = reference::conv_transpose(&op, &input, &weight, Some(&bias))?;
+        Ok(Self { name, op, input, weight, bias, expected })
+    }
+
+    /// The same with input and weights rounded to f16, for matrices of f16.
+    pub(super) fn halved(&self) -> Result<Self> {
+        let (input, weight, bias) = (self.input.cast(DType::F16), self.weight.cast(DType::F16), self.bias.clone());
+        let expected = reference::conv_transpose(&self.op, &input, &weight, Some(&bias))?;
+        Ok(Self { name: self.name, op: self.op.clone(), input, weight, bias, expected })
+    }
+}
+
+/// Shapes that exercise every part of every kernel, from well-known networks and edge cases.
+pub(super) fn cases() -> Result<Vec<Case>> {
+    let op = ConvTranspose::builder;
+    let relu = Activation::LeakyRelu { alpha: 0.1 };
+    [
+        (
+            "dcgan, 4x4 to 8x8",
+            op().in_channels(64).out_channels(32).kernel([4, 4]).stride([2, 2]).padding([1, 1]),
+            &[2, 64, 4, 4][..],
+        ),
+        (
+            "u-net, kernel = stride",
+            op().in_channels(32).out_channels(16).kernel([2, 2]).stride([2, 2]),
+            &[1, 32, 24, 24],
+        ),
+        (
+            "fsrcnn, kernel 9",
+            op().in_channels(12).kernel([9, 9]).stride([2, 2]).padding([4, 4]).output_padding([1, 1]),
+            &[1, 12, 20, 33],
+        ),
+        (
+            "fcn, kernel 64 stride 32",
+            op().in_channels(3).out_channels(3).kernel([64, 64]).stride([32, 32]).padding([16, 16]),
+            &[1, 3, 3, 4],
+        ),
+        ("hifigan, 1-D", op().in_channels(48).out_channels(24).kernel([16]).stride([8]).padding([4]), &[1, 48, 50]),
+        (
+            "depthwise",
+            op().in_channels(24).out_channels(24).groups(24).kernel([4, 4]).stride([2, 2]).padding([1, 1]),
+            &[1, 24, 17, 19],
+        ),
+        (
+            "groups, multiplier 3",
+            op().in_channels(4).out_channels(12).groups(4).kernel([3, 3]).stride([2, 1]),
+            &[2, 4, 9, 7],
+        ),
+        (
+            "3-D",
+            op().in_channels(8).out_channels(6).kernel([4, 4, 4]).stride([2, 2, 2]).padding([1, 1, 1]),
+            &[1, 8, 5, 6, 7],
+        ),
+        (
+            "stride 1",
+            op().in_channels(16).out_channels(16).kernel([3, 3]).padding([1, 1]).activation(relu),
+            &[1, 16, 21, 21],
+        ),
+        (
+            "dilation 6, stride 4",
+            op().in_channels(3).out_channels(5).kernel([5, 3]).stride([4, 4]).dilation([6, 3]),
+            &[1, 3, 7, 8],
+        ),
+        ("stride beyond the kernel", op().in_channels(2).out_channels(3).kernel([2, 1]).stride([5, 3]), &[2, 2, 6, 7]),
+        (
+            "channels last, uneven pads",
+            op().in_channels(7)
+                .out_channels(5)
+                .kernel([3, 5])
+                .stride([2, 3])
+                .padding([(0, 2), (3, 1)])
+                .layout(Layout::ChannelsLast)
+                .weight_layout(WeightLayout::Hwoi),
+            &[2, 11, 6, 7],
+        ),
+    ]
+    .into_iter()
+    .enumerate()
+    .map(|(seed, (name, builder, shape))| Case::new(name, builder.build()?, shape, seed as u64))
+    .collect()
+}

@@ -1,0 +1,188 @@
+//! `upconv verify`: every kernel against the reference, on every adapter and on the CPU.
+
+mod case;
+
+use crate::device::all_adapters;
+use anyhow::{Context as _, Result, ensure};
+use case::{Case, cases};
+use serde::Serialize;
+use upconv::gpu::Context;
+use upconv::reference::Comparison;
+use upconv::{Kernel, Storage, cpu};
+
+/// The options of `verify`.
+#[derive(clap::Args)]
+pub(crate) struct Args {
+    /// Check only adapters whose name, driver or backend contains this; `cpu` is the CPU backend.
+    #[arg(long, value_name = "SUBSTRING")]
+    adapter: Option<String>,
+    /// Check the kernel `matrix` too, where a device has cooperative matrices: an experimental feature of wgpu.
+    #[arg(long)]
+    cooperative_matrices: bool,
+    /// Print JSON.
+    #[arg(long)]
+    json: bool,
+}
+
+/// One line of the report.
+#[derive(Serialize)]
+struct Row {
+    device: String,
+    case: &'static str,
+    kernel: String,
+    outputs: usize,
+    /// The largest error as a share of what rounding may cause; at most 1.
+    worst_share: f64,
+    worst_error: f64,
+    passed: bool,
+}
+
+pub(crate) fn run(args: &Args) -> Result<()> {
+    let cases = cases()?;
+    let report = check(devices(args)?, &cases, args.json);
+    if args.json {
+        println!("{}", serde_json::to_string_pretty(&report.rows)?);
+    } else {
+        println!("{} passed, {} failed", report.rows.len() - report.failed(), report.failed());
+    }
+    report.verdict()
+}
+
+/// The results of the checks.
+#[derive(Default)]
+struct Report {
+    rows: Vec<Row>,
+    /// Devices that could not be checked, or not to the end.
+    broken: Vec<String>,
+}
+
+impl Report {
+    fn failed(&self) -> usize {
+        self.rows.iter().filter(|row| !row.passed).count()
+    }
+
+    fn verdict(&self) -> Result<()> {
+        let (failed, all) = (self.failed(), self.rows.len());
+        ensure!(self.broken.is_empty(), "{failed} of {all} checks failed, not checked: {}", self.broken.join("; "));
+        ensure!(failed == 0, "{failed} of {all} checks failed");
+        Ok(())
+    }
+
+    fn add(&mut self, device: &Device, cases: &[Case], quiet: bool) -> Result<()> {
+        if !quiet {
+            println!("{}", device.name());
+        }
+        for case in cases {
+            for row in device.check(case).with_context(|| format!("{}, {}", device.name(), case.name))? {
+                if !quiet {
+                    let verdict = if row.passed { "ok" } else { "WRONG" };
+                    println!(
+                        "  {:<28} {:<8} {:>9} outputs   worst error {:>9.2e} = {:>5.1} % of its bound   {verdict}",
+                        row.case,
+                        row.kernel,
+                        row.outputs,
+                        row.worst_error,
+                        row.worst_share * 100.0
+                    );
+                }
+                self.rows.push(row);
+            }
+        }
+        Ok(())
+    }
+}
+
+/// Checks every case on every device. A device that fails is reported, and does not stop the others.
+fn check(devices: Vec<Result<Device>>, cases: &[Case], quiet: bool) -> Report {
+    let mut report = Report::default();
+    for device in devices {
+        if let Err(error) = device.and_then(|device| report.add(&device, cases, quiet)) {
+            if !quiet {
+                println!("  BROKEN: {error:#}");
+            }
+            report.broken.push(format!("{error:#}"));
+        }
+    }
+    report
+}
+
+enum Device {
+    Gpu(Context),
+    Cpu,
+}
+
+fn devices(args: &Args) -> Result<Vec<Result<Device>>> {
+    let mut devices: Vec<Result<Device>> = Vec::new();
+    let open = match args.cooperative_matrices {
+        true => Context::from_adapter_with_cooperative_matrices,
+        false => Context::from_adapter,
+    };
+    for adapter in all_adapters() {
+        devices.push(open(&adapter).map(Device::Gpu).map_err(Into::into));
+    }
+    devices.push(Ok(Device::Cpu));
+    if let Some(wanted) = &args.adapter {
+        // The error names the adapter that gave no device.
+        let name = |device: &Result<Device>| device.as_ref().map_or_else(ToString::to_string, Device::name);
+        let here: Vec<String> = devices.iter().map(name).collect();
+        devices.retain(|device| name(device).to_lowercase().contains(&wanted.to_lowercase()));
+        ensure!(
+            !devices.is_empty(),
+            "no device has {wanted:?} in its name, driver or backend; there are: {}",
+            here.join(", ")
+        );
+    }
+    Ok(devices)
+}
+
+impl Device {
+    fn name(&self) -> String {
+        match self {
+            Device::Gpu(context) => context.adapter_name(),
+            Device::Cpu => "cpu backend".into(),
+        }
+    }
+
+    /// One row for each kernel that accepts the case.
+    fn check(&self, case: &Case) -> Result<Vec<Row>> {
+        let results = match self {
+            Device::Gpu(context) => {
+                let mut results = case.on_gpu(context, Storage::F32, Kernel::ALL)?;
+                if context.profile().matrices.is_some_and(|matrices| matrices.factors == Storage::F16) {
+                    results.extend(case.halved()?.on_gpu(context, Storage::F16, &[Kernel::Matrix])?);
+                }
+                results
+            }
+            Device::Cpu => {
+                let got = cpu::Layer::new(&case.op, &case.weight, Some(&case.bias))?.run(&case.input)?;
+                vec![("cpu".to_string(), case.expected.compare(&got)?)]
+            }
+        };
+        let row = |(kernel, comparison): (String, Comparison)| Row {
+            device: self.name(),
+            case: case.name,
+            kernel,
+            outputs: case.expected.value().len(),
+            worst_share: comparison.worst_share,
+            worst_error: comparison.worst_error,
+            passed: comparison.passed(),
+        };
+        Ok(results.into_iter().map(row).collect())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use anyhow::anyhow;
+
+    #[test]
+    fn a_broken_device_stops_no_other() {
+        let cases = &cases().unwrap()[..1];
+        let report = check(vec![Err(anyhow!("adapter a gave no device")), Ok(Device::Cpu)], cases, true);
+        assert_eq!((report.rows.len(), report.failed()), (1, 0));
+        let verdict = report.verdict().unwrap_err().to_string();
+        assert_eq!(verdict, "0 of 1 checks failed, not checked: adapter a gave no device");
+        check(vec![Ok(Device::Cpu)], cases, true).verdict().unwrap();
+    }
+}

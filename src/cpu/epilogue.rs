@@ -1,0 +1,38 @@
+//! The epilogue: the activation, in f32, of accumulators that hold the bias already.
+
+use super::smooth::{clip, gelu, mish, sigmoid, tanh};
+use crate::activation::Activation;
+
+/// The bias and the activation's parameters of one row of results.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Row {
+    pub(super) bias: f32,
+    pub(super) alpha: f32,
+    pub(super) beta: f32,
+}
+
+/// Applies the activation to the results of a row. To be inlined where vector instructions are enabled: each of the loops
+/// then becomes one over vectors.
+#[inline(always)]
+pub(super) fn epilogue(activation: &Activation, &Row { alpha, beta, .. }: &Row, results: &mut [f32]) {
+    match activation {
+        Activation::None => {}
+        Activation::Relu => each(results, |y| if y < 0.0 { 0.0 } else { y }),
+        Activation::LeakyRelu { .. } | Activation::Prelu { .. } => {
+            each(results, |y| if y < 0.0 { alpha * y } else { y });
+        }
+        Activation::Clip { .. } => each(results, |y| clip(y, alpha, beta)),
+        Activation::Sigmoid => each(results, sigmoid),
+        Activation::Tanh => each(results, tanh),
+        Activation::HardSwish { .. } => each(results, |y| y * clip(alpha * y + beta, 0.0, 1.0)),
+        Activation::Mish => each(results, mish),
+        Activation::Gelu => each(results, gelu),
+    }
+}
+
+#[inline(always)]
+fn each(results: &mut [f32], function: impl Fn(f32) -> f32) {
+    for y in results {
+        *y = function(*y);
+    }
+}

@@ -1,0 +1,43 @@
+//! Working memory, kept from one run to the next.
+
+use half::f16;
+use std::sync::{Mutex, PoisonError};
+
+/// Working memory of one task.
+#[derive(Debug, Default)]
+pub(super) struct Scratch {
+    pub(super) panel: Vec<f32>,
+    /// What products give, before it is stored in the output.
+    pub(super) results: Vec<f32>,
+    /// The same, rounded to the output's type.
+    pub(super) rounded: Vec<f16>,
+    pub(super) starts: Vec<usize>,
+    pub(super) lines: Vec<f32>,
+}
+
+/// Working memory to be used again: as many as tasks ever ran at once.
+#[derive(Debug, Default)]
+pub(super) struct Pool {
+    free: Mutex<Vec<Scratch>>,
+}
+
+impl Pool {
+    pub(super) fn with<R>(&self, work: impl FnOnce(&mut Scratch) -> R) -> R {
+        let free = || self.free.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut scratch = free().pop().unwrap_or_default();
+        let result = work(&mut scratch);
+        free().push(scratch);
+        result
+    }
+
+    /// The bytes held.
+    pub(super) fn bytes(&self) -> usize {
+        fn bytes<T>(values: &Vec<T>) -> usize {
+            values.capacity() * size_of::<T>()
+        }
+        let free = self.free.lock().unwrap_or_else(PoisonError::into_inner);
+        let each =
+            |s: &Scratch| bytes(&s.panel) + bytes(&s.results) + bytes(&s.rounded) + bytes(&s.starts) + bytes(&s.lines);
+        free.iter().map(each).sum()
+    }
+}

@@ -1,0 +1,323 @@
+//! From an operation at a shape to its plan.
+
+use super::bands::Bander;
+use super::body::{Body, Cut, Plan};
+use super::choice::{self, Choice};
+use crate::error::{Error, Result};
+use crate::gpu::kernels::tiles::{register_search, workgroup_search};
+use crate::gpu::kernels::{matrix, winograd};
+use crate::gpu::profile::DeviceProfile;
+use crate::gpu::storage::Storage;
+use crate::kernel::Kernel;
+use crate::op::Geometry;
+
+/// Why a kernel of the caller's choice is planned.
+const REQUESTED: &str = "it was asked for";
+
+impl Plan {
+    /// Plans an operation at a shape on a device, with the kernel that promises to be the fastest.
+    ///
+    /// # Errors
+    /// [`Error::Limit`] where a single element needs more than the device offers, [`Error::OutOfRange`] where a
+    /// coordinate exceeds the 32 bits of a shader's integers, [`Error::DType`] for f16 storage on a device without it.
+    pub fn new(geometry: &Geometry, storage: Storage, profile: &DeviceProfile) -> Result<Self> {
+        Self::with_splits(geometry, storage, profile, usize::MAX)
+    }
+
+    /// As [`new`](Self::new), with at most so many splits of the input channels. Without splits an output's products
+    /// are added in an order that depends on no extent of the input.
+    pub(crate) fn with_splits(
+        geometry: &Geometry,
+        storage: Storage,
+        profile: &DeviceProfile,
+        most_splits: usize,
+    ) -> Result<Self> {
+        check(geometry, storage, profile)?;
+        let choice = choice::choose(geometry, profile, most_splits);
+        match Self::cut(geometry, storage, profile, choice) {
+            // A tile may need more of a binding than a single element.
+            Err(Error::Limit { .. }) => {
+                Self::cut(geometry, storage, profile, Choice::gather("one tile needs more than the device's limits"))
+            }
+            result => result,
+        }
+    }
+
+    /// Plans with a kernel of the caller's choice, its input channels not split.
+    ///
+    /// # Errors
+    /// As [`new`](Self::new), and [`Error::Kernel`] where the kernel cannot run the operation.
+    pub fn with_kernel(geometry: &Geometry, storage: Storage, profile: &DeviceProfile, kernel: Kernel) -> Result<Self> {
+        check(geometry, storage, profile)?;
+        let refuse = |reason| Error::Kernel { kernel, reason };
+        let tile = match kernel {
+            Kernel::Gather => return Self::cut(geometry, storage, profile, Choice::gather(REQUESTED)),
+            Kernel::Direct => register_search::best(geometry, profile, 1),
+            Kernel::Tiled => workgroup_search::best(geometry, profile),
+            Kernel::Winograd => {
+                let winograd = winograd::layout::winograd(geometry, storage, profile)?;
+                let products = winograd.product.at(&[1, winograd.product.in_channels(), winograd.chunk])?;
+                let products = Self::with_kernel(&products, Storage::F32, profile, Kernel::Direct)
+                    .or_else(|_| Self::with_kernel(&products, Storage::F32, profile, Kernel::Gather))?;
+                return Ok(Self::requested(geometry, storage, Body::Winograd(winograd, Box::new(products))));
+            }
+            Kernel::Matrix => {
+                let (matrix, dispatch) = matrix::layout::matrix(geometry, storage, profile).map_err(refuse)?;
+                return Ok(Self::requested(geometry, storage, Body::Matrix(matrix, dispatch)));
+            }
+        };
+        let (_, tile) = tile.map_err(refuse)?;
+        Self::cut(geometry, storage, profile, Choice { tile: Some(tile), reason: REQUESTED.into() })
+    }
+
+    fn requested(geometry: &Geometry, storage: Storage, body: Body) -> Self {
+        Self { geometry: geometry.clone(), storage, body, reason: REQUESTED.into() }
+    }
+
+    /// Cuts the work of the chosen kernel into dispatches.
+    pub(crate) fn cut(geometry: &Geometry, storage: Storage, profile: &DeviceProfile, choice: Choice) -> Result<Self> {
+        let Choice { tile, reason } = choice;
+        let bander = Bander::new(geometry, storage, profile, tile);
+        let (dispatches, parts) = if geometry.output_len() == 0 { (Vec::new(), 1) } else { bander.dispatches()? };
+        let scratch = dispatches.iter().map(|dispatch| bander.scratch(&dispatch.band)).max().unwrap_or(0);
+        let cut = Cut { dispatches, parts, scratch };
+        let body = match tile {
+            None => Body::Gather(cut),
+            Some(tile) => Body::Tiles(tile, cut),
+        };
+        Ok(Self { geometry: geometry.clone(), storage, body, reason })
+    }
+}
+
+/// Refuses what no kernel can run.
+pub(crate) fn check(geometry: &Geometry, storage: Storage, profile: &DeviceProfile) -> Result<()> {
+    if storage == Storage::F16 && !profile.f16 {
+        return Err(Error::DType {
+            what: "storage",
+            given: crate::DType::F16,
+            expected: "float32: the device lacks SHADER_F16",
+        });
+    }
+    check_coordinates(geometry)
+}
+
+/// Refuses what does not fit the shaders' `i32` coordinates.
+fn check_coordinates(geometry: &Geometry) -> Result<()> {
+    let op = &geometry.op;
+    let limit = i64::from(i32::MAX) / 2;
+    let missing = 3 - op.rank();
+    for (index, axis) in op.axes().iter().enumerate() {
+        let (input, output) = (geometry.input[missing + index] as i64, geometry.output[missing + index] as i64);
+        let reach = axis.reach();
+        let stride = axis.stride as i64;
+        for value in
+            [input, output, reach, stride, axis.dilation as i64, axis.pad_begin.abs(), output + axis.pad_begin.abs()]
+        {
+            if value > limit {
+                return Err(Error::OutOfRange {
+                    what: format!("a coordinate on axis {index} on the GPU"),
+                    given: value.into(),
+                    expected: format!("at most {limit}"),
+                });
+            }
+        }
+        // The shader multiplies two residues of stride/gcd in u32.
+        let steps = axis.stride / crate::phase::gcd(axis.stride, axis.dilation);
+        if axis.dilation % axis.stride != 1 % axis.stride && steps > 1 << 16 {
+            return Err(Error::OutOfRange {
+                what: format!("stride / gcd(stride, dilation) on axis {index} on the GPU"),
+                given: steps as i128,
+                expected: format!("at most {} with a dilation", 1 << 16),
+            });
+        }
+    }
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::Layout;
+    use crate::gpu::dispatch::Band;
+    use crate::gpu::dispatch::GATHER_WORKGROUP;
+    use crate::gpu::profile::DeviceClass;
+    use crate::op::ConvTranspose;
+
+    fn upsample(layout: Layout) -> ConvTranspose {
+        ConvTranspose::builder()
+            .in_channels(3)
+            .out_channels(3)
+            .groups(3)
+            .kernel([4, 4])
+            .stride([2, 2])
+            .padding([1, 1])
+            .layout(layout)
+            .build()
+            .unwrap()
+    }
+
+    fn planned(op: &ConvTranspose, shape: &[usize], profile: &DeviceProfile) -> Result<Plan> {
+        Plan::with_kernel(&op.at(shape).unwrap(), Storage::F32, profile, Kernel::Gather)
+    }
+
+    /// Every output element is written once, by bands within the limits, each finishing its sums.
+    fn check_bands(op: &ConvTranspose, shape: &[usize], profile: &DeviceProfile) -> Plan {
+        let plan = planned(op, shape, profile).unwrap();
+        let geometry = op.at(shape).unwrap();
+        let (strides, channels) = (geometry.output_strides(), op.in_channels() / op.groups());
+        let mut written = vec![0; geometry.output_len()];
+        for dispatch in plan.dispatches() {
+            for window in [dispatch.input, dispatch.weights, dispatch.output] {
+                assert!(window.size <= profile.max_binding && window.size % 4 == 0, "{window:?}");
+                assert_eq!(window.offset % profile.binding_alignment, 0);
+            }
+            let [x, y, _] = dispatch.workgroups;
+            assert!(x <= profile.max_workgroups && y <= profile.max_workgroups);
+            assert!(u64::from(x) * u64::from(y) * GATHER_WORKGROUP >= dispatch.band.elements());
+            let Band { batch, out_channels, output: [z, y, x], group_in_channels } = &dispatch.band;
+            for n in batch.clone() {
+                for co in out_channels.clone() {
+                    for (z, y) in z.clone().flat_map(|z| y.clone().map(move |y| (z, y))) {
+                        for x in x.clone() {
+                            let at = n * strides.batch
+                                + co * strides.channel
+                                + z * strides.spatial[0]
+                                + y * strides.spatial[1]
+                                + x * strides.spatial[2];
+                            let byte = at as u64 * 4;
+                            assert!(byte >= dispatch.output.offset);
+                            assert!(byte + 4 <= dispatch.output.offset + dispatch.output.size);
+                            assert_eq!(written[at], group_in_channels.start, "parts follow each other");
+                            written[at] = group_in_channels.end;
+                        }
+                    }
+                }
+            }
+        }
+        assert!(written.iter().all(|&channels_added| channels_added == channels));
+        plan
+    }
+
+    fn small(max_binding: u64) -> DeviceProfile {
+        DeviceProfile { max_binding, ..DeviceProfile::default() }
+    }
+
+    #[test]
+    fn what_fits_is_one_dispatch() {
+        let plan = check_bands(&upsample(Layout::ChannelsFirst), &[2, 3, 5, 7], &DeviceProfile::default());
+        assert_eq!(plan.dispatches().len(), 1);
+        assert_eq!((plan.scratch_bytes(), plan.phases()), (0, vec![(2, 2), (2, 2)]));
+    }
+
+    #[test]
+    fn bands_cover_the_output_once_within_the_limits() {
+        for layout in [Layout::ChannelsFirst, Layout::ChannelsLast] {
+            for binding in [768, 1024, 4096] {
+                let shape = if layout == Layout::ChannelsFirst { [2, 3, 13, 17] } else { [2, 13, 17, 3] };
+                let plan = check_bands(&upsample(layout), &shape, &small(binding));
+                assert!(plan.dispatches().len() > 1);
+            }
+        }
+        let wide = ConvTranspose::builder().in_channels(1).out_channels(2).kernel([3]).stride([2]).build().unwrap();
+        check_bands(&wide, &[1, 1, 1000], &small(768));
+    }
+
+    #[test]
+    fn input_channels_are_cut_where_their_planes_do_not_fit() {
+        let op = ConvTranspose::builder().in_channels(16).out_channels(2).kernel([3, 3]).build().unwrap();
+        let plan = check_bands(&op, &[1, 16, 8, 8], &small(1024));
+        assert!(plan.dispatches().iter().any(|d| d.band.group_in_channels.start > 0));
+        assert!(plan.scratch_bytes() > 0);
+    }
+
+    #[test]
+    fn a_part_of_the_input_channels_has_whole_turns_of_the_loop() {
+        let op =
+            ConvTranspose::builder().in_channels(20).out_channels(4).kernel([2, 2]).stride([2, 2]).build().unwrap();
+        let profile = DeviceProfile { max_binding: 1 << 18, class: DeviceClass::Desktop, ..DeviceProfile::default() };
+        let geometry = op.at(&[1, 20, 32, 128]).unwrap();
+        let plan = Plan::with_kernel(&geometry, Storage::F32, &profile, Kernel::Direct).unwrap();
+        let Body::Tiles(tile, _) = &plan.body else { panic!("no tile: {plan:?}") };
+        assert_eq!(tile.source().channel_unit(20), 4);
+        let parts = plan.dispatches().iter().map(|dispatch| &dispatch.band.group_in_channels);
+        assert!(parts.clone().any(|part| part.start > 0), "{plan:?}");
+        for part in parts {
+            assert!(part.start % 4 == 0 && part.len() % 4 == 0, "{part:?}");
+        }
+    }
+
+    #[test]
+    fn work_is_cut_by_multiply_adds_and_by_workgroups() {
+        let op = upsample(Layout::ChannelsFirst);
+        let lazy = DeviceProfile { max_multiply_adds: 1000, ..DeviceProfile::default() };
+        let plan = check_bands(&op, &[1, 3, 20, 20], &lazy);
+        assert!(plan.dispatches().iter().all(|d| d.band.elements() * 4 <= 1000));
+        let few = DeviceProfile { max_workgroups: 2, ..DeviceProfile::default() };
+        let plan = check_bands(&op, &[1, 3, 20, 20], &few);
+        assert!(plan.dispatches().len() > 1 && plan.dispatches().iter().any(|d| d.workgroups == [2, 2, 1]));
+    }
+
+    #[test]
+    fn halving_regards_all_parts_of_the_input_channels() {
+        // Only the later parts were too large, so that every way of halving looked alike: 4096 dispatches.
+        let op = ConvTranspose::builder().in_channels(64).out_channels(8).kernel([1, 1]).build().unwrap();
+        let plan = check_bands(&op, &[1, 64, 8, 8], &small(1024));
+        assert!(plan.dispatches().len() <= 128, "{} dispatches", plan.dispatches().len());
+    }
+
+    #[test]
+    fn what_takes_too_many_dispatches_is_refused_at_once() {
+        let op = ConvTranspose::builder().in_channels(1_000_000).out_channels(1000).kernel([3, 3]).build().unwrap();
+        let error = planned(&op, &[1, 1_000_000, 100_000, 1000], &DeviceProfile::default()).unwrap_err();
+        assert!(error.to_string().contains("the device's limit max_dispatches is 65536"), "{error}");
+    }
+
+    #[test]
+    fn more_than_65535_workgroups_are_folded() {
+        let op = upsample(Layout::ChannelsFirst);
+        let plan = planned(&op, &[1, 3, 1000, 1000], &DeviceProfile::default()).unwrap();
+        assert_eq!(plan.dispatches().len(), 1);
+        let [x, y, _] = plan.dispatches()[0].workgroups;
+        let groups = 12_000_000_u64.div_ceil(GATHER_WORKGROUP);
+        assert_eq!((x, y), (62_500, 3));
+        assert_eq!(u64::from(x) * u64::from(y), groups, "no workgroup is idle");
+    }
+
+    #[test]
+    fn what_cannot_be_cut_further_is_refused_with_its_numbers() {
+        let op = ConvTranspose::builder().kernel([100]).build().unwrap();
+        let error = planned(&op, &[1, 1, 4], &small(256)).unwrap_err();
+        assert_eq!(
+            error.to_string(),
+            "[1, 1, 4] -> [1, 1, 103]: 408 needed, but the device's limit max_storage_buffer_binding_size is 256"
+        );
+        let far = ConvTranspose::builder().kernel([3]).dilation([1 << 30]).padding([1 << 30]).build().unwrap();
+        assert!(matches!(planned(&far, &[1, 1, 4], &DeviceProfile::default()), Err(Error::OutOfRange { .. })));
+        let steps = ConvTranspose::builder().kernel([3]).stride([100_003]).dilation([7]).build().unwrap();
+        assert!(matches!(planned(&steps, &[1, 1, 4], &DeviceProfile::default()), Err(Error::OutOfRange { .. })));
+        let f16 = Plan::new(&op.at(&[1, 1, 4]).unwrap(), Storage::F16, &DeviceProfile::default());
+        assert!(matches!(f16, Err(Error::DType { .. })));
+    }
+
+    #[test]
+    fn an_empty_batch_needs_no_dispatch() {
+        let op = upsample(Layout::ChannelsFirst);
+        assert!(planned(&op, &[0, 3, 4, 4], &DeviceProfile::default()).unwrap().dispatches().is_empty());
+    }
+
+    #[test]
+    fn the_plan_explains_itself() {
+        let op = upsample(Layout::ChannelsFirst);
+        let plan = planned(&op, &[1, 3, 4, 4], &DeviceProfile::default()).unwrap();
+        assert_eq!(
+            plan.explain().to_string(),
+            "shapes         [1, 3, 4, 4] -> [1, 3, 8, 8]\n\
+             kernel         gather: one invocation for one output element; it was asked for\n\
+             invocation     one output element\n\
+             phases         2 of 2 x 2 of 2 (those that taps reach, for each axis)\n\
+             multiply-adds  588 useful of 768 (76.6 %, the rest is cropped)\n\
+             dispatches     1, input channels in 1 part\n\
+             memory         0 bytes of scratch, 0 of each workgroup's"
+        );
+    }
+}
