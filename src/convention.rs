@@ -18,6 +18,7 @@ use crate::tensor::{Tensor, TensorView};
 /// # }
 /// ```
 #[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
 pub enum Convention {
     /// The operation's own padding and output padding: PyTorch without `output_size`, ONNX with explicit pads, MXNet
     /// with `pad` and `adj`.

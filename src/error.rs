@@ -75,6 +75,13 @@ pub enum Error {
     #[error("shape {shape:?} holds {expected} elements, but {given} were given")]
     DataLength { shape: Vec<usize>, expected: usize, given: usize },
 
+    /// An array's elements are not in C order, or not one beside another.
+    #[error(
+        "the array of shape {shape:?} has strides {strides:?}, expected C order without gaps: copy it, for instance \
+         with as_standard_layout()"
+    )]
+    Strides { shape: Vec<usize>, strides: Vec<isize> },
+
     /// A tensor's element type cannot be used here.
     #[error("{what} is {given}, expected {expected}")]
     DType { what: &'static str, given: DType, expected: &'static str },

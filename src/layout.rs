@@ -56,6 +56,7 @@ impl Layout {
 /// The order of the weight's axes: `i` stands for all input channels, `o` for the output channels of one group.
 /// In one dimension the letters are `iow`, `woi`, `owi`, `oiw`; in three `iodhw` and so on.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+#[non_exhaustive]
 pub enum WeightLayout {
     /// `[in_channels, out_channels / groups, h, w]`: PyTorch, ONNX, MXNet.
     #[default]

@@ -83,9 +83,12 @@ pub mod error;
 pub mod gpu;
 mod kernel;
 pub mod layout;
+#[cfg(feature = "ndarray")]
+pub mod ndarray;
 pub mod op;
 pub mod phase;
 pub mod reference;
+mod rounding;
 pub mod tensor;
 #[cfg(feature = "picture")]
 pub mod upscale;

@@ -115,6 +115,12 @@ impl Tensor {
         Ok(Self { shape, data })
     }
 
+    /// A tensor whose data are known to fill its shape.
+    #[cfg(feature = "ndarray")]
+    pub(crate) fn filled(shape: Vec<usize>, data: Data) -> Self {
+        Self { shape, data }
+    }
+
     /// This tensor, borrowed.
     pub fn view(&self) -> TensorView<'_> {
         TensorView::filled(&self.shape, self.data.view())
@@ -163,7 +169,7 @@ impl Tensor {
         if dtype == self.dtype() { self } else { self.cast(dtype) }
     }
 
-    /// This tensor with its elements converted to `dtype`, rounding to nearest.
+    /// This tensor with its elements converted to `dtype`, each rounded once: to nearest, ties to even.
     pub fn cast(&self, dtype: DType) -> Self {
         self.view().cast(dtype)
     }
@@ -175,15 +181,13 @@ impl TensorView<'_> {
         self.cast(self.dtype())
     }
 
-    /// A tensor of these elements converted to `dtype`, rounding to nearest.
+    /// A tensor of these elements converted to `dtype`, each rounded once: to nearest, ties to even.
     pub fn cast(&self, dtype: DType) -> Tensor {
-        let data = match (dtype, self.data()) {
-            (DType::F16, DataView::F16(v)) => v.to_vec().into(),
-            (DType::Bf16, DataView::Bf16(v)) => v.to_vec().into(),
-            (DType::F16, _) => Data::F16(self.to_f64().into_iter().map(f16::from_f64).collect()),
-            (DType::Bf16, _) => Data::Bf16(self.to_f64().into_iter().map(bf16::from_f64).collect()),
-            (DType::F32, _) => Data::F32(self.to_f32()),
-            (DType::F64, _) => Data::F64(self.to_f64()),
+        let data = match dtype {
+            DType::F16 => self.to_f16().into(),
+            DType::Bf16 => self.to_bf16().into(),
+            DType::F32 => self.to_f32().into(),
+            DType::F64 => self.to_f64().into(),
         };
         Tensor { shape: self.shape().to_vec(), data }
     }
@@ -239,10 +243,21 @@ fn picked<T: Copy>(elements: &[T], indices: impl IntoIterator<Item = usize>) -> 
 /// # Errors
 /// [`Error::Memory`].
 pub(crate) fn filled<T: Clone>(what: &'static str, value: T, len: usize) -> Result<Vec<T>> {
-    let mut elements = Vec::new();
-    elements.try_reserve_exact(len).map_err(|_| Error::Memory { what, bytes: len as u128 * size_of::<T>() as u128 })?;
+    let mut elements = reserved(what, len as u128)?;
     elements.resize(len, value);
     Ok(elements)
+}
+
+/// A vector with room for `len` elements, or an error where there is no memory for it.
+///
+/// # Errors
+/// [`Error::Memory`].
+pub(crate) fn reserved<T>(what: &'static str, len: u128) -> Result<Vec<T>> {
+    let mut elements = Vec::new();
+    match usize::try_from(len).map(|len| elements.try_reserve_exact(len)) {
+        Ok(Ok(())) => Ok(elements),
+        _ => Err(Error::Memory { what, bytes: len.saturating_mul(size_of::<T>() as u128) }),
+    }
 }
 
 #[cfg(test)]
@@ -262,5 +277,10 @@ mod tests {
         let x = Tensor::new([3], Data::F64(vec![1.0 + 1.0 / 2048.0, 65520.0, -0.1])).unwrap();
         assert_eq!(x.cast(DType::F16).to_f64(), [1.0, f64::INFINITY, -0.0999755859375]);
         assert_eq!(x.cast(DType::F32).dtype(), DType::F32);
+        // Just above a midpoint.
+        let above = Tensor::f32([1], [f32::from_bits(0x3f808001)]).unwrap();
+        assert_eq!(above.cast(DType::Bf16).to_f64(), [1.0078125]);
+        let above = Tensor::f64([1], [1.0 + 2f64.powi(-11) + 2f64.powi(-40)]).unwrap();
+        assert_eq!(above.cast(DType::F16).to_f64(), [1.0009765625]);
     }
 }

@@ -2,6 +2,8 @@
 
 use crate::dtype::DType;
 use crate::error::{Error, Result};
+use crate::rounding::{to_bf16, to_f16};
+use half::slice::HalfFloatSliceExt;
 use half::{bf16, f16};
 use std::borrow::Cow;
 
@@ -128,11 +130,11 @@ impl DataMut<'_> {
         self.len() == 0
     }
 
-    /// Writes as many f64, each rounded to nearest.
+    /// Writes as many f64, each rounded to nearest, ties to even.
     pub(crate) fn round_from(&mut self, values: &[f64]) {
         match self {
-            DataMut::F16(v) => v.iter_mut().zip(values).for_each(|(to, &from)| *to = f16::from_f64(from)),
-            DataMut::Bf16(v) => v.iter_mut().zip(values).for_each(|(to, &from)| *to = bf16::from_f64(from)),
+            DataMut::F16(v) => v.iter_mut().zip(values).for_each(|(to, &from)| *to = to_f16(from)),
+            DataMut::Bf16(v) => v.iter_mut().zip(values).for_each(|(to, &from)| *to = to_bf16(from)),
             DataMut::F32(v) => v.iter_mut().zip(values).for_each(|(to, &from)| *to = from as f32),
             DataMut::F64(v) => v.copy_from_slice(values),
         }
@@ -191,6 +193,28 @@ impl<'a> TensorView<'a> {
     /// As [`to_f32`](Self::to_f32), borrowed where they are binary32.
     pub(crate) fn f32_cow(&self) -> Cow<'a, [f32]> {
         self.as_f32().map_or_else(|| Cow::Owned(self.to_f32()), Cow::Borrowed)
+    }
+
+    /// The elements as f16, each rounded to nearest, ties to even.
+    pub fn to_f16(&self) -> Vec<f16> {
+        match self.data {
+            DataView::F16(v) => v.to_vec(),
+            DataView::F64(v) => v.iter().map(|&x| to_f16(x)).collect(),
+            DataView::Bf16(_) | DataView::F32(_) => {
+                let wide = self.f32_cow();
+                let mut narrow = vec![f16::ZERO; wide.len()];
+                narrow.convert_from_f32_slice(&wide);
+                narrow
+            }
+        }
+    }
+
+    /// The elements as bfloat16, each rounded to nearest, ties to even.
+    pub fn to_bf16(&self) -> Vec<bf16> {
+        match self.data {
+            DataView::Bf16(v) => v.to_vec(),
+            _ => self.to_f64().into_iter().map(to_bf16).collect(),
+        }
     }
 
     /// The elements as f64, exactly.

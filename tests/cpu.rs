@@ -187,7 +187,7 @@ fn a_callers_slice_gets_the_bits_of_a_run() {
 
 #[test]
 fn an_output_without_memory_is_an_error() {
-    let stride = 1 << 40;
+    let stride = 1_usize << 40;
     let op = ConvTranspose::builder().kernel([1]).stride([stride]).build().unwrap();
     for weight in [1.0, f32::NAN] {
         let layer = Layer::new(&op, &Tensor::f32([1, 1, 1], [weight]).unwrap(), None).unwrap();
@@ -205,7 +205,7 @@ fn an_output_without_memory_is_an_error() {
 #[test]
 fn huge_dilations_on_two_axes_run() {
     let mut rng = Rng::with_seed(31);
-    for (dilation, padding) in [((1 << 32) - 40, (1 << 31) - 20), (1 << 40, 1 << 39), ((1 << 32) - 40, 0)] {
+    for (dilation, padding) in [((1_usize << 32) - 40, (1_i64 << 31) - 20), (1 << 40, 1 << 39), ((1 << 32) - 40, 0)] {
         let op = ConvTranspose::builder().kernel([2, 2]).dilation([dilation; 2]);
         // Cropped to the middle, which no tap reaches, or to the first inputs.
         let end = if padding > 0 { padding } else { dilation as i64 };

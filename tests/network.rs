@@ -134,7 +134,7 @@ fn small(padding: usize, activation: Activation) -> Vec<Layer> {
     vec![
         Layer {
             padding: [padding; 2],
-            bias: Some(Tensor::f32([3], [0.0; 3]).unwrap()),
+            bias: Some(Tensor::f32([3], [0.0; 3]).unwrap().into()),
             ..Layer::new(Kind::Convolution, Tensor::f32([3, 3, 3, 3], identity.clone()).unwrap())
         },
         Layer {
@@ -167,11 +167,11 @@ fn files_are_read_as_they_were_written() {
         Activation::Gelu,
     ] {
         let network = Network::with_least_border(small(1, activation)).unwrap();
-        let bytes = network.to_safetensors(&[("licence", "none")]);
+        let bytes = network.to_safetensors(&[("licence", "none")]).unwrap();
         assert_eq!(Network::from_safetensors(&bytes).unwrap(), network);
     }
     let shipped = network();
-    assert_eq!(Network::from_safetensors(&shipped.to_safetensors(&[])).unwrap(), shipped);
+    assert_eq!(Network::from_safetensors(&shipped.to_safetensors(&[]).unwrap()).unwrap(), shipped);
 }
 
 /// A layer that pads with zeros makes more than is asked for, and what depends on the zeros is cut off.
@@ -207,16 +207,21 @@ fn layers_that_do_not_fit_are_refused_with_their_numbers() {
     };
     let ones = |shape: [usize; 4]| Tensor::f32(shape, vec![1.0; shape.iter().product()]).unwrap();
     refuse(&|layers| layers.clear(), 2, 3, "0 layers, expected 1 to 1024");
-    refuse(&|layers| layers[0].weight = ones([3, 4, 3, 3]), 2, 3, "layer 0 takes 4 channels, but the picture has 3");
-    refuse(&|layers| layers[0].weight = ones([5, 3, 3, 3]), 2, 3, "layer 0: bias has shape [3], expected [5]");
     refuse(
-        &|layers| layers[2].weight = ones([6, 3, 2, 2]),
+        &|layers| layers[0].weight = ones([3, 4, 3, 3]).into(),
+        2,
+        3,
+        "layer 0 takes 4 channels, but the picture has 3",
+    );
+    refuse(&|layers| layers[0].weight = ones([5, 3, 3, 3]).into(), 2, 3, "layer 0: bias has shape [3], expected [5]");
+    refuse(
+        &|layers| layers[2].weight = ones([6, 3, 2, 2]).into(),
         2,
         3,
         "layer 2 takes 6 channels, but the layer before has 3",
     );
-    refuse(&|layers| layers[2].weight = ones([3, 1, 2, 2]), 2, 3, "the last layer gives 1 channels, expected 3");
-    refuse(&|layers| layers[0].weight = Tensor::f32([27], [1.0; 27]).unwrap(), 2, 3, "weight has shape [27]");
+    refuse(&|layers| layers[2].weight = ones([3, 1, 2, 2]).into(), 2, 3, "the last layer gives 1 channels, expected 3");
+    refuse(&|layers| layers[0].weight = Tensor::f32([27], [1.0; 27]).unwrap().into(), 2, 3, "weight has shape [27]");
     refuse(&|layers| layers[0].stride = [2, 1], 2, 3, "layer 0: stride of a convolution is 2, expected 1");
     refuse(&|layers| layers[0].padding = [usize::MAX; 2], 2, 3, "layer 0: padding of a convolution overflows");
     refuse(&|layers| layers[1].groups = 2, 2, 3, "layer 1");
@@ -231,7 +236,7 @@ fn layers_that_do_not_fit_are_refused_with_their_numbers() {
         move |layers: &mut Vec<Layer>| {
             let mut values = layers[0].weight.to_f32();
             values[at] = value;
-            layers[0].weight = Tensor::f32([3, 3, 3, 3], values).unwrap();
+            layers[0].weight = Tensor::f32([3, 3, 3, 3], values).unwrap().into();
         }
     };
     refuse(&bad(17, f32::NAN), 2, 3, "layer 0: weight[17] of 81 is NaN");
@@ -251,16 +256,16 @@ fn described(change: impl Fn(&str) -> String) -> Vec<u8> {
 fn descriptions_that_are_wrong_are_refused() {
     for (from, to, expected) in [
         (r#""upconv":"#, r#""upcnov":"#, r#"no description under "upconv""#),
-        (r#"{\"version\":1"#, r#"\"version\":1"#, "is no JSON"),
-        (r#"\"version\":1"#, r#"\"version\":2"#, "version of the description is 2, expected 1"),
+        (r#"{\"version\":1"#, r#"\"version\":1"#, "not valid JSON"),
+        (r#"\"version\":1"#, r#"\"version\":2"#, "version is 2, expected 1"),
         (r#"\"scale\":2"#, r#"\"scale\":3"#, "expected 3 times the pixels"),
-        (r#"\"scale\":2"#, r#"\"scale\":1e3"#, "scale of the description is 1000.0, expected a whole number"),
-        (r#"\"scale\":2,"#, "", "scale of the description is missing"),
-        (r#"\"border\":7"#, r#"\"border\":-7"#, "border of the description is -7"),
+        (r#"\"scale\":2"#, r#"\"scale\":1e3"#, "scale: invalid type: floating point `1000.0`"),
+        (r#"\"scale\":2,"#, "", "missing field `scale`"),
+        (r#"\"border\":7"#, r#"\"border\":-7"#, "border is -7, expected at least 0"),
         (r#"\"border\":7"#, r#"\"border\":6"#, "layer 6, with a border of 6: output size"),
-        (r#"\"border\":7"#, r#"\"border\":7,\"boarder\":8"#, r#"has a key "boarder", expected version"#),
-        (r#"\"rgb\""#, r#"\"cmyk\""#, r#"colour of the description is "cmyk", expected "rgb""#),
-        (r#"\"kind\":\"deconv\""#, r#"\"kind\":\"pool\""#, r#"kind of layer 6 is "pool""#),
+        (r#"\"border\":7"#, r#"\"border\":7,\"boarder\":8"#, r#"unknown key "boarder", expected "border""#),
+        (r#"\"rgb\""#, r#"\"cmyk\""#, "colour: unknown variant `cmyk`, expected `rgb`"),
+        (r#"\"kind\":\"deconv\""#, r#"\"kind\":\"pool\""#, "layers[6]: kind: unknown variant `pool`"),
         (
             r#"\"weight\":\"conv3.weight\""#,
             r#"\"weight\":\"conv9.weight\""#,
@@ -271,11 +276,14 @@ fn descriptions_that_are_wrong_are_refused() {
             r#"\"weight\":\"conv4.weight\""#,
             "layer 2: bias has shape [64], expected [128]",
         ),
-        (r#"\"bias\":\"conv3.bias\""#, r#"\"bias\":3"#, "bias of layer 2 is 3, expected a name"),
-        (r#"\"stride\":2"#, r#"\"stride\":[2,2,2]"#, "stride of layer 6 is [2,2,2]"),
-        (r#"\"alpha\":0.1"#, r#"\"alpha\":1e300"#, "alpha of the activation of layer 0 is 1e+300"),
-        (r#"\"kind\":\"leaky_relu\""#, r#"\"kind\":\"swish\""#, "kind of the activation of layer 0"),
-        (r#"\"kind\":\"leaky_relu\""#, r#"\"kind\":\"relu\""#, r#"has a key "alpha""#),
+        (r#"\"bias\":\"conv3.bias\""#, r#"\"bias\":3"#, "layers[2]: bias: invalid type: integer `3`"),
+        (r#"\"stride\":2"#, r#"\"stride\":[2,2,2]"#, "layer 6: stride has 3 values, expected one, or two for (h, w)"),
+        (r#"\"alpha\":0.1"#, r#"\"alpha\":1e300"#, "layer 0: a parameter of its leaky_relu is inf"),
+        (r#"\"kind\":\"leaky_relu\""#, r#"\"kind\":\"swish\""#, "layers[0]: activation: kind: unknown variant `swish`"),
+        (r#"\"stride\":2"#, r#"\"strides\":2"#, r#"layers[6]: unknown key "strides", expected "stride""#),
+        (r#"\"scale\":2"#, r#"\"scale\":2,\"scale\":2"#, r#"the key "scale" stands twice"#),
+        (r#"\"stride\":2"#, r#"\"stride\":2,\"stride\":2"#, r#"the key "stride" stands twice"#),
+        (r#"\"kind\":\"leaky_relu\""#, r#"\"kind\":\"relu\""#, "layers[0]: activation: unknown field `alpha`"),
     ] {
         let bytes = described(|header| {
             assert!(header.contains(from), "{from}");
@@ -287,5 +295,85 @@ fn descriptions_that_are_wrong_are_refused() {
     let file = shipped::shipped();
     for length in (0..file.len()).step_by(9973) {
         assert!(Network::from_safetensors(&file[..length]).is_err(), "{length}");
+    }
+}
+
+/// A file with this description of one network, and these tensors.
+fn file_of(description: &str, tensors: &[(&str, &[usize])]) -> Vec<u8> {
+    let (mut header, mut end) = (String::new(), 0);
+    for (name, shape) in tensors {
+        let begin = end;
+        end += 2 * shape.iter().product::<usize>();
+        header += &format!(r#","{name}":{{"dtype":"F16","shape":{shape:?},"data_offsets":[{begin},{end}]}}"#);
+    }
+    let header = format!(r#"{{"__metadata__":{{"upconv":{description:?}}}{header}}}"#);
+    [&(header.len() as u64).to_le_bytes(), header.as_bytes(), &vec![0; end]].concat()
+}
+
+fn description(border: usize, layers: &[String]) -> String {
+    format!(r#"{{"version":1,"scale":1,"border":{border},"colour":"rgb","layers":[{}]}}"#, layers.join(","))
+}
+
+#[test]
+fn layers_that_name_one_tensor_share_it() {
+    let layer = r#"{"kind":"conv","weight":"w","bias":"b"}"#.to_owned();
+    let file = file_of(&description(3, &[layer.clone(), layer.clone(), layer]), &[("w", &[3, 3, 3, 3]), ("b", &[3])]);
+    let network = Network::from_safetensors(&file).unwrap();
+    let [first, others @ ..] = network.layers() else { panic!() };
+    for layer in others {
+        assert!(std::sync::Arc::ptr_eq(&first.weight, &layer.weight), "the weight is held twice");
+        assert!(std::sync::Arc::ptr_eq(first.bias.as_ref().unwrap(), layer.bias.as_ref().unwrap()));
+    }
+    let written = network.to_safetensors(&[]).unwrap();
+    assert!(written.len() < 1200, "{} bytes: the weight is written once", written.len());
+    assert_eq!(Network::from_safetensors(&written).unwrap(), network);
+}
+
+/// 1024 layers that name one tensor of 4 MiB would be packed into 8 GiB.
+#[test]
+fn a_small_file_cannot_ask_for_all_memory() {
+    let channels = 512;
+    let layer = |weight: &str| format!(r#"{{"kind":"conv","weight":"{weight}"}}"#);
+    let mut layers = vec![layer("wide"); 1022];
+    layers.insert(0, layer("first"));
+    layers.push(layer("last"));
+    let tensors: [(&str, &[usize]); 3] =
+        [("wide", &[channels, channels, 2, 4]), ("first", &[channels, 3, 1, 1]), ("last", &[3, channels, 1, 1])];
+    let refusal = Network::from_safetensors(&file_of(&description(4, &layers), &tensors)).unwrap_err().to_string();
+    let bytes = 4 * (1022 * channels * channels * 8 + 2 * 3 * channels);
+    assert!(refusal.contains(&format!("have {bytes} bytes as f32, expected at most")), "{refusal}");
+    // Slopes are copied for each layer.
+    let prelu = r#"{"kind":"conv","weight":"w","activation":{"kind":"prelu","slopes":"many"}}"#.to_owned();
+    let file = file_of(&description(0, &[prelu]), &[("w", &[3, 3, 1, 1]), ("many", &[1 << 20])]);
+    let refusal = Network::from_safetensors(&file).unwrap_err().to_string();
+    assert_eq!(refusal, "network: layer 0: prelu has 1048576 slopes, expected 3, one for each output channel");
+}
+
+#[test]
+fn refusals_repeat_little_of_a_file() {
+    let long = "x".repeat(100_000);
+    let whole = description(0, &[r#"{"kind":"conv","weight":"w"}"#.to_owned()]);
+    let tensors: [(&str, &[usize]); 1] = [("w", &[3, 3, 1, 1])];
+    assert!(Network::from_safetensors(&file_of(&whole, &tensors)).is_ok());
+    for (from, to) in [
+        ("\"colour\"", format!("\"{long}\"")),
+        ("rgb", long.clone()),
+        ("conv", long.clone()),
+        ("\"w\"", format!("\"{long}\"")),
+        ("\"kind\"", format!("\"{long}\"")),
+        ("\"weight\":\"w\"", format!("\"weight\":\"w\",\"activation\":{{\"kind\":\"{long}\"}}")),
+        ("\"weight\":\"w\"", format!("\"weight\":\"w\",\"activation\":{{\"kind\":\"relu\",\"{long}\":1}}")),
+        ("\"weight\":\"w\"", format!("\"weight\":\"w\",\"{long}\":1,\"{long}\":2")),
+    ] {
+        let changed = whole.replacen(from, &to, 1);
+        assert_ne!(changed, whole);
+        let refusal = Network::from_safetensors(&file_of(&changed, &tensors)).unwrap_err().to_string();
+        assert!(refusal.len() < 500, "{} bytes for {from}", refusal.len());
+    }
+    for names in [vec![long.as_str()], vec!["v"; 50]] {
+        let named: Vec<String> = names.iter().enumerate().map(|(index, name)| format!("{name}{index}")).collect();
+        let tensors: Vec<(&str, &[usize])> = named.iter().map(|name| (name.as_str(), &[1][..])).collect();
+        let refusal = Network::from_safetensors(&file_of(&whole, &tensors)).unwrap_err().to_string();
+        assert!(refusal.contains("no tensor \"w\"") && refusal.len() < 500, "{} bytes", refusal.len());
     }
 }

@@ -7,7 +7,7 @@ mod common;
 
 use common::{Case, Values, d2l_examples, no_activation, random_case, tensor};
 use fastrand::Rng;
-use upconv::{ConvTranspose, DType, Data, Tensor, reference};
+use upconv::{ConvTranspose, DType, Data, Error, Tensor, reference};
 
 #[test]
 fn the_examples_of_the_book() {
@@ -153,4 +153,75 @@ fn results_keep_the_element_type_of_the_input() {
     assert_eq!((half.dtype(), half.to_f32()[0]), (DType::F16, 0.2998047));
     let brain = reference::run(&op, &input.cast(DType::Bf16), &weight, None).unwrap();
     assert_eq!(brain.dtype(), DType::F32);
+}
+
+/// A pixel whose largest products padding crops enters Winograd's transforms all the same.
+#[cfg(feature = "cpu")]
+#[test]
+fn winograd_is_within_its_bound_where_the_brightest_products_are_cropped() {
+    let op = ConvTranspose::builder().in_channels(2).out_channels(3).kernel([3, 3]).padding([2, 2]).build().unwrap();
+    let mut rng = Rng::with_seed(4);
+    let mut input = tensor(&mut rng, &[2, 2, 18, 22], Values::Reals).to_f32();
+    let mut weight = tensor(&mut rng, &op.weight_shape(), Values::Reals).to_f32();
+    for channel in 0..4 {
+        input[channel * 18 * 22 + 22 + 1] = 1e6;
+    }
+    for (tap, weight) in weight.iter_mut().enumerate() {
+        *weight *= if tap % 9 == 0 { 1.0 } else { 1e-6 };
+    }
+    let input = Tensor::f32([2, 2, 18, 22], input).unwrap();
+    let weight = Tensor::f32(op.weight_shape(), weight).unwrap();
+    let expected = reference::conv_transpose(&op, &input, &weight, None).unwrap();
+    let got = upconv::cpu::Layer::with_winograd(&op, &weight, None).unwrap().run(&input).unwrap();
+    let comparison = expected.compare_winograd(&got).unwrap();
+    assert!(comparison.passed(), "{comparison:?}");
+    let largest = expected.magnitude().iter().copied().fold(0.0, f64::max);
+    assert!(comparison.worst_error > 100.0 * f64::from(f32::EPSILON) * largest, "{comparison:?} beside {largest}");
+}
+
+#[test]
+fn an_infinity_that_rounding_explains_is_right() {
+    // 65504 + 15.99 is within its bound of 65520, which f16 rounds to infinity.
+    let op = ConvTranspose::builder().in_channels(2).kernel([1]).build().unwrap();
+    let input = Tensor::f64([1, 2, 1], [65504.0, 15.9999]).unwrap();
+    let weight = Tensor::f32([2, 1, 1], [1.0, 1.0]).unwrap();
+    let expected = reference::conv_transpose(&op, &input, &weight, None).unwrap();
+    let infinite = |sign: f64| Tensor::f64([1, 1, 1], [sign * f64::INFINITY]).unwrap().cast(DType::F16);
+    let comparison = expected.compare(&infinite(1.0)).unwrap();
+    assert!(comparison.passed() && comparison.worst_share > 0.0 && comparison.inexact == 1, "{comparison:?}");
+    assert!(!expected.compare(&infinite(-1.0)).unwrap().passed());
+    assert!(!expected.compare(&infinite(1.0).cast(DType::F32)).unwrap().passed(), "far below what f32 holds");
+    let less = Tensor::f64([1, 2, 1], [65504.0, 15.9]).unwrap();
+    let expected = reference::conv_transpose(&op, &less, &weight, None).unwrap();
+    let comparison = expected.compare(&infinite(1.0)).unwrap();
+    assert_eq!((comparison.beyond, comparison.worst_share), (1, f64::INFINITY));
+}
+
+#[test]
+fn what_does_not_fit_the_memory_is_an_error() {
+    let op = ConvTranspose::builder().kernel([1]).stride([1 << 40]).build().unwrap();
+    let (input, weight) = (Tensor::f32([1, 1, 1024], [1.0; 1024]).unwrap(), Tensor::f32([1, 1, 1], [1.0]).unwrap());
+    assert!(matches!(reference::run(&op, &input, &weight, None), Err(Error::Memory { .. })));
+    assert!(matches!(reference::matrix(&op, &[1, 1, 1024], &weight), Err(Error::Memory { .. })));
+    let rows = ConvTranspose::builder().kernel([1]).build().unwrap();
+    let error = reference::matrix(&rows, &[1, 1, 1 << 40], &weight).unwrap_err();
+    assert_eq!(error.to_string(), format!("no memory for the matrix: {} bytes", 1u128 << 83));
+}
+
+#[test]
+fn results_go_into_the_callers_memory() {
+    let op = ConvTranspose::builder().kernel([2]).build().unwrap();
+    let weight = Tensor::f32([1, 1, 2], [1.0, 0.1]).unwrap();
+    let input = Tensor::f64([1, 1, 3], [1.0, 2.0, 3.0]).unwrap();
+    let right = reference::run(&op, &input, &weight, None).unwrap();
+    let (mut wide, mut single) = ([0.0_f64; 4], vec![0.0_f32; 4]);
+    let mut half = [half::f16::ZERO; 4];
+    let geometry = reference::run_into(&op, &input, &weight, None, &mut wide[..]).unwrap();
+    assert_eq!((geometry.output_shape(), right.as_f64()), (vec![1, 1, 4], Some(&wide[..])));
+    reference::run_into(&op, &input, &weight, None, &mut single).unwrap();
+    assert_eq!(single, right.to_f32());
+    reference::run_into(&op, &input, &weight, None, &mut half[..]).unwrap();
+    assert_eq!(half, right.view().to_f16()[..]);
+    let error = reference::run_into(&op, &input, &weight, None, &mut wide[1..]).unwrap_err();
+    assert_eq!(error.to_string(), "shape [1, 1, 4] holds 4 elements, but 3 were given");
 }

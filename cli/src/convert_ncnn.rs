@@ -62,7 +62,7 @@ pub(crate) fn run(args: &Args) -> Result<()> {
 
     let notes: Vec<(&str, &str)> = args.note.iter().map(|(key, value)| (key.as_str(), value.as_str())).collect();
     let mut file = AtomicFile::create(&args.output, args.no_clobber)?;
-    file.write_all(&network.to_safetensors(&notes))?;
+    file.write_all(&network.to_safetensors(&notes)?)?;
     file.commit()?;
     let (count, scale, border) = (network.layers().len(), network.scale(), network.border());
     eprintln!("{}: {count} layers, {scale}x, a border of {border} pixels", args.output.display());
@@ -162,7 +162,7 @@ fn weighted(line: &Line<'_>, in_channels: usize, weights: &mut Reader<'_>) -> Re
     );
     let weight = weights.weight(shape)?;
     let weight = if transposed { bin::transpose(&weight, groups)? } else { weight };
-    let bias = if line.whole(5, 0)? == 0 { None } else { Some(weights.plain(out_channels)?) };
+    let bias = if line.whole(5, 0)? == 0 { None } else { Some(weights.plain(out_channels)?.into()) };
     let kind = if transposed { Kind::Transposed } else { Kind::Convolution };
     Ok(Layer { bias, stride, padding, dilation, groups, activation: fused(line)?, ..Layer::new(kind, weight) })
 }

@@ -165,7 +165,7 @@ mod tests {
         let wide = ConvTranspose::builder().kernel([2, 2]).dilation([1, 1 << 24]).build().unwrap();
         assert_eq!(chosen(&wide, &[1, 1, 4, 40], 2), Choice::Gather, "a box would be as wide as the dilation");
         // Boxes whose number of elements is 0 modulo 2⁶⁴.
-        for (dilation, padding) in [((1 << 32) - 40, (1 << 31) - 20), (1 << 40, 1 << 39)] {
+        for (dilation, padding) in [((1_usize << 32) - 40, (1_i64 << 31) - 20), (1 << 40, 1 << 39)] {
             let wide = ConvTranspose::builder().kernel([2, 2]).dilation([dilation; 2]).padding([padding; 2]);
             assert_eq!(chosen(&wide.build().unwrap(), &[1, 1, 40, 40], 2), Choice::Gather, "dilation {dilation}");
         }

@@ -82,7 +82,7 @@ fn runs(geometry: &Geometry) -> Result<Vec<Run>> {
     let table = AxisPhases::new(axis);
     let stride = axis.stride as i64;
     let mut runs = Vec::new();
-    for &phase in &table.phases {
+    for phase in table.iter() {
         // Output o = q·s + r − b, for the q that keep o within the output.
         let shift = phase.residue as i64 - axis.pad_begin;
         let (least, most) = (-shift.div_euclid(stride), (output - 1 - shift).div_euclid(stride));
@@ -109,7 +109,7 @@ fn reaching(
     // The first tap reads the input `newest`, and each further one `step` inputs before that.
     let (first_tap, newest, taps) = match table.at(output as i64 + axis.pad_begin) {
         Some((phase, q)) => {
-            let newest = q - phase.first_offset as i64;
+            let newest = q - phase.first_offset;
             let skipped = (newest - (input as i64 - 1)).max(0) as u64;
             let end = if newest < 0 { 0 } else { newest as u64 / step as u64 + 1 };
             (phase.first_tap, newest, skipped.div_ceil(step as u64)..end.min(phase.taps as u64))

@@ -56,10 +56,11 @@ impl Layer {
     /// As [`Layer::new`], but by Winograd's transforms for two axes, kernel 3×3 at stride 1 and dilation 1, channels
     /// first, one group. With fewer than 32 input or output channels they take as long or longer.
     ///
-    /// They do a quarter of the multiply-adds, and err more. An element is then within `(16 + in_channels)·ε` of the
-    /// largest Σ|x·w| of the whole output, ε = 2⁻²³ (times what an activation makes of it), and not of its own Σ|x·w|;
-    /// an input that is infinite or NaN shows in outputs up to five rows and columns away. The bits of an element do not
-    /// depend on what is beyond the 6×6 inputs of its tile; tiles of 4×4 begin at the first output.
+    /// They do a quarter of the multiply-adds, and err more: by an amount in proportion to the largest sum that any output
+    /// of the channel could have, and not to each output's own; see
+    /// [`Expected::compare_winograd`](crate::reference::Expected::compare_winograd). An input that is infinite or NaN
+    /// shows in outputs up to five rows and columns away. The bits of an element do not depend on what is beyond the 6×6
+    /// inputs of its tile; tiles of 4×4 begin at the first output.
     ///
     /// # Errors
     /// As [`Layer::new`].

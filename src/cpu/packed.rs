@@ -72,7 +72,7 @@ impl Packed {
         // Where phases share a block, its rows are cut into register tiles, and not its channels.
         let channel_tiles = tiles(out_group, if share { out_group } else { most }).collect();
         let reach = tables.each_ref().map(|table| {
-            let offsets = || table.phases.iter().flat_map(|&phase| table.taps(phase)).map(|(_, offset)| offset);
+            let offsets = || table.iter().flat_map(|phase| table.taps(phase)).map(|(_, offset)| offset);
             (offsets().min().unwrap_or(0), offsets().max().unwrap_or(0))
         });
         let blocks = groups.iter().map(|group| group.blocks.len()).sum();
@@ -236,13 +236,14 @@ fn row_groups(tables: &[AxisPhases; 3], channels: usize) -> Vec<RowGroup> {
     let mut rows = channels;
     let mut share = [false; 3];
     for axis in [2, 1, 0] {
-        if rows < ENOUGH_ROWS && tables[axis].phases.len() > 1 {
+        if rows < ENOUGH_ROWS && tables[axis].phase_count() > 1 {
             share[axis] = true;
-            rows *= tables[axis].phases.len();
+            rows *= tables[axis].phase_count();
         }
     }
     let sets = |axis: usize| -> Vec<Vec<Phase>> {
-        tables[axis].phases.chunks(if share[axis] { TOGETHER } else { 1 }).map(<[Phase]>::to_vec).collect()
+        let phases: Vec<Phase> = tables[axis].iter().collect();
+        phases.chunks(if share[axis] { TOGETHER } else { 1 }).map(<[Phase]>::to_vec).collect()
     };
     let inner_sets = sets(2);
     let mut groups = Vec::new();

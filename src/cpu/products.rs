@@ -69,7 +69,7 @@ fn task<T: OfF32>(
 /// Writes the outputs that no tap reaches, the activation of the bias, and returns how many.
 fn fill_untouched<T: OfF32>(work: &Work<'_>, packed: &Packed, parts: &mut Parts<'_, T>) -> Result<usize> {
     let (tables, shape, op) = (&packed.tables, &work.shape, work.geometry.op());
-    if tables.iter().all(|table| table.phases.len() == table.stride) {
+    if tables.iter().all(|table| table.phase_count() == table.stride) {
         return Ok(0);
     }
     let reached = |axis: usize| {

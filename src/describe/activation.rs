@@ -189,7 +189,7 @@ mod tests {
     #[test]
     fn what_is_unknown_is_refused() {
         for (text, expected) in [
-            (r#"{"kind": "swish"}"#, "unknown variant `swish`, expected one of `none`"),
+            (r#"{"kind": "swish"}"#, "kind: unknown variant `swish`, expected one of `linear`, `none`"),
             (r#"{"kind": "relu", "alpha": 1}"#, "unknown field `alpha`"),
             (r#"{"kind": "leaky_relu", "aplha": 1}"#, "unknown field `aplha`, expected `alpha`"),
             (r#"{"kind": "leaky_relu", "alpha": null}"#, "invalid type: null"),

@@ -41,8 +41,34 @@ const COMMON: [&str; 12] = [
     "w_shape",
 ];
 
-/// What says nothing of the operation.
-const NOTES: [&str; 4] = ["schema", "name", "notes", "source"];
+/// What says nothing of the operation: notes, and what a test suite records beside it.
+const NOTES: [&str; 25] = [
+    "schema",
+    "suite",
+    "name",
+    "notes",
+    "source",
+    "tags",
+    "dtype",
+    "expect",
+    "error_text",
+    "error_kind",
+    "error_agreed",
+    "resolved",
+    "rtol",
+    "atol",
+    "grad_tol",
+    "verified",
+    "ref_max_abs_err",
+    "y_from",
+    "disagree_note",
+    "b_shape",
+    "y_shape",
+    "dx_shape",
+    "dw_shape",
+    "db_shape",
+    "dy_shape",
+];
 
 /// Further words for keys of ours.
 const SYNONYMS: [(&str, &str); 14] = [
@@ -61,9 +87,6 @@ const SYNONYMS: [(&str, &str); 14] = [
     ("filters", "w_shape"),
     ("num_filter", "w_shape"),
 ];
-
-/// The other tensors' shapes in a test suite's record, which would otherwise look like a mistyped `x_shape`.
-const OTHER_SHAPES: [&str; 6] = ["b_shape", "y_shape", "dx_shape", "dw_shape", "db_shape", "dy_shape"];
 
 impl Framework {
     const NAMED: [Self; 8] =
@@ -172,8 +195,8 @@ impl Framework {
 
 /// A description with our names for its keys.
 ///
-/// Notes are left out. A record of a test suite says so by its key `schema`, and may have keys of its own, unless they
-/// look like one of a description.
+/// Notes are left out. A test suite's record with the key `schema` may have further ones, unless they look like a key of
+/// a description.
 pub(super) fn translate(given: Map<String, Value>) -> Result<Map<String, Value>, String> {
     let framework = match given.get(CONVENTION) {
         None | Some(Value::Null) => Framework::Unnamed,
@@ -195,9 +218,6 @@ pub(super) fn translate(given: Map<String, Value>) -> Result<Map<String, Value>,
 
 /// Whether a key is like none that any description has.
 fn is_suites_own(key: &str) -> bool {
-    if OTHER_SHAPES.contains(&key) {
-        return true;
-    }
     let everything = Framework::NAMED.into_iter().chain([Framework::Unnamed]).flat_map(|framework| {
         framework.placing().iter().copied().chain(framework.names().iter().map(|&(name, _)| name))
     });

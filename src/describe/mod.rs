@@ -42,10 +42,10 @@
 //! | `bias` | whether there must be one | as given |
 //! | `op`, `dims` | `conv_transpose1d`, `2d` or `3d`, and the number of spatial axes: checked against the weight | |
 //! | `x_shape`, `w_shape` | the shapes of input and weight, where no tensors are at hand | |
-//! | `schema`, `name`, `notes`, `source` | say nothing of the operation | |
+//! | `name`, `notes`, `source` and what test suites record: `schema`, `suite`, `tags`, `dtype`, `expect`, `error_…`, `resolved`, `rtol`, `atol`, `grad_tol`, `verified`, `ref_max_abs_err`, `y_from`, `disagree_note`, `b_shape`, `y_shape`, `d…_shape` | nothing of the operation | |
 //!
-//! Layouts and `auto_pad` may be in capitals. An object with the key `schema` is a record of a test suite: it may have
-//! further keys, unless they look like one of these.
+//! Layouts and `auto_pad` may be in capitals. An object with the key `schema` may have further keys, unless they look like
+//! one of a description.
 //!
 //! # Conventions
 //! A description that names one may have its framework's keys in place of ours. Keys that place the output are those in

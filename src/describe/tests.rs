@@ -93,7 +93,7 @@ fn keys_that_were_ignored_or_guessed_are_refused() {
 fn notes_are_ignored() {
     assert!(Operation::from_json(r#"{"notes": "mine", "name": 3, "source": null}"#).is_ok());
     assert!(Operation::from_json(r#"{"schema": 1, "tags": [], "y_shape": [1], "tolerance": NaN}"#).is_ok());
-    assert!(Operation::from_json(r#"{"tags": []}"#).is_err());
+    assert!(Operation::from_json(r#"{"tolerance": 0}"#).is_err());
 }
 
 #[test]
@@ -124,7 +124,7 @@ fn each_framework_has_its_own_keys() {
             (0, 0, 2, 0),
         ),
         (r#"{"convention": "keras", "strides": 2, "padding": "SAME"}"#, (0, 1, 1, 0)),
-        (r#"{"convention": "keras", "strides": 2, "padding": "same", "output_padding": 1}"#, (1, 0, 1, 0)),
+        (r#"{"convention": "keras", "strides": 2, "padding": "same", "output_padding": 1}"#, (0, 1, 1, 0)),
         (r#"{"convention": "tensorflow", "strides": 2, "padding": "VALID", "data_format": "NCHW"}"#, (0, 0, 1, 0)),
         (
             r#"{"convention": "jax", "rhs_dilation": [2, 2], "padding": [[4, 4], [4, 4]], "transpose_kernel": true}"#,
@@ -196,7 +196,7 @@ fn values_are_refused_with_their_numbers() {
         ),
         (r#"{"input_layout": "chw"}"#, "input has shape [1, 1, 4, 4], expected 3 axes as input_layout \"chw\" says"),
         (r#"{"filter_layout": "hwio"}"#, "expected one of iohw, hwoi, ohwi, oihw"),
-        (r#"{"activation": {"type": "swish"}}"#, "activation: unknown variant `swish`"),
+        (r#"{"activation": {"type": "swish"}}"#, "activation: kind: unknown variant `swish`"),
         (r#"{"activation": {"type": "clip", "alpha": 2, "beta": 1}}"#, "min 2 and max 1"),
         (r#"{"convention": "keras", "padding": [1, 1]}"#, "padding is no word, expected \"same\" or \"valid\""),
         (r#"{"convention": "jax"}"#, "padding must be"),

@@ -59,7 +59,7 @@ impl Axis {
     }
 
     /// How many pairs of an input and a tap land on the output: those that padding crops are not counted.
-    pub(super) fn landings(&self, input: usize, output: usize) -> u128 {
+    pub(crate) fn landings(&self, input: usize, output: usize) -> u128 {
         let pad_begin = i128::from(self.pad_begin);
         self.pairs_up_to(input, pad_begin + output as i128 - 1) - self.pairs_up_to(input, pad_begin - 1)
     }

@@ -35,6 +35,7 @@ pad_from!(i32, i64, usize);
 
 /// How large `output_padding` may be.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+#[non_exhaustive]
 pub enum OutputPaddingPolicy {
     /// Below `max(stride, dilation)`, as PyTorch and the text of ONNX demand: beyond it the extra elements are
     /// nothing but bias.

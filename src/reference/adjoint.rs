@@ -2,7 +2,7 @@
 
 use crate::error::{Error, Result};
 use crate::op::ConvTranspose;
-use crate::tensor::{Tensor, TensorView};
+use crate::tensor::{Tensor, TensorView, filled, reserved};
 
 /// The matrix W of the ordinary convolution, for one item of the batch; row-major.
 ///
@@ -42,7 +42,7 @@ impl Matrix {
 /// how the phase table goes about it. For small shapes: it has `input × output` elements.
 ///
 /// # Errors
-/// Shapes that do not fit the operation.
+/// Shapes that do not fit the operation, [`Error::Memory`].
 pub fn matrix<'a>(op: &ConvTranspose, input_shape: &[usize], weight: impl Into<TensorView<'a>>) -> Result<Matrix> {
     let weight = weight.into();
     op.check_parameters(weight.shape(), None)?;
@@ -52,14 +52,13 @@ pub fn matrix<'a>(op: &ConvTranspose, input_shape: &[usize], weight: impl Into<T
     let ws = op.weight_layout().strides(op.in_channels(), out_group, &op.axes3().map(|axis| axis.kernel));
     let (rows, columns) = (xs.batch, ys.batch);
     let weight = weight.to_f64();
-    let mut data = vec![0.0; rows * columns];
-    let inputs = positions(&geometry.input);
-    let outputs = positions(&geometry.output);
-    for i in &inputs {
-        for o in &outputs {
+    let mut data = reserved("the matrix", rows as u128 * columns as u128)?;
+    data.resize(rows * columns, 0.0);
+    for i in positions(geometry.input) {
+        for o in positions(geometry.output) {
             let taps = [0, 1, 2].map(|a| {
                 let axis = &op.axes3()[a];
-                let reach = o[a] as i64 + axis.pad_begin - (i[a] * axis.stride) as i64;
+                let reach = o[a] as i64 + axis.pad_begin - i[a] as i64 * axis.stride as i64;
                 let dilation = axis.dilation as i64;
                 (reach >= 0 && reach % dilation == 0 && reach / dilation < axis.kernel as i64)
                     .then_some((reach / dilation) as usize)
@@ -68,8 +67,8 @@ pub fn matrix<'a>(op: &ConvTranspose, input_shape: &[usize], weight: impl Into<T
             for ci in 0..op.in_channels() {
                 for o_in_group in 0..out_group {
                     let co = ci / in_group * out_group + o_in_group;
-                    let row = ci * xs.channel + offset(i, &xs.spatial);
-                    let column = co * ys.channel + offset(o, &ys.spatial);
+                    let row = ci * xs.channel + offset(&i, &xs.spatial);
+                    let column = co * ys.channel + offset(&o, &ys.spatial);
                     data[row * columns + column] =
                         weight[ci * ws.input + o_in_group * ws.output + offset(&[kz, ky, kx], &ws.spatial)];
                 }
@@ -85,7 +84,7 @@ pub fn matrix<'a>(op: &ConvTranspose, input_shape: &[usize], weight: impl Into<T
 /// `<conv(y), x> = <y, conv_transpose(x)>` for all x and y; and `conv_transpose(conv(y))` has y's shape.
 ///
 /// # Errors
-/// Shapes that do not fit the operation.
+/// Shapes that do not fit the operation, [`Error::Memory`].
 pub fn conv<'a>(
     op: &ConvTranspose,
     input_shape: &[usize],
@@ -107,17 +106,17 @@ pub fn conv<'a>(
     let kernel = op.axes3().map(|axis| axis.kernel);
     let ws = op.weight_layout().strides(op.in_channels(), out_group, &kernel);
     let (y, weight) = (y.to_f64(), weight.to_f64());
-    let mut x = vec![0.0; geometry.input_len()];
+    let mut x = filled("the convolution", 0.0, geometry.input_len())?;
     for n in 0..geometry.batch {
         for ci in 0..op.in_channels() {
-            for i in positions(&geometry.input) {
+            for i in positions(geometry.input) {
                 let mut sum = 0.0;
                 for o_in_group in 0..out_group {
                     let co = ci / in_group * out_group + o_in_group;
-                    for k in positions(&kernel) {
+                    for k in positions(kernel) {
                         let o = [0, 1, 2].map(|a| {
                             let axis = &op.axes3()[a];
-                            (i[a] * axis.stride + k[a] * axis.dilation) as i64 - axis.pad_begin
+                            i[a] as i64 * axis.stride as i64 + k[a] as i64 * axis.dilation as i64 - axis.pad_begin
                         });
                         if o.iter().zip(&geometry.output).all(|(&o, &extent)| (0..extent as i64).contains(&o)) {
                             let at = n * ys.batch + co * ys.channel + offset(&o.map(|o| o as usize), &ys.spatial);
@@ -132,9 +131,8 @@ pub fn conv<'a>(
     Tensor::f64(geometry.input_shape(), x)
 }
 
-fn positions(extents: &[usize; 3]) -> Vec<[usize; 3]> {
-    let [d, h, w] = *extents;
-    (0..d * h * w).map(|at| [at / (h * w), at / w % h, at % w]).collect()
+fn positions([d, h, w]: [usize; 3]) -> impl Iterator<Item = [usize; 3]> {
+    (0..d * h * w).map(move |at| [at / (h * w), at / w % h, at % w])
 }
 
 fn offset(position: &[usize; 3], strides: &[usize; 3]) -> usize {

@@ -5,6 +5,7 @@
 //! unlikely to be made twice. Beside each value it keeps the number of products and the sum of their magnitudes, from
 //! which [`Expected::compare`] derives how far a backend may be off.
 
+mod activation;
 mod adjoint;
 mod compare;
 
@@ -13,7 +14,7 @@ pub use compare::{Comparison, Expected};
 
 use crate::error::Result;
 use crate::op::{Axis, ConvTranspose, Geometry};
-use crate::tensor::{Bias, DType, DataMut, Tensor, TensorView, check_len, filled};
+use crate::tensor::{Bias, DType, DataMut, Tensor, TensorView, check_len, filled, reserved};
 
 /// One product on an axis: this input element times this tap lands on this output element.
 #[derive(Clone, Copy)]
@@ -24,17 +25,17 @@ struct Landing {
 }
 
 /// All products of an axis, in the order of inputs, then taps; those that padding crops are left out.
-fn landings(axis: &Axis, input: usize, output: usize) -> Vec<Landing> {
-    let mut landings = Vec::new();
+fn landings(axis: &Axis, input: usize, output: usize) -> Result<Vec<Landing>> {
+    let mut landings = reserved("the reference's products on an axis", axis.landings(input, output))?;
     for i in 0..input {
         for tap in 0..axis.kernel {
-            let o = (i * axis.stride + tap * axis.dilation) as i64 - axis.pad_begin;
+            let o = i as i64 * axis.stride as i64 + tap as i64 * axis.dilation as i64 - axis.pad_begin;
             if (0..output as i64).contains(&o) {
                 landings.push(Landing { input: i, tap, output: o as usize });
             }
         }
     }
-    landings
+    Ok(landings)
 }
 
 /// The transposed convolution of `input` with `weight`, plus `bias`, through the activation, in f64.
@@ -58,8 +59,9 @@ fn expect(op: &ConvTranspose, input: TensorView<'_>, weight: TensorView<'_>, Bia
     op.check_parameters(weight.shape(), bias.map(|bias| bias.shape()))?;
     let geometry = op.at(input.shape())?;
     let mut sums = Sums::new(&geometry)?;
-    scatter(op, &geometry, &input.to_f64(), &weight.to_f64(), &mut sums);
-    let bias = bias.map(|bias| bias.to_f64());
+    let (x, w, bias) = (input.to_f64(), weight.to_f64(), bias.map(|bias| bias.to_f64()));
+    scatter(&geometry, &x, &w, &mut sums)?;
+    let largest = largest_sums(&geometry, &x, &w, bias.as_deref())?;
     let channel_stride = geometry.output_strides().channel;
     for (index, value) in sums.value.iter_mut().enumerate() {
         let channel = index / channel_stride % op.out_channels();
@@ -75,7 +77,7 @@ fn expect(op: &ConvTranspose, input: TensorView<'_>, weight: TensorView<'_>, Bia
         .enumerate()
         .map(|(index, &sum)| op.activation().apply(index / channel_stride % op.out_channels(), sum))
         .collect();
-    Ok(Expected::new(geometry, value, sums))
+    Ok(Expected::new(geometry, value, sums, largest))
 }
 
 /// As [`conv_transpose`], with the result as a tensor of the input's element type (bf16 gives f32): the reference as
@@ -129,9 +131,10 @@ impl Sums {
     }
 }
 
-fn scatter(op: &ConvTranspose, geometry: &Geometry, x: &[f64], w: &[f64], sums: &mut Sums) {
-    let axes = op.axes3();
-    let [lz, ly, lx] = [0, 1, 2].map(|a| landings(&axes[a], geometry.input[a], geometry.output[a]));
+fn scatter(geometry: &Geometry, x: &[f64], w: &[f64], sums: &mut Sums) -> Result<()> {
+    let (op, axes) = (geometry.op(), geometry.op().axes3());
+    let on = |a: usize| landings(&axes[a], geometry.input[a], geometry.output[a]);
+    let (lz, ly, lx) = (on(0)?, on(1)?, on(2)?);
     let (xs, ys) = (geometry.input_strides(), geometry.output_strides());
     let (in_group, out_group) = (op.in_channels() / op.groups(), op.out_channels() / op.groups());
     let ws = op.weight_layout().strides(op.in_channels(), out_group, &axes.map(|axis| axis.kernel));
@@ -159,4 +162,33 @@ fn scatter(op: &ConvTranspose, geometry: &Geometry, x: &[f64], w: &[f64], sums: 
             }
         }
     }
+    Ok(())
+}
+
+/// The largest sum that an output could have, by items of the batch and output channels: of each input channel the
+/// largest input times all taps, and the bias.
+fn largest_sums(geometry: &Geometry, x: &[f64], w: &[f64], bias: Option<&[f64]>) -> Result<Vec<f64>> {
+    let op = geometry.op();
+    let (inputs, outputs) = (op.in_channels(), op.out_channels());
+    let (in_group, out_group) = (inputs / op.groups(), outputs / op.groups());
+    let xs = geometry.input_strides();
+    let ws = op.weight_layout().strides(inputs, out_group, &op.axes3().map(|axis| axis.kernel));
+    let mut largest_inputs = filled("the largest inputs", 0.0_f64, geometry.batch * inputs)?;
+    for (index, x) in x.iter().enumerate() {
+        let largest = &mut largest_inputs[index / xs.batch * inputs + index / xs.channel % inputs];
+        *largest = largest.max(x.abs());
+    }
+    let mut taps = filled("the sums of taps", 0.0, inputs * out_group)?;
+    for (index, w) in w.iter().enumerate() {
+        taps[index / ws.input % inputs * out_group + index / ws.output % out_group] += w.abs();
+    }
+    let mut sums = filled("the largest sums", 0.0, geometry.batch * outputs)?;
+    for (index, sum) in sums.iter_mut().enumerate() {
+        let (item, co) = (index / outputs, index % outputs);
+        let first = co / out_group * in_group;
+        let products = (first..first + in_group)
+            .map(|ci| largest_inputs[item * inputs + ci] * taps[ci * out_group + co % out_group]);
+        *sum = products.sum::<f64>() + bias.map_or(0.0, |bias| bias[co].abs());
+    }
+    Ok(sums)
 }

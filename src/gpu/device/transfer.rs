@@ -10,7 +10,6 @@ use crate::gpu::dispatch::Window;
 use crate::gpu::storage::Storage;
 use crate::tensor::{DType, Data, DataView, Tensor, TensorView};
 use futures_intrusive::channel::shared::{OneshotReceiver, oneshot_channel};
-use half::f16;
 use wgpu::{Buffer, BufferDescriptor, BufferUsages, MapMode, SubmissionIndex};
 
 /// What is done when a device is lost while bytes are on their way to the host.
@@ -221,7 +220,7 @@ pub(crate) fn with_bytes<T>(tensor: TensorView<'_>, storage: Storage, take: impl
         (Storage::F16, DataView::F16(v)) => take(bytemuck::cast_slice(v)),
         (Storage::F32, _) => take(bytemuck::cast_slice(&tensor.to_f32())),
         (Storage::F16, _) => {
-            let narrowed: Vec<f16> = tensor.to_f32().into_iter().map(f16::from_f32).collect();
+            let narrowed = tensor.to_f16();
             take(bytemuck::cast_slice(&narrowed))
         }
     }

@@ -1,5 +1,6 @@
 //! The kernels: one folder for each, from what it costs to its WGSL.
 
+pub(crate) mod activation;
 pub(crate) mod gather;
 pub(crate) mod matrix;
 pub(crate) mod pack;

@@ -2,6 +2,7 @@
 
 use crate::gpu::dispatch::Dispatch;
 use crate::gpu::dispatch::split_stride;
+use crate::gpu::kernels::activation;
 use crate::gpu::kernels::pack::records::Record;
 use crate::gpu::kernels::params::shader_struct;
 use crate::gpu::storage::Storage;
@@ -59,7 +60,7 @@ impl Params {
             split_stride: split_stride(dispatch.output, storage) as i32,
             output_window: (dispatch.output.offset / storage.size()) as i32,
             slope: record as i32 - 1,
-            beta: op.activation().parameters(0).1,
+            beta: activation::parameters(op.activation(), 0).1,
             padding_1: 0,
             padding_2: 0,
         }

@@ -4,8 +4,7 @@
 use super::pack::tiles::Packing;
 use super::tiles::tile::Tile;
 use super::winograd::wgsl::Stores;
-use super::{matrix, tiles, winograd};
-use crate::activation::Activation;
+use super::{activation, matrix, tiles, winograd};
 use crate::gpu::kernels::matrix::layout::Matrix;
 use crate::gpu::plan::body::{Body, Plan};
 use crate::gpu::storage::Storage;
@@ -45,7 +44,7 @@ impl Variant {
     /// The kernel of a plan; for `winograd`, that of its products.
     pub(crate) fn of(plan: &Plan) -> Self {
         let (storage, op) = (plan.storage, &plan.geometry.op);
-        let activation = activation_call(op.activation());
+        let activation = activation::call(op.activation());
         match &plan.body {
             Body::Gather(cut) => Variant::Gather { storage, activation, in_parts: cut.scratch > 0 },
             Body::Tiles(tile, cut) => {
@@ -61,7 +60,7 @@ impl Variant {
 
     /// The kernel that adds up the splits of a plan, where there are any.
     pub(crate) fn sum(plan: &Plan) -> Option<Self> {
-        let (storage, activation) = (plan.storage, activation_call(plan.geometry.op.activation()));
+        let (storage, activation) = (plan.storage, activation::call(plan.geometry.op.activation()));
         (plan.splits() > 1).then_some(Variant::Sum { storage, activation })
     }
 
@@ -139,21 +138,6 @@ pub(crate) fn elem(storage: Storage) -> &'static str {
     match storage {
         Storage::F32 => "alias Elem = f32;",
         Storage::F16 => "enable f16;\nalias Elem = f16;",
-    }
-}
-
-/// What `activation.wgsl` makes of `y`, with the parameters of an activation as `alpha` and `beta`.
-pub(crate) fn activation_call(activation: &Activation) -> &'static str {
-    match activation {
-        Activation::None => "y",
-        Activation::Relu => "relu(y)",
-        Activation::LeakyRelu { .. } | Activation::Prelu { .. } => "leaky_relu(y, alpha)",
-        Activation::Clip { .. } => "clip(y, alpha, beta)",
-        Activation::Sigmoid => "sigmoid(y)",
-        Activation::Tanh => "tanh_of(y)",
-        Activation::HardSwish { .. } => "hard_swish(y, alpha, beta)",
-        Activation::Mish => "mish(y)",
-        Activation::Gelu => "gelu(y)",
     }
 }
 

@@ -56,11 +56,7 @@ impl<'a> Bander<'a> {
         tile: Option<Tile>,
     ) -> Self {
         let op = &geometry.op;
-        let taps = op
-            .axes3()
-            .iter()
-            .map(|axis| AxisPhases::new(axis).phases.iter().map(|phase| phase.taps as u64).max().unwrap_or(0))
-            .product();
+        let taps = op.axes3().iter().map(|axis| AxisPhases::new(axis).most_taps() as u64).product();
         Self { geometry, storage, profile, tile, record: Record::new(op), taps }
     }
 

@@ -141,7 +141,7 @@ impl Plan {
     /// For each axis the number of phases that taps reach, and the number of all.
     pub fn phases(&self) -> Vec<(usize, usize)> {
         let axes = self.geometry.op.axes().iter();
-        axes.map(|axis| (AxisPhases::new(axis).phases.len(), axis.stride)).collect()
+        axes.map(|axis| (AxisPhases::new(axis).phase_count(), axis.stride)).collect()
     }
 
     /// What one invocation computes; for `winograd`, one of its matrix products, and for `matrix`, its subgroup.

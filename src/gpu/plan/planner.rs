@@ -160,6 +160,14 @@ mod tests {
         Plan::with_kernel(&op.at(shape).unwrap(), Storage::F32, profile, Kernel::Gather)
     }
 
+    #[test]
+    fn a_kernel_of_half_a_billion_taps_is_planned_without_a_table_of_its_phases() {
+        let op = ConvTranspose::builder().kernel([1 << 29]).stride([1 << 29]).build().unwrap();
+        let profile = DeviceProfile { max_binding: 1 << 32, ..DeviceProfile::default() };
+        let plan = Plan::new(&op.at(&[1, 1, 1]).unwrap(), Storage::F32, &profile).unwrap();
+        assert_eq!((plan.kernel(), plan.phases()), (Kernel::Gather, vec![(1 << 29, 1 << 29)]));
+    }
+
     /// Every output element is written once, by bands within the limits, each finishing its sums.
     fn check_bands(op: &ConvTranspose, shape: &[usize], profile: &DeviceProfile) -> Plan {
         let plan = planned(op, shape, profile).unwrap();

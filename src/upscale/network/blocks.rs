@@ -55,7 +55,8 @@ pub(super) fn blocks(operations: &[ConvTranspose], crop: usize, border: usize) -
         }
         ends.insert(0, end);
     }
-    // A network that reads less at the end than at the beginning does not exist: layers are symmetric, blocks read more.
+    // Layers pad both ends alike and blocks read further at the end, so that at least as much is read there as at the
+    // beginning.
     let read = ends[0].into_iter().max().unwrap_or_default().max(2 * border as i64);
     ends[0] = [read; 2];
     let cropped = operations.iter().zip(ends.windows(2)).map(|(op, ends)| {

@@ -2,11 +2,12 @@
 
 use crate::activation::Activation;
 use crate::gpu::dispatch::Dispatch;
+use crate::gpu::kernels::activation;
 use crate::gpu::kernels::pack::records::Record;
 use crate::gpu::kernels::params::shader_struct;
 use crate::gpu::storage::Storage;
-use crate::op::{Axis, Geometry};
-use crate::phase::gcd;
+use crate::op::Geometry;
+use crate::phase::{AxisPhases, gcd};
 
 shader_struct! {
     /// `Axis` of `gather.wgsl`, field by field.
@@ -67,7 +68,7 @@ impl Params {
         let (xs, ys, record) = (geometry.input_strides(), geometry.output_strides(), Record::new(op));
         let band = &dispatch.band;
         let group_in_channels = op.in_channels() / op.groups();
-        let (alpha, beta) = op.activation().parameters(0);
+        let (alpha, beta) = activation::parameters(op.activation(), 0);
         let element = storage.size();
         let axes = [0, 1, 2].map(|a| {
             let axis = &op.axes3()[a];
@@ -75,7 +76,7 @@ impl Params {
                 stride: axis.stride as i32,
                 dilation: axis.dilation as i32,
                 gcd: gcd(axis.stride, axis.dilation) as i32,
-                inverse: inverse(axis),
+                inverse: AxisPhases::new(axis).inverse() as i32,
                 kernel: axis.kernel as i32,
                 pad_begin: axis.pad_begin as i32,
                 input_extent: geometry.input[a] as i32,
@@ -112,39 +113,6 @@ impl Params {
             alpha_in_record: matches!(op.activation(), Activation::Prelu { .. }).into(),
             channels_fastest: (ys.channel == 1).into(),
             padding: 0,
-        }
-    }
-}
-
-/// The inverse of dilation/gcd modulo stride/gcd, by which a phase leads to its first tap; 0 where there is one phase.
-fn inverse(axis: &Axis) -> i32 {
-    let g = gcd(axis.stride, axis.dilation);
-    let (modulus, value) = ((axis.stride / g) as i64, (axis.dilation / g) as i64);
-    // Extended Euclid: r = modulus·_ + value·t throughout.
-    let (mut r, mut next_r, mut t, mut next_t) = (modulus, value % modulus, 0, 1);
-    while next_r != 0 {
-        let quotient = r / next_r;
-        (r, next_r) = (next_r, r - quotient * next_r);
-        (t, next_t) = (next_t, t - quotient * next_t);
-    }
-    t.rem_euclid(modulus) as i32
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn the_inverse_leads_from_each_phase_to_its_first_tap() {
-        for stride in 1..40 {
-            for dilation in 1..40 {
-                let axis = Axis { stride, dilation, kernel: stride, ..Axis::UNIT };
-                let g = gcd(stride, dilation);
-                for phase in crate::phase::AxisPhases::new(&axis).phases {
-                    let tap = phase.residue / g * inverse(&axis) as usize % (stride / g);
-                    assert_eq!(tap, phase.first_tap, "stride {stride}, dilation {dilation}, phase {}", phase.residue);
-                }
-            }
         }
     }
 }

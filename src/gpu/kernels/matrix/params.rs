@@ -2,6 +2,7 @@
 //! of `gather`.
 
 use super::layout::{Matrix, box_phases, cells, first_reads};
+use crate::gpu::kernels::activation;
 use crate::gpu::kernels::pack::matrix::Packing;
 use crate::gpu::kernels::pack::records::Record;
 use crate::gpu::kernels::params::shader_struct;
@@ -85,7 +86,7 @@ pub(crate) fn uniforms(geometry: &Geometry, matrix: &Matrix) -> Vec<u8> {
         output_batch_stride: ys.batch as i32,
         output_channel_stride: ys.channel as i32,
         record_stride: Record::new(op).stride as i32,
-        beta: op.activation().parameters(0).1,
+        beta: activation::parameters(op.activation(), 0).1,
         ..Params::default()
     };
     let mut table = Vec::with_capacity(matrix.entries);

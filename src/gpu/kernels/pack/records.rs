@@ -1,6 +1,7 @@
 //! The order of weights that `gather.wgsl` reads, and from which all others are packed.
 
 use crate::error::Result;
+use crate::gpu::kernels::activation;
 use crate::op::ConvTranspose;
 use crate::tensor::TensorView;
 
@@ -55,7 +56,7 @@ pub(crate) fn pack(op: &ConvTranspose, weight: TensorView<'_>, bias: Option<Tens
                 }
             }
         }
-        packed.push(op.activation().parameters(co).0);
+        packed.push(activation::parameters(op.activation(), co).0);
     }
     Ok(packed)
 }

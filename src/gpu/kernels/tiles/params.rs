@@ -2,6 +2,7 @@
 
 use super::tile::Tile;
 use crate::gpu::dispatch::{Dispatch, split_stride};
+use crate::gpu::kernels::activation;
 use crate::gpu::kernels::pack::tiles::Packing;
 use crate::gpu::kernels::params::shader_struct;
 use crate::gpu::storage::Storage;
@@ -93,7 +94,7 @@ impl Params {
             output_window: (dispatch.output.offset / storage.size()) as i32 - before as i32 * split_stride,
             split_channels: split_channels as i32,
             split_stride,
-            beta: op.activation().parameters(0).1,
+            beta: activation::parameters(op.activation(), 0).1,
             batch_end: band.batch.end as i32,
         }
     }

@@ -9,9 +9,10 @@ use crate::gpu::device::binding::{entry, whole};
 use crate::gpu::device::context::Context;
 use crate::gpu::device::step::Step;
 use crate::gpu::dispatch::Window;
+use crate::gpu::kernels::activation;
 use crate::gpu::kernels::pack::records::Record;
 use crate::gpu::kernels::params::shader_struct;
-use crate::gpu::kernels::variant::{Variant, activation_call};
+use crate::gpu::kernels::variant::Variant;
 use crate::gpu::plan::body::Plan;
 use crate::gpu::profile::DeviceClass;
 use crate::gpu::weights::Weights;
@@ -78,7 +79,7 @@ impl Machine {
         let aligned = profile.binding_alignment.is_multiple_of(16);
         let rows = geometry.output_strides().spatial[2] == 1 && geometry.output[2].is_multiple_of(4);
         let stores = if aligned && rows { Stores::Quads } else { Stores::Single };
-        let activation = activation_call(geometry.op.activation());
+        let activation = activation::call(geometry.op.activation());
         let [points, sums] = winograd.scratch();
         Ok(Self {
             to_points: context.pipeline(&Variant::WinogradInput { storage, wide, workgroup })?,
@@ -186,7 +187,7 @@ impl Machine {
             tiles_y: laid.tiles[0] as i32,
             channel: channel as i32,
             record: Record::new(op).stride as i32,
-            beta: op.activation().parameters(0).1,
+            beta: activation::parameters(op.activation(), 0).1,
             ..Params::default()
         };
         [
