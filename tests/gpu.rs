@@ -400,7 +400,7 @@ impl Round {
         let (_, multiplying) = first.split_once("fma(").unwrap();
         let loads = || text.lines().filter(|line| line.contains("Loaded(input["));
         Self {
-            channels: advances.map(|distance| number_before(distance, " * (").max(1)).sum(),
+            channels: advances.map(|distance| number_before(distance, " * ").max(1)).sum(),
             only: !text.contains("for (var ci"),
             by_rows: multiplying.contains("Loaded(input["),
             tested: loads().filter(|line| line.contains("select(")).count(),

@@ -164,7 +164,7 @@ impl Compiled {
                 bytemuck::bytes_of(&gather::params::Params::new(geometry, *storage, dispatch)).to_vec()
             }
             Body::Tiles(tile, _) => {
-                let params = tiles::params::Params::new(&geometry.op, geometry, *storage, tile, dispatch);
+                let params = tiles::params::Params::new(geometry, *storage, tile, dispatch);
                 bytemuck::bytes_of(&params).to_vec()
             }
             Body::Matrix(matrix, _) => matrix::params::uniforms(geometry, matrix),

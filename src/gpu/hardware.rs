@@ -21,8 +21,8 @@ pub(crate) struct Hardware {
     pub(crate) weight_unit: f64,
     /// The most multiply-adds of a round of the unrolled loop over input channels.
     pub(crate) unrolled: usize,
-    /// Reading four neighbouring numbers of the workgroup's memory, or writing one there; `None` where it is not known to
-    /// pay, and `tiled` is not chosen.
+    /// Reading four neighbouring numbers of the workgroup's memory, or writing one there; `None` where it is not known
+    /// to pay, and `tiled` is not chosen.
     pub(crate) shared: Option<f64>,
     /// The invocations that occupy the device.
     pub(crate) invocations: f64,
@@ -30,11 +30,12 @@ pub(crate) struct Hardware {
     pub(crate) workgroup: u32,
 }
 
-/// In which order an invocation multiplies. An accumulator always takes its taps in the order of their numbers, so that no
-/// bit depends on it; what does is how much has to be kept in registers at a time.
+/// In which order an invocation multiplies. An accumulator always takes its taps in the order of their numbers, so that
+/// no bit depends on it; what does is how much has to be kept in registers at a time.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub(crate) enum Order {
-    /// Vector by vector of output channels and tap by tap: a weight is read once and multiplies the inputs of all cells.
+    /// Vector by vector of output channels and tap by tap: a weight is read once and multiplies the inputs of all
+    /// cells.
     Taps,
     /// By rows of taps where the inputs do not all fit beside the accumulators, each read when its row is reached.
     Rows,
@@ -43,17 +44,17 @@ pub(crate) enum Order {
 }
 
 impl DeviceClass {
-    /// - Software: measured on lavapipe 22.3, 95 G multiply-adds/s, 2.3 G reads/s, 1.3 to 2 G reads/s of a vector. Spilling
-    ///   an accumulator costs less there than reading an input again, and little where it takes all its taps at once: of the
-    ///   16 vector registers of AVX2, 8 accumulators leave as many for their inputs and weights.
-    /// - Desktop: by the compilers' statistics (benches/STATIC.md), 84 numbers leave RADV 96 registers, which is 8 waves. A
-    ///   test is an instruction for each number, beside the joining of conditions. Weights are read by a unit of their own,
-    ///   up to four vec4s at once, into few registers: beyond 100 numbers they are moved about. Occupied are 64 SIMDs of 32
-    ///   lanes with two waves each, a card of the middle: `direct` has enough independent accumulators to keep a lane busy
-    ///   alone. `tiled` leaves fewer waves and a smaller share of multiply-adds, because a read from the workgroup's memory
-    ///   takes two instructions.
-    /// - Nvidia: a read from the workgroup's memory takes one instruction, one from a buffer several, with its test and its
-    ///   address.
+    /// - Software: measured on lavapipe 22.3, 95 G multiply-adds/s, 2.3 G reads/s, 1.3 to 2 G reads/s of a vector.
+    ///   Spilling an accumulator costs less there than reading an input again, and little where it takes all its taps
+    ///   at once: of the 16 vector registers of AVX2, 8 accumulators leave as many for their inputs and weights.
+    /// - Desktop: by the compilers' statistics (benches/STATIC.md), 84 numbers leave RADV 96 registers, which is 8
+    ///   waves. A test is an instruction for each number, beside the joining of conditions. Weights are read by a unit
+    ///   of their own, up to four vec4s at once, into few registers: beyond 100 numbers they are moved about. Occupied
+    ///   are 64 SIMDs of 32 lanes with two waves each, a card of the middle: `direct` has enough independent
+    ///   accumulators to keep a lane busy alone. `tiled` leaves fewer waves and a smaller share of multiply-adds,
+    ///   because a read from the workgroup's memory takes two instructions.
+    /// - Nvidia: a read from the workgroup's memory takes one instruction, one from a buffer several, with its test and
+    ///   its address.
     /// - Mobile: no spills on Adreno and Apple; their drivers test each read, those of weights too.
     /// - Unknown: the weakest of all.
     #[rustfmt::skip]

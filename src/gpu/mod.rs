@@ -37,6 +37,8 @@ mod chain;
 mod compiled;
 mod device;
 mod dispatch;
+#[cfg(test)]
+#[cfg(test)]
 mod hardware;
 mod kernels;
 mod layer;
@@ -44,6 +46,8 @@ mod plan;
 mod prepared;
 mod profile;
 mod storage;
+#[cfg(test)]
+#[cfg(test)]
 mod texture;
 mod timing;
 mod tune;

@@ -97,7 +97,7 @@ impl Variant {
         match self {
             Variant::Gather { in_parts: false, .. } => "whole",
             Variant::Gather { in_parts: true, .. } => "part",
-            Variant::Direct { tile, .. } => tile.source().kernel().name(),
+            Variant::Direct { tile, .. } => tile.kernel().name(),
             Variant::Sum { .. } => "sum",
             Variant::Pack | Variant::MatrixWeights { .. } => "pack",
             Variant::Matrix { .. } => "matrix",
@@ -227,7 +227,7 @@ pub(crate) mod tests {
         let mut plans = Vec::new();
         for (_, op, shape) in field::operations() {
             let geometry = op.at(&shape).unwrap();
-            let split = |candidate: &Candidate| candidate.tile().is_some_and(|tile| tile.source().split_k() == 2);
+            let split = |candidate: &Candidate| candidate.tile().is_some_and(|tile| tile.split_k() == 2);
             for candidate in candidates(&geometry, &profile).into_iter().filter(split).step_by(8).take(3) {
                 plans.push(Plan::with_candidate(&geometry, storage, &profile, &candidate, "").unwrap());
             }

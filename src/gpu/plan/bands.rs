@@ -6,7 +6,7 @@ use crate::gpu::kernels::pack::records::Record;
 use crate::gpu::kernels::tiles::tile::Tile;
 use crate::gpu::profile::DeviceProfile;
 use crate::gpu::storage::Storage;
-use crate::op::{ConvTranspose, Geometry};
+use crate::op::Geometry;
 use crate::phase::AxisPhases;
 use std::ops::Range;
 
@@ -38,7 +38,6 @@ type Span = Option<(u64, u64)>;
 
 /// Cuts the operation into dispatches that respect the device's limits.
 pub(crate) struct Bander<'a> {
-    op: &'a ConvTranspose,
     geometry: &'a Geometry,
     storage: Storage,
     profile: &'a DeviceProfile,
@@ -51,14 +50,14 @@ pub(crate) struct Bander<'a> {
 
 impl<'a> Bander<'a> {
     pub(crate) fn new(
-        op: &'a ConvTranspose,
         geometry: &'a Geometry,
         storage: Storage,
         profile: &'a DeviceProfile,
         tile: Option<Tile>,
     ) -> Self {
+        let op = &geometry.op;
         let taps = op.axes3().iter().map(|axis| AxisPhases::new(axis).most_taps() as u64).product();
-        Self { op, geometry, storage, profile, tile, record: Record::new(op), taps }
+        Self { geometry, storage, profile, tile, record: Record::new(op), taps }
     }
 
     /// The fewest dispatches that suffice, and into how many parts the input channels are cut for it.
@@ -101,7 +100,7 @@ impl<'a> Bander<'a> {
         let channels = self.group_in_channels();
         let whole = Band {
             batch: 0..self.geometry.batch,
-            out_channels: 0..self.op.out_channels(),
+            out_channels: 0..self.geometry.op.out_channels(),
             output: self.geometry.output.map(|extent| 0..extent),
             group_in_channels: 0..chunk.min(channels),
         };
@@ -157,7 +156,7 @@ impl<'a> Bander<'a> {
     fn unit(&self, dimension: usize) -> usize {
         match (&self.tile, dimension) {
             (Some(tile), 3) => tile.column_unit(),
-            (Some(tile), 4) => tile.out_channel_unit(self.op),
+            (Some(tile), 4) => tile.out_channel_unit(&self.geometry.op),
             _ => 1,
         }
     }
@@ -181,7 +180,7 @@ impl<'a> Bander<'a> {
         demands.push(("max_storage_buffer_binding_size", self.scratch(band), binding));
         let groups = u64::from(self.profile.max_workgroups);
         if let Some(tile) = &self.tile {
-            let workgroups = tile.workgroups(self.op, band);
+            let workgroups = tile.workgroups(&self.geometry.op, band);
             demands.extend(workgroups.map(|count| ("max_compute_workgroups_per_dimension", count, groups)));
         }
         if self.tile.is_none() || self.split_k() > 1 {
@@ -197,8 +196,8 @@ impl<'a> Bander<'a> {
         band.elements().saturating_mul(band.group_in_channels.len() as u64).saturating_mul(self.taps)
     }
 
-    /// The bytes of the accumulators that a band leaves to the next part of the input channels, or that its splits leave
-    /// to `sum`.
+    /// The bytes of the accumulators that a band leaves to the next part of the input channels, or that its splits
+    /// leave to `sum`.
     pub(crate) fn scratch(&self, band: &Band) -> u64 {
         if self.split_k() > 1 {
             let output = self.window(self.output_span(band), self.storage.size());
@@ -207,18 +206,18 @@ impl<'a> Bander<'a> {
         match &self.tile {
             _ if band.group_in_channels.len() == self.group_in_channels() => 0,
             None => band.elements() * 4,
-            Some(tile) => tile.carried_bytes(self.op, band),
+            Some(tile) => tile.carried_bytes(&self.geometry.op, band),
         }
     }
 
     /// Into how many parts invocations share the input channels of a group.
     fn split_k(&self) -> usize {
-        self.tile.map_or(1, |tile| tile.source().split_k())
+        self.tile.map_or(1, |tile| tile.split_k())
     }
 
     /// The input channels of a group.
     fn group_in_channels(&self) -> usize {
-        self.op.in_channels() / self.op.groups()
+        self.geometry.op.in_channels() / self.geometry.op.groups()
     }
 
     fn refusal(&self, band: &Band) -> Error {
@@ -238,7 +237,7 @@ impl<'a> Bander<'a> {
     fn dispatch(&self, band: Band) -> Dispatch {
         let workgroups = match &self.tile {
             None => folded(&band, self.profile),
-            Some(tile) => tile.workgroups(self.op, &band).map(|count| count as u32),
+            Some(tile) => tile.workgroups(&self.geometry.op, &band).map(|count| count as u32),
         };
         Dispatch {
             input: self.input(&band),
@@ -253,7 +252,7 @@ impl<'a> Bander<'a> {
     /// What a band sees of the input: whole vectors, where these are read.
     fn input(&self, band: &Band) -> Window {
         let Window { offset, size } = self.window(self.input_span(band), self.storage.size());
-        let vectors = self.tile.is_some_and(|tile| tile.source().reads_vectors());
+        let vectors = self.tile.is_some_and(|tile| tile.reads_vectors());
         let unit = if vectors { 4 * self.storage.size() } else { 4 };
         Window { offset, size: size.next_multiple_of(unit) }
     }
@@ -263,7 +262,7 @@ impl<'a> Bander<'a> {
         match &self.tile {
             None => self.window(self.weight_span(band), 4),
             Some(tile) => {
-                let vec4s = tile.weights(self.op, &band.out_channels);
+                let vec4s = tile.weights(&self.geometry.op, &band.out_channels);
                 self.window(Some((vec4s.start, vec4s.end)), 16)
             }
         }
@@ -278,13 +277,13 @@ impl<'a> Bander<'a> {
 
     /// The groups whose channels a band computes.
     fn groups(&self, band: &Band) -> Range<usize> {
-        let per_group = self.op.out_channels() / self.op.groups();
+        let per_group = self.geometry.op.out_channels() / self.geometry.op.groups();
         band.out_channels.start / per_group..(band.out_channels.end - 1) / per_group + 1
     }
 
     fn input_span(&self, band: &Band) -> Span {
         let strides = self.geometry.input_strides();
-        let per_group = self.op.in_channels() / self.op.groups();
+        let per_group = self.geometry.op.in_channels() / self.geometry.op.groups();
         let groups = self.groups(band);
         let mut dimensions = vec![
             (band.batch.clone(), strides.batch),
@@ -295,7 +294,7 @@ impl<'a> Bander<'a> {
             ),
         ];
         for (axis, output) in band.output.iter().enumerate() {
-            let a = &self.op.axes3()[axis];
+            let a = &self.geometry.op.axes3()[axis];
             let stride = a.stride as i64;
             let reach = a.reach();
             let first = (output.start as i64 + a.pad_begin - reach).div_euclid(stride).max(0);

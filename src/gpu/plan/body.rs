@@ -57,7 +57,7 @@ impl Plan {
     pub fn kernel(&self) -> Kernel {
         match &self.body {
             Body::Gather(_) => Kernel::Gather,
-            Body::Tiles(tile, _) => tile.source().kernel(),
+            Body::Tiles(tile, _) => tile.kernel(),
             Body::Winograd(..) => Kernel::Winograd,
             Body::Matrix(..) => Kernel::Matrix,
         }
@@ -110,7 +110,7 @@ impl Plan {
     /// then added up; 1 where they are not split.
     pub fn splits(&self) -> usize {
         match &self.body {
-            Body::Tiles(tile, _) => tile.source().split_k(),
+            Body::Tiles(tile, _) => tile.split_k(),
             _ => 1,
         }
     }
@@ -130,7 +130,7 @@ impl Plan {
         match &self.body {
             Body::Gather(_) => 0,
             Body::Tiles(tile, _) => {
-                let memory = tile.source().memory(&tile.shape, &Packing::new(&self.geometry.op));
+                let memory = tile.source().operands(&tile.shape, &Packing::new(&self.geometry.op)).memory;
                 memory.map_or(0, |memory| memory.bytes())
             }
             Body::Winograd(_, products) => products.workgroup_memory(),
@@ -157,5 +157,5 @@ impl Plan {
 
 /// The name of a candidate: no two of an operation at a shape on a device have the same.
 pub(crate) fn name(tile: Option<&Tile>) -> String {
-    tile.map_or_else(|| Kernel::Gather.to_string(), |tile| format!("{}: {tile}", tile.source().kernel()))
+    tile.map_or_else(|| Kernel::Gather.to_string(), |tile| format!("{}: {tile}", tile.kernel()))
 }

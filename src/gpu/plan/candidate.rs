@@ -23,7 +23,7 @@ pub struct Candidate {
 impl Candidate {
     /// The kernel.
     pub fn kernel(&self) -> Kernel {
-        self.tile.map_or(Kernel::Gather, |tile| tile.source().kernel())
+        self.tile.map_or(Kernel::Gather, |tile| tile.kernel())
     }
 
     /// What one invocation computes; `None` for `gather`.
@@ -48,14 +48,13 @@ impl fmt::Display for Candidate {
 /// All candidates for an operation at a shape on a device, those with the least estimated cost first; `gather` is always
 /// one of them.
 pub fn candidates(geometry: &Geometry, profile: &DeviceProfile) -> Vec<Candidate> {
-    let op = &geometry.op;
     let mut candidates = vec![Candidate { tile: None, cost: gather::cost::cost(geometry, profile) }];
     // Where `direct` has no tile there is `gather` alone.
-    let _ = register_search::visit(op, geometry, profile, |cost, tile| {
+    let _ = register_search::visit(geometry, profile, |cost, tile| {
         candidates.push(Candidate { tile: Some(tile), cost });
     });
     if profile.class.hardware().shared.is_some()
-        && let Ok((cost, tile)) = workgroup_search::best(op, geometry, profile)
+        && let Ok((cost, tile)) = workgroup_search::best(geometry, profile)
     {
         candidates.push(Candidate { tile: Some(tile), cost });
     }

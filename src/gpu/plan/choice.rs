@@ -4,7 +4,7 @@ use crate::gpu::kernels::gather;
 use crate::gpu::kernels::tiles::tile::Tile;
 use crate::gpu::kernels::tiles::{register_search, workgroup_search};
 use crate::gpu::profile::DeviceProfile;
-use crate::op::{ConvTranspose, Geometry};
+use crate::op::Geometry;
 
 /// What was chosen, and why.
 pub(crate) struct Choice {
@@ -24,14 +24,14 @@ impl Choice {
 const LEAST_MULTIPLY_ADDS: u128 = 1 << 22;
 
 /// The kernel with the least estimated cost.
-pub(crate) fn choose(op: &ConvTranspose, geometry: &Geometry, profile: &DeviceProfile, most_splits: usize) -> Choice {
+pub(crate) fn choose(geometry: &Geometry, profile: &DeviceProfile, most_splits: usize) -> Choice {
     let useful = geometry.useful_multiply_adds();
     if useful < LEAST_MULTIPLY_ADDS {
         return Choice::gather(&format!(
             "below {LEAST_MULTIPLY_ADDS} multiply-adds it is done before another kernel is compiled"
         ));
     }
-    let (direct, tile) = match register_search::best(op, geometry, profile, most_splits) {
+    let (direct, tile) = match register_search::best(geometry, profile, most_splits) {
         Ok(best) => best,
         Err(reason) => return Choice::gather(&format!("`direct` cannot: {reason}")),
     };
@@ -40,7 +40,7 @@ pub(crate) fn choose(op: &ConvTranspose, geometry: &Geometry, profile: &DevicePr
         return Choice::gather(&format!("`direct` is estimated at {:.1} times its cost", 1.0 / ratio));
     }
     if profile.class.hardware().shared.is_some()
-        && let Ok((tiled, tile)) = workgroup_search::best(op, geometry, profile)
+        && let Ok((tiled, tile)) = workgroup_search::best(geometry, profile)
         && tiled < direct
     {
         let (ratio, direct) = (ratio * direct / tiled, direct / tiled);
@@ -58,6 +58,7 @@ mod tests {
     use super::*;
     use crate::gpu::plan::field;
     use crate::gpu::profile::DeviceClass;
+    use crate::op::ConvTranspose;
 
     fn profile(class: DeviceClass) -> DeviceProfile {
         DeviceProfile { class, ..DeviceProfile::default() }
@@ -67,7 +68,7 @@ mod tests {
     fn the_fields_operations_get_a_tile_on_every_class() {
         for class in DeviceClass::ALL {
             for (name, op, shape) in field::operations() {
-                let choice = choose(&op, &op.at(&shape).unwrap(), &profile(class), usize::MAX);
+                let choice = choose(&op.at(&shape).unwrap(), &profile(class), usize::MAX);
                 assert!(choice.tile.is_some(), "{name} on {class:?}: {}", choice.reason);
                 assert!(
                     choice.reason.contains("is estimated at") && choice.reason.contains("`gather`"),
@@ -83,7 +84,7 @@ mod tests {
         // 16 multiply-adds for each input: 2^18 inputs are the least.
         let op = ConvTranspose::builder().kernel([4, 4]).stride([4, 4]).build().unwrap();
         let desktop = profile(DeviceClass::Desktop);
-        let choice = |width: usize| choose(&op, &op.at(&[1, 1, 512, width]).unwrap(), &desktop, 1);
+        let choice = |width: usize| choose(&op.at(&[1, 1, 512, width]).unwrap(), &desktop, 1);
         assert!(choice(511).reason.contains("below 4194304 multiply-adds"), "{}", choice(511).reason);
         assert!(!choice(512).reason.contains("below"), "{}", choice(512).reason);
     }
@@ -92,10 +93,9 @@ mod tests {
     fn what_direct_cannot_do_is_said() {
         let refusal = |op: &ConvTranspose, shape: &[usize]| {
             let geometry = op.at(shape).unwrap();
-            let reason = register_search::best(op, &geometry, &profile(DeviceClass::Desktop), usize::MAX)
-                .unwrap_err()
-                .to_string();
-            let choice = choose(op, &geometry, &profile(DeviceClass::Desktop), usize::MAX);
+            let reason =
+                register_search::best(&geometry, &profile(DeviceClass::Desktop), usize::MAX).unwrap_err().to_string();
+            let choice = choose(&geometry, &profile(DeviceClass::Desktop), usize::MAX);
             assert!(choice.tile.is_none() && choice.reason.contains(&reason), "{}", choice.reason);
             reason
         };

@@ -33,7 +33,7 @@ impl Plan {
         most_splits: usize,
     ) -> Result<Self> {
         check(geometry, storage, profile)?;
-        let choice = choice::choose(&geometry.op, geometry, profile, most_splits);
+        let choice = choice::choose(geometry, profile, most_splits);
         match Self::cut(geometry, storage, profile, choice) {
             // A tile may need more of a binding than a single element.
             Err(Error::Limit { .. }) => {
@@ -52,8 +52,8 @@ impl Plan {
         let refuse = |reason| Error::Kernel { kernel, reason };
         let tile = match kernel {
             Kernel::Gather => return Self::cut(geometry, storage, profile, Choice::gather(REQUESTED)),
-            Kernel::Direct => register_search::best(&geometry.op, geometry, profile, 1),
-            Kernel::Tiled => workgroup_search::best(&geometry.op, geometry, profile),
+            Kernel::Direct => register_search::best(geometry, profile, 1),
+            Kernel::Tiled => workgroup_search::best(geometry, profile),
             Kernel::Winograd => {
                 let winograd = winograd::layout::winograd(geometry, storage, profile)?;
                 let products = winograd.product.at(&[1, winograd.product.in_channels(), winograd.chunk])?;
@@ -77,7 +77,7 @@ impl Plan {
     /// Cuts the work of the chosen kernel into dispatches.
     pub(crate) fn cut(geometry: &Geometry, storage: Storage, profile: &DeviceProfile, choice: Choice) -> Result<Self> {
         let Choice { tile, reason } = choice;
-        let bander = Bander::new(&geometry.op, geometry, storage, profile, tile);
+        let bander = Bander::new(geometry, storage, profile, tile);
         let (dispatches, parts) = if geometry.output_len() == 0 { (Vec::new(), 1) } else { bander.dispatches()? };
         let scratch = dispatches.iter().map(|dispatch| bander.scratch(&dispatch.band)).max().unwrap_or(0);
         let cut = Cut { dispatches, parts, scratch };

@@ -1,8 +1,8 @@
 //! What a tile is estimated to cost, in multiply-adds of one lane: what the statements of its program cost for each
 //! input channel, and its stores.
 //!
-//! A larger tile reads less for each multiply-add, until its accumulators no longer fit the registers, until it computes
-//! more beyond the output's edge than it saves, or until too few invocations are left to occupy the device.
+//! A larger tile reads less for each multiply-add, until its accumulators no longer fit the registers, until it
+//! computes more beyond the output's edge than it saves, or until too few invocations are left to occupy the device.
 
 use super::buffers::{Buffers, Load};
 use super::register_tile::RegisterTile;
@@ -10,7 +10,7 @@ use super::source::Source;
 use super::workgroup_tile::{WorkgroupTile, input_unit, spans};
 use crate::gpu::hardware::Hardware;
 use crate::gpu::kernels::pack::tiles::{Packing, lanes};
-use crate::op::{ConvTranspose, Geometry};
+use crate::op::Geometry;
 
 /// Counting, and moving on to the next input channel.
 const LOOP: f64 = 8.0;
@@ -18,8 +18,8 @@ const LOOP: f64 = 8.0;
 /// Waiting for each other twice and computing addresses anew, for each K-chunk.
 const K_CHUNK: f64 = 24.0;
 
-/// What the kernel that adds up the splits costs by having to wait for them, for each of the invocations that occupy the
-/// device: some 4 µs.
+/// What the kernel that adds up the splits costs by having to wait for them, for each of the invocations that occupy
+/// the device: some 4 µs.
 const SECOND_DISPATCH: f64 = 1500.0;
 
 /// The loads of inputs on one axis, or of all: how many there are, how many elements of them are used, and how many of
@@ -76,17 +76,18 @@ fn cells(geometry: &Geometry, tile: &RegisterTile, a: usize) -> usize {
 /// The cost of `direct`, where loading the inputs of one channel costs `loading`.
 pub(crate) fn direct(
     hardware: &Hardware,
-    (op, geometry): (&ConvTranspose, &Geometry),
+    geometry: &Geometry,
     packing: &Packing,
     (tile, buffers): (&RegisterTile, &Buffers),
     loading: f64,
 ) -> f64 {
+    let op = &geometry.op;
     let tiles: usize = (0..3).map(|a| cells(geometry, tile, a).div_ceil(tile.axes[a].cells)).product();
     let blocks = packing.vectors / tile.vectors * op.groups();
     let splits = buffers.split_k;
     let invocations = (geometry.batch * tiles * blocks * tile.phase_parts() * splits) as f64;
     let channels = (op.in_channels() / op.groups()).div_ceil(splits) as f64;
-    let each = hardware.weights + hardware.weight_unit / buffers.unit(tile, packing) as f64;
+    let each = hardware.weights + hardware.weight_unit / Buffers::unit(tile, packing) as f64;
     let channel = loading + weight_loads(tile) as f64 * each + tile.multiply_adds() as f64 + LOOP;
     let summing = if splits == 1 { 0.0 } else { sum(hardware, geometry, splits) };
     invocations.max(hardware.invocations) * (channels * channel + storing(hardware, tile)) + summing
@@ -101,10 +102,11 @@ fn sum(hardware: &Hardware, geometry: &Geometry, splits: usize) -> f64 {
 /// The cost of `tiled`: reading the workgroup's memory, and an invocation's share of filling it.
 pub(crate) fn tiled(
     hardware: &Hardware,
-    (op, geometry): (&ConvTranspose, &Geometry),
+    geometry: &Geometry,
     packing: &Packing,
     (tile, workgroup): (&RegisterTile, &WorkgroupTile),
 ) -> f64 {
+    let op = &geometry.op;
     // Where it is not chosen of itself, the memory is no better than the buffers.
     let shared = hardware.shared.unwrap_or(hardware.vector);
     let box_cells = |a: usize| tile.axes[a].cells * workgroup.lanes[a];
@@ -112,7 +114,7 @@ pub(crate) fn tiled(
     let blocks = packing.vectors / (tile.vectors * workgroup.blocks) * op.groups();
     let invocations = (workgroup.workgroups(geometry.batch, boxes) * blocks * workgroup.invocations()) as f64;
     let channels = (op.in_channels() / op.groups()) as f64;
-    let memory = workgroup.contents(tile, packing);
+    let memory = workgroup.memory(tile, packing);
     let reading = (spans(tile).iter().product::<usize>() + weight_loads(tile)) as f64 * shared;
     let share = |all: usize| all as f64 / workgroup.invocations() as f64;
     let filling = share(memory.units * input_unit(tile)) * (hardware.read + shared)

@@ -11,7 +11,7 @@ impl Tile {
     /// The first cell of an output range, and how many tiles, or boxes of them, cover it.
     pub(crate) fn cover(&self, output: &Range<usize>, axis: usize) -> (usize, usize) {
         let along = &self.shape.axes[axis];
-        let cells = along.cells * self.source().lanes()[axis];
+        let cells = along.cells * self.source().grid().lanes[axis];
         // Tiles lie on a grid, so that vectors of inputs and outputs stay aligned wherever a band begins.
         let first = output.start / along.stride / cells * cells;
         let last = (output.end - 1) / along.stride;
@@ -20,7 +20,7 @@ impl Tile {
 
     /// Vectors of output channels of a workgroup.
     fn group_vectors(&self) -> usize {
-        self.shape.vectors * self.source().blocks()
+        self.shape.vectors * self.source().grid().blocks
     }
 
     /// The blocks of output channels, counted through all groups, that a range of channels touches.
@@ -40,14 +40,14 @@ impl Tile {
 
     /// Input channels of each split of those of a group; the last one may have fewer.
     pub(crate) fn split_channels(&self, op: &ConvTranspose) -> usize {
-        (op.in_channels() / op.groups()).div_ceil(self.source().split_k())
+        (op.in_channels() / op.groups()).div_ceil(self.split_k())
     }
 
     /// The workgroups of a band: of boxes of tiles, of blocks of channels, of parts of the phases and of splits.
     pub(crate) fn workgroups(&self, op: &ConvTranspose, band: &Band) -> [u64; 3] {
         let boxes = [0, 1, 2].iter().map(|&a| self.cover(&band.output[a], a).1).product();
         let blocks = self.blocks(op, &band.out_channels);
-        let splits = match self.source().split_k() {
+        let splits = match self.split_k() {
             1 => 1,
             _ => band.group_in_channels.len().div_ceil(self.split_channels(op)),
         };
@@ -59,7 +59,7 @@ impl Tile {
     pub(crate) fn carried_bytes(&self, op: &ConvTranspose, band: &Band) -> u64 {
         let RegisterTile { width, .. } = self.shape;
         // A vec3 takes the room of a vec4.
-        let each = self.shape.outputs() / width * lanes(width) * self.source().invocations();
+        let each = self.shape.outputs() / width * lanes(width) * self.source().grid().invocations;
         self.workgroups(op, band).iter().product::<u64>() * each as u64 * 4
     }
 
@@ -68,8 +68,8 @@ impl Tile {
         if self.shape.output_vectors { 4 } else { 1 }
     }
 
-    /// What cuts of the output channels must be multiples of: whole blocks. A group's last block may have fewer channels
-    /// than the others.
+    /// What cuts of the output channels must be multiples of: whole blocks. A group's last block may have fewer
+    /// channels than the others.
     pub(crate) fn out_channel_unit(&self, op: &ConvTranspose) -> usize {
         let ragged = self.shape.ragged && op.groups() > 1;
         if ragged { op.out_channels() / op.groups() } else { self.shape.width * self.group_vectors() }

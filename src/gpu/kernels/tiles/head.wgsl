@@ -27,8 +27,8 @@ struct Params {
     input_window: i32,            // the bound window of each buffer begins at this element of the tensor
     weight_window: i32,           // in vec4s
     output_window: i32,
-    split_channels: i32,          // input channels of one split, where they are added up side by side
-    split_stride: i32,            // from the sums of one split to those of the next
+    split_channels: i32,          // input channels of one split, where they are split (split-K)
+    split_stride: i32,            // from the accumulators of one split to those of the next
     beta: f32,                    // parameter of the activation; the other one is in the record
     batch_end: i32,
 }
@@ -36,7 +36,7 @@ struct Params {
 @group(0) @binding(0) var<uniform> params: Params;
 @group(0) @binding(1) var<storage, read> input: array<Input>;
 // For each vector of output channels a record: its biases, its taps [group_in_channels][d][h][w], its alphas.
-@group(0) @binding(2) var<storage, read> weights: array<Taps>;
+@group(0) @binding(2) var<storage, read> weights: array<Weights>;
 @group(0) @binding(3) var<storage, read_write> output: array<Output>;
 
 fn inside(at: i32, extent: i32) -> bool {

@@ -6,7 +6,7 @@ use crate::gpu::kernels::activation;
 use crate::gpu::kernels::pack::tiles::Packing;
 use crate::gpu::kernels::params::shader_struct;
 use crate::gpu::storage::Storage;
-use crate::op::{ConvTranspose, Geometry};
+use crate::op::Geometry;
 
 shader_struct! {
     /// `Axis` of `direct.wgsl`, field by field.
@@ -51,13 +51,8 @@ shader_struct! {
 
 impl Params {
     /// The parameters of one dispatch. As in `gather`, distances are taken modulo 2³²: sums of them are what counts.
-    pub(crate) fn new(
-        op: &ConvTranspose,
-        geometry: &Geometry,
-        storage: Storage,
-        tile: &Tile,
-        dispatch: &Dispatch,
-    ) -> Self {
+    pub(crate) fn new(geometry: &Geometry, storage: Storage, tile: &Tile, dispatch: &Dispatch) -> Self {
+        let op = &geometry.op;
         let (xs, ys) = (geometry.input_strides(), geometry.output_strides());
         let band = &dispatch.band;
         let group_in_channels = op.in_channels() / op.groups();

@@ -1,5 +1,9 @@
 //! The kernels `direct` and `tiled` as a tree of statements: what is read, tested, multiplied and stored, and in which
-//! order. Only index arithmetic is text. `wgsl.rs` prints it.
+//! order. Index arithmetic is text. `wgsl.rs` prints it.
+
+use std::fmt;
+
+pub(crate) const COMPONENTS: [&str; 4] = [".x", ".y", ".z", ".w"];
 
 /// A kernel.
 #[derive(Debug)]
@@ -9,17 +13,24 @@ pub(crate) struct Program {
     pub(crate) workgroup: usize,
     /// The vector width: output channels of an accumulator.
     pub(crate) width: usize,
-    /// Whether inputs are read, and outputs written, four at a time along w.
-    pub(crate) input_vectors: bool,
+    pub(crate) operands: Operands,
+    /// Whether outputs are written four at a time along w.
     pub(crate) output_vectors: bool,
-    /// vec4s of weights that are read at once.
-    pub(crate) unit: usize,
     /// Whether it leaves the accumulators of a share of the input channels for `sum.wgsl` to finish.
     pub(crate) split_k: bool,
     /// Whether several dispatches share the input channels of an output.
     pub(crate) in_parts: bool,
-    pub(crate) memory: Option<Memory>,
     pub(crate) statements: Vec<Statement>,
+}
+
+/// How inputs and weights are read.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Operands {
+    /// Whether inputs are read four at a time along w.
+    pub(crate) vectors: bool,
+    /// vec4s of weights that lie together at a multiple of their size, and are read at once.
+    pub(crate) unit: usize,
+    pub(crate) memory: Option<Memory>,
 }
 
 /// The memory of a workgroup.
@@ -41,41 +52,27 @@ impl Memory {
     }
 }
 
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Debug)]
 pub(crate) enum Statement {
-    /// Index arithmetic, or a comment: no memory is read or written.
-    Line(String),
+    /// Lines of index arithmetic, and what is done once for each accumulator or vector of channels.
+    Text(String),
     If(Condition, Vec<Statement>),
     Block(Vec<Statement>),
     /// The loop over input channels, by so many; its bounds are the dispatch's, or the split's.
     Loop(usize, Vec<Statement>),
-    Return,
     Barrier,
-    /// Whether load `number` along an axis, `offset` from the first input, is inside.
-    Test(AxisLoad),
+    /// Whether load `number` along an axis, at an offset from the first input, is inside.
+    Test {
+        axis: usize,
+        number: usize,
+        offset: i64,
+    },
     /// Its distance in the input, of the nearest input inside where it is `clamped`.
     Distance {
-        load: AxisLoad,
+        axis: usize,
+        number: usize,
+        offset: i64,
         clamped: bool,
-    },
-    /// A vector of biases or slopes, `name`, at an index of the weights.
-    LoadRecord {
-        name: &'static str,
-        vector: usize,
-        at: String,
-    },
-    /// An accumulator begins with its vector's biases.
-    Begin {
-        accumulator: usize,
-        vector: usize,
-    },
-    /// An accumulator is what an earlier dispatch left of it.
-    Restore {
-        accumulator: usize,
-    },
-    /// An accumulator is left to a later dispatch.
-    Save {
-        accumulator: usize,
     },
     LoadInput(Input, InputAt),
     LoadWeight(Weight, WeightAt),
@@ -88,9 +85,7 @@ pub(crate) enum Statement {
         part: usize,
     },
     /// On to the input so many channels further.
-    AdvanceInputs {
-        channels: usize,
-    },
+    AdvanceInputs(usize),
     /// On by so many units of weights, with one of the indices into them.
     AdvanceWeights {
         number: usize,
@@ -116,8 +111,6 @@ pub(crate) enum Statement {
 
 #[derive(Clone, Debug, PartialEq)]
 pub(crate) enum Condition {
-    /// A comparison of indices.
-    Index(String),
     /// Whether outputs, by axis, cell and output of the cell, are inside the dispatch's part.
     Inside(Vec<(usize, (usize, usize))>),
     /// Whether a lane of a vector is a channel of the group.
@@ -125,7 +118,7 @@ pub(crate) enum Condition {
         vector: usize,
         lane: usize,
     },
-    /// Whether input or weight `number` of those that this invocation brings is one of so many.
+    /// Whether input or vec4 of weights `number` of this invocation is one of the `total` that a workgroup brings.
     IsInput {
         number: usize,
         total: usize,
@@ -134,14 +127,6 @@ pub(crate) enum Condition {
         number: usize,
         total: usize,
     },
-}
-
-/// A load of a buffer, on one axis.
-#[derive(Clone, Copy, Debug, PartialEq)]
-pub(crate) struct AxisLoad {
-    pub(crate) axis: usize,
-    pub(crate) number: usize,
-    pub(crate) offset: i64,
 }
 
 /// An input, or a vector of four, in a register: by its channel and its numbers along the axes.
@@ -159,40 +144,61 @@ pub(crate) struct Weight {
 }
 
 /// Where an input is read.
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Debug)]
 pub(crate) enum InputAt {
-    /// In the buffer, so many channels on, at distances along the axes; 0 where a test, by axis and number of the load,
-    /// says that it lies outside.
-    Buffer { channel: usize, distances: Vec<DistanceOf>, tests: Vec<(usize, usize)> },
+    /// In the buffer, so many channels on, at the distances of loads and so many loads beyond them, by axis, number and
+    /// beyond; 0 where a test, by axis and number of the load, says that it lies outside.
+    Buffer { channel: usize, distances: Vec<(usize, usize, i64)>, tests: Vec<(usize, usize)> },
     /// In the workgroup's memory.
     Memory { channel: usize, unit: usize, element: usize },
 }
 
-/// The distance along an axis: that of load `base`, and so many loads `beyond` it.
-#[derive(Clone, Copy, Debug, PartialEq)]
-pub(crate) struct DistanceOf {
-    pub(crate) axis: usize,
-    pub(crate) base: usize,
-    pub(crate) beyond: i64,
-}
-
 /// Where a vec4 of weights is read.
-#[derive(Clone, Copy, Debug, PartialEq)]
+#[derive(Clone, Copy, Debug)]
 pub(crate) enum WeightAt {
     Buffer {
         unit: usize,
         vec4: usize,
     },
-    /// In the workgroup's memory: of the invocation's `vectors`.
+    /// In the workgroup's memory, which has so many vectors for an invocation.
     Memory {
         vectors: usize,
         index: usize,
     },
 }
 
-/// A line of index arithmetic.
-pub(crate) fn line(text: impl Into<String>) -> Statement {
-    Statement::Line(text.into())
+impl fmt::Display for Input {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let [z, y, x] = self.at;
+        write!(f, "i{z}_{y}_{x}")?;
+        if self.channel == 0 { Ok(()) } else { write!(f, "_{}", self.channel) }
+    }
+}
+
+impl fmt::Display for Weight {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "w{}_{}", self.vector, self.index)
+    }
+}
+
+/// Adds lines of text to a list of statements; their indentation does not count.
+macro_rules! text {
+    ($out:ident; $($lines:tt)*) => {
+        $out.push($crate::gpu::kernels::tiles::program::Statement::Text(format!($($lines)*)))
+    };
+}
+
+pub(crate) use text;
+
+/// The part of a vec4 of weights that belongs to tap number `number` in it, of accumulators of `width` channels.
+pub(crate) fn part(width: usize, number: usize) -> &'static str {
+    match (width, number) {
+        (1, _) => COMPONENTS[number],
+        (2, 0) => ".xy",
+        (2, _) => ".zw",
+        (3, _) => ".xyz",
+        _ => "",
+    }
 }
 
 /// `name + offset`.

@@ -49,7 +49,6 @@ pub(crate) struct AxisOption {
 
 /// What all invocations have in common that compute an operation at a shape.
 pub(crate) struct Space<'a> {
-    pub(crate) op: &'a ConvTranspose,
     pub(crate) geometry: &'a Geometry,
     pub(crate) profile: &'a DeviceProfile,
     pub(crate) hardware: Hardware,
@@ -59,23 +58,21 @@ pub(crate) struct Space<'a> {
 
 impl<'a> Space<'a> {
     /// The order of the weights, and what an invocation may compute along each axis; or why the weights cannot be read.
-    pub(crate) fn new(
-        op: &'a ConvTranspose,
-        geometry: &'a Geometry,
-        profile: &'a DeviceProfile,
-    ) -> Result<Self, Refusal> {
+    pub(crate) fn new(geometry: &'a Geometry, profile: &'a DeviceProfile) -> Result<Self, Refusal> {
+        let op = &geometry.op;
         let packing = Packing::new(op);
         let bytes = packing.bytes(op.groups());
         if bytes > profile.max_binding {
             return Err(Refusal::Binding { what: "its weights", bytes, limit: profile.max_binding });
         }
         let options = [0, 1, 2].map(|a| axis_options(&op.axes3()[a], a, geometry, profile));
-        Ok(Self { op, geometry, profile, hardware: profile.class.hardware(), packing, options })
+        Ok(Self { geometry, profile, hardware: profile.class.hardware(), packing, options })
     }
 
     /// Every register tile that is not too long to write out, with what it computes along each axis.
     pub(crate) fn register_tiles(&self) -> impl Iterator<Item = (RegisterTile, [&AxisOption; 3])> {
-        let Self { op, packing, options: [z, y, x], .. } = self;
+        let Self { packing, options: [z, y, x], .. } = self;
+        let op = &self.geometry.op;
         let vectors = VECTORS.into_iter().filter(|vectors| packing.vectors.is_multiple_of(*vectors));
         let axes = move || z.iter().flat_map(move |z| y.iter().flat_map(move |y| x.iter().map(move |x| [z, y, x])));
         let tiles = vectors.flat_map(move |vectors| axes().map(move |options| (vectors, options)));
@@ -137,10 +134,10 @@ impl<'a> Space<'a> {
         Some((buffers, loading))
     }
 
-    /// Whether the input channels may be split: into parts that are not too small, and leave not too much. It depends on
-    /// no limit of the device, so that the order of additions does not either.
+    /// Whether the input channels may be split: into parts that are not too small, and leave not too much. It depends
+    /// on no limit of the device, so that the order of additions does not either.
     fn may_split(&self, tile: &RegisterTile, split_k: usize) -> bool {
-        let channels = self.op.in_channels() / self.op.groups();
+        let channels = self.geometry.op.in_channels() / self.geometry.op.groups();
         let split = channels.div_ceil(split_k);
         let bytes = self.geometry.output_len().saturating_mul(split_k).saturating_mul(4);
         split_k == 1
@@ -150,10 +147,10 @@ impl<'a> Space<'a> {
                 && split_k * tile.phase_parts() <= MAX_PARTS
     }
 
-    /// Unrolls as many input channels as the length of the kernel allows. A part of the channels has whole rounds, and has
-    /// to fit a binding; no bit depends on it.
+    /// Unrolls as many input channels as the length of the kernel allows. A part of the channels has whole rounds, and
+    /// has to fit a binding; no bit depends on it.
     fn unrolled(&self, tile: &RegisterTile, buffers: Buffers) -> Buffers {
-        let channels = self.op.in_channels() / self.op.groups();
+        let channels = self.geometry.op.in_channels() / self.geometry.op.groups();
         let split = channels.div_ceil(buffers.split_k);
         let plane = self.geometry.input_strides().channel.saturating_mul(4) as u64;
         let fits = |unroll: usize| {
@@ -169,7 +166,8 @@ impl<'a> Space<'a> {
 
 /// The sensible shares along axis `a`.
 fn axis_options(axis: &Axis, a: usize, geometry: &Geometry, profile: &DeviceProfile) -> Vec<AxisOption> {
-    // Beyond these neither the accumulators nor the taps of a cell, written out, could fit; and the table would be long.
+    // Beyond these neither the accumulators nor the taps of a cell, written out, could fit; and the table would be
+    // long.
     let whole = (axis.stride <= 64 && axis.kernel <= 256).then_some(axis.stride);
     let phases = whole.into_iter().chain(PHASES.into_iter().filter(|&phases| phases < axis.stride));
     let (input, output) = (geometry.input[a], geometry.output[a]);
@@ -191,7 +189,7 @@ fn axis_options(axis: &Axis, a: usize, geometry: &Geometry, profile: &DeviceProf
         .map(|tile| {
             let in_bounds = tile.in_bounds(axis, input, output);
             let of = |reading| Loads::of(&loads(&tile, in_bounds, reading));
-            let reading = Reading::Vectors { lead };
+            let reading = Reading::Vectors(lead);
             let vectors = aligned && tile.cells.is_multiple_of(4) && tile.phase_parts() == 1;
             AxisOption {
                 axis: tile,
@@ -205,41 +203,35 @@ fn axis_options(axis: &Axis, a: usize, geometry: &Geometry, profile: &DeviceProf
 
 /// Every tile that `direct` may have, behind its estimated cost, or why there is none.
 pub(crate) fn visit(
-    op: &ConvTranspose,
     geometry: &Geometry,
     profile: &DeviceProfile,
     mut visit: impl FnMut(f64, Tile),
 ) -> Result<(), Refusal> {
-    let space = Space::new(op, geometry, profile)?;
+    let space = Space::new(geometry, profile)?;
     let mut found = false;
     for (shape, options) in space.register_tiles() {
         let Some((buffers, loading)) = space.buffers(&shape, options) else { continue };
         for split_k in SPLIT_K.into_iter().filter(|&split_k| space.may_split(&shape, split_k)) {
             let buffers = space.unrolled(&shape, Buffers { split_k, ..buffers });
-            let cost = cost::direct(&space.hardware, (op, geometry), &space.packing, (&shape, &buffers), loading);
+            let cost = cost::direct(&space.hardware, geometry, &space.packing, (&shape, &buffers), loading);
             visit(cost, Tile { shape, reads: Reads::Buffers(buffers) });
             found = true;
         }
     }
-    found.then_some(()).ok_or_else(|| too_many_taps(op))
+    found.then_some(()).ok_or_else(|| too_many_taps(&geometry.op))
 }
 
 /// The tile of `direct` with the least estimated cost among those of at most so many splits, behind that cost, or why
 /// there is none.
-pub(crate) fn best(
-    op: &ConvTranspose,
-    geometry: &Geometry,
-    profile: &DeviceProfile,
-    most_splits: usize,
-) -> Result<(f64, Tile), Refusal> {
+pub(crate) fn best(geometry: &Geometry, profile: &DeviceProfile, most_splits: usize) -> Result<(f64, Tile), Refusal> {
     let mut best = (f64::INFINITY, None);
-    visit(op, geometry, profile, |cost, tile| {
-        if cost < best.0 && tile.source().split_k() <= most_splits {
+    visit(geometry, profile, |cost, tile| {
+        if cost < best.0 && tile.split_k() <= most_splits {
             best = (cost, Some(tile));
         }
     })?;
     let (cost, tile) = best;
-    Ok((cost, tile.ok_or_else(|| too_many_taps(op))?))
+    Ok((cost, tile.ok_or_else(|| too_many_taps(&geometry.op))?))
 }
 
 fn too_many_taps(op: &ConvTranspose) -> Refusal {
@@ -270,7 +262,7 @@ mod tests {
             for max_invocations in [1, 32, 256] {
                 let profile = DeviceProfile { max_invocations, ..profile(class) };
                 for (name, op, shape) in field::operations() {
-                    let (cost, tile) = best(&op, &op.at(&shape).unwrap(), &profile, usize::MAX).unwrap();
+                    let (cost, tile) = best(&op.at(&shape).unwrap(), &profile, usize::MAX).unwrap();
                     assert!(cost.is_finite() && cost > 0.0, "{name}: {cost}");
                     assert!(buffers(&tile).workgroup <= max_invocations, "{name}: {tile:?}");
                     assert!(tile.shape.vector_fmas() <= MAX_VECTOR_FMAS, "{name}: {tile:?}");
@@ -288,7 +280,7 @@ mod tests {
                 let mut least = 0;
                 for batch in [1, 2, 4, 8, 16, 64, 256] {
                     shape[0] = batch;
-                    let (_, tile) = best(&op, &op.at(&shape).unwrap(), &profile(class), 1).unwrap();
+                    let (_, tile) = best(&op.at(&shape).unwrap(), &profile(class), 1).unwrap();
                     assert!(
                         tile.shape.outputs() >= least,
                         "{name} on {class:?}, batch {batch}: {tile}, {least} before"
@@ -315,7 +307,7 @@ mod tests {
         for class in DeviceClass::ALL {
             for (name, op, shape) in field::operations() {
                 let (geometry, channels) = (op.at(&shape).unwrap(), op.in_channels() / op.groups());
-                visit(&op, &geometry, &profile(class), |_, tile| {
+                visit(&geometry, &profile(class), |_, tile| {
                     let Buffers { unroll, fully_unrolled, .. } = buffers(&tile);
                     assert!(channels.is_multiple_of(unroll), "{name}: {tile:?}");
                     assert!(tile.split_channels(&op).is_multiple_of(unroll), "{name}: {tile:?}");
@@ -328,7 +320,7 @@ mod tests {
         }
         let unroll = |channels: usize, width: usize, profile: &DeviceProfile| {
             let (op, shape) = (unet(channels), [1, channels, 128, width]);
-            let (_, tile) = best(&op, &op.at(&shape).unwrap(), profile, 1).unwrap();
+            let (_, tile) = best(&op.at(&shape).unwrap(), profile, 1).unwrap();
             (buffers(&tile).unroll, buffers(&tile).fully_unrolled)
         };
         let desktop = profile(DeviceClass::Desktop);
@@ -347,7 +339,7 @@ mod tests {
         for class in DeviceClass::ALL {
             let hardware = class.hardware();
             for (name, op, shape) in field::operations() {
-                visit(&op, &op.at(&shape).unwrap(), &profile(class), |_, tile| {
+                visit(&op.at(&shape).unwrap(), &profile(class), |_, tile| {
                     let inputs = tile.shape.axes.map(|axis| axis.reads().len());
                     let all = tile.shape.outputs() + inputs.iter().product::<usize>().max(4);
                     let row = tile.shape.outputs() + tile.shape.cells() / tile.shape.axes[2].cells * inputs[2];

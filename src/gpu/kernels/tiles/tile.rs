@@ -1,9 +1,10 @@
 //! The tile of `direct` or `tiled`: the outputs of an invocation, and where it reads what they are made of.
 
-use super::buffers::Buffers;
+use super::buffers::{Buffers, Reading};
 use super::register_tile::RegisterTile;
 use super::source::Source;
 use super::workgroup_tile::WorkgroupTile;
+use crate::kernel::Kernel;
 use std::fmt;
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -29,12 +30,27 @@ impl Tile {
         }
     }
 
+    /// The kernel that it is for.
+    pub(crate) fn kernel(&self) -> Kernel {
+        self.source().grid().kernel
+    }
+
+    /// See [`Grid::split_k`](super::source::Grid::split_k).
+    pub(crate) fn split_k(&self) -> usize {
+        self.source().grid().split_k
+    }
+
     /// What a workgroup of `tiled` shares.
     pub(crate) fn workgroup(&self) -> Option<&WorkgroupTile> {
         match &self.reads {
             Reads::Buffers(_) => None,
             Reads::Memory(workgroup) => Some(workgroup),
         }
+    }
+
+    /// Whether inputs are read in aligned vectors of four.
+    pub(crate) fn reads_vectors(&self) -> bool {
+        matches!(self.reads, Reads::Buffers(Buffers { reading: Reading::Vectors(_), .. }))
     }
 
     /// The tile of which this one's kernel is made: what differs only between layers of other sizes must not make
@@ -55,7 +71,7 @@ impl fmt::Display for Tile {
             |values: [usize; 3]| values[3 - rank..].iter().map(ToString::to_string).collect::<Vec<_>>().join("x");
         let (cells, phases) = (join(axes.map(|axis| axis.cells)), join(axes.map(|axis| axis.phases)));
         write!(f, "{cells} cells of {phases} outputs, {} channels", self.shape.channels())?;
-        match self.source().split_k() {
+        match self.split_k() {
             1 => Ok(()),
             splits => write!(f, ", {splits} splits of the input channels"),
         }

@@ -1,15 +1,14 @@
-//! The tile of `tiled` with the least estimated cost. The register tiles are those of `direct`; how a workgroup lies for
-//! each of them follows from a rule.
+//! The tile of `tiled` with the least estimated cost. The register tiles are those of `direct`; how a workgroup lies
+//! for each of them follows from a rule.
 
 use super::cost;
 use super::register_search::Space;
 use super::register_tile::RegisterTile;
-use super::source::Source;
 use super::tile::{Reads, Tile};
 use super::workgroup_tile::{WorkgroupTile, input_unit, spans};
 use crate::gpu::profile::DeviceProfile;
 use crate::kernel::Refusal;
-use crate::op::{ConvTranspose, Geometry};
+use crate::op::Geometry;
 
 /// Invocations of a workgroup. More would share more, but wait longer for each other.
 const WORKGROUP: usize = 128;
@@ -29,8 +28,8 @@ const MAX_CHUNK_MULTIPLY_ADDS: usize = 2400;
 const MEMORY: u64 = 96;
 
 /// The tile with the least estimated cost, behind that cost, or why there is none.
-pub(crate) fn best(op: &ConvTranspose, geometry: &Geometry, profile: &DeviceProfile) -> Result<(f64, Tile), Refusal> {
-    let space = Space::new(op, geometry, profile)?;
+pub(crate) fn best(geometry: &Geometry, profile: &DeviceProfile) -> Result<(f64, Tile), Refusal> {
+    let space = Space::new(geometry, profile)?;
     let mut best: Option<(f64, Tile)> = None;
     for (shape, _) in space.register_tiles() {
         let read = spans(&shape).iter().product::<usize>() * input_unit(&shape);
@@ -39,7 +38,7 @@ pub(crate) fn best(op: &ConvTranspose, geometry: &Geometry, profile: &DeviceProf
             continue;
         }
         if let Some(workgroup) = workgroup(&space, &shape) {
-            let cost = cost::tiled(&space.hardware, (op, geometry), &space.packing, (&shape, &workgroup));
+            let cost = cost::tiled(&space.hardware, geometry, &space.packing, (&shape, &workgroup));
             if best.is_none_or(|(least, _)| cost < least) {
                 best = Some((cost, Tile { shape, reads: Reads::Memory(workgroup) }));
             }
@@ -51,7 +50,7 @@ pub(crate) fn best(op: &ConvTranspose, geometry: &Geometry, profile: &DeviceProf
 /// Lays a workgroup's invocations out and lets them share as many input channels as there is room for; `None` where
 /// there is not enough for one.
 fn workgroup(space: &Space<'_>, tile: &RegisterTile) -> Option<WorkgroupTile> {
-    let Space { op, geometry, profile, packing, .. } = space;
+    let Space { geometry, profile, packing, .. } = space;
     let most = WORKGROUP.min(profile.max_invocations as usize);
     let mut laid = WorkgroupTile { lanes: [1; 3], items: 1, blocks: 1, k_chunk: 1 };
     let vectors = packing.vectors / tile.vectors;
@@ -69,9 +68,9 @@ fn workgroup(space: &Space<'_>, tile: &RegisterTile) -> Option<WorkgroupTile> {
             None => break,
         }
     }
-    let channels = op.in_channels() / op.groups();
+    let channels = geometry.op.in_channels() / geometry.op.groups();
     let fits = |laid: &WorkgroupTile| {
-        let bytes = laid.contents(tile, packing).bytes();
+        let bytes = laid.memory(tile, packing).bytes();
         let ample = bytes <= MEMORY * laid.invocations() as u64
             && laid.k_chunk * tile.multiply_adds() <= MAX_CHUNK_MULTIPLY_ADDS;
         bytes <= profile.max_workgroup_memory && (ample || laid.k_chunk == 1)
@@ -88,18 +87,18 @@ mod tests {
     use crate::gpu::profile::DeviceClass;
     use crate::gpu::storage::Storage;
     use crate::kernel::Kernel;
+    use crate::op::ConvTranspose;
 
     /// The second half of an image decoder: 512 channels of 128x128 to 256 of 256x256.
-    fn decoder() -> (ConvTranspose, Geometry) {
+    fn decoder() -> Geometry {
         let op = ConvTranspose::builder().in_channels(512).out_channels(256).kernel([3, 3]).stride([2, 2]);
         let op = op.padding([1, 1]).output_padding([1, 1]).build().unwrap();
-        let geometry = op.at(&[1, 512, 128, 128]).unwrap();
-        (op, geometry)
+        op.at(&[1, 512, 128, 128]).unwrap()
     }
 
     #[test]
     fn it_is_chosen_for_deep_layers_on_nvidia_alone() {
-        let (_, geometry) = decoder();
+        let geometry = decoder();
         for (class, expected) in [
             (DeviceClass::Nvidia, Kernel::Tiled),
             (DeviceClass::Desktop, Kernel::Direct),
@@ -121,21 +120,21 @@ mod tests {
 
     #[test]
     fn a_workgroup_stays_within_the_devices_limits() {
-        let (op, geometry) = decoder();
+        let geometry = decoder();
         for class in [DeviceClass::Nvidia, DeviceClass::Software, DeviceClass::Unknown] {
             for max_workgroup_memory in [2 << 10, 4 << 10, 16 << 10, 64 << 10] {
                 for max_invocations in [1, 24, 64, 1024] {
                     let profile =
                         DeviceProfile { class, max_workgroup_memory, max_invocations, ..DeviceProfile::default() };
-                    let Ok((_, tile)) = best(&op, &geometry, &profile) else {
+                    let Ok((_, tile)) = best(&geometry, &profile) else {
                         assert!(max_workgroup_memory < 16 << 10, "16 KiB are enough: {class:?}, {max_invocations}");
                         continue;
                     };
                     let laid = *tile.workgroup().unwrap();
-                    let bytes = laid.contents(&tile.shape, &Packing::new(&op)).bytes();
+                    let bytes = laid.memory(&tile.shape, &Packing::new(&geometry.op)).bytes();
                     assert!(bytes <= max_workgroup_memory, "{bytes} of {max_workgroup_memory}: {laid}");
                     assert!(laid.invocations() <= max_invocations as usize, "{laid}");
-                    assert!(op.in_channels().is_multiple_of(laid.k_chunk), "{laid}");
+                    assert!(geometry.op.in_channels().is_multiple_of(laid.k_chunk), "{laid}");
                 }
             }
         }
@@ -151,7 +150,7 @@ mod tests {
         let op = ConvTranspose::builder().in_channels(16).out_channels(64).kernel([4, 4]).stride([2, 2]);
         let op = op.padding([1, 1]).build().unwrap();
         for shape in [[1, 16, 64, 64], [16, 16, 4, 4], [64, 16, 1, 1], [1, 16, 1, 200]] {
-            let (_, tile) = best(&op, &op.at(&shape).unwrap(), &DeviceProfile::default()).unwrap();
+            let (_, tile) = best(&op.at(&shape).unwrap(), &DeviceProfile::default()).unwrap();
             let laid = *tile.workgroup().unwrap();
             assert_eq!(laid.invocations(), WORKGROUP, "{shape:?}: {laid}");
             assert!(

@@ -1,12 +1,12 @@
-//! `tiled`: the invocations of a workgroup bring inputs and weights into its memory together, and read them there. For a
-//! few input channels at a time (a K-chunk) the memory holds the inputs of a box of cells with its halo, each once, and
-//! the weights of the workgroup's output channels.
+//! `tiled`: the invocations of a workgroup bring inputs and weights into its memory together, and read them there. For
+//! a few input channels at a time (a K-chunk) the memory holds the inputs of a box of cells with its halo, each once,
+//! and the weights of the workgroup's output channels.
 
 use super::axis::TileAxis;
 use super::products::multiply;
-use super::program::{Condition, Input, InputAt, Memory, Statement, Weight, WeightAt, line, plus};
+use super::program::{Condition, Input, InputAt, Memory, Operands, Statement, Weight, WeightAt, plus, text};
 use super::register_tile::RegisterTile;
-use super::source::Source;
+use super::source::{Grid, Source};
 use crate::gpu::hardware::Order;
 use crate::gpu::kernels::pack::tiles::Packing;
 use crate::kernel::Kernel;
@@ -33,11 +33,9 @@ pub(crate) fn input_unit(tile: &RegisterTile) -> usize {
 /// The first input that a tile reads along an axis, counted from that of its first cell at offset 0, and how many
 /// there are to the last.
 fn span(axis: &TileAxis) -> (i64, usize) {
-    match axis.reads()[..] {
-        [first, .., last] => (first, (last - first) as usize + 1),
-        [only] => (only, 1),
-        [] => (0, 1),
-    }
+    let reads = axis.reads();
+    let (first, last) = (reads.first().copied().unwrap_or(0), reads.last().copied().unwrap_or(0));
+    (first, (last - first) as usize + 1)
 }
 
 /// Rows along d and h, and units along w, from the first to the last that an invocation reads.
@@ -47,6 +45,11 @@ pub(crate) fn spans(tile: &RegisterTile) -> [usize; 3] {
 }
 
 impl WorkgroupTile {
+    /// The invocations of a workgroup.
+    pub(crate) fn invocations(&self) -> usize {
+        self.lanes.iter().product::<usize>() * self.items * self.blocks
+    }
+
     /// Rows along d and h, and units along w, of one item and channel: what all tiles of the box read.
     pub(crate) fn extents(&self, tile: &RegisterTile) -> [usize; 3] {
         let [z, y, x] = [0, 1, 2].map(|a| (self.lanes[a] - 1) * tile.axes[a].cells);
@@ -55,7 +58,7 @@ impl WorkgroupTile {
     }
 
     /// What a workgroup keeps in its memory.
-    pub(crate) fn contents(&self, tile: &RegisterTile, packing: &Packing) -> Memory {
+    pub(crate) fn memory(&self, tile: &RegisterTile, packing: &Packing) -> Memory {
         Memory {
             k_chunk: self.k_chunk,
             units: self.items * self.extents(tile).iter().product::<usize>(),
@@ -67,161 +70,149 @@ impl WorkgroupTile {
 
     /// For each input that the invocation brings: its number in the box, where it is, and whether it is inside.
     fn place_inputs(&self, tile: &RegisterTile, memory: &Memory, out: &mut Vec<Statement>) {
-        let (lanes, unit, extents) = (self.invocations(), memory.unit, self.extents(tile));
-        out.push(line("// The inputs that this invocation brings, and where they are."));
-        for number in 0..(memory.units * unit).div_ceil(lanes) {
-            out.push(line(format!("let e{number} = i32(lane) + {};", number * lanes)));
-            out.push(line(format!("rest = e{number} / {unit};")));
-            let (mut has, mut from) = (Vec::new(), Vec::new());
+        let (invocations, unit, extents) = (self.invocations(), memory.unit, self.extents(tile));
+        text!(out; "// The inputs that this invocation brings, and where they are.");
+        for number in 0..(memory.units * unit).div_ceil(invocations) {
+            text!(out; "let e{number} = i32(lane) + {};
+                rest = e{number} / {unit};",
+                number * invocations);
+            let (mut has, mut from) = (String::new(), String::new());
             for (a, letter, _) in tile.used_axes() {
-                let at = format!("first_{letter} + rest % {}", extents[a]);
+                let (extent, at) = (extents[a], format!("first_{letter} + rest % {}", extents[a]));
                 let at = if a == 2 { format!("{at} * {unit} + e{number} % {unit}") } else { at };
-                out.push(line(format!("let {letter}{number} = {at};")));
-                out.push(line(format!("rest /= {};", extents[a])));
-                has.push(format!("inside({letter}{number}, params.axes[{a}].input_extent)"));
-                from.push(format!("keep({letter}{number}, {a}) * params.axes[{a}].input_stride"));
+                text!(out; "let {letter}{number} = {at};
+                    rest /= {extent};");
+                has += &format!("inside({letter}{number}, params.axes[{a}].input_extent) && ");
+                from += &format!("keep({letter}{number}, {a}) * params.axes[{a}].input_stride + ");
             }
-            out.push(line(format!("let n{number} = box_n + rest;")));
-            has.push(format!("n{number} < params.batch_end"));
-            from.push(format!("min(n{number}, params.batch_end - 1) * params.input_batch_stride"));
-            out.push(line(format!("let has{number} = {};", has.join(" && "))));
-            out.push(line(format!("let from{number} = {};", from.join(" + "))));
+            let item = format!("min(n{number}, params.batch_end - 1)");
+            text!(out; "let n{number} = box_n + rest;
+                let has{number} = {has}n{number} < params.batch_end;
+                let from{number} = {from}{item} * params.input_batch_stride;");
         }
         let first = "channel_group * params.group_in_channels + params.input_channel_begin";
-        out.push(line(format!("var at = ({first}) * params.input_channel_stride - params.input_window;")));
+        text!(out; "var at = ({first}) * params.input_channel_stride - params.input_window;");
     }
 
     /// For each vec4 of weights that the invocation brings: its number, and where it is.
     fn place_weights(&self, packing: &Packing, memory: &Memory, out: &mut Vec<Statement>) {
-        let (lanes, Memory { vectors, weights, .. }) = (self.invocations(), *memory);
-        out.push(line("// The weights that it brings."));
-        for number in 0..(vectors * weights).div_ceil(lanes) {
-            out.push(line(format!("let f{number} = i32(lane) + {};", number * lanes)));
+        let (Memory { vectors, weights, .. }, Packing { unit, channel, .. }) = (*memory, *packing);
+        text!(out; "// The weights that it brings.");
+        for number in 0..(vectors * weights).div_ceil(self.invocations()) {
+            let first = number * self.invocations();
             let record = format!("(block * {vectors} + f{number} / {weights}) * params.record_stride");
-            let first = format!("params.input_channel_begin * {} + f{number} % {weights}", packing.channel);
-            out.push(line(format!("var w{number} = {record} - params.weight_window + {} + {first};", packing.unit)));
+            let tap = format!("{unit} + params.input_channel_begin * {channel} + f{number} % {weights}");
+            text!(out; "let f{number} = i32(lane) + {first};
+                var w{number} = {record} - params.weight_window + {tap};");
         }
     }
 
     /// Fills the workgroup's memory: every element of it is written, by one invocation.
     fn fill(&self, memory: &Memory) -> Vec<Statement> {
-        let (lanes, chunk) = (self.invocations(), self.k_chunk);
-        // Only the last of them may be beyond the memory.
+        let invocations = self.invocations();
+        // Only the last of an invocation may be beyond the memory.
         let guarded = |number: usize, total: usize, condition: Condition, body: Vec<Statement>| {
-            if (number + 1) * lanes > total { vec![Statement::If(condition, body)] } else { body }
+            if (number + 1) * invocations > total { vec![Statement::If(condition, body)] } else { body }
         };
-        let (inputs, weights) = (memory.units * memory.unit, memory.vectors * memory.weights);
         let mut out = Vec::new();
-        for number in 0..inputs.div_ceil(lanes) {
-            let brought = (0..chunk).map(|channel| Statement::FillInput { number, channel }).collect();
-            out.extend(guarded(number, inputs, Condition::IsInput { number, total: inputs }, brought));
+        let total = memory.units * memory.unit;
+        for number in 0..total.div_ceil(invocations) {
+            let brought = (0..self.k_chunk).map(|channel| Statement::FillInput { number, channel }).collect();
+            out.extend(guarded(number, total, Condition::IsInput { number, total }, brought));
         }
-        out.push(Statement::AdvanceInputs { channels: chunk });
-        for number in 0..weights.div_ceil(lanes) {
+        out.push(Statement::AdvanceInputs(self.k_chunk));
+        let total = memory.vectors * memory.weights;
+        for number in 0..total.div_ceil(invocations) {
             let brought = vec![Statement::FillWeight { number }];
-            out.extend(guarded(number, weights, Condition::IsWeight { number, total: weights }, brought));
+            out.extend(guarded(number, total, Condition::IsWeight { number, total }, brought));
             out.push(Statement::AdvanceWeights { number, units: memory.weights });
         }
+        out.push(Statement::Barrier);
         out
     }
 }
 
 impl Source for WorkgroupTile {
-    fn kernel(&self) -> Kernel {
-        Kernel::Tiled
-    }
-
-    fn invocations(&self) -> usize {
-        self.lanes.iter().product::<usize>() * self.items * self.blocks
+    fn grid(&self) -> Grid {
+        let Self { lanes, blocks, .. } = *self;
+        Grid { kernel: Kernel::Tiled, invocations: self.invocations(), lanes, blocks, split_k: 1 }
     }
 
     fn workgroups(&self, batch: usize, boxes: usize) -> usize {
         batch.div_ceil(self.items) * boxes
     }
 
-    fn lanes(&self) -> [usize; 3] {
-        self.lanes
-    }
-
-    fn blocks(&self) -> usize {
-        self.blocks
-    }
-
     fn channel_unit(&self, _channels: usize) -> usize {
         self.k_chunk
     }
 
-    fn memory(&self, tile: &RegisterTile, packing: &Packing) -> Option<Memory> {
-        Some(self.contents(tile, packing))
+    /// Each invocation brings vec4s of its own.
+    fn operands(&self, tile: &RegisterTile, packing: &Packing) -> Operands {
+        Operands { vectors: false, unit: 1, memory: Some(self.memory(tile, packing)) }
     }
 
     /// Which box is the workgroup's, and which cells and channels of it the invocation's.
     fn place(&self, tile: &RegisterTile, packing: &Packing) -> Vec<Statement> {
         let Self { lanes, items, blocks, .. } = *self;
-        let (vectors, channels) = (tile.vectors, tile.channels());
-        let memory = self.contents(tile, packing);
-        let mut out = vec![
-            line("// The box of cells that the workgroup computes, and the tile of this invocation in it."),
-            line("var rest = i32(group.x);"),
-            line("var own = i32(lane);"),
-        ];
+        let (vectors, channels, memory) = (tile.vectors, tile.channels(), self.memory(tile, packing));
+        let mut out = Vec::new();
+        text!(out; "// The box of cells that the workgroup computes, and the tile of this invocation in it.
+            var rest = i32(group.x);
+            var own = i32(lane);");
         for (a, letter, axis) in tile.used_axes() {
-            let (cells, lanes, tiles) = (axis.cells, lanes[a], format!("params.axes[{a}].tiles"));
-            let first = format!("params.axes[{a}].first_cell + rest % {tiles} * {}", cells * lanes);
-            out.push(line(format!("let box_{letter} = {first};")));
-            out.push(line(format!("rest /= {tiles};")));
-            out.push(line(format!("let own_{letter} = own % {lanes} * {cells};")));
-            out.push(line(format!("own /= {lanes};")));
-            out.push(line(format!("let {letter} = box_{letter} + own_{letter};")));
+            let (cells, lanes, box_cells) = (axis.cells, lanes[a], axis.cells * lanes[a]);
+            text!(out; "let box_{letter} = params.axes[{a}].first_cell + rest % params.axes[{a}].tiles * {box_cells};
+                rest /= params.axes[{a}].tiles;
+                let own_{letter} = own % {lanes} * {cells};
+                own /= {lanes};
+                let {letter} = box_{letter} + own_{letter};");
         }
-        out.push(line(format!("let box_n = params.batch_begin + rest * {items};")));
-        out.push(line(format!("let own_n = own % {items};")));
-        out.push(line(format!("own /= {items};")));
-        out.push(line("let n = box_n + own_n;"));
-        out.push(line("// What is left of the invocation's number is its block of channels in the workgroup's."));
-        out.push(line("let block = params.first_block + i32(group.y);"));
-        out.push(line("let channel_group = block / params.blocks_per_group;"));
-        let first = format!("(block % params.blocks_per_group * {blocks} + own) * {channels}");
-        out.push(line(format!("let first_channel = {first};")));
+        text!(out; "let box_n = params.batch_begin + rest * {items};
+            let own_n = own % {items};
+            own /= {items};
+            let n = box_n + own_n;
+            // What is left of the invocation's number is its block of channels in the workgroup's.
+            let block = params.first_block + i32(group.y);
+            let channel_group = block / params.blocks_per_group;
+            let first_channel = (block % params.blocks_per_group * {blocks} + own) * {channels};");
         for vector in 0..vectors {
             let record = format!("((block * {blocks} + own) * {vectors} + {vector}) * params.record_stride");
-            out.push(line(format!("let record{vector} = {record} - params.weight_window;")));
+            text!(out; "let record{vector} = {record} - params.weight_window;");
         }
         for (a, letter, axis) in tile.used_axes() {
             let first = plus(&format!("box_{letter} + params.axes[{a}].origin"), span(axis).0);
-            out.push(line(format!("let first_{letter} = {first};")));
+            text!(out; "let first_{letter} = {first};");
         }
         self.place_inputs(tile, &memory, &mut out);
         self.place_weights(packing, &memory, &mut out);
-        out.push(line("// The unit where its own inputs begin."));
-        out.push(line("var own_unit = own_n;"));
-        let extents = self.extents(tile);
+        text!(out; "// The unit where its own inputs begin.
+            var own_unit = own_n;");
         for (a, letter, _) in tile.used_axes().rev() {
             let own = if a == 2 { format!("own_x / {}", memory.unit) } else { format!("own_{letter}") };
-            out.push(line(format!("own_unit = own_unit * {} + {own};", extents[a])));
+            text!(out; "own_unit = own_unit * {} + {own};", self.extents(tile)[a]);
         }
         out
     }
 
     /// The loop over K-chunks.
-    fn accumulate(&self, tile: &RegisterTile, packing: &Packing) -> Vec<Statement> {
+    fn accumulate(&self, tile: &RegisterTile, packing: &Packing) -> Statement {
         let reads = tile.axes.map(|axis| axis.reads());
         let ([_, rows, units], unit) = (self.extents(tile), input_unit(tile));
-        let mut body = self.fill(&self.contents(tile, packing));
-        body.push(Statement::Barrier);
+        let mut body = self.fill(&self.memory(tile, packing));
         for channel in 0..self.k_chunk {
             let input = |Input { at, .. }| {
                 let [z, y, x] = [0, 1, 2].map(|a| (reads[a][at[a]] - reads[a][0]) as usize);
                 InputAt::Memory { channel, unit: (z * rows + y) * units + x / unit, element: x % unit }
             };
-            let weight = |Weight { index, .. }| WeightAt::Memory {
-                vectors: tile.vectors,
-                index: channel * packing.channel + index,
+            let weight = |weight: Weight| {
+                let index = channel * packing.channel + weight.index;
+                WeightAt::Memory { vectors: tile.vectors, index }
             };
-            body.push(Statement::Block(multiply((tile, packing), (Order::Taps, 1), (&reads, false), input, weight)));
+            let products = multiply((tile, packing), (Order::Taps, 1), (&reads, false), input, weight);
+            body.push(Statement::Block(products));
         }
         body.push(Statement::Barrier);
-        vec![Statement::Loop(self.k_chunk, body)]
+        Statement::Loop(self.k_chunk, body)
     }
 }
 
