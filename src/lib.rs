@@ -10,8 +10,8 @@
 //! ```
 //!
 //! A kernel computes each output element by *gathering* those products, so that no two invocations write the same
-//! place: no atomics, no races, the same bits on every run. Which taps reach which output is the
-//! [phase table](phase).
+//! place: no atomics, no races, the same bits on every run. Which taps reach which output is a table of phases, one for
+//! each remainder of `u` by the stride.
 //!
 //! The first example of [*Dive into Deep Learning*, 14.10](https://d2l.ai/chapter_computer-vision/transposed-conv.html):
 //!
@@ -49,18 +49,18 @@
 //! # }
 //! ```
 //!
-//! # The house
+//! # Modules
 //!
 //! | module | what it holds |
 //! |---|---|
 //! | [`op`], [`layout`], [`activation`] | the description of the operation, and the one formula of its output size |
-//! | [`convention`] | PyTorch, ONNX, WebNN, TensorFlow, Keras, JAX, MXNet: each way of saying it, resolved to one [`op`] |
+//! | [`tensor`] | host arrays, owned and borrowed; [`ndarray`](mod@ndarray)'s with the feature of that name |
+//! | [`convention`] | PyTorch, ONNX, WebNN, TensorFlow, Keras, JAX, MXNet: each resolves to one [`op`] |
 //! | [`describe`] | operations, conventions and activations as JSON and back (feature `serde`) |
-//! | [`phase`] | which taps reach which output |
-//! | [`gpu`] | everything that touches a device |
+//! | [`gpu`] | plans, layers, chains of layers, textures, tuning (feature `gpu`) |
 //! | [`cpu`] | the CPU backend (feature `cpu`) |
-//! | [`upscale`] | pictures: resampling filters as transposed convolutions (feature `picture`) |
-//! | [`reference`](mod@reference) | the oracle, and how far a result may be off |
+//! | [`upscale`] | pictures: resampling filters and networks as transposed convolutions (feature `picture`) |
+//! | [`reference`](mod@reference) | the f64 oracle, and the error bounds that judge the backends |
 //!
 //! # Semantics
 //!
@@ -86,7 +86,7 @@ pub mod layout;
 #[cfg(feature = "ndarray")]
 pub mod ndarray;
 pub mod op;
-pub mod phase;
+mod phase;
 pub mod reference;
 mod rounding;
 pub mod tensor;

@@ -15,26 +15,26 @@ use crate::op::Axis;
 
 /// The taps that reach one phase of an axis.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Phase {
+pub(crate) struct Phase {
     /// `r = u mod stride`.
-    pub residue: usize,
+    pub(crate) residue: usize,
     /// The first tap, `k₀`.
-    pub first_tap: usize,
+    pub(crate) first_tap: usize,
     /// How many taps there are, at least 1.
-    pub taps: usize,
+    pub(crate) taps: usize,
     /// The first tap reads input `q − first_offset`.
-    pub first_offset: i64,
+    pub(crate) first_offset: i64,
 }
 
 /// The phases of one axis that any tap reaches, each computed when it is asked for. All others hold exactly the bias.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct AxisPhases {
+pub(crate) struct AxisPhases {
     /// The stride, which is the number of phases, empty ones included.
-    pub stride: usize,
+    pub(crate) stride: usize,
     /// Distance between two neighbouring taps of a phase: `stride / gcd(stride, dilation)`.
-    pub tap_step: usize,
+    pub(crate) tap_step: usize,
     /// Distance between the inputs that two neighbouring taps read: `dilation / gcd(stride, dilation)`.
-    pub input_step: usize,
+    pub(crate) input_step: usize,
     kernel: usize,
     gcd: usize,
     inverse: usize,
@@ -42,7 +42,7 @@ pub struct AxisPhases {
 
 impl AxisPhases {
     /// The table of an axis of a built operation.
-    pub fn new(axis: &Axis) -> Self {
+    pub(crate) fn new(axis: &Axis) -> Self {
         let Axis { kernel, stride, dilation, .. } = *axis;
         let gcd = gcd(stride, dilation);
         let (tap_step, input_step) = (stride / gcd, dilation / gcd);
@@ -56,18 +56,18 @@ impl AxisPhases {
     }
 
     /// How many phases have taps: `min(kernel, stride / gcd)`.
-    pub fn phase_count(&self) -> usize {
+    pub(crate) fn phase_count(&self) -> usize {
         self.kernel.min(self.tap_step)
     }
 
     /// The most taps that a phase has.
-    pub fn most_taps(&self) -> usize {
+    pub(crate) fn most_taps(&self) -> usize {
         self.kernel.div_ceil(self.tap_step)
     }
 
     /// The phases that have taps, in the order of their residues. Takes memory where the kernel has fewer taps than
     /// `stride / gcd`, for one number for each tap.
-    pub fn iter(&self) -> impl Iterator<Item = Phase> + use<> {
+    pub(crate) fn iter(&self) -> impl Iterator<Item = Phase> + use<> {
         let table = *self;
         // Where every multiple of the gcd is a phase with taps, they need no sorting.
         let (dense, sparse) = if self.kernel < self.tap_step { (0, self.kernel) } else { (self.tap_step, 0) };
@@ -78,13 +78,13 @@ impl AxisPhases {
 
     /// The phase of the full output's coordinate `u` with the quotient `q = ⌊u / stride⌋`; `None` where no tap
     /// reaches it.
-    pub fn at(&self, u: i64) -> Option<(Phase, i64)> {
+    pub(crate) fn at(&self, u: i64) -> Option<(Phase, i64)> {
         let stride = self.stride as i64;
         Some((self.phase(u.rem_euclid(stride) as usize)?, u.div_euclid(stride)))
     }
 
     /// The taps of a phase as `(tap, offset)`: tap `tap` reads input `q − offset`.
-    pub fn taps(&self, phase: Phase) -> impl Iterator<Item = (usize, i64)> + use<> {
+    pub(crate) fn taps(&self, phase: Phase) -> impl Iterator<Item = (usize, i64)> + use<> {
         let (tap_step, input_step) = (self.tap_step, self.input_step as i64);
         (0..phase.taps).map(move |t| (phase.first_tap + t * tap_step, phase.first_offset + t as i64 * input_step))
     }

@@ -17,7 +17,7 @@
 //! Each output element is accumulated in an order that the operation alone fixes, so that every run gives the same bits,
 //! whatever the number of threads. They differ between [levels](Level) of vector instructions.
 //!
-//! How it works: by the [phase table](crate::phase) each phase is a convolution of stride 1, computed as a matrix
+//! How it works: by the phase table (`phase.rs`) each phase is a convolution of stride 1, computed as a matrix
 //! product. `choice` chooses how, and how the work is cut into tasks, by the estimates of `cost`; a task fills a panel with
 //! its part of the input (`boxed`, `im2col` or `batched`), the `microkernel` multiplies it with the `packed` weights in
 //! registers, the `epilogue` applies the activation, and `interleave` stores the phases side by side in the output. All

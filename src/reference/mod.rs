@@ -1,7 +1,7 @@
 //! The oracle: transposed convolution as it is defined, by scattering, in f64.
 //!
 //! Each input element multiplies the whole kernel and adds the result to the output where it lands. Nothing here uses
-//! the [phase table](crate::phase): the backends gather, the reference scatters, so that a mistake in an index is
+//! the phase table (`phase.rs`): the backends gather, the reference scatters, so that a mistake in an index is
 //! unlikely to be made twice. Beside each value it keeps the number of products and the sum of their magnitudes, from
 //! which [`Expected::compare`] derives how far a backend may be off.
 

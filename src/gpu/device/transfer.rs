@@ -219,10 +219,7 @@ pub(crate) fn with_bytes<T>(tensor: TensorView<'_>, storage: Storage, take: impl
         (Storage::F32, DataView::F32(v)) => take(bytemuck::cast_slice(v)),
         (Storage::F16, DataView::F16(v)) => take(bytemuck::cast_slice(v)),
         (Storage::F32, _) => take(bytemuck::cast_slice(&tensor.to_f32())),
-        (Storage::F16, _) => {
-            let narrowed = tensor.to_f16();
-            take(bytemuck::cast_slice(&narrowed))
-        }
+        (Storage::F16, _) => take(bytemuck::cast_slice(&tensor.to_f16())),
     }
 }
 
