@@ -37,8 +37,6 @@ mod chain;
 mod compiled;
 mod device;
 mod dispatch;
-#[cfg(test)]
-#[cfg(test)]
 mod hardware;
 mod kernels;
 mod layer;
@@ -46,8 +44,6 @@ mod plan;
 mod prepared;
 mod profile;
 mod storage;
-#[cfg(test)]
-#[cfg(test)]
 mod texture;
 mod timing;
 mod tune;
