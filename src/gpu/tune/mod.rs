@@ -2,13 +2,14 @@
 //!
 //! ```no_run
 //! use upconv::gpu::{AdapterRequest, Context, Effort, Layer, Tuning};
-//! use upconv::{Storage, reference};
-//! # fn example(op: upconv::ConvTranspose, weight: upconv::Tensor, input: upconv::Tensor) -> upconv::Result<()> {
+//! use upconv::{Storage, Tensor, reference};
+//! # fn example(op: upconv::ConvTranspose, weight: upconv::Tensor, input: Tensor) -> upconv::Result<()> {
 //! let context = Context::request(&AdapterRequest::default())?;
 //! let layer = Layer::new(&context, &op, &weight, None)?;
 //! let expected = reference::conv_transpose(&op, &input, &weight, None)?;
 //! let mut tuning = Tuning::default(); // or Tuning::from_json(&text)?
-//! tuning.measure(&layer, &input, Effort::default(), |output| Ok(expected.compare(output)?.passed()))?;
+//! let passed = |output: &Tensor| -> upconv::Result<bool> { Ok(expected.compare(output)?.passed()) };
+//! tuning.measure(&layer, &input, Effort::default(), passed)?;
 //! let text = tuning.to_json(); // to be kept for the next run
 //!
 //! let layer = Layer::new(&context.tuned(tuning), &op, &weight, None)?;
