@@ -90,7 +90,8 @@ impl Weights {
         once(&self.tiles, || {
             let (params, bytes) = (tiles::PackParams::new(&self.op), tiles::packed_bytes(&self.op));
             let workgroups = params.workgroups(self.context.profile().max_workgroups);
-            self.pack(Kernel::Direct, &Variant::Pack, bytemuck::bytes_of(&params), workgroups, bytes)
+            span!("pack", kernel = "direct", bytes);
+            self.pack(&Variant::Pack, bytemuck::bytes_of(&params), workgroups, bytes)
         })
     }
 
@@ -101,7 +102,8 @@ impl Weights {
             let params = matrix::PackParams::new(&self.op, side);
             let workgroups = params.workgroups(self.context.profile().max_workgroups);
             let (variant, bytes) = (Variant::MatrixWeights { factors }, params.bytes(factors));
-            self.pack(Kernel::Matrix, &variant, bytemuck::bytes_of(&params), workgroups, bytes)
+            span!("pack", kernel = "matrix", bytes);
+            self.pack(&variant, bytemuck::bytes_of(&params), workgroups, bytes)
         })
     }
 
@@ -110,15 +112,14 @@ impl Weights {
         once(&self.points, || {
             let (params, bytes) = (points::PointParams::new(&self.op), points::point_bytes(product));
             let variant = Variant::WinogradWeights;
-            let records =
-                self.pack(Kernel::Winograd, &variant, bytemuck::bytes_of(&params), params.workgroups(), bytes)?;
+            span!("pack", kernel = "winograd", bytes);
+            let records = self.pack(&variant, bytemuck::bytes_of(&params), params.workgroups(), bytes)?;
             Ok(Arc::new(Self::of_records(&self.context, product, records)))
         })
     }
 
-    /// The weights in the order of a kernel, which takes so many bytes.
-    fn pack(&self, kernel: Kernel, variant: &Variant, params: &[u8], [x, y]: [u32; 2], bytes: u64) -> Result<Buffer> {
-        span!("pack", kernel = kernel.name(), bytes);
+    /// The weights in another order, which takes so many bytes.
+    fn pack(&self, variant: &Variant, params: &[u8], [x, y]: [u32; 2], bytes: u64) -> Result<Buffer> {
         let Self { context, records, .. } = self;
         let packed = context.buffer("upconv packed weights", bytes, BufferUsages::STORAGE)?;
         let uniform = context.uniform(params)?;
