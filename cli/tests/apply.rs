@@ -141,6 +141,28 @@ fn parameters_that_are_wrong() {
     bench.op(r#"{"strides": [1099511627776, 1]}"#).refuses("bytes, more than the 4294967296 allowed");
     bench.op(r#"{"bias": false}"#).refuses("op.json says that there is no bias, but one is given");
     bench.op("{").refuses("op.json: not valid JSON");
+    bench.op(r#"{"dilation_rate": [2, 2]}"#).refuses(r#"op.json: unknown key "dilation_rate", expected "dilations""#);
+    bench.op(r#"{"Strides": [2, 2]}"#).refuses(r#"op.json: unknown key "Strides", expected "strides""#);
+    bench.op(r#"{"strides": [2, 2], "strides": [1, 1]}"#).refuses(r#"the key "strides" stands twice"#);
+    bench.op(r#"{"kernel_shape": [3, 3]}"#).refuses("kernel_shape is [3, 3], but the weight's kernel is [2, 2]");
+}
+
+#[test]
+fn the_keys_of_a_framework_mean_what_they_mean_there() {
+    let bench = Bench::new();
+    write(&bench.path("x.npy"), &[1, 1, 1, 1], &[1.0f32]);
+    write(&bench.path("w.npy"), &[1, 1, 2, 2], &[1.0f32, 2.0, 3.0, 4.0]);
+    write(&bench.path("b.npy"), &[1], &[0.0f32]);
+    for (text, expected) in [
+        (r#"{"convention": "jax", "padding": "VALID"}"#, vec![4.0, 3.0, 2.0, 1.0]),
+        (r#"{"convention": "jax", "padding": "VALID", "transpose_kernel": true}"#, vec![1.0, 2.0, 3.0, 4.0]),
+        (r#"{"convention": "keras", "dilation_rate": [1, 2]}"#, vec![1.0, 0.0, 2.0, 3.0, 0.0, 4.0]),
+        (r#"{"convention": "mxnet", "target_shape": [1, 2]}"#, vec![3.0, 4.0]),
+    ] {
+        let run = bench.op(text).run("y.npy");
+        assert!(run.status.success(), "{}", String::from_utf8_lossy(&run.stderr));
+        assert_eq!(read(&bench.path("y.npy")).1, expected, "{text}");
+    }
 }
 
 #[test]

@@ -31,7 +31,7 @@ pub(crate) fn listed<S: AsRef<str>>(names: impl Iterator<Item = S>) -> String {
     list.join(", ")
 }
 
-/// Another crate's message about a file, cut where it is long.
+/// A message about a file that may repeat some of it, or a list from it, cut where it is long.
 pub(crate) fn told(message: impl fmt::Display) -> String {
     cut(&message.to_string(), MOST_TOLD)
 }

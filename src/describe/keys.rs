@@ -1,7 +1,7 @@
 //! The keys of a description, and what they mean together with a weight's shape.
 
 use super::framework::{Framework, translate};
-use super::json::{OneOrMany, natural, quoted, read};
+use super::json::{OneOrMany, natural, quoted, read, told};
 use crate::activation::Activation;
 use crate::convention::{AutoPad, Convention, Padding};
 use crate::layout::{Layout, WeightLayout};
@@ -93,7 +93,10 @@ impl Keys {
         let kernel: Vec<usize> = "dhw"[3 - rank..].chars().map(extent).collect();
         let sizes = |what: &str, given: &Option<PerAxis>, least| sizes(what, given.as_ref(), Some(rank), least);
         if let Some(said) = sizes("kernel_shape", &self.kernel_shape, 1)?.filter(|said| *said != kernel) {
-            return Err(format!("kernel_shape is {said:?}, but the weight's kernel is {kernel:?}"));
+            return Err(format!(
+                "kernel_shape is {}, but the weight's kernel is {kernel:?}",
+                told(format_args!("{said:?}"))
+            ));
         }
         let groups = natural("groups", self.groups.unwrap_or(1), 1)?;
         let out_channels = extent('o')
@@ -433,7 +436,10 @@ fn pair(what: &str, ends: &PerAxis) -> Told<(i64, i64)> {
     match ends {
         OneOrMany::Many(ends) => match ends[..] {
             [begin, end] => Ok((begin, end)),
-            _ => Err(format!("{what} {ends:?} have {} values, expected [begin, end]", ends.len())),
+            _ => {
+                let given = told(format_args!("{ends:?}"));
+                Err(format!("{what} {given} have {} values, expected [begin, end]", ends.len()))
+            }
         },
         OneOrMany::One(end) => Err(format!("{what} has {end} for an axis, expected [begin, end]")),
     }

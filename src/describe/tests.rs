@@ -143,7 +143,7 @@ fn each_framework_has_its_own_keys() {
             r#"{"convention": "pytorch", "stride": 2, "padding": [1, 1], "output_padding": 1, "kernel_size": [3, 3]}"#,
             (1, 1, 1, 1),
         ),
-        (r#"{"convention": "pytorch", "stride": 2, "padding": 1, "output_size": [8, 8]}"#, (1, 1, 1, 1)),
+        (r#"{"convention": "pytorch", "stride": 2, "padding": 1, "output_size": [8, 8]}"#, (1, 0, 1, 0)),
         (
             r#"{"convention": "onnx", "strides": [2, 2], "pads": [1, 0, 2, 0], "kernel_shape": [3, 3], "group": 1}"#,
             (1, 2, 1, 0),
