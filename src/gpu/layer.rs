@@ -1,6 +1,8 @@
 //! An operation with its weights on a device: packed once, and prepared for a shape.
 
 use crate::convention::Convention;
+#[cfg(doc)]
+use crate::error::Error;
 use crate::error::Result;
 use crate::gpu::device::cache::Cache;
 use crate::gpu::device::context::Context;

@@ -113,9 +113,9 @@ impl Printer<'_> {
         for line in lines.lines().map(str::trim) {
             self.depth -= usize::from(line.starts_with(['}', ')']));
             if line.is_empty() {
-                writeln!(self.out)?
+                writeln!(self.out)?;
             } else {
-                self.line(line)?
+                self.line(line)?;
             }
             self.depth += usize::from(line.ends_with(['{', '(']));
         }
