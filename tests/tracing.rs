@@ -23,12 +23,15 @@ fn main() -> ExitCode {
     ])
 }
 
+/// What is done when a span of this name begins.
+type AtSpan = dyn Fn(&str) + Send + Sync;
+
 /// Notes each span of `upconv` as a line: its name and its fields.
 #[derive(Clone, Default)]
 struct Notes {
     lines: Arc<Mutex<Vec<String>>>,
     /// Called at each span's beginning, with its name.
-    at: Option<Arc<dyn Fn(&str) + Send + Sync>>,
+    at: Option<Arc<AtSpan>>,
 }
 
 struct Fields<'a>(&'a mut String);
