@@ -38,6 +38,7 @@ fn main() -> ExitCode {
         ("splits_of_the_input_channels_are_exact", splits_of_the_input_channels_are_exact),
         ("splits_give_the_same_bits_in_bands_and_again", splits_give_the_same_bits_in_bands_and_again),
         ("two_runs_give_the_same_bits", two_runs_give_the_same_bits),
+        ("a_layer_runs_into_the_callers_memory", a_layer_runs_into_the_callers_memory),
         ("bands_give_the_same_bits", bands_give_the_same_bits),
         ("the_holes_of_a_large_stride_hold_the_bias", the_holes_of_a_large_stride_hold_the_bias),
         ("a_tap_outside_the_input_is_not_multiplied", a_tap_outside_the_input_is_not_multiplied),
@@ -661,6 +662,26 @@ fn splits_give_the_same_bits_in_bands_and_again() {
         }
     }
     assert!(banded > 10 && in_parts > 3, "{banded} banded, {in_parts} in parts");
+}
+
+fn a_layer_runs_into_the_callers_memory() {
+    let mut rng = Rng::with_seed(19);
+    for dtype in [DType::F32, DType::F16, DType::Bf16] {
+        let case = random_case(&mut rng, Values::Reals, no_activation);
+        let input = case.input.cast(dtype);
+        let layer = Layer::new(context(), &case.op, &case.weight, case.bias.as_ref()).unwrap();
+        let expected = layer.run(&input).unwrap();
+        let (mut single, mut double) = (vec![f32::NAN; expected.data().len()], vec![f64::NAN; expected.data().len()]);
+        let geometry = layer.run_into(&input, &mut single).unwrap();
+        layer.run_into(&input, &mut double).unwrap();
+        assert_eq!((geometry.output_shape(), single), (expected.shape().to_vec(), expected.to_f32()), "{dtype}");
+        assert_eq!(double, expected.to_f64(), "{dtype}");
+        let mut half = vec![half::f16::NAN; expected.data().len()];
+        layer.run_into(&input, &mut half).unwrap();
+        assert_eq!(half, expected.cast(DType::F16).as_f16().unwrap(), "{dtype}");
+        let error = layer.run_into(&input, &mut vec![0.0_f32; expected.data().len() + 1]).unwrap_err();
+        assert!(matches!(error, Error::DataLength { .. }), "{error}");
+    }
 }
 
 fn two_runs_give_the_same_bits() {

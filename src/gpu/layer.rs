@@ -15,8 +15,8 @@ use crate::gpu::prepared::Prepared;
 use crate::gpu::storage::Storage;
 use crate::gpu::weights::Weights;
 use crate::kernel::Kernel;
-use crate::op::{Axis, ConvTranspose};
-use crate::tensor::{Bias, DType, Tensor, TensorView};
+use crate::op::{Axis, ConvTranspose, Geometry};
+use crate::tensor::{Bias, DType, DataMut, Tensor, TensorView, check_len};
 use std::sync::Arc;
 use wgpu::BufferUsages;
 
@@ -198,6 +198,21 @@ impl Layer {
     pub fn run<'a>(&self, input: impl Into<TensorView<'a>>) -> Result<Tensor> {
         let (download, dtype) = self.start(input.into(), Wish::Fastest)?;
         Ok(download.wait()?.into_dtype(dtype))
+    }
+
+    /// As [`run`](Self::run), into the caller's memory: what the device gives is rounded to `output`'s element type where
+    /// that is narrower. Returns the sizes.
+    ///
+    /// # Errors
+    /// As [`run`](Self::run), and [`Error::DataLength`] where `output` has another number of elements than the result.
+    #[cfg(not(target_family = "wasm"))]
+    pub fn run_into<'a>(&self, input: impl Into<TensorView<'a>>, output: impl Into<DataMut<'a>>) -> Result<Geometry> {
+        let (input, output) = (input.into(), output.into());
+        let geometry = self.op().at(input.shape())?;
+        check_len(&geometry.output_shape(), output.len())?;
+        let (download, _) = self.start(input, Wish::Fastest)?;
+        download.wait_into(output)?;
+        Ok(geometry)
     }
 
     /// As [`run`](Self::run), with a kernel of the caller's choice.

@@ -8,7 +8,7 @@ use crate::gpu::device::span::span;
 use crate::gpu::device::wait::{block_on, finished};
 use crate::gpu::dispatch::Window;
 use crate::gpu::storage::Storage;
-use crate::tensor::{DType, Data, DataView, Tensor, TensorView};
+use crate::tensor::{DType, Data, DataMut, DataView, Tensor, TensorView};
 use futures_intrusive::channel::shared::{OneshotReceiver, oneshot_channel};
 use wgpu::{Buffer, BufferDescriptor, BufferUsages, MapMode, SubmissionIndex};
 
@@ -205,6 +205,21 @@ impl Download {
     pub(crate) fn wait(self) -> Result<Tensor> {
         let Download { reading, shape, storage } = self;
         Tensor::new(shape, reading.wait(|bytes| elements(bytes, storage))?)
+    }
+
+    /// Waits for the device, then writes as many elements into the caller's memory, rounded to nearest where that is
+    /// narrower.
+    #[cfg(not(target_family = "wasm"))]
+    pub(crate) fn wait_into(self, mut output: DataMut<'_>) -> Result<()> {
+        let Download { reading, shape, storage } = self;
+        reading.wait(|bytes| {
+            match (storage, &mut output) {
+                (Storage::F32, DataMut::F32(y)) => bytemuck::cast_slice_mut(y).copy_from_slice(bytes),
+                (Storage::F16, DataMut::F16(y)) => bytemuck::cast_slice_mut(y).copy_from_slice(bytes),
+                (_, y) => y.round_from(&Tensor::new(shape, elements(bytes, storage))?.to_f64()),
+            }
+            Ok(())
+        })?
     }
 
     pub(crate) async fn finish(self) -> Result<Tensor> {
