@@ -85,7 +85,7 @@ fn spans_tell_what_takes_time() {
         "compile kernel=\"direct\"",
         "pack kernel=\"direct\"",
         "warm up kernel=\"direct\"",
-        "bind kernel=\"direct\" dispatches=1",
+        "bind kernel=\"gather\" dispatches=1",
         "run shape=[1, 2, 8]",
         "upload shape=[1, 2, 8] bytes=64",
         "compile kernel=\"whole\"",
