@@ -318,7 +318,13 @@ fn a_view_has_the_size_of_its_level() {
         };
         let values: Vec<f32> = (0..width * height).map(|index| index as f32 + 100.0 * level as f32).collect();
         let x = context.upload(&Tensor::f32([values.len()], values.clone()).unwrap(), Storage::F32).unwrap();
-        let write = writer.bind_view(x.slice(..), &texture, &described).unwrap();
+        let write = writer.bind_view(x.slice(..), &texture, &described);
+        if context.device().adapter_info().backend == wgpu::Backend::Gl {
+            let refusal = write.unwrap_err().to_string();
+            assert!(refusal.contains("2 mip levels and 3 layers; through OpenGL"), "{refusal}");
+            continue;
+        }
+        let write = write.unwrap();
         // It is of the view's size to the byte.
         let [_, _, rows, columns] = reader.shape(width, height);
         let planes = buffer(context, (rows * columns * 4) as u64);

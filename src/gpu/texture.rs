@@ -16,7 +16,7 @@ use crate::gpu::profile::DeviceProfile;
 use crate::gpu::storage::Storage;
 use std::ops::Range;
 use wgpu::{
-    BindGroupDescriptor, BindGroupEntry, BindGroupLayout, BindGroupLayoutDescriptor, BindGroupLayoutEntry,
+    Backend, BindGroupDescriptor, BindGroupEntry, BindGroupLayout, BindGroupLayoutDescriptor, BindGroupLayoutEntry,
     BindingResource, BindingType, BufferBinding, BufferBindingType, BufferSize, BufferSlice, ComputePass,
     ComputePipeline, ComputePipelineDescriptor, PipelineLayoutDescriptor, ShaderModuleDescriptor, ShaderSource,
     ShaderStages, StorageTextureAccess, Texture, TextureFormat, TextureSampleType, TextureUsages, TextureView,
@@ -421,6 +421,13 @@ fn described(
     let (level, levels) = (descriptor.base_mip_level, texture.mip_level_count());
     if level >= levels {
         return Err(Error::Texture { problem: format!("mip level {level} of a texture that has {levels}") });
+    }
+    let layers = texture.depth_or_array_layers();
+    if context.device().adapter_info().backend == Backend::Gl && (levels, layers) != (1, 1) {
+        // wgpu binds another part of the texture there, or none, without an error.
+        let problem =
+            format!("it has {levels} mip levels and {layers} layers; through OpenGL it can have only 1 of each");
+        return Err(Error::Texture { problem });
     }
     let view = context.checked("making a view of a texture", || texture.create_view(descriptor))?;
     let size = texture.size().mip_level_size(level, texture.dimension());
