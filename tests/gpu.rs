@@ -666,7 +666,9 @@ fn splits_give_the_same_bits_in_bands_and_again() {
 
 fn a_layer_runs_into_the_callers_memory() {
     let mut rng = Rng::with_seed(19);
-    for dtype in [DType::F32, DType::F16, DType::Bf16] {
+    // Without f16 on the device `run` rounds what is f32 there, and a slice of f32 gets it as it is.
+    let f16 = context().profile().f16.then_some(DType::F16);
+    for dtype in [DType::F32, DType::Bf16].into_iter().chain(f16) {
         let case = random_case(&mut rng, Values::Reals, no_activation);
         let input = case.input.cast(dtype);
         let layer = Layer::new(context(), &case.op, &case.weight, case.bias.as_ref()).unwrap();
