@@ -5,7 +5,7 @@ use crate::gpu::device::binding::{entry, whole};
 use crate::gpu::device::context::Context;
 use crate::gpu::device::span::span;
 use crate::gpu::kernels::matrix::layout::Matrix;
-use crate::gpu::kernels::pack::records::{Record, pack};
+use crate::gpu::kernels::pack::records::{Record, pack, record_bytes};
 use crate::gpu::kernels::pack::{matrix, points, tiles};
 use crate::gpu::kernels::variant::Variant;
 use crate::gpu::profile::Matrices;
@@ -110,7 +110,7 @@ impl Weights {
     /// Those of the products of Winograd's filtering.
     pub(crate) fn at_points(&self, product: &ConvTranspose) -> Result<Arc<Weights>> {
         once(&self.points, || {
-            let (params, bytes) = (points::PointParams::new(&self.op), points::point_bytes(product));
+            let (params, bytes) = (points::PointParams::new(&self.op), record_bytes(product));
             let variant = Variant::WinogradWeights;
             span!("pack", kernel = "winograd", bytes);
             let records = self.pack(&variant, bytemuck::bytes_of(&params), params.workgroups(), bytes)?;

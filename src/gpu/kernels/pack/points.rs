@@ -1,6 +1,5 @@
 //! The weights of `winograd` at the points of its tiles: those of its products, in the order of `gather`.
 
-use super::records::Record;
 use crate::gpu::kernels::params::shader_struct;
 use crate::op::ConvTranspose;
 
@@ -24,9 +23,4 @@ impl PointParams {
     pub(crate) fn workgroups(&self) -> [u32; 2] {
         [self.in_channels.div_ceil(64), self.out_channels]
     }
-}
-
-/// The size of the weights of the products.
-pub(crate) fn point_bytes(product: &ConvTranspose) -> u64 {
-    (product.out_channels() * Record::new(product).stride) as u64 * 4
 }

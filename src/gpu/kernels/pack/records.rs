@@ -24,6 +24,11 @@ impl Record {
     }
 }
 
+/// The bytes of all records of an operation; `u64::MAX` where they are more.
+pub(crate) fn record_bytes(op: &ConvTranspose) -> u64 {
+    (op.out_channels() as u64).saturating_mul(Record::new(op).stride as u64).saturating_mul(4)
+}
+
 /// The weights in the order in which `gather.wgsl` reads them: for each output channel a record of its bias, its taps
 /// `[group_in_channels][d][h][w]`, and its slope.
 ///

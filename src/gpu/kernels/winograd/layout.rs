@@ -1,7 +1,7 @@
 //! How Winograd's filtering is laid out on a device: into how many tiles, and how many of them at a time.
 
 use crate::error::{Error, Result};
-use crate::gpu::kernels::pack::records::Record;
+use crate::gpu::kernels::pack::records::record_bytes;
 use crate::gpu::profile::DeviceProfile;
 use crate::gpu::storage::Storage;
 use crate::kernel::{Kernel, Refusal};
@@ -48,7 +48,7 @@ pub(crate) fn winograd(geometry: &Geometry, storage: Storage, profile: &DevicePr
     }
     let limit = profile.max_binding;
     let elements = geometry.input_len().max(geometry.output_len()) as u64;
-    let (weights, at_points) = (weight_bytes(op), op.in_channels() as u64 * op.out_channels() as u64);
+    let (weights, at_points) = (record_bytes(op), op.in_channels() as u64 * op.out_channels() as u64);
     let bindings = [
         ("a tensor's elements", elements.saturating_mul(storage.size())),
         ("the weights", weights),
@@ -84,17 +84,12 @@ pub(crate) fn winograd(geometry: &Geometry, storage: Storage, profile: &DevicePr
     let chunks = all.div_ceil(chunk);
 
     let winograd = Winograd { tiles, chunk, chunks, product };
-    let records = ("the weights at the points", weight_bytes(&winograd.product));
+    let records = ("the weights at the points", record_bytes(&winograd.product));
     let scratch = winograd.scratch().map(|bytes| ("the tiles of a chunk", bytes));
     match [records, scratch[0], scratch[1]].into_iter().find(|&(_, bytes)| bytes > limit) {
         Some((what, bytes)) => refuse(Refusal::Binding { what, bytes, limit }),
         None => Ok(winograd),
     }
-}
-
-/// The weights of an operation in the order of `gather`.
-fn weight_bytes(op: &ConvTranspose) -> u64 {
-    (op.out_channels() as u64).saturating_mul(Record::new(op).stride as u64).saturating_mul(4)
 }
 
 #[cfg(test)]
