@@ -89,6 +89,13 @@ impl AxisPhases {
         (0..phase.taps).map(move |t| (phase.first_tap + t * tap_step, phase.first_offset + t as i64 * input_step))
     }
 
+    /// The tap of a phase that reads input `q − offset`.
+    pub(crate) fn tap_at(&self, phase: Phase, offset: i64) -> Option<usize> {
+        let (distance, step) = (offset - phase.first_offset, self.input_step as i64);
+        let t = usize::try_from(distance / step).ok().filter(|_| distance >= 0 && distance % step == 0)?;
+        (t < phase.taps).then(|| phase.first_tap + t * self.tap_step)
+    }
+
     fn phase(&self, residue: usize) -> Option<Phase> {
         if !residue.is_multiple_of(self.gcd) {
             return None;

@@ -14,6 +14,7 @@ mod npy;
 mod op_json;
 mod picture;
 mod pipelines;
+mod shader;
 mod size;
 mod tune;
 mod tuning;

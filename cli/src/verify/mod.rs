@@ -1,6 +1,7 @@
 //! `upconv verify`: every kernel against the reference, on every adapter and on the CPU.
 
 mod case;
+mod loops;
 
 use crate::device::all_adapters;
 use anyhow::{Context as _, Result, ensure};
@@ -71,6 +72,12 @@ impl Report {
     fn add(&mut self, device: &Device, cases: &[Case], quiet: bool) -> Result<()> {
         if !quiet {
             println!("{}", device.name());
+        }
+        if let Device::Gpu(context) = device {
+            let bound = loops::check(context).with_context(|| device.name())?;
+            if let (Some(bound), false) = (bound, quiet) {
+                println!("  {bound}");
+            }
         }
         for case in cases {
             for row in device.check(case).with_context(|| format!("{}, {}", device.name(), case.name))? {

@@ -84,6 +84,7 @@ impl Context {
     /// feature is needed.
     pub fn new(device: Device, queue: Queue) -> Self {
         let (limits, info) = (device.limits(), device.adapter_info());
+        let class = DeviceClass::of(&info.name, &format!("{} {}", info.driver, info.driver_info));
         let profile = DeviceProfile {
             max_binding: limits.max_storage_buffer_binding_size,
             max_buffer: limits.max_buffer_size,
@@ -92,7 +93,8 @@ impl Context {
             f16: device.features().contains(Features::SHADER_F16),
             max_invocations: limits.max_compute_invocations_per_workgroup.min(limits.max_compute_workgroup_size_x),
             max_workgroup_memory: limits.max_compute_workgroup_storage_size.into(),
-            class: DeviceClass::of(&info.name, &format!("{} {}", info.driver, info.driver_info)),
+            max_iterations: class.max_iterations(),
+            class,
             ..DeviceProfile::default()
         };
         Self::with_profile(device, queue, profile)
