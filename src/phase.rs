@@ -219,6 +219,10 @@ mod tests {
             assert_eq!(table.phase_count(), expected.len(), "{axis:?}");
             assert_eq!(table.most_taps(), expected.iter().map(|phase| phase.taps).max().unwrap(), "{axis:?}");
             for phase in expected {
+                for offset in -3..phase.first_offset + (phase.taps as i64 + 1) * table.input_step as i64 {
+                    let tap = table.taps(phase).find(|&(_, other)| other == offset).map(|(tap, _)| tap);
+                    assert_eq!(table.tap_at(phase, offset), tap, "{axis:?}, {phase:?}, offset {offset}");
+                }
                 assert_eq!(table.at((stride * 3 + phase.residue) as i64), Some((phase, 3)), "{axis:?}");
             }
         }

@@ -757,7 +757,8 @@ fn long_sums_are_complete() {
         let mut rng = Rng::with_seed(29);
         // Few values are negative, so that what is missing cannot cancel.
         let mut ones = |shape: &[usize]| {
-            let data: Vec<f32> = (0..shape.iter().product()).map(|_| if rng.u8(..) < 16 { -1.0 } else { 1.0 }).collect();
+            let data: Vec<f32> =
+                (0..shape.iter().product()).map(|_| if rng.u8(..) < 16 { -1.0 } else { 1.0 }).collect();
             Tensor::f32(shape, data).unwrap()
         };
         let case = Case { input: ones(shape), weight: ones(&op.weight_shape()), op, bias: None };

@@ -35,7 +35,8 @@ fn iterations(context: &Context) -> Result<usize> {
 
 /// The iterations after which `loop.wgsl` has a value.
 fn after(value: f32) -> Option<usize> {
-    let states = std::iter::successors(Some(0u32), |state| Some(state.wrapping_mul(69_069).wrapping_add(1) & 0xff_ffff));
+    let states =
+        std::iter::successors(Some(0u32), |state| Some(state.wrapping_mul(69_069).wrapping_add(1) & 0xff_ffff));
     states.take(TRIED + 1).position(|state| state as f32 == value)
 }
 

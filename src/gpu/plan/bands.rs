@@ -116,7 +116,8 @@ impl<'a> Bander<'a> {
                 .map(move |first| Band { group_in_channels: first..(first + chunk).min(channels), ..band.clone() })
         };
         let parts = |band: &Band| {
-            channel_parts(band).flat_map(|part| taps.iter().map(move |taps| Band { taps: taps.clone(), ..part.clone() }))
+            channel_parts(band)
+                .flat_map(|part| taps.iter().map(move |taps| Band { taps: taps.clone(), ..part.clone() }))
         };
         // Of the parts of the taps the first is the largest.
         let excess = |band: &Band| channel_parts(band).map(|part| self.excess(&part)).fold(0.0, f64::max);

@@ -149,9 +149,7 @@ fn check_coordinates(geometry: &Geometry) -> Result<()> {
 mod tests {
     use super::*;
     use crate::Layout;
-    use crate::gpu::dispatch::Band;
-    use crate::gpu::dispatch::{GATHER_WORKGROUP, products};
-    use crate::gpu::kernels::gather;
+    use crate::gpu::dispatch::GATHER_WORKGROUP;
     use crate::gpu::plan::candidate::candidates;
     use crate::gpu::profile::DeviceClass;
     use crate::op::ConvTranspose;
@@ -181,48 +179,10 @@ mod tests {
         assert_eq!((plan.kernel(), plan.phases()), (Kernel::Gather, vec![(1 << 29, 1 << 29)]));
     }
 
-    /// Every output element is written once, by bands within the limits, each finishing its sums.
-    fn check_bands(op: &ConvTranspose, shape: &[usize], profile: &DeviceProfile) -> Plan {
+    /// A plan that is as every plan must be.
+    fn checked(op: &ConvTranspose, shape: &[usize], profile: &DeviceProfile) -> Plan {
         let plan = planned(op, shape, profile).unwrap();
-        let geometry = op.at(shape).unwrap();
-        let (strides, (channels, taps)) = (geometry.output_strides(), products(&geometry));
-        // The products of an element in the order of its sum: channels outermost, taps along w innermost.
-        let number = |channel: usize, [z, y, x]: [usize; 3]| ((channel * taps[0] + z) * taps[1] + y) * taps[2] + x;
-        let mut added = vec![0; geometry.output_len()];
-        for dispatch in plan.dispatches() {
-            for window in [dispatch.input, dispatch.weights, dispatch.output] {
-                assert!(window.size <= profile.max_binding && window.size % 4 == 0, "{window:?}");
-                assert_eq!(window.offset % profile.binding_alignment, 0);
-            }
-            let [x, y, _] = dispatch.workgroups;
-            assert!(x <= profile.max_workgroups && y <= profile.max_workgroups);
-            assert!(u64::from(x) * u64::from(y) * GATHER_WORKGROUP >= dispatch.band.elements());
-            let Band { batch, out_channels, output: [z, y, x], group_in_channels, taps } = &dispatch.band;
-            let counts = taps.each_ref().map(ExactSizeIterator::len);
-            assert!(gather::cost::iterations(group_in_channels.len(), counts) <= profile.max_iterations);
-            let first = number(group_in_channels.start, taps.each_ref().map(|taps| taps.start));
-            let last = number(group_in_channels.end - 1, taps.each_ref().map(|taps| taps.end - 1));
-            assert_eq!(last + 1 - first, group_in_channels.len() * counts.iter().product::<usize>(), "they are in a row");
-            for n in batch.clone() {
-                for co in out_channels.clone() {
-                    for (z, y) in z.clone().flat_map(|z| y.clone().map(move |y| (z, y))) {
-                        for x in x.clone() {
-                            let at = n * strides.batch
-                                + co * strides.channel
-                                + z * strides.spatial[0]
-                                + y * strides.spatial[1]
-                                + x * strides.spatial[2];
-                            let byte = at as u64 * 4;
-                            assert!(byte >= dispatch.output.offset);
-                            assert!(byte + 4 <= dispatch.output.offset + dispatch.output.size);
-                            assert_eq!(added[at], first, "parts follow each other");
-                            added[at] = last + 1;
-                        }
-                    }
-                }
-            }
-        }
-        assert!(added.iter().all(|&added| added == number(channels, [0; 3])));
+        plan.check(profile);
         plan
     }
 
@@ -232,7 +192,7 @@ mod tests {
 
     #[test]
     fn what_fits_is_one_dispatch() {
-        let plan = check_bands(&upsample(Layout::ChannelsFirst), &[2, 3, 5, 7], &DeviceProfile::default());
+        let plan = checked(&upsample(Layout::ChannelsFirst), &[2, 3, 5, 7], &DeviceProfile::default());
         assert_eq!(plan.dispatches().len(), 1);
         assert_eq!((plan.scratch_bytes(), plan.phases()), (0, vec![(2, 2), (2, 2)]));
     }
@@ -242,18 +202,18 @@ mod tests {
         for layout in [Layout::ChannelsFirst, Layout::ChannelsLast] {
             for binding in [768, 1024, 4096] {
                 let shape = if layout == Layout::ChannelsFirst { [2, 3, 13, 17] } else { [2, 13, 17, 3] };
-                let plan = check_bands(&upsample(layout), &shape, &small(binding));
+                let plan = checked(&upsample(layout), &shape, &small(binding));
                 assert!(plan.dispatches().len() > 1);
             }
         }
         let wide = ConvTranspose::builder().in_channels(1).out_channels(2).kernel([3]).stride([2]).build().unwrap();
-        check_bands(&wide, &[1, 1, 1000], &small(768));
+        checked(&wide, &[1, 1, 1000], &small(768));
     }
 
     #[test]
     fn input_channels_are_cut_where_their_planes_do_not_fit() {
         let op = ConvTranspose::builder().in_channels(16).out_channels(2).kernel([3, 3]).build().unwrap();
-        let plan = check_bands(&op, &[1, 16, 8, 8], &small(1024));
+        let plan = checked(&op, &[1, 16, 8, 8], &small(1024));
         assert!(plan.dispatches().iter().any(|d| d.band.group_in_channels.start > 0));
         assert!(plan.scratch_bytes() > 0);
     }
@@ -267,7 +227,7 @@ mod tests {
         let bound = |max_iterations: u64| DeviceProfile { max_iterations, ..DeviceProfile::default() };
         let parts = |op: &ConvTranspose, extents: [usize; 3], limit: u64| {
             let [z, y, x] = extents;
-            check_bands(op, &[1, op.in_channels(), z, y, x], &bound(limit)).parts()
+            checked(op, &[1, op.in_channels(), z, y, x], &bound(limit)).parts()
         };
         // Ten iterations for each channel and two at the end, as llvmpipe counts; parts are halved until they fit.
         let single = op(100, [1, 1, 1]);
@@ -316,7 +276,8 @@ mod tests {
 
     #[test]
     fn a_profile_that_allows_nothing_is_refused_by_the_fields_name() {
-        let op = ConvTranspose::builder().in_channels(64).out_channels(32).kernel([4, 4]).stride([2, 2]).build().unwrap();
+        let op =
+            ConvTranspose::builder().in_channels(64).out_channels(32).kernel([4, 4]).stride([2, 2]).build().unwrap();
         let geometry = op.at(&[1, 64, 64, 64]).unwrap();
         let good = DeviceProfile::default;
         for (name, profile) in [
@@ -360,7 +321,8 @@ mod tests {
         };
         assert!(refusal(&op, &[1, 1, 1 << 29, 1 << 28, 1]).contains("max_dispatches"));
         assert!(refusal(&op, &[1, 1, 1 << 29, 1 << 29, 16]).contains("at most"));
-        let cropped = ConvTranspose::builder().kernel([1, 1, 1]).padding([(0, (1 << 29) - 1), (0, (1 << 29) - 1), (0, 7)]);
+        let cropped =
+            ConvTranspose::builder().kernel([1, 1, 1]).padding([(0, (1 << 29) - 1), (0, (1 << 29) - 1), (0, 7)]);
         assert!(refusal(&cropped.build().unwrap(), &[1, 1, 1 << 29, 1 << 29, 8]).contains("at most"));
     }
 
@@ -384,10 +346,10 @@ mod tests {
     fn work_is_cut_by_multiply_adds_and_by_workgroups() {
         let op = upsample(Layout::ChannelsFirst);
         let lazy = DeviceProfile { max_multiply_adds: 1000, ..DeviceProfile::default() };
-        let plan = check_bands(&op, &[1, 3, 20, 20], &lazy);
+        let plan = checked(&op, &[1, 3, 20, 20], &lazy);
         assert!(plan.dispatches().iter().all(|d| d.band.elements() * 4 <= 1000));
         let few = DeviceProfile { max_workgroups: 2, ..DeviceProfile::default() };
-        let plan = check_bands(&op, &[1, 3, 20, 20], &few);
+        let plan = checked(&op, &[1, 3, 20, 20], &few);
         assert!(plan.dispatches().len() > 1 && plan.dispatches().iter().any(|d| d.workgroups == [2, 2, 1]));
     }
 
@@ -395,7 +357,7 @@ mod tests {
     fn halving_regards_all_parts_of_the_input_channels() {
         // Only the later parts were too large, so that every way of halving looked alike: 4096 dispatches.
         let op = ConvTranspose::builder().in_channels(64).out_channels(8).kernel([1, 1]).build().unwrap();
-        let plan = check_bands(&op, &[1, 64, 8, 8], &small(1024));
+        let plan = checked(&op, &[1, 64, 8, 8], &small(1024));
         assert!(plan.dispatches().len() <= 128, "{} dispatches", plan.dispatches().len());
     }
 

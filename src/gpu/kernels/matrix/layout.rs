@@ -83,7 +83,8 @@ impl Matrix {
         let [inputs, results] = [self.extents.iter().product::<usize>() * self.chunk, self.shared()[1]];
         let share = |elements: usize| loop_iterations(elements.div_ceil(self.workgroup as usize) as u64, 0);
         let taps = op.axes3().map(|axis| AxisPhases::new(&axis).most_taps() as u64).iter().product();
-        let chunks = loop_iterations((packed_in_channels / self.chunk) as u64, share(inputs) + loop_iterations(taps, 0));
+        let chunks =
+            loop_iterations((packed_in_channels / self.chunk) as u64, share(inputs) + loop_iterations(taps, 0));
         let rows = self.rows.iter().product::<usize>() as u64;
         loop_iterations(turns, chunks + rows * share(results))
     }
