@@ -1,6 +1,7 @@
 //! What is refused, and the messages.
 
 use super::support::{Folder, MIB, after_name, jpeg, noise, plan, png, profile, shape, write};
+use crate::picture::tags::Tags;
 use crate::picture::{Colour, Depth, Format, Rgb, Rows, Shape, Source, Target, TargetOptions};
 use image::ExtendedColorType;
 use std::fs;
@@ -218,7 +219,8 @@ fn a_profile_too_long_for_jpeg_is_refused() {
     icc.resize(16_707_346, 0);
     let out = folder.path("a.jpg");
     let rgb = shape(5, 5, Colour::Rgb, Depth::Eight);
-    let error = Target::plan(&out, Path::new("in"), rgb, Some(icc), &TargetOptions::default());
+    let error =
+        Target::plan(&out, Path::new("in"), rgb, Tags { icc: Some(icc), ..Tags::default() }, &TargetOptions::default());
     assert_eq!(
         after_name(&out, &error.unwrap_err().to_string()),
         "JPEG holds an ICC profile of at most 16707345 bytes, not 16707346"
@@ -232,7 +234,7 @@ fn impossible_outputs_are_refused() {
     let input = folder.with("in.png", "input");
     let refusal = |out: &Path, no_clobber| {
         let options = TargetOptions { no_clobber, ..TargetOptions::default() };
-        Target::plan(out, &input, grey, None, &options).unwrap_err().to_string()
+        Target::plan(out, &input, grey, Tags::default(), &options).unwrap_err().to_string()
     };
     let itself = "is the input itself; write to another name";
     assert_eq!(after_name(&input, &refusal(&input, false)), itself);
