@@ -34,6 +34,11 @@ impl Header {
     }
 }
 
+/// The orientation that EXIF data give; upright where they give none.
+pub(super) fn orientation(exif: Option<&[u8]>) -> Orientation {
+    exif.and_then(Orientation::from_exif_chunk).unwrap_or(Orientation::NoTransforms)
+}
+
 /// Refuses a picture whose samples, and what the decoder keeps besides, take more than `budget`. Turning a picture on its
 /// side takes a second copy.
 pub(super) fn check_budget(header: &Header, besides: u64, budget: u64) -> Result<()> {

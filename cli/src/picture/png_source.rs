@@ -3,11 +3,10 @@
 use std::io::{BufRead, Read, Seek, SeekFrom};
 
 use anyhow::{Error, Result, anyhow, bail, ensure};
-use image::metadata::Orientation;
 use png::{BitDepth, ColorType, Decoder, DecodingError, Info, Limits, Reader, Transformations};
 
 use super::format::Format;
-use super::header::{Header, allocate, check_budget, truncated};
+use super::header::{Header, allocate, check_budget, orientation, truncated};
 use super::samples::Samples;
 use super::shape::{Colour, Depth, Shape};
 use super::tags::{Density, MAX_METADATA, Tags};
@@ -16,8 +15,8 @@ use super::tags::{Density, MAX_METADATA, Tags};
 pub(super) struct PngSource<R: BufRead + Seek>(Reader<R>);
 
 impl<R: BufRead + Seek> PngSource<R> {
-    /// Reads the chunks before the samples. Text is not read, and no chunk is inflated beyond [`MAX_METADATA`].
-    pub(super) fn open(mut file: R, memory_budget: u64) -> Result<(Header, Self)> {
+    /// Reads the chunks before the samples; `length` is that of the file. Text is not read, and no chunk is inflated beyond [`MAX_METADATA`].
+    pub(super) fn open(mut file: R, length: u64, memory_budget: u64) -> Result<(Header, Self)> {
         let has_profile = has_chunk(&mut file, *b"iCCP")?;
         let mut decoder = Decoder::new_with_limits(file, Limits { bytes: MAX_METADATA });
         decoder.set_ignore_text_chunk(true);
@@ -26,6 +25,7 @@ impl<R: BufRead + Seek> PngSource<R> {
         let first = decoder.read_header_info().map_err(explain)?;
         // At least; before the decoder makes room for a row.
         check_budget(&Header::plain(least_shape(first)), 0, memory_budget)?;
+        check_data(first, length)?;
         let reader = decoder.read_info().map_err(explain)?;
         let info = reader.info();
         ensure!(info.animation_control.is_none(), "is an animation (APNG); only still pictures are supported");
@@ -36,7 +36,6 @@ impl<R: BufRead + Seek> PngSource<R> {
             (ColorType::Rgba, depth) => (Colour::Rgba, depth),
             (ColorType::Indexed, _) => bail!("cannot be decoded as PNG: its palette is missing"),
         };
-        let exif = info.exif_metadata.as_deref();
         let mut warnings = Vec::new();
         if has_profile && info.icc_profile.is_none() {
             let most = MAX_METADATA >> 20;
@@ -44,7 +43,7 @@ impl<R: BufRead + Seek> PngSource<R> {
         }
         let header = Header {
             stored: Shape { width: info.width, height: info.height, colour, depth: depth_of(depth) },
-            orientation: exif.and_then(Orientation::from_exif_chunk).unwrap_or(Orientation::NoTransforms),
+            orientation: orientation(info.exif_metadata.as_deref()),
             tags: Tags {
                 icc: info.icc_profile.as_deref().map(<[u8]>::to_vec),
                 cicp: info.coding_independent_code_points,
@@ -83,6 +82,21 @@ impl<R: BufRead + Seek> PngSource<R> {
         self.0.next_frame(bytes).map_err(explain)?;
         Ok(())
     }
+}
+
+/// Refuses a size that no file of this length can have the samples for: deflated data grow to 1032 times their length at
+/// most.
+fn check_data(info: &Info<'_>, length: u64) -> Result<()> {
+    let bits = info.color_type.samples() as u64 * u64::from(info.bit_depth as u8);
+    let needed = u64::from(info.width).saturating_mul(u64::from(info.height)).saturating_mul(bits) / 8;
+    ensure!(
+        needed <= length.saturating_mul(1032),
+        "{}: its {length} bytes cannot hold {}x{} pixels",
+        truncated(Format::Png),
+        info.width,
+        info.height
+    );
+    Ok(())
 }
 
 /// The shape that the header alone gives; a transparent colour adds alpha to it.

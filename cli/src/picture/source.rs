@@ -78,7 +78,7 @@ fn open(path: &Path, memory_budget: u64) -> Result<Source> {
     let (header, decoder) = guarded(format, || {
         Ok(match format {
             Format::Png => {
-                let (header, decoder) = PngSource::open(file, memory_budget)?;
+                let (header, decoder) = PngSource::open(file, found.len(), memory_budget)?;
                 (header, Decoder::Png(Box::new(decoder)))
             }
             Format::Jpeg => {

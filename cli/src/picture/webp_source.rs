@@ -3,11 +3,10 @@
 use std::io::{self, BufRead, Seek};
 
 use anyhow::{Error, Result, anyhow, ensure};
-use image::metadata::Orientation;
 use image_webp::{DecodingError, WebPDecoder};
 
 use super::format::Format;
-use super::header::{Header, allocate, check_budget, truncated};
+use super::header::{Header, allocate, check_budget, orientation, truncated};
 use super::samples::Samples;
 use super::shape::{Colour, Depth, Shape};
 use super::tags::MAX_METADATA;
@@ -26,13 +25,16 @@ impl<R: BufRead + Seek> WebPSource<R> {
         let colour = if decoder.has_alpha() { Colour::Rgba } else { Colour::Rgb };
         let mut header = Header::plain(Shape { width, height, colour, depth: Depth::Eight });
         check_budget(&header, 0, memory_budget)?;
-        let exif = decoder.exif_metadata().map_err(explain)?;
-        if let Some(orientation) = exif.as_deref().and_then(Orientation::from_exif_chunk) {
-            header.orientation = orientation;
-            // Turning takes a second copy.
-            check_budget(&header, 0, memory_budget)?;
+        match decoder.exif_metadata() {
+            Err(DecodingError::MemoryLimitExceeded) => header.warnings.push(too_long("EXIF data")),
+            exif => header.orientation = orientation(exif.map_err(explain)?.as_deref()),
         }
-        header.tags.icc = decoder.icc_profile().map_err(explain)?;
+        // Turning takes a second copy.
+        check_budget(&header, 0, memory_budget)?;
+        match decoder.icc_profile() {
+            Err(DecodingError::MemoryLimitExceeded) => header.warnings.push(too_long("ICC profile")),
+            icc => header.tags.icc = icc.map_err(explain)?,
+        }
         Ok((header, Self(decoder)))
     }
 
@@ -43,6 +45,10 @@ impl<R: BufRead + Seek> WebPSource<R> {
         self.0.read_image(&mut bytes).map_err(explain)?;
         Ok(Samples::Eight(bytes))
     }
+}
+
+fn too_long(what: &str) -> String {
+    format!("its {what} take more than {} MiB and are left out", MAX_METADATA >> 20)
 }
 
 /// Compares the length that the RIFF header gives with that of the file.
@@ -65,9 +71,6 @@ fn explain(error: DecodingError) -> Error {
     match error {
         DecodingError::IoError(e) if e.kind() == io::ErrorKind::UnexpectedEof => anyhow!(truncated(Format::WebP)),
         DecodingError::IoError(e) => anyhow!("{e}"),
-        DecodingError::MemoryLimitExceeded => {
-            anyhow!("cannot be decoded as WebP: its ICC profile or EXIF data take more than {} MiB", MAX_METADATA >> 20)
-        }
         other => anyhow!("cannot be decoded as WebP: {other}"),
     }
 }

@@ -3,12 +3,15 @@
 #![allow(unsafe_code, reason = "a C library is called")]
 
 use std::any::Any;
+use std::ffi::c_long;
 use std::mem;
 use std::panic::{self, AssertUnwindSafe};
 use std::ptr;
 
 use anyhow::{Result, anyhow, bail, ensure};
-use mozjpeg_sys::{self as ffi, J_COLOR_SPACE, jpeg_common_struct, jpeg_decompress_struct, jpeg_error_mgr};
+use mozjpeg_sys::{
+    self as ffi, J_COLOR_SPACE, jpeg_common_struct, jpeg_decompress_struct, jpeg_error_mgr, jpeg_source_mgr,
+};
 
 use super::damage::Report;
 
@@ -55,8 +58,8 @@ pub(super) fn decode(
 ) -> Result<()> {
     // An error of libjpeg unwinds through its frames, which own nothing, to here.
     let result = panic::catch_unwind(AssertUnwindSafe(|| {
-        let mut session = Session::new();
-        session.decode(bytes, size, space, samples, note)
+        let mut session = Session::new(bytes);
+        session.decode(size, space, samples, note)
     }));
     result.unwrap_or_else(|payload| match payload.downcast::<Failure>() {
         Ok(failure) => Err(anyhow!("cannot be decoded as JPEG: {}", failure.0)),
@@ -68,56 +71,78 @@ pub(super) fn decode(
 /// The message of an error of libjpeg, as the payload of an unwinding.
 struct Failure(String);
 
+/// How many bytes libjpeg sees at a time. With 512 for each block of a unit in sight, it decodes baseline data by a fast
+/// path that takes codes that are none for others without a word.
+const WINDOW: usize = 256;
+
+/// What libjpeg puts at the end of a file without end marker, as its own sources do.
+static END: [u8; 2] = [0xff, 0xd9];
+
 /// A decompressor. What it points to lives in boxes that nothing else touches while it runs.
-struct Session {
+struct Session<'a> {
     cinfo: Box<jpeg_decompress_struct>,
     errors: *mut jpeg_error_mgr,
-    report: *mut Report,
+    source: *mut jpeg_source_mgr,
+    shared: *mut Shared<'a>,
 }
 
-impl Session {
-    fn new() -> Self {
-        // SAFETY: both structs are plain C data, for which zeros are valid: null pointers and absent functions.
-        let (mut cinfo, mut errors) =
-            unsafe { (Box::new(mem::zeroed::<jpeg_decompress_struct>()), Box::new(mem::zeroed::<jpeg_error_mgr>())) };
+/// What the functions that libjpeg calls work on.
+struct Shared<'a> {
+    /// What was not yet shown to libjpeg.
+    rest: &'a [u8],
+    report: Report,
+}
+
+impl<'a> Session<'a> {
+    fn new(bytes: &'a [u8]) -> Self {
+        // SAFETY: these structs are plain C data, for which zeros are valid: null pointers and absent functions.
+        let (mut cinfo, mut errors, mut source) = unsafe {
+            (
+                Box::new(mem::zeroed::<jpeg_decompress_struct>()),
+                Box::new(mem::zeroed::<jpeg_error_mgr>()),
+                Box::new(mem::zeroed::<jpeg_source_mgr>()),
+            )
+        };
         // SAFETY: it fills in the struct it is given.
         unsafe { ffi::jpeg_std_error(&mut errors) };
         errors.error_exit = Some(fail);
         errors.emit_message = Some(hear);
-        let (errors, report) = (Box::into_raw(errors), Box::into_raw(Box::new(Report::default())));
+        source.init_source = Some(nothing);
+        source.fill_input_buffer = Some(fill);
+        source.skip_input_data = Some(skip);
+        source.resync_to_restart = Some(ffi::jpeg_resync_to_restart);
+        source.term_source = Some(nothing);
+        let shared = Box::into_raw(Box::new(Shared { rest: bytes, report: Report::default() }));
+        let (errors, source) = (Box::into_raw(errors), Box::into_raw(source));
         cinfo.common.err = errors;
-        cinfo.common.client_data = report.cast();
-        let mut session = Self { cinfo, errors, report };
+        cinfo.common.client_data = shared.cast();
+        let mut session = Self { cinfo, errors, source, shared };
         // SAFETY: the error manager is set, as it must be; it is kept, and so is `client_data`.
         unsafe { ffi::jpeg_create_decompress(&mut *session.cinfo) };
+        session.cinfo.src = source;
         session
     }
 
     /// What was reported since the last time.
     fn heard(&mut self) -> Report {
         // SAFETY: it points to a box of ours, and libjpeg is not running.
-        unsafe { mem::take(&mut *self.report) }
+        mem::take(unsafe { &mut (*self.shared).report })
     }
 
     fn decode(
         &mut self,
-        bytes: &[u8],
         size: (u32, u32),
         space: Space,
         samples: &mut [u8],
         mut note: impl FnMut(usize, u32, Report) -> Result<()>,
     ) -> Result<()> {
-        let length = bytes.len().try_into()?;
-        // SAFETY: `bytes` outlives this call, and nothing reads them after it.
-        unsafe {
-            ffi::jpeg_mem_src(&mut self.cinfo, bytes.as_ptr(), length);
-            ffi::jpeg_read_header(&mut self.cinfo, 1);
-        }
+        // SAFETY: the decompressor was created and has a source.
+        unsafe { ffi::jpeg_read_header(&mut self.cinfo, 1) };
         self.cinfo.out_color_space = space.decoded();
         // SAFETY: the header was read.
         let in_scans = unsafe { ffi::jpeg_has_multiple_scans(&self.cinfo) } != 0;
         self.cinfo.buffered_image = in_scans.into();
-        // SAFETY: the header was read, and the parameters are set. A source in memory never suspends.
+        // SAFETY: the header was read, and the parameters are set. The source never suspends.
         unsafe { ffi::jpeg_start_decompress(&mut self.cinfo) };
         if in_scans {
             self.read_scans(&mut note)?;
@@ -188,13 +213,14 @@ impl Session {
     }
 }
 
-impl Drop for Session {
+impl Drop for Session<'_> {
     fn drop(&mut self) {
         // SAFETY: it was created; afterwards nothing points to the boxes, which came from `Box::into_raw`.
         unsafe {
             ffi::jpeg_destroy_decompress(&mut self.cinfo);
             drop(Box::from_raw(self.errors));
-            drop(Box::from_raw(self.report));
+            drop(Box::from_raw(self.source));
+            drop(Box::from_raw(self.shared));
         }
     }
 }
@@ -231,13 +257,39 @@ fn message(cinfo: &mut jpeg_common_struct) -> String {
     String::from_utf8_lossy(&text[..length]).into_owned()
 }
 
+/// Shows libjpeg the next bytes; after the last of them an end marker.
+unsafe extern "C-unwind" fn fill(cinfo: &mut jpeg_decompress_struct) -> ffi::boolean {
+    // SAFETY: both point to boxes of the session's, which only it and these functions use, one at a time.
+    let (shared, source) = unsafe { (&mut *cinfo.common.client_data.cast::<Shared<'_>>(), &mut *cinfo.src) };
+    let (window, rest) = shared.rest.split_at(shared.rest.len().min(WINDOW));
+    let window = if window.is_empty() { &END } else { window };
+    shared.rest = rest;
+    source.next_input_byte = window.as_ptr();
+    source.bytes_in_buffer = window.len();
+    1
+}
+
+/// Passes over a part of a segment.
+unsafe extern "C-unwind" fn skip(cinfo: &mut jpeg_decompress_struct, count: c_long) {
+    // SAFETY: as above.
+    let (shared, source) = unsafe { (&mut *cinfo.common.client_data.cast::<Shared<'_>>(), &mut *cinfo.src) };
+    let count = usize::try_from(count).unwrap_or(0);
+    let here = count.min(source.bytes_in_buffer);
+    // SAFETY: that many bytes follow in the window.
+    source.next_input_byte = unsafe { source.next_input_byte.add(here) };
+    source.bytes_in_buffer -= here;
+    shared.rest = shared.rest.get(count - here..).unwrap_or_default();
+}
+
+unsafe extern "C-unwind" fn nothing(_cinfo: &mut jpeg_decompress_struct) {}
+
 /// Takes a warning (level -1) or a remark.
 unsafe extern "C-unwind" fn hear(cinfo: &mut jpeg_common_struct, level: i32) {
     if level >= 0 {
         return;
     }
-    // SAFETY: both point to boxes of the session's, which only it and these functions use.
-    let (report, errors) = unsafe { (&mut *cinfo.client_data.cast::<Report>(), &mut *cinfo.err) };
+    // SAFETY: both point to boxes of the session's, which only it and these functions use, one at a time.
+    let (report, errors) = unsafe { (&mut (*cinfo.client_data.cast::<Shared<'_>>()).report, &*cinfo.err) };
     match errors.msg_code.try_into().unwrap_or(0) {
         ffi::JWRN_HIT_MARKER | ffi::JWRN_HUFF_BAD_CODE | ffi::JWRN_MUST_RESYNC => report.lost += 1,
         // Its first parameter is their number.

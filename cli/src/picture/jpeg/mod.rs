@@ -7,9 +7,8 @@ mod segments;
 use std::io::Read;
 
 use anyhow::{Result, ensure};
-use image::metadata::Orientation;
 
-use super::header::{Header, allocate, check_budget};
+use super::header::{Header, allocate, check_budget, orientation};
 use super::samples::Samples;
 use super::shape::{Colour, Depth, Shape};
 use super::tags::Tags;
@@ -38,9 +37,7 @@ impl JpegSource {
             _ => Colour::Rgb,
         };
         let mut header = Header::plain(Shape { width: frame.width, height: frame.height, colour, depth: Depth::Eight });
-        if let Some(orientation) = segments.exif.and_then(Orientation::from_exif_chunk) {
-            header.orientation = orientation;
-        }
+        header.orientation = orientation(segments.exif);
         check_budget(&header, coefficient_bytes(&segments), memory_budget)?;
         let icc = segments.icc();
         if matches!(icc, Some(Err(()))) {
