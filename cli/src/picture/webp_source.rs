@@ -26,7 +26,7 @@ impl<R: BufRead + Seek> WebPSource<R> {
         let mut header = Header::plain(Shape { width, height, colour, depth: Depth::Eight });
         check_budget(&header, 0, memory_budget)?;
         match decoder.exif_metadata() {
-            Err(DecodingError::MemoryLimitExceeded) => header.warnings.push(too_long("EXIF data")),
+            Err(DecodingError::MemoryLimitExceeded) => header.warnings.push(too_long("EXIF segment")),
             exif => header.orientation = orientation(exif.map_err(explain)?.as_deref()),
         }
         // Turning takes a second copy.
@@ -48,7 +48,7 @@ impl<R: BufRead + Seek> WebPSource<R> {
 }
 
 fn too_long(what: &str) -> String {
-    format!("its {what} take more than {} MiB and are left out", MAX_METADATA >> 20)
+    format!("its {what} takes more than {} MiB and is left out", MAX_METADATA >> 20)
 }
 
 /// Compares the length that the RIFF header gives with that of the file.

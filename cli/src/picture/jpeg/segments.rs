@@ -118,10 +118,11 @@ impl<'a> Segments<'a> {
                 [marker, after @ ..] => (*marker, after),
                 [] => break,
             };
-            let [high, low, ..] = after else { break };
+            let [high, low, ..] = after else { bail!(truncated(Format::Jpeg)) };
             let length = usize::from(u16::from_be_bytes([*high, *low]));
             ensure!(length >= 2, "cannot be decoded as JPEG: the segment {marker:02x} has the length {length}");
-            let Some(body) = after.get(2..length) else { break };
+            // Inside a header: what the header announces is missing.
+            let body = after.get(2..length).ok_or_else(|| anyhow!(truncated(Format::Jpeg)))?;
             rest = &after[length..];
             found.segment(marker, body)?;
         }

@@ -107,7 +107,10 @@ fn truncated_files_are_refused() {
     };
     assert_eq!(refused(&file("a.png", 20), MIB), "the PNG file is truncated");
     assert_eq!(refused(&file("a.jpg", 20), MIB), "the JPEG file is truncated");
-    assert_eq!(refused(&file("a.jpg", 3000), MIB), "the JPEG file is truncated");
+    // What is missing shows in the decoding.
+    let path = file("a.jpg", 3000);
+    let error = Source::open(&path, MIB).and_then(Source::decode).unwrap_err();
+    assert!(after_name(&path, &error.to_string()).starts_with("is largely missing: "), "{error}");
     let whole = fs::metadata(file("a.webp", usize::MAX)).unwrap().len();
     assert_eq!(
         refused(&file("a.webp", 3000), MIB),
@@ -150,8 +153,7 @@ fn the_memory_budget_is_kept() {
         let refusal = refused(&large, budget);
         assert!(refusal.starts_with("takes 8 MiB to decode"), "{refusal}");
     }
-    // Less than the decoder needs for a row: it refuses by itself.
-    assert_eq!(refused(&large, 100), "takes more than the 0 MiB allowed to decode; --memory raises the limit");
+    assert!(refused(&large, 100).ends_with("more than the 0 MiB allowed; --memory raises the limit"));
 }
 
 #[test]

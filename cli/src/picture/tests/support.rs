@@ -103,6 +103,13 @@ pub(super) fn read(path: &Path) -> Picture {
     Source::open(path, MIB).unwrap().decode().unwrap()
 }
 
+/// What opening and decoding a picture warns of.
+pub(super) fn decoded(path: &Path, memory_budget: u64) -> anyhow::Result<Vec<String>> {
+    let source = Source::open(path, memory_budget)?;
+    let warnings = source.warnings().to_vec();
+    Ok([warnings, source.decode()?.repairs].concat())
+}
+
 pub(super) fn after_name(path: &Path, error: &str) -> String {
     assert_eq!(error.lines().count(), 1, "{error}");
     let name = format!("{}: ", path.display());
