@@ -378,7 +378,7 @@ def check_single(check):
     progressive = cjpeg(rows, "-progressive")
     for part in (3, 5, 8):
         cut = progressive[:len(progressive) * part // 10] + end
-        check.expect(f"progressive-{part}.jpg", cut, 1, [f"progressive-{part}.jpg", "largely missing"])
+        check.expect(f"progressive-{part}.jpg", cut, 1, [f"progressive-{part}.jpg"])
     check.expect("arithmetic.jpg", cjpeg(rows, "-arithmetic"), 1, ["arithmetic"])
     frame = whole.index(b"\xff\xc0")
     check.expect("twelve.jpg", whole[:frame + 4] + b"\x0c" + whole[frame + 5:], 1, ["12 bits"])

@@ -290,7 +290,7 @@ unsafe extern "C-unwind" fn hear(cinfo: &mut jpeg_common_struct, level: i32) {
     }
     // SAFETY: both point to boxes of the session's, which only it and these functions use, one at a time.
     let (report, errors) = unsafe { (&mut (*cinfo.client_data.cast::<Shared<'_>>()).report, &*cinfo.err) };
-    match errors.msg_code.try_into().unwrap_or(0) {
+    match errors.msg_code {
         ffi::JWRN_HIT_MARKER | ffi::JWRN_HUFF_BAD_CODE | ffi::JWRN_MUST_RESYNC => report.lost += 1,
         // Its first parameter is their number.
         ffi::JWRN_EXTRANEOUS_DATA => report.skipped += u64::from(errors.msg_parm._bindgen_data_[0]),
