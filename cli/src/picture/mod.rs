@@ -5,7 +5,7 @@
 //! a [`Writer`], which takes the rows.
 //!
 //! Besides the samples, what says how they look is carried over, where the format can hold it and it stays true
-//! ([`Tags`]). EXIF is not carried: the orientation it holds was applied, and the rest (thumbnail, sizes) would describe
+//! ([`tags::Tags`]). EXIF is not carried: the orientation it holds was applied, and the rest (thumbnail, sizes) would describe
 //! another picture. Nor are XMP, text, times, backgrounds, and sBIT: between samples of 5 bits come others.
 
 mod convert;

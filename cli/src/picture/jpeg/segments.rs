@@ -199,6 +199,8 @@ impl<'a> Found<'a> {
                     let (x, y) = (u16::from_be_bytes([x1, x0]), u16::from_be_bytes([y1, y0]));
                     self.density = match unit {
                         _ if x == 0 || y == 0 => None,
+                        // The header cannot leave it out: this says nothing.
+                        0 if x == y => None,
                         0 => Some(Density::Ratio(x.into(), y.into())),
                         1 => Some(Density::PerInch(x, y)),
                         2 => Some(Density::PerCentimetre(x, y)),
