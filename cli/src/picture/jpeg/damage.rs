@@ -69,7 +69,7 @@ impl<'a> Damage<'a> {
         if missing > MAX_MISSING {
             bail!(
                 "is largely missing: {:.0} % of its rows are damaged or not there; up to {} % are filled in",
-                (missing * 100.0).max(13.0),
+                missing * 100.0,
                 MAX_MISSING * 100.0
             );
         }
