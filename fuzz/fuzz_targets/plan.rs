@@ -51,8 +51,8 @@ fn run(mut u: Unstructured<'_>) -> Result<()> {
     let profile = profile(&mut u)?;
     let (op, shape) = if u.ratio(1, 4)? { operation(&mut u, number)? } else { operation(&mut u, |u| small(u, 9))? };
     let Ok(geometry) = op.and_then(|op| op.at(&shape)) else { return Ok(()) };
-    // Plans of thousands of dispatches are no different from smaller ones, and take long.
-    let many = |needed: u128, limit: u64| needed > 256 * u128::from(limit);
+    // Plans of hundreds of dispatches are cut as smaller ones are, and take longer.
+    let many = |needed: u128, limit: u64| needed > 24 * u128::from(limit);
     let (elements, weights) = (geometry.input_len().max(geometry.output_len()) as u128, weights(&geometry));
     let many = many(geometry.effective_multiply_adds(), profile.max_multiply_adds)
         || many(4 * elements.max(weights), profile.max_binding)
