@@ -1,7 +1,6 @@
 //! Reading.
 
 use std::error::Error as _;
-use std::fs::{self, File};
 use std::io::{self, BufReader, Cursor, Read, Seek};
 use std::path::{Path, PathBuf};
 
@@ -14,6 +13,7 @@ use super::format::Format;
 use super::jpeg;
 use super::samples::{Picture, Samples};
 use super::shape::{Colour, Depth, Shape};
+use crate::input;
 
 const SUPPORTED: &str = "PNG, JPEG and WebP are supported";
 
@@ -36,7 +36,7 @@ impl Source {
     /// `memory_budget` bytes to decode. That counts the samples, twice where the orientation turns
     /// the picture on its side; what a decoder needs for itself comes on top.
     pub(crate) fn open(path: &Path, memory_budget: u64) -> Result<Self> {
-        open(path, memory_budget).map_err(|e| anyhow!("{}: {e}", path.display()))
+        open(path, memory_budget).map_err(|e| anyhow!("{}: {e:#}", input::shown(path)))
     }
 
     /// The shape of the decoded picture: the size is that after the orientation was applied.
@@ -59,9 +59,9 @@ impl Source {
 }
 
 fn open(path: &Path, memory_budget: u64) -> Result<Source> {
-    let found = fs::metadata(path)?;
-    ensure!(!found.is_dir(), "is a folder, not a picture");
-    let mut file = BufReader::new(File::open(path)?);
+    let file = input::seekable(path, memory_budget, |start| image::guess_format(start).is_ok())?;
+    let found = file.metadata()?;
+    let mut file = BufReader::new(file);
     let format = recognise(&mut file)?;
 
     let mut limits = Limits::no_limits();

@@ -11,6 +11,7 @@ use super::rgb::Rgb;
 use super::shape::{Colour, Depth, Shape};
 use super::writer::Writer;
 use crate::atomic::AtomicFile;
+use crate::input::is_standard;
 
 /// The quality of a JPEG file where none is asked for.
 const QUALITY: u8 = 90;
@@ -29,6 +30,8 @@ pub(crate) struct TargetOptions {
     pub(crate) quality: Option<u8>,
     /// Refuse to replace a file.
     pub(crate) no_clobber: bool,
+    /// The format, where it is not that of the name's extension.
+    pub(crate) format: Option<Format>,
 }
 
 /// An output that was found possible, with its temporary file already beside it.
@@ -56,7 +59,7 @@ impl Target {
     ) -> Result<Self> {
         let flatten = options.flatten.filter(|_| given.colour.has_alpha());
         let encoding = settle(out, source, given, icc, options).map_err(|e| anyhow!("{}: {e}", out.display()))?;
-        Ok(Self { file: AtomicFile::create(out, options.no_clobber)?, given, flatten, encoding })
+        Ok(Self { file: AtomicFile::create_or_standard_output(out, options.no_clobber)?, given, flatten, encoding })
     }
 
     /// The shape of the picture as it is written.
@@ -85,7 +88,10 @@ impl Target {
 }
 
 fn settle(out: &Path, source: &Path, given: Shape, icc: Option<Vec<u8>>, options: &TargetOptions) -> Result<Encoding> {
-    let format = Format::of_extension(out).context("the name must end in .png, .jpg, .jpeg or .webp")?;
+    let format = options
+        .format
+        .or_else(|| Format::of_extension(out))
+        .context("the name must end in .png, .jpg, .jpeg or .webp")?;
     let quality = quality(format, options.quality)?;
     let written = Shape {
         colour: match options.flatten {
@@ -105,7 +111,7 @@ fn settle(out: &Path, source: &Path, given: Shape, icc: Option<Vec<u8>>, options
         format != Format::Jpeg || icc_bytes <= MAX_JPEG_ICC,
         "JPEG holds an ICC profile of at most {MAX_JPEG_ICC} bytes, not {icc_bytes}"
     );
-    ensure!(!same_file(source, out), "is the input itself; write to another name");
+    ensure!(is_standard(out) || !same_file(source, out), "is the input itself; write to another name");
     Ok(Encoding { format, written, icc, quality })
 }
 
