@@ -30,7 +30,7 @@ pub(crate) struct Args {
     /// Their weights, in f32 or f16; the types are kept.
     #[arg(value_name = "NET.bin")]
     bin: PathBuf,
-    /// Where to write the network. An existing file is replaced when the new one is complete.
+    /// Where to write the network; `-` is standard output. An existing file is replaced when the new one is complete.
     #[arg(value_name = "OUT.safetensors")]
     output: PathBuf,
     /// Refuse to replace an existing file.
@@ -63,7 +63,7 @@ pub(crate) fn run(args: &Args) -> Result<()> {
     let network = Network::with_least_border(layers).with_context(|| format!("{shown_param}"))?;
 
     let notes: Vec<(&str, &str)> = args.note.iter().map(|(key, value)| (key.as_str(), value.as_str())).collect();
-    let mut file = AtomicFile::create(&args.output, args.no_clobber)?;
+    let mut file = AtomicFile::create_or_standard_output(&args.output, args.no_clobber)?;
     file.write_all(&network.to_safetensors(&notes)?)?;
     file.commit()?;
     let (count, scale, border) = (network.layers().len(), network.scale(), network.border());

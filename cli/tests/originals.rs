@@ -45,7 +45,7 @@ fn a_linked_folder_leads_to_no_original() {
     fs::rename(folder.path("a/3.png"), folder.path("a/c/3.png")).unwrap();
     symlink("../a/c", folder.path("b/c")).unwrap();
     let run = folder.run("upscale a b --scale 2 --device cpu --recursive");
-    assert!(run.stderr.contains("b/c/3.png: is the input itself (a/c/3.png)"), "{}", run.stderr);
+    assert!(run.stderr.contains("b/c/3.png: is the input itself"), "{}", run.stderr);
     assert_eq!(folder.open("a/c/3.png").width(), 4);
 }
 

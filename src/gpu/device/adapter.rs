@@ -109,7 +109,10 @@ impl AdapterRequest {
     /// The index of the one that is meant by name or number.
     fn choose(&self, name: &str, infos: &[AdapterInfo]) -> Result<usize> {
         if let Some(number) = adapter_number(name).filter(|&number| number < infos.len()) {
-            return Ok(number);
+            return match self.hardware_only && infos[number].device_type == DeviceType::Cpu {
+                true => Err(Error::NoAdapter { wanted: self.words(), found: infos.iter().map(describe).collect() }),
+                false => Ok(number),
+            };
         }
         let meant: Vec<usize> = (0..infos.len()).filter(|&index| self.accepts(&infos[index])).collect();
         let Some(&best) = meant.first() else {
