@@ -21,7 +21,9 @@ struct Axis {
     stride: i32,
     dilation: i32,
     gcd: i32,            // of stride and dilation
-    inverse: i32,        // of dilation/gcd modulo stride/gcd: it leads from a phase to its first tap
+    tap_step: i32,       // stride/gcd: from one tap of a phase to the next
+    input_step: i32,     // dilation/gcd: from the input that a tap reads back to the one that the next tap reads
+    inverse: i32,        // of input_step modulo tap_step: it leads from a phase to its first tap
     kernel: i32,
     pad_begin: i32,
     input_extent: i32,
@@ -30,6 +32,8 @@ struct Axis {
     output_stride: i32,
     output_begin: i32,   // the part of the output that this dispatch computes
     output_extent: i32,
+    taps_begin: i32,     // of an element's taps, those that this dispatch adds up
+    taps_end: i32,
 }
 
 struct Params {
@@ -51,7 +55,7 @@ struct Params {
     input_window: i32,            // the bound window of each buffer begins at this element of the tensor
     weight_window: i32,
     output_window: i32,
-    first_part: i32,              // whether this dispatch adds the first input channels, and so begins with the bias
+    first_part: i32,              // whether this dispatch adds the first products, and so begins with the bias
     last_part: i32,               // whether it adds the last ones, and so finishes the element
     alpha: f32,                   // parameters of the activation; alpha is in the record where it varies by channel
     beta: f32,
@@ -65,10 +69,10 @@ struct Params {
 // For each output channel a record: its bias, its taps [group_in_channels][d][h][w], its alpha.
 @group(0) @binding(2) var<storage, read> weights: array<f32>;
 @group(0) @binding(3) var<storage, read_write> output: array<Elem>;
-// Sums that a later dispatch continues, where the input channels do not fit into one.
+// Sums that a later dispatch continues, where one dispatch cannot add all products of an element.
 @group(0) @binding(4) var<storage, read_write> partial: array<f32>;
 
-// The taps of one axis that reach an output coordinate and lie inside the input.
+// The taps of one axis that reach an output coordinate and lie inside the input, as far as this dispatch adds them.
 struct Taps {
     count: i32,
     input: i32,   // the input element that the first of them reads
@@ -83,19 +87,19 @@ fn taps_of(axis: Axis, o: i32) -> Taps {
     let u = o + axis.pad_begin;
     let q = floor_div(u, axis.stride);
     let r = u - q * axis.stride;
-    let tap_step = axis.stride / axis.gcd;
-    let input_step = axis.dilation / axis.gcd;
     if r % axis.gcd != 0 {
         return Taps(0, 0, 0);
     }
-    let k0 = i32(u32(r / axis.gcd) * u32(axis.inverse) % u32(tap_step));
+    let k0 = i32(u32(r / axis.gcd) * u32(axis.inverse) % u32(axis.tap_step));
     let i0 = q - (k0 * axis.dilation - r) / axis.stride;
     // Tap number t reads input i0 - t*input_step: skip those past the input's end, stop at its beginning.
     let past_the_end = max(i0 - axis.input_extent + 1, 0);
-    let skip = (past_the_end + input_step - 1) / input_step;
-    let in_kernel = floor_div(axis.kernel - 1 - k0, tap_step) + 1;
-    let in_input = floor_div(i0, input_step) + 1;
-    return Taps(min(in_kernel, in_input) - skip, i0 - skip * input_step, k0 + skip * tap_step);
+    let skip = (past_the_end + axis.input_step - 1) / axis.input_step;
+    let in_kernel = floor_div(axis.kernel - 1 - k0, axis.tap_step) + 1;
+    let in_input = floor_div(i0, axis.input_step) + 1;
+    let first = skip + axis.taps_begin;
+    let end = min(min(in_kernel, in_input), skip + axis.taps_end);
+    return Taps(end - first, i0 - first * axis.input_step, k0 + first * axis.tap_step);
 }
 
 // Where an element lies.
@@ -127,7 +131,7 @@ fn place_of(index: i32) -> Place {
     return Place(params.batch_begin + rest, params.channel_begin + channel, begin + vec3(oz, oy, ox));
 }
 
-// `sum` plus the products of one element's taps with its inputs, over this dispatch's input channels.
+// `sum` plus the products of one element's taps with its inputs, over this dispatch's taps and input channels.
 fn gather(place: Place, record: i32, sum: f32) -> f32 {
     let z = taps_of(params.axes[0], place.o[0]);
     let y = taps_of(params.axes[1], place.o[1]);
@@ -168,11 +172,11 @@ fn gather(place: Place, record: i32, sum: f32) -> f32 {
 }
 
 fn step_in_input(axis: Axis) -> i32 {
-    return -(axis.dilation / axis.gcd) * axis.input_stride;
+    return -axis.input_step * axis.input_stride;
 }
 
 fn step_in_taps(axis: Axis) -> i32 {
-    return axis.stride / axis.gcd * axis.weight_stride;
+    return axis.tap_step * axis.weight_stride;
 }
 
 fn finish(place: Place, record: i32, sum: f32) {
@@ -194,7 +198,7 @@ fn element_count() -> i32 {
         * params.axes[1].output_extent * params.axes[2].output_extent;
 }
 
-// All input channels at once.
+// All products at once.
 @compute @workgroup_size(64)
 fn whole(@builtin(global_invocation_id) id: vec3<u32>, @builtin(num_workgroups) groups: vec3<u32>) {
     let index = i32(id.y * groups.x * 64u + id.x);
@@ -206,7 +210,7 @@ fn whole(@builtin(global_invocation_id) id: vec3<u32>, @builtin(num_workgroups) 
     finish(place, record, gather(place, record, weights[record]));
 }
 
-// Some of the input channels: continues the sums of the dispatch before.
+// Some of the products: continues the sums of the dispatch before.
 @compute @workgroup_size(64)
 fn part(@builtin(global_invocation_id) id: vec3<u32>, @builtin(num_workgroups) groups: vec3<u32>) {
     let index = i32(id.y * groups.x * 64u + id.x);

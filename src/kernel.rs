@@ -83,6 +83,10 @@ pub enum Refusal {
     #[error("{multiply_adds} multiply-adds exceed the {limit} of a dispatch, into which it is not cut")]
     MultiplyAdds { multiply_adds: u64, limit: u64 },
 
+    /// Longer loops than the driver runs, which the kernel does not cut into several dispatches.
+    #[error("{iterations} iterations of its loops exceed the {limit} of an invocation, into which it is not cut")]
+    Iterations { iterations: u64, limit: u64 },
+
     /// More invocations than a workgroup may have.
     #[error("{invocations} invocations exceed the {limit} of a workgroup")]
     Invocations { invocations: u32, limit: u32 },

@@ -89,6 +89,13 @@ impl AxisPhases {
         (0..phase.taps).map(move |t| (phase.first_tap + t * tap_step, phase.first_offset + t as i64 * input_step))
     }
 
+    /// The tap of a phase that reads input `q − offset`.
+    pub(crate) fn tap_at(&self, phase: Phase, offset: i64) -> Option<usize> {
+        let (distance, step) = (offset - phase.first_offset, self.input_step as i64);
+        let t = usize::try_from(distance / step).ok().filter(|_| distance >= 0 && distance % step == 0)?;
+        (t < phase.taps).then(|| phase.first_tap + t * self.tap_step)
+    }
+
     fn phase(&self, residue: usize) -> Option<Phase> {
         if !residue.is_multiple_of(self.gcd) {
             return None;
@@ -212,6 +219,10 @@ mod tests {
             assert_eq!(table.phase_count(), expected.len(), "{axis:?}");
             assert_eq!(table.most_taps(), expected.iter().map(|phase| phase.taps).max().unwrap(), "{axis:?}");
             for phase in expected {
+                for offset in -3..phase.first_offset + (phase.taps as i64 + 1) * table.input_step as i64 {
+                    let tap = table.taps(phase).find(|&(_, other)| other == offset).map(|(tap, _)| tap);
+                    assert_eq!(table.tap_at(phase, offset), tap, "{axis:?}, {phase:?}, offset {offset}");
+                }
                 assert_eq!(table.at((stride * 3 + phase.residue) as i64), Some((phase, 3)), "{axis:?}");
             }
         }

@@ -737,6 +737,17 @@ fn run_out_of_memory() {
     assert!(matches!(error, Error::Device { source: wgpu::Error::OutOfMemory { .. }, .. }), "{error:?}");
     drop(taken);
     assert_eq!(layer.run(&case.input).unwrap(), expected);
+    // An upload for which there is less and less lacking: its buffer, then the one through which it is written.
+    let input = Tensor::f32([25 << 20], vec![1.0; 25 << 20]).unwrap();
+    let (mut taken, mut refusals) = (all_memory(&context), 0);
+    while let Err(error) = context.upload(&input, Storage::F32) {
+        assert!(matches!(error, Error::Device { source: wgpu::Error::OutOfMemory { .. }, .. }), "{error:?}");
+        refusals += 1;
+        taken.pop().unwrap();
+    }
+    assert!(refusals > 1, "{refusals}");
+    drop(taken);
+    assert_eq!(layer.run(&case.input).unwrap(), expected);
 }
 
 /// Buffers that leave no room for another one.

@@ -15,7 +15,7 @@ use fastrand::Rng;
 use std::collections::BTreeMap;
 use std::process::ExitCode;
 use upconv::convention::AutoPad;
-use upconv::gpu::{AdapterRequest, Context, Layer, Matrices, Prepared, adapters};
+use upconv::gpu::{AdapterRequest, Band, Context, Layer, Matrices, Prepared, adapters};
 use upconv::reference::{self, Comparison};
 use upconv::{
     Activation, Candidate, ConvTranspose, Convention, DType, Data, DeviceClass, DeviceProfile, Error, Kernel, Layout,
@@ -40,6 +40,8 @@ fn main() -> ExitCode {
         ("two_runs_give_the_same_bits", two_runs_give_the_same_bits),
         ("a_layer_runs_into_the_callers_memory", a_layer_runs_into_the_callers_memory),
         ("bands_give_the_same_bits", bands_give_the_same_bits),
+        ("long_sums_are_complete", long_sums_are_complete),
+        ("sums_in_parts_have_the_same_bits", sums_in_parts_have_the_same_bits),
         ("the_holes_of_a_large_stride_hold_the_bias", the_holes_of_a_large_stride_hold_the_bias),
         ("a_tap_outside_the_input_is_not_multiplied", a_tap_outside_the_input_is_not_multiplied),
         ("an_empty_batch_gives_an_empty_output", an_empty_batch_gives_an_empty_output),
@@ -732,6 +734,60 @@ fn bands_give_the_same_bits() {
     assert!(banded.iter().all(|&banded| banded > 10), "{banded:?} were banded");
     assert!(alike > 10, "{alike} were run by both kernels of tiles");
     assert!(in_parts.iter().all(|&in_parts| in_parts > 0), "{in_parts:?}: no input channels were cut");
+}
+
+/// Mesa's drivers in software end a shader's loops after 65,535 iterations, of all its loops together, and report nothing:
+/// sums of more products lacked the rest.
+fn long_sums_are_complete() {
+    let op = |in_channels: usize, out_channels: usize| {
+        ConvTranspose::builder().in_channels(in_channels).out_channels(out_channels)
+    };
+    for (name, builder, shape) in [
+        ("8192 channels", op(8192, 1).kernel([2, 2]).stride([2, 2]), &[1, 8192, 4, 4][..]),
+        ("4096 channels, 9 taps", op(4096, 1).kernel([3, 3]), &[1, 4096, 4, 4]),
+        ("128 of 2048 taps", op(1026, 1).kernel([2048]).stride([16]).padding([1016]), &[1, 1026, 100]),
+        ("33x33 taps", op(64, 1).kernel([33, 33]).padding([28, 28]), &[1, 64, 30, 30]),
+        ("one tap", op(6555, 1).kernel([1]), &[1, 6555, 3]),
+        ("tiles", op(70_000, 4).kernel([2]).stride([2]), &[1, 70_000, 40]),
+        ("taps of one channel", op(1, 1).kernel([70_000]).padding([69_990]), &[1, 1, 70_000]),
+        ("rows of one channel", op(1, 1).kernel([270, 270]).padding([268, 268]), &[1, 1, 270, 270]),
+        ("planes of one channel", op(1, 1).kernel([41, 41, 41]).padding([40, 40, 40]), &[1, 1, 41, 41, 41]),
+    ] {
+        let op = builder.build().unwrap();
+        let mut rng = Rng::with_seed(29);
+        // Few values are negative, so that what is missing cannot cancel.
+        let mut ones = |shape: &[usize]| {
+            let data: Vec<f32> =
+                (0..shape.iter().product()).map(|_| if rng.u8(..) < 16 { -1.0 } else { 1.0 }).collect();
+            Tensor::f32(shape, data).unwrap()
+        };
+        let case = Case { input: ones(shape), weight: ones(&op.weight_shape()), op, bias: None };
+        for (kernel, got) in run_poisoned(context(), &case) {
+            let comparison = compare(&case, &got);
+            assert!(comparison.inexact == 0, "{name}, {kernel}: {comparison:?}");
+        }
+    }
+}
+
+fn sums_in_parts_have_the_same_bits() {
+    let mut rng = Rng::with_seed(30);
+    let (mut channels_cut, mut taps_cut) = (0, 0);
+    for _ in 0..60 {
+        let case = random_case(&mut rng, Values::Reals, no_activation);
+        let whole = run_with(context(), &case, &[Kernel::Gather]);
+        for max_iterations in [12, 20, 40] {
+            let profile = DeviceProfile { max_iterations, ..context().profile().clone() };
+            let short = context().limited(profile);
+            let layer = Layer::new(&short, &case.op, &case.weight, case.bias.as_ref()).unwrap();
+            let prepared = layer.prepare_with(case.input.shape(), Storage::F32, Kernel::Gather).unwrap();
+            let band = |cut: fn(&Band) -> bool| usize::from(prepared.plan().bands().any(cut));
+            channels_cut += band(|band| band.group_in_channels.start > 0);
+            taps_cut += band(|band| band.taps.iter().any(|taps| taps.start > 0));
+            let got = run_prepared(&short, &prepared, &case.input);
+            assert_eq!(got, whole[0].1, "{max_iterations}, {case:?}, {}", prepared.plan().explain());
+        }
+    }
+    assert!(channels_cut > 20 && taps_cut > 20, "{channels_cut} with channels cut, {taps_cut} with taps cut");
 }
 
 fn the_holes_of_a_large_stride_hold_the_bias() {

@@ -21,6 +21,7 @@ mod output;
 mod picture;
 mod pipelines;
 mod regular;
+mod shader;
 mod size;
 mod threads;
 mod tune;

@@ -7,7 +7,7 @@ mod common;
 use common::Folder;
 use std::process::{Command, Output};
 
-/// Runs the program with this value of WGPU_BACKEND.
+/// Runs the program with this value of `WGPU_BACKEND`.
 fn with_backend(value: &str, line: &str) -> Output {
     let folder = Folder::with_astronaut();
     let mut command = Command::new(env!("CARGO_BIN_EXE_upconv"));

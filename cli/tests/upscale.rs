@@ -290,3 +290,59 @@ fn an_unknown_adapter_leaves_nothing() {
     }
     assert!(samples(&folder.open("in.png")) == before);
 }
+
+/// Crate png 0.18.1 panics on a palette whose length is no multiple of 3, with transparency.
+#[test]
+fn a_decoder_that_panics_fails_its_picture_only() {
+    let folder = Folder::new();
+    fs::create_dir(folder.path("in")).unwrap();
+    let mut encoder = png::Encoder::new(fs::File::create(folder.path("in/b.png")).unwrap(), 1, 1);
+    encoder.set_color(png::ColorType::Indexed);
+    encoder.set_palette(vec![1; 7]);
+    encoder.set_trns(vec![128; 3]);
+    let mut writer = encoder.write_header().unwrap();
+    writer.write_image_data(&[1]).unwrap();
+    writer.finish().unwrap();
+    folder.refuse("upscale in/b.png out.png --scale 2", 1, &["in/b.png: cannot be decoded as PNG"]);
+    for name in ["in/a.png", "in/c.png"] {
+        folder.save(name, RgbImage::new(3, 2));
+    }
+    for jobs in [1, 3] {
+        let run = folder.run(&format!("upscale in out{jobs} --scale 2 --device cpu --jobs {jobs}"));
+        assert_eq!(run.code, Some(1), "{}", run.stderr);
+        assert!(!run.stderr.contains("thread '"), "{}", run.stderr);
+        let last = run.stderr.lines().last().unwrap_or_default();
+        assert!(last.contains("1 of 3 pictures failed: ") && last.contains("b.png"), "{}", run.stderr);
+        for name in ["a.png", "c.png"] {
+            assert_eq!(folder.open(&format!("out{jobs}/{name}")).width(), 6);
+        }
+    }
+}
+
+#[test]
+fn what_is_repaired_and_what_is_lost_is_said_in_one_line() {
+    let folder = Folder::with_astronaut();
+    folder.succeed("upscale in.png whole.jpg --scale 1 --device cpu");
+    let whole = fs::read(folder.path("whole.jpg")).unwrap();
+    folder.write("cut.jpg", &whole[..whole.len() - 2]);
+    let run = folder.succeed("upscale cut.jpg out.png --scale 1 --device cpu");
+    let warning = "warning: cut.jpg: the JPEG file is not whole: it has no end marker";
+    assert_eq!(run.stderr.lines().filter(|line| line.starts_with("warning: ")).collect::<Vec<_>>(), [warning]);
+    folder.succeed("upscale whole.jpg whole.png --scale 1 --device cpu");
+    assert!(folder.open("out.png") == folder.open("whole.png"));
+    folder.write("half.jpg", [&whole[..whole.len() / 2], &[0xff, 0xd9]].concat());
+    folder.refuse("upscale half.jpg out.png --scale 1 --device cpu", 1, &["half.jpg: is largely missing"]);
+
+    let mut info = png::Info::with_size(1, 1);
+    info.color_type = png::ColorType::Grayscale;
+    info.source_gamma = Some(png::ScaledFloat::from_scaled(100_000));
+    let file = fs::File::create(folder.path("linear.png")).unwrap();
+    let mut writer = png::Encoder::with_info(file, info).unwrap().write_header().unwrap();
+    writer.write_image_data(&[1]).unwrap();
+    writer.finish().unwrap();
+    let run = folder.succeed("upscale linear.png linear.jpg --scale 2 --device cpu");
+    let lines: Vec<_> = run.stderr.lines().filter(|line| line.starts_with("warning: linear.png: ")).collect();
+    assert!(lines.len() == 1 && lines[0].contains("gAMA"), "{}", run.stderr);
+    let run = folder.succeed("upscale linear.png linear-2.png --scale 2 --device cpu");
+    assert!(!run.stderr.contains("warning"), "{}", run.stderr);
+}

@@ -11,6 +11,8 @@ use std::ops::Range;
 
 /// The largest panel, in elements: it leaves room for the weights in a second-level cache of 1 MiB.
 const PANEL: usize = 160 << 10;
+/// Products that do so many times the useful multiply-adds, the others by zeros, take longer than gathering them.
+const MOST_ZEROS: f64 = 64.0;
 /// The fewest multiply-adds of a task that pay for its start.
 const SMALLEST_TASK: usize = 1 << 16;
 
@@ -79,6 +81,11 @@ pub(super) fn choose(geometry: &Geometry, packed: Option<&Packed>, threads: usiz
     let kernel: usize = axes.iter().map(|axis| axis.kernel).product();
     let all: [Range<i64>; 3] = std::array::from_fn(|axis| all_q(&axes[axis], output[axis]));
     let total = all.each_ref().map(length);
+    // Where the input is much smaller than the kernel, few of the taps of an output read an input that exists.
+    let done: f64 = total.iter().chain(&[batch, op.in_channels(), out_group, kernel]).map(|&n| n as f64).product();
+    if done > MOST_ZEROS * geometry.useful_multiply_adds() as f64 {
+        return Choice::Gather;
+    }
     let width = longest_row(packed, &axes[2], output[2]);
     let channel_tiles = &packed.channel_tiles;
     let first = op.layout() == Layout::ChannelsFirst;
@@ -169,6 +176,9 @@ mod tests {
             let wide = ConvTranspose::builder().kernel([2, 2]).dilation([dilation; 2]).padding([padding; 2]);
             assert_eq!(chosen(&wide.build().unwrap(), &[1, 1, 40, 40], 2), Choice::Gather, "dilation {dilation}");
         }
+        let long = ConvTranspose::builder().kernel([1 << 12]).build().unwrap();
+        assert_eq!(chosen(&long, &[1, 1, 4], 2), Choice::Gather, "of 4096 taps 4 read an input that exists");
+        assert_ne!(chosen(&long, &[1, 1, 4096], 2), Choice::Gather);
         let op = op(2, 2, [3, 2, 0]);
         assert_eq!(choose(&op.at(&[1, 2, 4, 4]).unwrap(), None, 2), Choice::Gather);
     }

@@ -202,8 +202,7 @@ impl Places {
         for offsets in &block.offsets {
             for &(phases, co) in rows {
                 let tap = |axis: usize| {
-                    let mut taps = packed.tables[axis].taps(phases[axis]);
-                    taps.find(|&(_, offset)| offset == offsets[axis]).map(|(tap, _)| tap * strides.spatial[axis])
+                    Some(packed.tables[axis].tap_at(phases[axis], offsets[axis])? * strides.spatial[axis])
                 };
                 let place = || Some(tap(0)? + tap(1)? + tap(2)? + co % out_group * strides.output);
                 taps.push(place());

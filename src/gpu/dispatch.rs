@@ -2,6 +2,8 @@
 
 use crate::gpu::profile::DeviceProfile;
 use crate::gpu::storage::Storage;
+use crate::op::Geometry;
+use crate::phase::AxisPhases;
 use std::ops::Range;
 
 /// The number of invocations in a workgroup of `gather`.
@@ -10,7 +12,7 @@ pub(crate) const GATHER_WORKGROUP: u64 = 64;
 /// The largest number of elements one dispatch writes: indices in the shaders are `i32`.
 pub(crate) const MAX_ELEMENTS: u64 = 1 << 30;
 
-/// A part of the operation: a box of the output, and the share of the input channels that is added up for it.
+/// A part of the operation: a box of the output, and the share of the products that is added up for it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Band {
     /// Items of the batch.
@@ -21,6 +23,8 @@ pub struct Band {
     pub output: [Range<usize>; 3],
     /// Input channels of each group.
     pub group_in_channels: Range<usize>,
+    /// Taps along (d, h, w), counted for each output element from the first whose input exists.
+    pub taps: [Range<usize>; 3],
 }
 
 /// The part of a buffer that one dispatch sees.
@@ -55,6 +59,25 @@ impl Band {
         let spatial: usize = self.output.iter().map(ExactSizeIterator::len).product();
         (self.batch.len() * self.out_channels.len() * spatial) as u64
     }
+
+    /// Whether it adds the first products of its elements.
+    pub(crate) fn begins_sums(&self) -> bool {
+        self.group_in_channels.start == 0 && self.taps.iter().all(|taps| taps.start == 0)
+    }
+
+    /// Whether it adds the last products of its elements.
+    pub(crate) fn finishes_sums(&self, geometry: &Geometry) -> bool {
+        let (channels, taps) = products(geometry);
+        self.group_in_channels.end == channels && self.taps.iter().zip(taps).all(|(part, all)| part.end == all)
+    }
+}
+
+/// The most products that are added up for an output element: the input channels of its group, and the taps along
+/// (d, h, w) of a phase, of which no more than the input's extent read one that exists.
+pub(crate) fn products(geometry: &Geometry) -> (usize, [usize; 3]) {
+    let op = &geometry.op;
+    let taps = [0, 1, 2].map(|a| AxisPhases::new(&op.axes3()[a]).most_taps().min(geometry.input[a]));
+    (op.in_channels() / op.groups(), taps)
 }
 
 /// The workgroups of one invocation for each element of a band.

@@ -161,7 +161,7 @@ impl Layer {
 
     fn prepare_op(&self, op: &ConvTranspose, input_shape: &[usize], storage: Storage, wish: Wish) -> Result<Prepared> {
         let key = Key { axes: *op.axes3(), input_shape: input_shape.to_vec(), storage, wish };
-        self.inner.prepared.get(&key, || self.prepare_anew(op, input_shape, storage, wish))
+        self.inner.prepared.get(&key, || Ok((self.prepare_anew(op, input_shape, storage, wish)?, 1)))
     }
 
     fn prepare_anew(

@@ -1,6 +1,7 @@
 //! What the plan knows of a device.
 
 use super::storage::Storage;
+use crate::error::{Error, Result};
 
 /// What the plan needs to know of a device. The default is what WebGPU guarantees on every one.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -16,6 +17,9 @@ pub struct DeviceProfile {
     /// The largest number of multiply-adds that one dispatch may do. Operating systems reset a device that is busy
     /// for some seconds; the default of 2³⁶ keeps a device of 100 GFLOP/s below 2 s.
     pub max_multiply_adds: u64,
+    /// The most iterations that the loops of one invocation may make together, inner ones each time they are run.
+    /// Mesa's drivers in software end a shader's loops at 65,535, without an error; the default is no bound.
+    pub max_iterations: u64,
     /// Whether tensors can be stored in binary16 (`SHADER_F16`).
     pub f16: bool,
     /// The largest number of invocations in a workgroup.
@@ -36,12 +40,41 @@ impl Default for DeviceProfile {
             max_workgroups: 65_535,
             binding_alignment: 256,
             max_multiply_adds: 1 << 36,
+            max_iterations: u64::MAX,
             f16: false,
             max_invocations: 256,
             max_workgroup_memory: 16 << 10,
             class: DeviceClass::Unknown,
             matrices: None,
         }
+    }
+}
+
+impl DeviceProfile {
+    /// Refuses limits with which nothing can be planned.
+    ///
+    /// # Errors
+    /// [`Error::OutOfRange`] with the field's name.
+    pub(crate) fn check(&self) -> Result<()> {
+        let least = [
+            ("max_binding", self.max_binding, 4),
+            ("max_buffer", self.max_buffer, 4),
+            ("max_workgroups", self.max_workgroups.into(), 1),
+            ("binding_alignment", self.binding_alignment, 4),
+            ("max_multiply_adds", self.max_multiply_adds, 1),
+            ("max_iterations", self.max_iterations, 1),
+            ("max_invocations", self.max_invocations.into(), 1),
+        ];
+        let refuse = |name, given: u64, expected| {
+            Err(Error::OutOfRange { what: format!("DeviceProfile::{name}"), given: given.into(), expected })
+        };
+        if let Some(&(name, given, least)) = least.iter().find(|(_, given, least)| given < least) {
+            return refuse(name, given, format!("at least {least}"));
+        }
+        if !self.binding_alignment.is_multiple_of(4) {
+            return refuse("binding_alignment", self.binding_alignment, "a multiple of 4".into());
+        }
+        Ok(())
     }
 }
 
@@ -75,8 +108,9 @@ pub enum DeviceClass {
 }
 
 /// Words in the name or the driver of an adapter, and the class they tell; the first that fits decides.
-const CLASSES: [(&str, DeviceClass); 18] = [
+const CLASSES: [(&str, DeviceClass); 19] = [
     ("llvmpipe", DeviceClass::Software),
+    ("softpipe", DeviceClass::Software),
     ("lavapipe", DeviceClass::Software),
     ("swiftshader", DeviceClass::Software),
     ("basic render", DeviceClass::Software),
@@ -100,11 +134,22 @@ impl DeviceClass {
     #[cfg(test)]
     pub(crate) const ALL: [Self; 5] = [Self::Software, Self::Desktop, Self::Nvidia, Self::Mobile, Self::Unknown];
 
+    /// See [`DeviceProfile::max_iterations`].
+    pub fn max_iterations(self) -> u64 {
+        if self == DeviceClass::Software { 65_535 } else { u64::MAX }
+    }
+
     /// The class of an adapter, by its name and its driver's.
     pub fn of(name: &str, driver: &str) -> Self {
         let text = format!("{name} {driver}").to_lowercase();
         CLASSES.iter().find(|(word, _)| text.contains(word)).map_or(DeviceClass::Unknown, |&(_, class)| class)
     }
+}
+
+/// What running a loop counts towards [`DeviceProfile::max_iterations`], with so many iterations that count `each` for
+/// what is inside. llvmpipe counts two more: one finds that the loop ends, and one comes of how it is translated.
+pub(crate) fn loop_iterations(count: u64, each: u64) -> u64 {
+    count.saturating_mul(each.saturating_add(1)).saturating_add(2)
 }
 
 #[cfg(test)]

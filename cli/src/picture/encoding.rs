@@ -2,12 +2,13 @@
 
 use super::format::Format;
 use super::shape::Shape;
+use super::tags::Tags;
 
 /// The format and its parameters.
 #[derive(Debug)]
 pub(super) struct Encoding {
     pub(super) format: Format,
     pub(super) written: Shape,
-    pub(super) icc: Option<Vec<u8>>,
+    pub(super) tags: Tags,
     pub(super) quality: u8,
 }

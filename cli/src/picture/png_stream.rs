@@ -4,10 +4,14 @@ use std::io::{self, Write};
 use std::sync::{Arc, Mutex, PoisonError};
 
 use anyhow::{Context, Result};
-use png::{BitDepth, ColorType, Compression, Encoder, Info, StreamWriter};
+use png::{
+    BitDepth, ColorType, Compression, Encoder, Info, MasteringDisplayColorVolume, SourceChromaticities, StreamWriter,
+    chunk,
+};
 
 use super::encoding::Encoding;
 use super::shape::{Colour, Depth};
+use super::tags::Density;
 use crate::atomic::AtomicFile;
 
 /// The size of an IDAT chunk.
@@ -34,11 +38,31 @@ impl PngStream {
             Depth::Eight => BitDepth::Eight,
             Depth::Sixteen => BitDepth::Sixteen,
         };
-        info.icc_profile = encoding.icc.map(Into::into);
+        let tags = encoding.tags;
+        info.pixel_dims = tags.density.map(Density::to_png);
+        info.source_gamma = tags.gamma;
+        info.source_chromaticities = tags.chromaticities;
+        // Only one of the two may be there; the profile goes first.
+        info.srgb = tags.srgb.filter(|_| tags.icc.is_none());
+        info.icc_profile = tags.icc.map(Into::into);
         let mut encoder = Encoder::with_info(file.clone(), info)?;
         // Several times the speed of zlib's levels, and on pictures about as small as level 3.
         encoder.set_compression(Compression::Fast);
-        let stream = encoder.write_header()?.into_stream_writer_with_size(CHUNK)?;
+        let mut writer = encoder.write_header()?;
+        // The encoder knows these, and does not write them.
+        if let Some(cicp) = tags.cicp {
+            let full_range = u8::from(cicp.is_video_full_range_image);
+            let data = [cicp.color_primaries, cicp.transfer_function, cicp.matrix_coefficients, full_range];
+            writer.write_chunk(chunk::cICP, &data)?;
+        }
+        if let Some(mastering) = tags.mastering {
+            writer.write_chunk(chunk::mDCV, &mastering_data(&mastering))?;
+        }
+        if let Some(level) = tags.light_level {
+            let data = [level.max_content_light_level, level.max_frame_average_light_level].map(u32::to_be_bytes);
+            writer.write_chunk(chunk::cLLI, data.as_flattened())?;
+        }
+        let stream = writer.into_stream_writer_with_size(CHUNK)?;
         Ok(Self { stream, file })
     }
 
@@ -56,6 +80,21 @@ impl PngStream {
         let file = Arc::into_inner(self.file.0).context("the PNG encoder kept the file")?;
         Ok(file.into_inner().unwrap_or_else(PoisonError::into_inner))
     }
+}
+
+/// The chunk mDCV: the chromaticities of red, green, blue and white in units of 0.00002, then the luminances.
+fn mastering_data(mastering: &MasteringDisplayColorVolume) -> Vec<u8> {
+    let SourceChromaticities { white, red, green, blue } = mastering.chromaticities;
+    let mut data = Vec::with_capacity(24);
+    for (x, y) in [red, green, blue, white] {
+        for value in [x, y] {
+            // Read from 16 bits in units of 0.00002 to those of 0.00001.
+            data.extend_from_slice(&((value.into_scaled() / 2) as u16).to_be_bytes());
+        }
+    }
+    data.extend_from_slice(&mastering.max_luminance.to_be_bytes());
+    data.extend_from_slice(&mastering.min_luminance.to_be_bytes());
+    data
 }
 
 /// The file, shared with the stream, which would otherwise not give it back.

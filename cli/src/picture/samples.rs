@@ -1,6 +1,7 @@
 //! The samples of a picture, owned and borrowed.
 
 use super::shape::{Colour, Depth};
+use super::tags::Tags;
 
 /// Interleaved samples, row after row, without padding.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -51,5 +52,7 @@ pub(crate) struct Picture {
     pub(crate) height: u32,
     pub(crate) colour: Colour,
     pub(crate) samples: Samples,
-    pub(crate) icc: Option<Vec<u8>>,
+    pub(crate) tags: Tags,
+    /// What was damaged and is filled in, a line each.
+    pub(crate) repairs: Vec<String>,
 }

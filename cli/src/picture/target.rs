@@ -9,6 +9,7 @@ use super::encoding::Encoding;
 use super::format::Format;
 use super::rgb::Rgb;
 use super::shape::{Colour, Depth, Shape};
+use super::tags::Tags;
 use super::writer::Writer;
 use crate::atomic::AtomicFile;
 use crate::input::is_standard;
@@ -41,6 +42,7 @@ pub(crate) struct Target {
     given: Shape,
     flatten: Option<Rgb>,
     encoding: Encoding,
+    loss: Option<String>,
 }
 
 impl Target {
@@ -50,21 +52,27 @@ impl Target {
     /// unless the options allow the change. Grey is stored as RGB in WebP, which has no grey, and
     /// WebP is written without loss. A grey picture flattened over a colour that is not grey
     /// becomes RGB.
-    pub(crate) fn plan(
-        out: &Path,
-        source: &Path,
-        given: Shape,
-        icc: Option<Vec<u8>>,
-        options: &TargetOptions,
-    ) -> Result<Self> {
+    pub(crate) fn plan(out: &Path, source: &Path, given: Shape, tags: Tags, options: &TargetOptions) -> Result<Self> {
         let flatten = options.flatten.filter(|_| given.colour.has_alpha());
-        let encoding = settle(out, source, given, icc, options).map_err(|e| anyhow!("{}: {e}", out.display()))?;
-        Ok(Self { file: AtomicFile::create_or_standard_output(out, options.no_clobber)?, given, flatten, encoding })
+        let (encoding, loss) =
+            settle(out, source, given, tags, options).map_err(|e| anyhow!("{}: {e}", out.display()))?;
+        Ok(Self {
+            file: AtomicFile::create_or_standard_output(out, options.no_clobber)?,
+            given,
+            flatten,
+            encoding,
+            loss,
+        })
     }
 
     /// The shape of the picture as it is written.
     pub(crate) fn written(&self) -> Shape {
         self.encoding.written
+    }
+
+    /// What of the look of the picture the format cannot hold.
+    pub(crate) fn loss(&self) -> Option<&str> {
+        self.loss.as_deref()
     }
 
     /// The format that is written.
@@ -87,7 +95,13 @@ impl Target {
     }
 }
 
-fn settle(out: &Path, source: &Path, given: Shape, icc: Option<Vec<u8>>, options: &TargetOptions) -> Result<Encoding> {
+fn settle(
+    out: &Path,
+    source: &Path,
+    given: Shape,
+    tags: Tags,
+    options: &TargetOptions,
+) -> Result<(Encoding, Option<String>)> {
     let format = options
         .format
         .or_else(|| Format::of_extension(out))
@@ -105,14 +119,14 @@ fn settle(out: &Path, source: &Path, given: Shape, icc: Option<Vec<u8>>, options
         ..given
     };
     check_holds(format, written)?;
-    let icc = icc.filter(|profile| format.stored(written.colour).fits_icc(profile));
-    let icc_bytes = icc.as_ref().map_or(0, Vec::len);
+    let (tags, loss) = tags.storable(format, format.stored(written.colour));
+    let icc_bytes = tags.icc.as_ref().map_or(0, Vec::len);
     ensure!(
         format != Format::Jpeg || icc_bytes <= MAX_JPEG_ICC,
         "JPEG holds an ICC profile of at most {MAX_JPEG_ICC} bytes, not {icc_bytes}"
     );
     ensure!(is_standard(out) || !same_file(source, out), "is the input itself; write to another name");
-    Ok(Encoding { format, written, icc, quality })
+    Ok((Encoding { format, written, tags, quality }, loss))
 }
 
 fn check_holds(format: Format, shape: Shape) -> Result<()> {

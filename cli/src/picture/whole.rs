@@ -6,6 +6,7 @@ use image::{ExtendedColorType, ImageEncoder};
 
 use super::encoding::Encoding;
 use super::shape::{Colour, Shape};
+use super::tags::Density;
 use crate::atomic::AtomicFile;
 
 /// Gathers the samples, 8 bits each, to encode them at the end.
@@ -26,7 +27,10 @@ impl Whole {
     }
 
     pub(super) fn finish_jpeg(mut self) -> Result<AtomicFile> {
-        let encoder = JpegEncoder::new_with_quality(&mut self.file, self.encoding.quality);
+        let mut encoder = JpegEncoder::new_with_quality(&mut self.file, self.encoding.quality);
+        if let Some(density) = self.encoding.tags.density.and_then(Density::to_jpeg) {
+            encoder.set_pixel_density(density);
+        }
         encode(encoder, self.encoding, &self.bytes)?;
         Ok(self.file)
     }
@@ -49,7 +53,7 @@ fn allocate(shape: Shape) -> Result<Vec<u8>> {
 
 fn encode(mut encoder: impl ImageEncoder, encoding: Encoding, bytes: &[u8]) -> Result<()> {
     let shape = encoding.written;
-    if let Some(profile) = encoding.icc {
+    if let Some(profile) = encoding.tags.icc {
         encoder.set_icc_profile(profile)?;
     }
     let colour = match shape.colour {

@@ -14,7 +14,7 @@ use super::trained::{Cut, Run};
 use crate::device::Backend;
 use crate::input::{is_standard, shown};
 use crate::output::message;
-use crate::picture::{Format, Rows, Samples, Shape, Source, Target, TargetOptions, Writer};
+use crate::picture::{Format, Picture, Rows, Samples, Shape, Source, Target, TargetOptions, Writer};
 use crate::threads;
 use anyhow::{Result, anyhow, bail, ensure};
 use indicatif::ProgressBar;
@@ -108,7 +108,7 @@ impl<'a> Engine<'a> {
             &task.output,
             &task.input,
             self.enlarged(task, shape)?,
-            source.icc().map(<[u8]>::to_vec),
+            source.tags(),
             &TargetOptions {
                 flatten: args.flatten,
                 depth_8: args.depth.is_some(),
@@ -119,7 +119,10 @@ impl<'a> Engine<'a> {
         )?;
         let pieces = self.fit(task, shape, &target)?;
         let written = target.written();
-        let mut samples = source.decode()?.samples;
+        let warn = |line: &str| say(format!("warning: {}: {line}", shown(&task.input)));
+        source.warnings().iter().map(String::as_str).chain(target.loss()).for_each(warn);
+        let Picture { mut samples, repairs, .. } = source.decode()?;
+        repairs.iter().map(String::as_str).for_each(warn);
         let mut writer = target.start()?;
 
         let opened = self.opened()?;

@@ -48,10 +48,11 @@ impl Case {
         Ok(results)
     }
 
-    fn new(name: &'static str, op: ConvTranspose, shape: &[usize], seed: u64) -> Result<Self> {
+    /// With values from `least` to 1.
+    fn new(name: &'static str, op: ConvTranspose, shape: &[usize], least: f32, seed: u64) -> Result<Self> {
         let mut rng = fastrand::Rng::with_seed(seed);
         let mut random = |shape: &[usize]| {
-            let data: Vec<f32> = (0..shape.iter().product()).map(|_| rng.f32() * 2.0 - 1.0).collect();
+            let data: Vec<f32> = (0..shape.iter().product()).map(|_| least + rng.f32() * (1.0 - least)).collect();
             Tensor::f32(shape, data)
         };
         let (input, weight, bias) = (random(shape)?, random(&op.weight_shape())?, random(&[op.out_channels()])?);
@@ -65,6 +66,18 @@ impl Case {
         let expected = reference::conv_transpose(&self.op, &input, &weight, Some(&bias))?;
         Ok(Self { name: self.name, op: self.op.clone(), input, weight, bias, expected })
     }
+}
+
+/// Sums of so many products that a driver may not run their loops to the end. No product is negative, so that those that
+/// are missing cannot cancel.
+fn long_sums() -> Result<[Case; 3]> {
+    let op = |in_channels: usize| ConvTranspose::builder().in_channels(in_channels);
+    let case = |name, op: ConvTranspose, shape: &[usize]| Case::new(name, op, shape, 0.0, 0);
+    Ok([
+        case("8192 input channels", op(8192).kernel([2, 2]).stride([2, 2]).build()?, &[1, 8192, 2, 3])?,
+        case("70,000 input channels", op(70_000).out_channels(2).kernel([1]).build()?, &[1, 70_000, 4])?,
+        case("33x33 taps", op(64).kernel([33, 33]).padding([30, 30]).build()?, &[1, 64, 32, 33])?,
+    ])
 }
 
 /// Shapes that exercise every part of every kernel, from well-known networks and edge cases.
@@ -133,6 +146,7 @@ pub(super) fn cases() -> Result<Vec<Case>> {
     ]
     .into_iter()
     .enumerate()
-    .map(|(seed, (name, builder, shape))| Case::new(name, builder.build()?, shape, seed as u64))
+    .map(|(seed, (name, builder, shape))| Case::new(name, builder.build()?, shape, -1.0, seed as u64))
+    .chain(long_sums()?.map(Ok))
     .collect()
 }

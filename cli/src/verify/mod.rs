@@ -1,6 +1,7 @@
 //! `upconv verify`: every kernel against the reference, on every adapter and on the CPU.
 
 mod case;
+mod loops;
 
 use crate::device::all_adapters;
 use crate::output::{Lines, say};
@@ -81,6 +82,11 @@ impl Report {
             lines.as_ref().is_none_or(|lines| !lines.failed())
         };
         print(format!("{}\n", device.name()));
+        if let Device::Gpu(context) = device
+            && let Some(bound) = loops::check(context).with_context(|| device.name())?
+        {
+            print(format!("  {bound}\n"));
+        }
         for case in cases {
             for row in device.check(case).with_context(|| format!("{}, {}", device.name(), case.name))? {
                 let verdict = if row.passed { "ok" } else { "WRONG" };

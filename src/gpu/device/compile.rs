@@ -6,11 +6,17 @@ use wgpu::{
     ShaderModuleDescriptor, ShaderSource,
 };
 
-pub(crate) fn compile(device: &Device, cache: Option<&PipelineCache>, variant: &Variant) -> ComputePipeline {
+/// `source` is the variant's WGSL.
+pub(crate) fn compile(
+    device: &Device,
+    cache: Option<&PipelineCache>,
+    variant: &Variant,
+    source: &str,
+) -> ComputePipeline {
     let label = format!("upconv {variant:?}");
     let module = device.create_shader_module(ShaderModuleDescriptor {
         label: Some(&label),
-        source: ShaderSource::Wgsl(variant.source().into()),
+        source: ShaderSource::Wgsl(source.into()),
     });
     device.create_compute_pipeline(&ComputePipelineDescriptor {
         label: Some(&label),

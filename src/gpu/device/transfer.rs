@@ -15,6 +15,12 @@ use wgpu::{Buffer, BufferDescriptor, BufferUsages, MapMode, SubmissionIndex};
 /// What is done when a device is lost while bytes are on their way to the host.
 const READING: &str = "reading a buffer";
 
+/// What is done when a device is lost while bytes are on their way to it.
+const WRITING: &str = "writing a buffer";
+
+/// So many bytes are left to wgpu to bring to the device.
+const BY_QUEUE: usize = 64 << 10;
+
 impl Context {
     /// A buffer with the elements of a tensor, stored as `storage` and rounded to nearest where that is narrower. Its
     /// usages are `STORAGE`, `COPY_SRC` and `COPY_DST`; its size is rounded up to a multiple of 4 bytes.
@@ -37,14 +43,37 @@ impl Context {
     /// Writes bytes into a buffer from `offset` on, a multiple of 4; after a number of them that is no multiple of 4 come
     /// zeros.
     pub(crate) fn write(&self, buffer: &Buffer, offset: u64, bytes: &[u8]) -> Result<()> {
+        if bytes.len() > BY_QUEUE {
+            return self.write_staged(buffer, offset, bytes);
+        }
         let (whole, rest) = bytes.split_at(bytes.len() / 4 * 4);
-        self.checked("writing a buffer", || {
+        self.checked(WRITING, || {
             self.queue().write_buffer(buffer, offset, whole);
             if !rest.is_empty() {
                 let mut last = [0; 4];
                 last[..rest.len()].copy_from_slice(rest);
                 self.queue().write_buffer(buffer, offset + whole.len() as u64, &last);
             }
+        })
+    }
+
+    /// As [`write`](Self::write), through a staging buffer of ours: for want of memory for its own, wgpu would give up
+    /// the device.
+    fn write_staged(&self, buffer: &Buffer, offset: u64, bytes: &[u8]) -> Result<()> {
+        let size = (bytes.len() as u64).next_multiple_of(4);
+        let usage = BufferUsages::MAP_WRITE | BufferUsages::COPY_SRC;
+        let descriptor = BufferDescriptor { label: Some("upconv staging"), size, usage, mapped_at_creation: true };
+        let staging = self.checked(WRITING, || self.device().create_buffer(&descriptor))?;
+        {
+            let lost = |error| Error::DeviceLost { during: WRITING, reason: format!("{error}") };
+            let mut range = staging.get_mapped_range_mut(..).map_err(lost)?;
+            range.slice(..bytes.len()).copy_from_slice(bytes);
+        }
+        staging.unmap();
+        self.checked(WRITING, || {
+            let mut encoder = self.device().create_command_encoder(&Default::default());
+            encoder.copy_buffer_to_buffer(&staging, 0, buffer, offset, size);
+            self.queue().submit([encoder.finish()]);
         })
     }
 

@@ -1,13 +1,13 @@
 //! The work cut into dispatches that respect the device's limits.
 
 use crate::error::{Error, Result};
-use crate::gpu::dispatch::{Band, Dispatch, GATHER_WORKGROUP, MAX_ELEMENTS, Window, folded, split_stride};
+use crate::gpu::dispatch::{Band, Dispatch, GATHER_WORKGROUP, MAX_ELEMENTS, Window, folded, products, split_stride};
+use crate::gpu::kernels::gather;
 use crate::gpu::kernels::pack::records::Record;
 use crate::gpu::kernels::tiles::tile::Tile;
 use crate::gpu::profile::DeviceProfile;
 use crate::gpu::storage::Storage;
 use crate::op::Geometry;
-use crate::phase::AxisPhases;
 use std::ops::Range;
 
 /// The largest number of dispatches: what needs more is refused, not queued for hours.
@@ -44,8 +44,10 @@ pub(crate) struct Bander<'a> {
     /// The share of an invocation of `direct` or `tiled`; `None` for the other kernels.
     tile: Option<Tile>,
     record: Record,
-    /// The most taps that reach one output element, for one input channel.
-    taps: u64,
+    /// The input channels of a group.
+    channels: usize,
+    /// The most taps along (d, h, w) that an output element has for one input channel.
+    taps: [usize; 3],
 }
 
 impl<'a> Bander<'a> {
@@ -55,28 +57,27 @@ impl<'a> Bander<'a> {
         profile: &'a DeviceProfile,
         tile: Option<Tile>,
     ) -> Self {
-        let op = &geometry.op;
-        let taps = op.axes3().iter().map(|axis| AxisPhases::new(axis).most_taps() as u64).product();
-        Self { geometry, storage, profile, tile, record: Record::new(op), taps }
+        let (channels, taps) = products(geometry);
+        Self { geometry, storage, profile, tile, record: Record::new(&geometry.op), channels, taps }
     }
 
-    /// The fewest dispatches that suffice, and into how many parts the input channels are cut for it.
+    /// The fewest dispatches that suffice, and into how many parts the products of an output are cut for it.
     pub(crate) fn dispatches(&self) -> Result<(Vec<Dispatch>, usize)> {
         if self.least_dispatches() > MAX_DISPATCHES as u64 {
             return Err(self.too_many());
         }
-        let unit = self.tile.map_or(1, |tile| tile.source().channel_unit(self.group_in_channels()));
-        let units = self.group_in_channels().div_ceil(unit);
+        let unit = self.tile.map_or(1, |tile| tile.source().channel_unit(self.channels));
+        let units = self.channels.div_ceil(unit);
         let mut best: Option<(Vec<Dispatch>, usize)> = None;
         let mut refusal = None;
         let mut parts = 1;
         loop {
             match self.cut(units.div_ceil(parts) * unit) {
-                Ok(dispatches) => {
+                Ok((dispatches, parts)) => {
                     if best.as_ref().is_none_or(|(fewest, _)| dispatches.len() < fewest.len()) {
                         best = Some((dispatches, parts));
                     }
-                    // More parts only help where the input is what does not fit.
+                    // More parts only help where the input, or the loop, is what does not fit.
                     if best.as_ref().is_some_and(|(fewest, _)| fewest.len() <= 2 * parts) {
                         break;
                     }
@@ -95,23 +96,31 @@ impl<'a> Bander<'a> {
         }
     }
 
-    /// Halves the output until each band fits, with at most `chunk` input channels of a group at a time.
-    fn cut(&self, chunk: usize) -> Result<Vec<Dispatch>> {
-        let channels = self.group_in_channels();
+    /// Halves the output until each band fits, with at most `chunk` input channels of a group at a time; and into how
+    /// many parts the products of an output are cut.
+    fn cut(&self, chunk: usize) -> Result<(Vec<Dispatch>, usize)> {
+        let channels = self.channels;
+        let taps = self.tap_parts(chunk.min(channels))?;
         let whole = Band {
             batch: 0..self.geometry.batch,
             out_channels: 0..self.geometry.op.out_channels(),
             output: self.geometry.output.map(|extent| 0..extent),
             group_in_channels: 0..chunk.min(channels),
+            taps: taps[0].clone(),
         };
-        let count = channels.div_ceil(chunk);
-        let parts = |band: &Band| {
+        let count = channels.div_ceil(chunk) * taps.len();
+        let channel_parts = |band: &Band| {
             let band = band.clone();
             (0..channels)
                 .step_by(chunk)
                 .map(move |first| Band { group_in_channels: first..(first + chunk).min(channels), ..band.clone() })
         };
-        let excess = |band: &Band| parts(band).map(|part| self.excess(&part)).fold(0.0, f64::max);
+        let parts = |band: &Band| {
+            channel_parts(band)
+                .flat_map(|part| taps.iter().map(move |taps| Band { taps: taps.clone(), ..part.clone() }))
+        };
+        // Of the parts of the taps the first is the largest.
+        let excess = |band: &Band| channel_parts(band).map(|part| self.excess(&part)).fold(0.0, f64::max);
         let mut dispatches = Vec::new();
         let mut pending = vec![whole];
         while let Some(band) = pending.pop() {
@@ -132,7 +141,37 @@ impl<'a> Bander<'a> {
             pending.push(high);
             pending.push(low);
         }
-        Ok(dispatches)
+        Ok((dispatches, count))
+    }
+
+    /// The taps that one dispatch adds up for `channels` input channels, in the order of the sum: all of them, or for a
+    /// single channel of `gather` as many at a time as the device's bound on iterations lets it.
+    fn tap_parts(&self, channels: usize) -> Result<Vec<[Range<usize>; 3]>> {
+        let iterations = |taps| match &self.tile {
+            None => gather::cost::iterations(channels, taps),
+            Some(tile) => tile.iterations(&self.geometry.op, channels),
+        };
+        let limit = self.profile.max_iterations;
+        let mut at_once = self.taps;
+        if self.tile.is_none() && channels == 1 {
+            // Inner axes stay whole as long as an outer one can be cut: each part continues where the last one ended.
+            for axis in 0..3 {
+                while iterations(at_once) > limit && at_once[axis] > 1 {
+                    at_once[axis] = at_once[axis].div_ceil(2);
+                }
+            }
+        }
+        let needed = iterations(at_once);
+        if needed > limit {
+            return Err(self.beyond(("max_iterations", needed, limit)));
+        }
+        let count = |a: usize| self.taps[a].div_ceil(at_once[a]);
+        if count(0).saturating_mul(count(1)).saturating_mul(count(2)) > MAX_DISPATCHES {
+            return Err(self.too_many());
+        }
+        let part = |a: usize, number: usize| number * at_once[a]..((number + 1) * at_once[a]).min(self.taps[a]);
+        let rows = (0..count(0)).flat_map(|z| (0..count(1)).map(move |y| (z, y)));
+        Ok(rows.flat_map(|(z, y)| (0..count(2)).map(move |x| [part(0, z), part(1, y), part(2, x)])).collect())
     }
 
     /// The refusal of what would take too many dispatches, whichever limit makes them small.
@@ -145,11 +184,11 @@ impl<'a> Bander<'a> {
         }
     }
 
-    /// The dispatches that the multiply-adds alone make necessary.
+    /// The dispatches that the multiply-adds and the outputs alone make necessary.
     fn least_dispatches(&self) -> u64 {
-        let channels = self.group_in_channels() as u64;
-        let multiply_adds = (self.geometry.output_len() as u64).saturating_mul(channels).saturating_mul(self.taps);
-        multiply_adds.div_ceil(self.profile.max_multiply_adds.max(1))
+        let outputs = self.geometry.output_len() as u64;
+        let multiply_adds = outputs.saturating_mul(self.channels as u64).saturating_mul(product(self.taps));
+        multiply_adds.div_ceil(self.profile.max_multiply_adds).max(outputs.div_ceil(MAX_ELEMENTS))
     }
 
     /// What cuts along a dimension must be multiples of.
@@ -193,18 +232,19 @@ impl<'a> Bander<'a> {
 
     /// The multiply-adds of a band, if as many taps reached each element as reach the most favoured.
     fn multiply_adds(&self, band: &Band) -> u64 {
-        band.elements().saturating_mul(band.group_in_channels.len() as u64).saturating_mul(self.taps)
+        let taps = product([0, 1, 2].map(|a| band.taps[a].len()));
+        band.elements().saturating_mul(band.group_in_channels.len() as u64).saturating_mul(taps)
     }
 
-    /// The bytes of the accumulators that a band leaves to the next part of the input channels, or that its splits
-    /// leave to `sum`.
+    /// The bytes of the accumulators that a band leaves to the next part of the products, or that its splits leave to
+    /// `sum`.
     pub(crate) fn scratch(&self, band: &Band) -> u64 {
         if self.split_k() > 1 {
             let output = self.window(self.output_span(band), self.storage.size());
             return split_stride(output, self.storage) * self.split_k() as u64 * 4;
         }
         match &self.tile {
-            _ if band.group_in_channels.len() == self.group_in_channels() => 0,
+            _ if band.begins_sums() && band.finishes_sums(self.geometry) => 0,
             None => band.elements() * 4,
             Some(tile) => tile.carried_bytes(&self.geometry.op, band),
         }
@@ -215,23 +255,19 @@ impl<'a> Bander<'a> {
         self.tile.map_or(1, |tile| tile.split_k())
     }
 
-    /// The input channels of a group.
-    fn group_in_channels(&self) -> usize {
-        self.geometry.op.in_channels() / self.geometry.op.groups()
-    }
-
     fn refusal(&self, band: &Band) -> Error {
         let worst = self
             .demands(band)
             .into_iter()
             .max_by(|a, b| (a.1 as f64 / a.2 as f64).total_cmp(&(b.1 as f64 / b.2 as f64)))
             .unwrap_or_default();
-        Error::Limit {
-            what: format!("{:?} -> {:?}", self.geometry.input_shape(), self.geometry.output_shape()),
-            needed: worst.1,
-            limit: worst.2,
-            limit_name: worst.0,
-        }
+        self.beyond(worst)
+    }
+
+    /// The refusal of what needs more of the device than there is: of what, how much, and how much there is.
+    fn beyond(&self, (limit_name, needed, limit): (&'static str, u64, u64)) -> Error {
+        let what = format!("{:?} -> {:?}", self.geometry.input_shape(), self.geometry.output_shape());
+        Error::Limit { what, needed, limit, limit_name }
     }
 
     fn dispatch(&self, band: Band) -> Dispatch {
@@ -331,6 +367,10 @@ impl<'a> Bander<'a> {
         let end = if end + 1 == stride { stride } else { end };
         Some((first * stride + begin, last * stride + end))
     }
+}
+
+fn product(counts: [usize; 3]) -> u64 {
+    counts.iter().fold(1, |product, &count| product.saturating_mul(count as u64))
 }
 
 /// The elements from the first to the last of a box in a strided tensor.

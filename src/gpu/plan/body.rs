@@ -36,7 +36,7 @@ pub(crate) enum Body {
 pub(crate) struct Cut {
     /// To be run in this order.
     pub(crate) dispatches: Vec<Dispatch>,
-    /// Into how many parts the input channels are cut, each continuing the sums of the one before.
+    /// Into how many parts the products of an output are cut, each continuing the sums of the one before.
     pub(crate) parts: usize,
     /// Bytes of scratch memory for the sums that a later dispatch continues or adds up.
     pub(crate) scratch: u64,
@@ -98,7 +98,7 @@ impl Plan {
         }
     }
 
-    /// Into how many parts the input channels are cut, one after another.
+    /// Into how many parts the products of an output are cut, one after another.
     pub(crate) fn parts(&self) -> usize {
         match &self.body {
             Body::Gather(cut) | Body::Tiles(_, cut) => cut.parts,

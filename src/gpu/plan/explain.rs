@@ -41,7 +41,7 @@ impl fmt::Display for Explanation<'_> {
         let (useful, effective) = (geometry.useful_multiply_adds(), geometry.effective_multiply_adds());
         let share = if effective == 0 { 100.0 } else { useful as f64 / effective as f64 * 100.0 };
         writeln!(f, "multiply-adds  {useful} useful of {effective} ({share:.1} %, the rest is cropped)")?;
-        writeln!(f, "dispatches     {}, input channels in {parts} part{}", plan.dispatch_count(), plural(parts))?;
+        writeln!(f, "dispatches     {}, each sum in {parts} part{}", plan.dispatch_count(), plural(parts))?;
         if plan.splits() > 1 {
             writeln!(f, "splits         {}, added up in their order by another kernel", plan.splits())?;
         }

@@ -5,6 +5,8 @@
 pub(crate) mod bands;
 pub(crate) mod body;
 pub(crate) mod candidate;
+#[cfg(any(test, fuzzing))]
+mod check;
 pub(crate) mod choice;
 mod explain;
 #[cfg(test)]

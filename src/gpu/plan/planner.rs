@@ -11,6 +11,9 @@ use crate::gpu::storage::Storage;
 use crate::kernel::Kernel;
 use crate::op::Geometry;
 
+/// Inputs with more elements exceed every device by far; up to here offsets in bytes are within 64 bits.
+const MAX_INPUT: usize = usize::MAX >> 6;
+
 /// Why a kernel of the caller's choice is planned.
 const REQUESTED: &str = "it was asked for";
 
@@ -98,6 +101,14 @@ pub(crate) fn check(geometry: &Geometry, storage: Storage, profile: &DeviceProfi
             expected: "float32: the device lacks SHADER_F16",
         });
     }
+    profile.check()?;
+    if geometry.input_len() > MAX_INPUT {
+        return Err(Error::OutOfRange {
+            what: "the number of elements of an input on the GPU".into(),
+            given: geometry.input_len() as i128,
+            expected: format!("at most {MAX_INPUT}"),
+        });
+    }
     check_coordinates(geometry)
 }
 
@@ -138,8 +149,8 @@ fn check_coordinates(geometry: &Geometry) -> Result<()> {
 mod tests {
     use super::*;
     use crate::Layout;
-    use crate::gpu::dispatch::Band;
     use crate::gpu::dispatch::GATHER_WORKGROUP;
+    use crate::gpu::plan::candidate::candidates;
     use crate::gpu::profile::DeviceClass;
     use crate::op::ConvTranspose;
 
@@ -168,41 +179,10 @@ mod tests {
         assert_eq!((plan.kernel(), plan.phases()), (Kernel::Gather, vec![(1 << 29, 1 << 29)]));
     }
 
-    /// Every output element is written once, by bands within the limits, each finishing its sums.
-    fn check_bands(op: &ConvTranspose, shape: &[usize], profile: &DeviceProfile) -> Plan {
+    /// A plan that is as every plan must be.
+    fn checked(op: &ConvTranspose, shape: &[usize], profile: &DeviceProfile) -> Plan {
         let plan = planned(op, shape, profile).unwrap();
-        let geometry = op.at(shape).unwrap();
-        let (strides, channels) = (geometry.output_strides(), op.in_channels() / op.groups());
-        let mut written = vec![0; geometry.output_len()];
-        for dispatch in plan.dispatches() {
-            for window in [dispatch.input, dispatch.weights, dispatch.output] {
-                assert!(window.size <= profile.max_binding && window.size % 4 == 0, "{window:?}");
-                assert_eq!(window.offset % profile.binding_alignment, 0);
-            }
-            let [x, y, _] = dispatch.workgroups;
-            assert!(x <= profile.max_workgroups && y <= profile.max_workgroups);
-            assert!(u64::from(x) * u64::from(y) * GATHER_WORKGROUP >= dispatch.band.elements());
-            let Band { batch, out_channels, output: [z, y, x], group_in_channels } = &dispatch.band;
-            for n in batch.clone() {
-                for co in out_channels.clone() {
-                    for (z, y) in z.clone().flat_map(|z| y.clone().map(move |y| (z, y))) {
-                        for x in x.clone() {
-                            let at = n * strides.batch
-                                + co * strides.channel
-                                + z * strides.spatial[0]
-                                + y * strides.spatial[1]
-                                + x * strides.spatial[2];
-                            let byte = at as u64 * 4;
-                            assert!(byte >= dispatch.output.offset);
-                            assert!(byte + 4 <= dispatch.output.offset + dispatch.output.size);
-                            assert_eq!(written[at], group_in_channels.start, "parts follow each other");
-                            written[at] = group_in_channels.end;
-                        }
-                    }
-                }
-            }
-        }
-        assert!(written.iter().all(|&channels_added| channels_added == channels));
+        plan.check(profile);
         plan
     }
 
@@ -212,7 +192,7 @@ mod tests {
 
     #[test]
     fn what_fits_is_one_dispatch() {
-        let plan = check_bands(&upsample(Layout::ChannelsFirst), &[2, 3, 5, 7], &DeviceProfile::default());
+        let plan = checked(&upsample(Layout::ChannelsFirst), &[2, 3, 5, 7], &DeviceProfile::default());
         assert_eq!(plan.dispatches().len(), 1);
         assert_eq!((plan.scratch_bytes(), plan.phases()), (0, vec![(2, 2), (2, 2)]));
     }
@@ -222,20 +202,128 @@ mod tests {
         for layout in [Layout::ChannelsFirst, Layout::ChannelsLast] {
             for binding in [768, 1024, 4096] {
                 let shape = if layout == Layout::ChannelsFirst { [2, 3, 13, 17] } else { [2, 13, 17, 3] };
-                let plan = check_bands(&upsample(layout), &shape, &small(binding));
+                let plan = checked(&upsample(layout), &shape, &small(binding));
                 assert!(plan.dispatches().len() > 1);
             }
         }
         let wide = ConvTranspose::builder().in_channels(1).out_channels(2).kernel([3]).stride([2]).build().unwrap();
-        check_bands(&wide, &[1, 1, 1000], &small(768));
+        checked(&wide, &[1, 1, 1000], &small(768));
     }
 
     #[test]
     fn input_channels_are_cut_where_their_planes_do_not_fit() {
         let op = ConvTranspose::builder().in_channels(16).out_channels(2).kernel([3, 3]).build().unwrap();
-        let plan = check_bands(&op, &[1, 16, 8, 8], &small(1024));
+        let plan = checked(&op, &[1, 16, 8, 8], &small(1024));
         assert!(plan.dispatches().iter().any(|d| d.band.group_in_channels.start > 0));
         assert!(plan.scratch_bytes() > 0);
+    }
+
+    #[test]
+    fn loops_are_cut_where_the_driver_ends_them() {
+        let op = |in_channels: usize, kernel: [usize; 3]| {
+            let stride = [1, 2, 1];
+            ConvTranspose::builder().in_channels(in_channels).kernel(kernel).stride(stride).build().unwrap()
+        };
+        let bound = |max_iterations: u64| DeviceProfile { max_iterations, ..DeviceProfile::default() };
+        let parts = |op: &ConvTranspose, extents: [usize; 3], limit: u64| {
+            let [z, y, x] = extents;
+            checked(op, &[1, op.in_channels(), z, y, x], &bound(limit)).parts()
+        };
+        // Ten iterations for each channel and two at the end, as llvmpipe counts; parts are halved until they fit.
+        let single = op(100, [1, 1, 1]);
+        assert_eq!(parts(&single, [1, 1, 2], 1002), 1);
+        assert_eq!(parts(&single, [1, 1, 2], 1001), 2);
+        assert_eq!(parts(&single, [1, 1, 2], 12), 100);
+        // Taps are cut along d first, then along h, then along w. Of 9 taps at most 5 read an input of 5,
+        // and so do those of every second output.
+        let deep = op(2, [9, 9, 9]);
+        let cut = |limit: u64| parts(&deep, [5, 5, 9], limit) / 2;
+        assert_eq!([400, 200, 100, 40, 20, 12].map(cut), [1, 2, 5, 15, 25, 225]);
+        let needed = planned(&single, &[1, 100, 1, 1, 2], &bound(11)).unwrap_err();
+        let text = "[1, 100, 1, 1, 2] -> [1, 1, 1, 1, 2]: 12 needed, but the device's limit max_iterations is 11";
+        assert_eq!(needed.to_string(), text);
+        let long = ConvTranspose::builder().kernel([1 << 28]).build().unwrap();
+        let profile = DeviceProfile { max_binding: 1 << 31, ..bound(1000) };
+        let refusal = planned(&long, &[1, 1, 1 << 28], &profile).unwrap_err().to_string();
+        assert!(refusal.contains("max_dispatches"), "{refusal}");
+    }
+
+    #[test]
+    fn the_loops_of_tiles_are_cut_too() {
+        let op = ConvTranspose::builder().in_channels(256).out_channels(16).kernel([4]).stride([2]).build().unwrap();
+        let geometry = op.at(&[1, 256, 4096]).unwrap();
+        for kernel in [Kernel::Direct, Kernel::Tiled] {
+            for max_iterations in [3, 10, 34, 66] {
+                let profile = DeviceProfile { max_iterations, class: DeviceClass::Nvidia, ..DeviceProfile::default() };
+                let plan = Plan::with_kernel(&geometry, Storage::F32, &profile, kernel).unwrap();
+                let Body::Tiles(tile, _) = &plan.body else { panic!("no tile: {}", plan.explain()) };
+                let most = (max_iterations as usize - 2) * tile.source().channels_per_iteration();
+                let channels = plan.dispatches().iter().map(|dispatch| dispatch.band.group_in_channels.len());
+                assert!(channels.max().unwrap() <= most, "{kernel}, {max_iterations}: {}", plan.explain());
+                assert!(plan.parts() <= (2 * 256 / most).max(1), "{kernel}, {max_iterations}: {}", plan.explain());
+            }
+            // No tile fits: what chooses by itself falls back, until nothing does.
+            let profile = DeviceProfile { max_iterations: 2, ..DeviceProfile::default() };
+            for plan in [
+                Plan::with_kernel(&geometry, Storage::F32, &profile, kernel),
+                Plan::new(&geometry, Storage::F32, &profile),
+            ] {
+                let refusal = plan.unwrap_err();
+                assert!(matches!(refusal, Error::Limit { limit_name: "max_iterations", .. }), "{refusal}");
+            }
+        }
+    }
+
+    #[test]
+    fn a_profile_that_allows_nothing_is_refused_by_the_fields_name() {
+        let op =
+            ConvTranspose::builder().in_channels(64).out_channels(32).kernel([4, 4]).stride([2, 2]).build().unwrap();
+        let geometry = op.at(&[1, 64, 64, 64]).unwrap();
+        let good = DeviceProfile::default;
+        for (name, profile) in [
+            ("max_binding", DeviceProfile { max_binding: 0, ..good() }),
+            ("max_buffer", DeviceProfile { max_buffer: 0, ..good() }),
+            ("max_workgroups", DeviceProfile { max_workgroups: 0, ..good() }),
+            ("binding_alignment", DeviceProfile { binding_alignment: 0, ..good() }),
+            ("binding_alignment", DeviceProfile { binding_alignment: 6, ..good() }),
+            ("max_multiply_adds", DeviceProfile { max_multiply_adds: 0, ..good() }),
+            ("max_iterations", DeviceProfile { max_iterations: 0, ..good() }),
+            ("max_invocations", DeviceProfile { max_invocations: 0, ..good() }),
+        ] {
+            for class in DeviceClass::ALL {
+                let profile = DeviceProfile { class, ..profile.clone() };
+                let by_kernel = Kernel::ALL.iter().map(|&k| Plan::with_kernel(&geometry, Storage::F32, &profile, k));
+                for plan in by_kernel.chain([Plan::new(&geometry, Storage::F32, &profile)]) {
+                    let refusal = plan.unwrap_err().to_string();
+                    assert!(refusal.starts_with(&format!("DeviceProfile::{name} is ")), "{refusal}");
+                }
+                assert!(candidates(&geometry, &profile).iter().all(|candidate| candidate.cost() > 0.0));
+            }
+        }
+    }
+
+    #[test]
+    fn sizes_near_the_largest_are_refused_without_overflow() {
+        let unbounded = || DeviceProfile {
+            max_binding: u64::MAX,
+            max_buffer: u64::MAX,
+            max_multiply_adds: u64::MAX,
+            max_workgroups: u32::MAX,
+            ..DeviceProfile::default()
+        };
+        let op = ConvTranspose::builder().kernel([1, 1, 1]).build().unwrap();
+        let refusal = |op: &ConvTranspose, shape: &[usize]| {
+            let geometry = op.at(shape).unwrap();
+            for kernel in Kernel::EXACT {
+                let _ = Plan::with_kernel(&geometry, Storage::F32, &unbounded(), *kernel);
+            }
+            Plan::new(&geometry, Storage::F32, &unbounded()).unwrap_err().to_string()
+        };
+        assert!(refusal(&op, &[1, 1, 1 << 29, 1 << 28, 1]).contains("max_dispatches"));
+        assert!(refusal(&op, &[1, 1, 1 << 29, 1 << 29, 16]).contains("at most"));
+        let cropped =
+            ConvTranspose::builder().kernel([1, 1, 1]).padding([(0, (1 << 29) - 1), (0, (1 << 29) - 1), (0, 7)]);
+        assert!(refusal(&cropped.build().unwrap(), &[1, 1, 1 << 29, 1 << 29, 8]).contains("at most"));
     }
 
     #[test]
@@ -258,10 +346,10 @@ mod tests {
     fn work_is_cut_by_multiply_adds_and_by_workgroups() {
         let op = upsample(Layout::ChannelsFirst);
         let lazy = DeviceProfile { max_multiply_adds: 1000, ..DeviceProfile::default() };
-        let plan = check_bands(&op, &[1, 3, 20, 20], &lazy);
+        let plan = checked(&op, &[1, 3, 20, 20], &lazy);
         assert!(plan.dispatches().iter().all(|d| d.band.elements() * 4 <= 1000));
         let few = DeviceProfile { max_workgroups: 2, ..DeviceProfile::default() };
-        let plan = check_bands(&op, &[1, 3, 20, 20], &few);
+        let plan = checked(&op, &[1, 3, 20, 20], &few);
         assert!(plan.dispatches().len() > 1 && plan.dispatches().iter().any(|d| d.workgroups == [2, 2, 1]));
     }
 
@@ -269,7 +357,7 @@ mod tests {
     fn halving_regards_all_parts_of_the_input_channels() {
         // Only the later parts were too large, so that every way of halving looked alike: 4096 dispatches.
         let op = ConvTranspose::builder().in_channels(64).out_channels(8).kernel([1, 1]).build().unwrap();
-        let plan = check_bands(&op, &[1, 64, 8, 8], &small(1024));
+        let plan = checked(&op, &[1, 64, 8, 8], &small(1024));
         assert!(plan.dispatches().len() <= 128, "{} dispatches", plan.dispatches().len());
     }
 
@@ -324,7 +412,7 @@ mod tests {
              invocation     one output element\n\
              phases         2 of 2 x 2 of 2 (those that taps reach, for each axis)\n\
              multiply-adds  588 useful of 768 (76.6 %, the rest is cropped)\n\
-             dispatches     1, input channels in 1 part\n\
+             dispatches     1, each sum in 1 part\n\
              memory         0 bytes of scratch, 0 of each workgroup's"
         );
     }

@@ -1,7 +1,8 @@
 //! Copies of vec4s.
 
-use super::dispatch::seconds;
+use super::seconds;
 use crate::bench::timing::Budget;
+use crate::shader::Shader;
 use anyhow::{Result, ensure};
 use upconv::gpu::Context;
 use upconv::{Storage, Tensor};
@@ -35,7 +36,7 @@ pub(super) fn copy(context: &Context, quads: usize, budget: Budget) -> Result<f6
          @builtin(local_invocation_index) lane: u32,\n) {{\n    \
          let at = (group.y * groups.x + group.x) * {group}u + lane;\n{lines}}}\n"
     );
-    let seconds = seconds(context, &text, &[&source, &copy], [groups / rows, rows], budget)?;
+    let seconds = seconds(&Shader::new(context, &text, &[&source, &copy])?, [groups / rows, rows], budget)?;
     let right = context.download(&copy, &shape, storage)?.to_f32() == values;
     ensure!(right, "a copy of {} bytes is wrong on {}", values.len() * 4, context.adapter_name());
     Ok(2.0 * (values.len() * 4) as f64 / seconds / 1e9)

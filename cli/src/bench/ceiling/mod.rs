@@ -4,12 +4,12 @@
 //! variants of both are run and checked; the fastest is the ceiling.
 
 mod copy;
-mod dispatch;
 mod product;
 
 use super::figure::figure;
-use super::timing::Budget;
+use super::timing::{Budget, timed};
 use crate::device::all_adapters;
+use crate::shader::Shader;
 use anyhow::{Context as _, Result, bail};
 use copy::{COPIES, copy};
 use product::PRODUCTS;
@@ -76,6 +76,13 @@ fn with_subgroups(request: &AdapterRequest) -> Result<Context> {
     };
     let (device, queue) = pollster::block_on(adapter.request_device(&descriptor))?;
     Ok(Context::new(device, queue))
+}
+
+/// The median seconds of a dispatch, submitted and waited for.
+fn seconds(shader: &Shader<'_>, groups: [usize; 2], budget: Budget) -> Result<f64> {
+    // The first dispatch includes what the driver compiles late.
+    shader.run(groups)?;
+    Ok(budget.sample(|| Ok(timed(|| shader.run(groups))?.1))?.median())
 }
 
 #[cfg(test)]

@@ -1,7 +1,8 @@
 //! Products of matrices.
 
-use super::dispatch::seconds;
+use super::seconds;
 use crate::bench::timing::Budget;
+use crate::shader::Shader;
 use anyhow::{Result, ensure};
 use std::fmt::{self, Write};
 use upconv::gpu::Context;
@@ -59,7 +60,8 @@ impl Product {
         let upload = |values: &[f32]| context.upload(&Tensor::f32([SIDE, SIDE], values)?, storage);
         let buffers = [upload(&a)?, upload(&b)?, upload(&vec![f32::NAN; SIDE * SIDE])?];
         let groups = [SIDE / (self.columns * 4 * self.workgroup), SIDE / (self.rows * 4)];
-        let seconds = seconds(context, &self.wgsl()?, &buffers.each_ref(), groups, budget)?;
+        let shader = Shader::new(context, &self.wgsl()?, &buffers.each_ref())?;
+        let seconds = seconds(&shader, groups, budget)?;
         let c = context.download(&buffers[2], &[SIDE, SIDE], storage)?.to_f32();
         for row in (0..SIDE).step_by(37) {
             let mut sums = vec![0.0; SIDE];

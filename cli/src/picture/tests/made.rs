@@ -2,6 +2,7 @@
 
 use super::support::{Folder, MIB, jpeg, noise, plan, png, profile, read, shape, write};
 use crate::picture::samples::Picture;
+use crate::picture::tags::Tags;
 use crate::picture::{Colour, Depth, Format, Rgb, Samples, Source, TargetOptions, convert};
 use image::ExtendedColorType;
 use std::fs;
@@ -102,7 +103,8 @@ fn flattening_happens_on_the_way() {
         height: 1,
         colour: Colour::GreyAlpha,
         samples: Samples::Eight(vec![128, 128, 7, 0]),
-        icc: None,
+        tags: Tags::default(),
+        repairs: Vec::new(),
     };
     write(&picture, &folder.path("grey.png"), over([255; 3]));
     let grey = read(&folder.path("grey.png"));
@@ -128,22 +130,22 @@ fn flattening_happens_on_the_way() {
 fn profiles_are_carried_where_they_fit() {
     let folder = Folder::new();
     let mut rgb = noise(shape(9, 8, Colour::Rgb, Depth::Eight));
-    rgb.icc = Some(profile(b"RGB "));
+    rgb.tags.icc = Some(profile(b"RGB "));
     write(&rgb, &folder.path("a.png"), TargetOptions::default());
     let source = Source::open(&folder.path("a.png"), MIB).unwrap();
-    assert_eq!(source.icc(), rgb.icc.as_deref());
+    assert_eq!(source.tags().icc, rgb.tags.icc);
     for name in ["b.png", "b.jpg", "b.webp"] {
         let path = folder.path(name);
         write(&read(&folder.path("a.png")), &path, TargetOptions::default());
-        assert_eq!(read(&path).icc, rgb.icc, "{name}");
+        assert_eq!(read(&path).tags.icc, rgb.tags.icc, "{name}");
     }
 
     let mut grey = noise(shape(9, 8, Colour::Grey, Depth::Eight));
-    grey.icc = Some(profile(b"GRAY"));
+    grey.tags.icc = Some(profile(b"GRAY"));
     for (name, kept) in [("c.png", true), ("c.jpg", true), ("c.webp", false)] {
         let path = folder.path(name);
         write(&grey, &path, TargetOptions::default());
-        assert_eq!(read(&path).icc.is_some(), kept, "{name}");
+        assert_eq!(read(&path).tags.icc.is_some(), kept, "{name}");
     }
 }
 

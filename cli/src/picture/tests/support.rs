@@ -8,6 +8,7 @@ use image::{ExtendedColorType, ImageEncoder};
 use tempfile::TempDir;
 
 use crate::picture::samples::Picture;
+use crate::picture::tags::Tags;
 use crate::picture::{Colour, Depth, Rows, Samples, Shape, Source, Target, TargetOptions};
 
 pub(super) const MIB: u64 = 1 << 20;
@@ -73,7 +74,8 @@ pub(super) fn noise(shape: Shape) -> Picture {
             Depth::Eight => Samples::Eight(samples.iter().map(|&v| v as u8).collect()),
             Depth::Sixteen => Samples::Sixteen(samples),
         },
-        icc: None,
+        tags: Tags::default(),
+        repairs: Vec::new(),
     }
 }
 
@@ -85,13 +87,13 @@ pub(super) fn profile(space: &[u8; 4]) -> Vec<u8> {
 }
 
 pub(super) fn plan(out: &Path, shape: Shape, options: TargetOptions) -> anyhow::Result<Target> {
-    Target::plan(out, Path::new("no such input"), shape, None, &options)
+    Target::plan(out, Path::new("no such input"), shape, Tags::default(), &options)
 }
 
 pub(super) fn write(picture: &Picture, out: &Path, options: TargetOptions) {
-    let icc = picture.icc.clone();
+    let tags = picture.tags.clone();
     let input = Path::new("no such input");
-    let target = Target::plan(out, input, picture.shape(), icc, &options).unwrap();
+    let target = Target::plan(out, input, picture.shape(), tags, &options).unwrap();
     let mut writer = target.start().unwrap();
     writer.rows(picture.samples.rows()).unwrap();
     writer.finish().unwrap();
@@ -99,6 +101,13 @@ pub(super) fn write(picture: &Picture, out: &Path, options: TargetOptions) {
 
 pub(super) fn read(path: &Path) -> Picture {
     Source::open(path, MIB).unwrap().decode().unwrap()
+}
+
+/// What opening and decoding a picture warns of.
+pub(super) fn decoded(path: &Path, memory_budget: u64) -> anyhow::Result<Vec<String>> {
+    let source = Source::open(path, memory_budget)?;
+    let warnings = source.warnings().to_vec();
+    Ok([warnings, source.decode()?.repairs].concat())
 }
 
 pub(super) fn after_name(path: &Path, error: &str) -> String {

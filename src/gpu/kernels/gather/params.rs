@@ -15,6 +15,8 @@ shader_struct! {
         stride: i32,
         dilation: i32,
         gcd: i32,
+        tap_step: i32,
+        input_step: i32,
         inverse: i32,
         kernel: i32,
         pad_begin: i32,
@@ -24,6 +26,8 @@ shader_struct! {
         output_stride: i32,
         output_begin: i32,
         output_extent: i32,
+        taps_begin: i32,
+        taps_end: i32,
     }
 }
 
@@ -72,11 +76,14 @@ impl Params {
         let element = storage.size();
         let axes = [0, 1, 2].map(|a| {
             let axis = &op.axes3()[a];
+            let phases = AxisPhases::new(axis);
             GpuAxis {
                 stride: axis.stride as i32,
                 dilation: axis.dilation as i32,
                 gcd: gcd(axis.stride, axis.dilation) as i32,
-                inverse: AxisPhases::new(axis).inverse() as i32,
+                tap_step: phases.tap_step as i32,
+                input_step: phases.input_step as i32,
+                inverse: phases.inverse() as i32,
                 kernel: axis.kernel as i32,
                 pad_begin: axis.pad_begin as i32,
                 input_extent: geometry.input[a] as i32,
@@ -85,6 +92,8 @@ impl Params {
                 output_stride: ys.spatial[a] as i32,
                 output_begin: band.output[a].start as i32,
                 output_extent: band.output[a].len() as i32,
+                taps_begin: band.taps[a].start as i32,
+                taps_end: band.taps[a].end as i32,
             }
         });
         Self {
@@ -106,8 +115,8 @@ impl Params {
             input_window: (dispatch.input.offset / element) as i32,
             weight_window: (dispatch.weights.offset / 4) as i32,
             output_window: (dispatch.output.offset / element) as i32,
-            first_part: (band.group_in_channels.start == 0).into(),
-            last_part: (band.group_in_channels.end == group_in_channels).into(),
+            first_part: band.begins_sums().into(),
+            last_part: band.finishes_sums(geometry).into(),
             alpha,
             beta,
             alpha_in_record: matches!(op.activation(), Activation::Prelu { .. }).into(),

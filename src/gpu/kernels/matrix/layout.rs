@@ -5,10 +5,10 @@
 //! its memory, so that a tap is a distance there; each of its subgroups multiplies them for one phase and one block of
 //! output channels.
 
-use crate::gpu::dispatch::{Band, Dispatch, MAX_ELEMENTS, Window, rows};
+use crate::gpu::dispatch::{Band, Dispatch, MAX_ELEMENTS, Window, products, rows};
 use crate::gpu::kernels::pack::matrix::Packing;
 use crate::gpu::kernels::pack::records::Record;
-use crate::gpu::profile::{DeviceProfile, Matrices};
+use crate::gpu::profile::{DeviceProfile, Matrices, loop_iterations};
 use crate::gpu::storage::Storage;
 use crate::kernel::Refusal;
 use crate::op::{ConvTranspose, Geometry};
@@ -74,6 +74,19 @@ impl Matrix {
     /// The numbers in a workgroup's memory: inputs, and the results of one matrix of cells for each pair.
     pub(crate) fn shared(&self) -> [usize; 2] {
         [self.extents.iter().product::<usize>() * self.pitch(), self.pairs * self.matrices.side * self.channels()]
+    }
+
+    /// The most iterations of loops that an invocation runs, each counted as [`DeviceProfile::max_iterations`] says: for
+    /// each K-chunk those that bring inputs and those over taps, and at the end those that store.
+    fn iterations(&self, op: &ConvTranspose, packed_in_channels: usize) -> u64 {
+        let turns = self.pairs.div_ceil((self.workgroup / self.matrices.largest_subgroup) as usize) as u64;
+        let [inputs, results] = [self.extents.iter().product::<usize>() * self.chunk, self.shared()[1]];
+        let share = |elements: usize| loop_iterations(elements.div_ceil(self.workgroup as usize) as u64, 0);
+        let taps = op.axes3().map(|axis| AxisPhases::new(&axis).most_taps() as u64).iter().product();
+        let chunks =
+            loop_iterations((packed_in_channels / self.chunk) as u64, share(inputs) + loop_iterations(taps, 0));
+        let rows = self.rows.iter().product::<usize>() as u64;
+        loop_iterations(turns, chunks + rows * share(results))
     }
 
     /// The memory of a workgroup, in bytes.
@@ -245,13 +258,19 @@ pub(crate) fn matrix(
     if multiply_adds > profile.max_multiply_adds {
         return Err(Refusal::MultiplyAdds { multiply_adds, limit: profile.max_multiply_adds });
     }
+    let (channels, taps) = products(geometry);
+    let iterations = matrix.iterations(op, packing.in_channels);
+    if iterations > profile.max_iterations {
+        return Err(Refusal::Iterations { iterations, limit: profile.max_iterations });
+    }
     let window = |elements: usize, size: u64| Window { offset: 0, size: bytes(elements, size) };
     let dispatch = Dispatch {
         band: Band {
             batch: 0..geometry.batch,
             out_channels: 0..op.out_channels(),
             output: geometry.output.map(|extent| 0..extent),
-            group_in_channels: 0..op.in_channels() / op.groups(),
+            group_in_channels: 0..channels,
+            taps: taps.map(|count| 0..count),
         },
         input: window(geometry.input_len(), storage.size()),
         weights: window(packing.elements, factors.size()),

@@ -125,6 +125,10 @@ impl Source for Buffers {
         (batch * boxes).div_ceil(self.workgroup as usize)
     }
 
+    fn channels_per_iteration(&self) -> usize {
+        self.unroll
+    }
+
     /// Whole splits, whose accumulators no other dispatch continues; or whole rounds of the unrolled loop.
     fn channel_unit(&self, channels: usize) -> usize {
         if self.split_k > 1 { channels.div_ceil(self.split_k) } else { self.unroll }

@@ -4,6 +4,7 @@ use super::register_tile::RegisterTile;
 use super::tile::Tile;
 use crate::gpu::dispatch::Band;
 use crate::gpu::kernels::pack::tiles::{Packing, lanes};
+use crate::gpu::profile::loop_iterations;
 use crate::op::ConvTranspose;
 use std::ops::Range;
 
@@ -53,6 +54,12 @@ impl Tile {
         };
         let workgroups = self.source().workgroups(band.batch.len(), boxes);
         [workgroups, blocks.len(), self.shape.phase_parts() * splits].map(|count| count as u64)
+    }
+
+    /// What an invocation counts towards the device's bound on iterations, with so many input channels of a group.
+    pub(crate) fn iterations(&self, op: &ConvTranspose, group_in_channels: usize) -> u64 {
+        let channels = group_in_channels.min(self.split_channels(op));
+        loop_iterations(channels.div_ceil(self.source().channels_per_iteration()) as u64, 0)
     }
 
     /// The bytes of the accumulators that all invocations of a band leave to the next part of the input channels.

@@ -11,6 +11,9 @@ pub(crate) trait Source {
     /// The workgroups for so many items of the batch and boxes of cells of each.
     fn workgroups(&self, batch: usize, boxes: usize) -> usize;
 
+    /// The input channels of one iteration of the loop over them.
+    fn channels_per_iteration(&self) -> usize;
+
     /// What a cut of the `channels` input channels of a group must be a multiple of.
     fn channel_unit(&self, channels: usize) -> usize;
 

@@ -142,6 +142,10 @@ impl Source for WorkgroupTile {
         batch.div_ceil(self.items) * boxes
     }
 
+    fn channels_per_iteration(&self) -> usize {
+        self.k_chunk
+    }
+
     fn channel_unit(&self, _channels: usize) -> usize {
         self.k_chunk
     }
