@@ -198,7 +198,7 @@ fn rename(temporary: Temporary, path: &Path, rule: Rule) -> Result<()> {
 fn copy_to_standard_output(mut file: File) -> Result<()> {
     file.rewind().context("cannot read the temporary file")?;
     let mut out = io::stdout().lock();
-    io::copy(&mut file, &mut out).and_then(|_| out.flush()).map_err(output::unwritable)
+    io::copy(&mut file, &mut out).and_then(|_| out.flush()).map_err(|error| output::unwritable(&error))
 }
 
 fn exists(path: &Path) -> String {

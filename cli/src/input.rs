@@ -41,7 +41,7 @@ impl Input {
         let Self::File(file) = self else { return Ok(None) };
         let found = file.metadata()?;
         ensure!(!found.is_dir(), "is a folder");
-        Ok(found.is_file().then(|| found.len()))
+        Ok(found.is_file().then_some(found.len()))
     }
 }
 

@@ -74,7 +74,7 @@ fn main() -> ExitCode {
         Ok(cli) => interrupt::handle().and_then(|()| run(cli.command)),
         Err(error) if error.use_stderr() => return refuse_usage(&error),
         // --help and --version.
-        Err(error) => error.print().and_then(|()| io::stdout().flush()).map_err(output::unwritable),
+        Err(error) => error.print().and_then(|()| io::stdout().flush()).map_err(|error| output::unwritable(&error)),
     };
     match result {
         Ok(()) => ExitCode::SUCCESS,

@@ -38,7 +38,7 @@ pub(crate) use {note, say};
 /// Writes text on standard output.
 pub(crate) fn print(text: &str) -> Result<()> {
     let mut out = io::stdout().lock();
-    out.write_all(text.as_bytes()).and_then(|()| out.flush()).map_err(unwritable)
+    out.write_all(text.as_bytes()).and_then(|()| out.flush()).map_err(|error| unwritable(&error))
 }
 
 /// Writes text on standard error, in one piece.
@@ -48,7 +48,7 @@ pub(crate) fn message(text: &str) {
 }
 
 /// Why standard output could not be written.
-pub(crate) fn unwritable(error: io::Error) -> Error {
+pub(crate) fn unwritable(error: &io::Error) -> Error {
     match error.kind() {
         io::ErrorKind::BrokenPipe => anyhow!(Closed),
         _ => anyhow!("cannot write to standard output: {error}"),
