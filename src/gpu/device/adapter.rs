@@ -138,7 +138,11 @@ impl AdapterRequest {
 
     fn words(&self) -> String {
         let kind = if self.hardware_only { "that is not a software device " } else { "" };
-        let name = self.name.as_ref().map_or("was found".to_string(), |name| format!("with {name:?} in its name"));
+        let name = match (&self.name, self.name.as_deref().and_then(adapter_number)) {
+            (None, _) => "was found".to_string(),
+            (Some(name), None) => format!("with {name:?} in its name"),
+            (Some(name), Some(number)) => format!("with the number {number}, nor with {name:?} in its name"),
+        };
         // The environment may have left out the one that is meant.
         let chosen = backends_from_environment().map_or(String::new(), |value| format!(" (WGPU_BACKEND is {value:?})"));
         format!("{kind}{name}{chosen}")
@@ -201,6 +205,7 @@ mod tests {
         let refusal = choose("geforce").unwrap_err().to_string();
         assert!(refusal.contains(r#""geforce" names 2"#) && refusal.contains("0: GeForce 4090 (vulkan"), "{refusal}");
         assert!(refusal.contains("1: GeForce") && !refusal.contains("3: "), "{refusal}");
+        assert!(choose("8").unwrap_err().to_string().contains("with the number 8, nor with \"8\" in its name"));
         assert!(choose("intel").unwrap_err().to_string().contains("with \"intel\" in its name"));
     }
 
