@@ -7,7 +7,7 @@ use crate::gpu::profile::DeviceProfile;
 use std::ops::Range;
 
 /// Plans of more outputs are checked by the boxes of their dispatches alone.
-const MOST_OUTPUTS: usize = 1 << 16;
+const MOST_OUTPUTS: usize = 1 << 13;
 
 impl Plan {
     /// Checks that the dispatches stay within the limits, and that each output's products are added in their order, each
