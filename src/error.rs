@@ -130,6 +130,18 @@ pub enum Error {
     #[error("no GPU adapter {wanted}; adapters here: {}", list(.found))]
     NoAdapter { wanted: String, found: Vec<String> },
 
+    /// A name is part of those of several adapters, listed with their numbers.
+    #[error("{name:?} names {} adapters, give the number of one: {}", .found.len(), list(.found))]
+    Adapters { name: String, found: Vec<String> },
+
+    /// The environment names a backend that does not exist.
+    #[error("WGPU_BACKEND is {value:?}, and there is no backend {wrong:?}; there are {}", .known.join(", "))]
+    Backend { value: String, wrong: String, known: Vec<&'static str> },
+
+    /// The system gave no threads.
+    #[error("no threads for the CPU backend: {reason}")]
+    Threads { reason: String },
+
     /// The adapter gave no device.
     #[error("adapter {adapter} gave no device")]
     #[cfg(feature = "gpu")]

@@ -2,8 +2,9 @@
 
 use crate::atomic::AtomicFile;
 use crate::device::{Backend, DeviceArgs, Layer};
+use crate::output::{note, one_line};
 use crate::tuning::TuningArgs;
-use crate::{npy, op_json, size};
+use crate::{input, npy, op_json, originals, size};
 use anyhow::{Context, Result, bail, ensure};
 use std::fs;
 use std::io::{ErrorKind, Write};
@@ -11,10 +12,14 @@ use std::path::{Path, PathBuf};
 use upconv::convention::flip_kernel;
 use upconv::{ConvTranspose, Error, Kernel, OutputPaddingPolicy, Tensor};
 
+/// The longest list of cases that is read, in bytes.
+const MAX_LIST: u64 = 64 << 20;
+
 /// The options of `apply`.
 #[derive(clap::Args)]
 pub(crate) struct Args {
-    /// The operation: a JSON file, or a folder with `case.json`, `x.npy`, `w.npy` and perhaps `b.npy`.
+    /// The operation: a JSON file, or a folder with `case.json`, `x.npy`, `w.npy` and perhaps `b.npy`. `-` is standard
+    /// input, here or for one of the files below.
     #[arg(value_name = "OP.json", required_unless_present = "batch", conflicts_with = "batch")]
     op: Option<PathBuf>,
     /// The input.
@@ -26,7 +31,7 @@ pub(crate) struct Args {
     /// The bias.
     #[arg(short, long, value_name = "B.npy", conflicts_with = "batch")]
     bias: Option<PathBuf>,
-    /// The result.
+    /// The result; `-` is standard output.
     #[arg(short, long, value_name = "Y.npy", required_unless_present = "batch", conflicts_with = "batch")]
     output: Option<PathBuf>,
     /// Many cases on one device: lines `FOLDER<TAB>Y.npy`; what is refused writes Y.npy.err and the rest goes on.
@@ -35,7 +40,7 @@ pub(crate) struct Args {
     /// How large the output padding may be: below max(stride, dilation), or anything.
     #[arg(long, value_enum, default_value_t, value_name = "POLICY")]
     output_padding: Policy,
-    /// The memory that an output may take.
+    /// The memory that an output may take, and an input, a weight or a bias.
     #[arg(long, value_name = "SIZE", default_value = "4GiB", value_parser = size::parse)]
     memory: u64,
     /// On a GPU, compute with this kernel wherever it can; where it cannot, the plan's choice does, which is told.
@@ -85,11 +90,11 @@ pub(crate) fn run(args: &Args) -> Result<()> {
         (Some(list), _, _) => batch(list, args),
         (None, Some(op), Some(output)) => {
             let case = single(op, args)?;
-            let file = AtomicFile::create(output, false)?;
+            let file = AtomicFile::create_or_standard_output(output, false)?;
             let backend = open(args)?;
             let (output, elsewhere) = case.run(&backend, args.kernel)?;
             if let Some(reason) = elsewhere {
-                eprintln!("{reason}; the plan's choice computed it");
+                note!("{reason}; the plan's choice computed it");
             }
             npy::write(file, &output)
         }
@@ -123,20 +128,29 @@ fn single(op: &Path, args: &Args) -> Result<Case> {
 }
 
 fn folder(folder: &Path, args: &Args) -> Result<Case> {
-    let at = |name: &str| folder.join(name);
-    let bias = at("b.npy");
-    Case::read(&at("case.json"), &at("x.npy"), &at("w.npy"), bias.exists().then_some(&*bias), args)
+    let [op, input, weight, bias] = files(folder);
+    Case::read(&op, &input, &weight, bias.exists().then_some(&*bias), args)
+}
+
+/// The files of a case: the operation, the input, the weight and perhaps the bias.
+fn files(folder: &Path) -> [PathBuf; 4] {
+    ["case.json", "x.npy", "w.npy", "b.npy"].map(|name| folder.join(name))
 }
 
 /// Runs every case of a list on one device. Pipelines are shared by all of them.
 fn batch(list: &Path, args: &Args) -> Result<()> {
-    let text = fs::read_to_string(list).with_context(|| format!("cannot read {}", list.display()))?;
+    let text = input::read_text(list, MAX_LIST)?;
     let mut cases = Vec::new();
     for (number, line) in text.lines().enumerate().filter(|(_, line)| !line.is_empty()) {
         let Some((case, output)) = line.split_once('\t') else {
             bail!("{} line {}: expected FOLDER<TAB>Y.npy, got {line:?}", list.display(), number + 1);
         };
         cases.push((Path::new(case), Path::new(output)));
+    }
+    // None of them is written to, whichever case comes first.
+    originals::protect(list);
+    for (case, _) in &cases {
+        files(case).iter().for_each(|file| originals::protect(file));
     }
     let backend = open(args)?;
     let (mut refused, mut elsewhere) = (0, 0);
@@ -154,7 +168,7 @@ fn batch(list: &Path, args: &Args) -> Result<()> {
         if let Err(error) = result {
             refused += 1;
             if let Err(failure) = write_report(&report, &error) {
-                eprintln!("upconv: {}: {error:#} (and {failure:#})", case.display());
+                note!("upconv: {}: {} (and {})", case.display(), one_line(&error), one_line(&failure));
             }
         }
     }
@@ -166,12 +180,14 @@ fn batch(list: &Path, args: &Args) -> Result<()> {
         Some(kernel) => format!(", {elsewhere} that {kernel} cannot compute by the plan's choice"),
         None => String::new(),
     };
-    eprintln!("{} cases, {refused} refused{elsewhere}{pipelines}", cases.len());
+    note!("{} cases, {refused} refused{elsewhere}{pipelines}", cases.len());
     ensure!(refused == 0, "{refused} of {} cases were refused; the .err files say why", cases.len());
     Ok(())
 }
 
+/// Removes what is no input of this run.
 fn remove(path: &Path) -> Result<()> {
+    originals::known().check(path)?;
     match fs::remove_file(path) {
         Err(error) if error.kind() != ErrorKind::NotFound => {
             Err(error).with_context(|| format!("cannot remove {}", path.display()))
@@ -188,8 +204,13 @@ fn write_report(path: &Path, error: &anyhow::Error) -> Result<()> {
 
 impl Case {
     fn read(op: &Path, x: &Path, w: &Path, b: Option<&Path>, args: &Args) -> Result<Self> {
+        [Some(x), Some(w), b].into_iter().flatten().for_each(originals::protect);
+        if [op, x, w].into_iter().chain(b).any(input::is_standard) {
+            originals::protect_standard_input();
+        }
         let described = op_json::read(op)?;
-        let (input, mut weight, bias) = (npy::read(x)?, npy::read(w)?, b.map(npy::read).transpose()?);
+        let read = |path| npy::read(path, args.memory);
+        let (input, mut weight, bias) = (read(x)?, read(w)?, b.map(read).transpose()?);
         if let Some(said) = described.bias().filter(|&said| said != bias.is_some()) {
             let (says, given) = if said { ("a bias", "none is") } else { ("no bias", "one is") };
             bail!("{} says that there is {says}, but {given} given", op.display());

@@ -1,13 +1,14 @@
 //! Files that are written completely or not at all.
 
-use std::fs;
-use std::io::{self, BufWriter, Write};
+use std::fs::{self, File};
+use std::io::{self, BufWriter, IsTerminal, Seek, Write};
 use std::path::{Path, PathBuf};
 
-use anyhow::{Result, anyhow, bail, ensure};
+use anyhow::{Context as _, Result, anyhow, bail, ensure};
 use tempfile::NamedTempFile;
 
-use crate::interrupt::Temporary;
+use crate::interrupt::{self, Temporary};
+use crate::{input, leftovers, originals, output};
 
 /// A file written under a temporary name beside its destination and renamed to it by [`commit`].
 ///
@@ -16,24 +17,60 @@ use crate::interrupt::Temporary;
 /// the error. The contents are not synced to the medium, so the promise is against a program that
 /// fails or is interrupted, not against a loss of power.
 ///
-/// A destination that is a symbolic link is written where the link points. A new file gets the
-/// permissions that any program would give it (0666 less the umask); a replaced one keeps its own.
+/// A destination that is a symbolic link is written where the link points. A destination that is an
+/// input of this run, by whatever path or link, is refused, at the creation and again at the rename.
+/// A new file gets the permissions that any program would give it (0666 less the umask); a replaced
+/// one keeps its own.
 ///
 /// [`commit`]: AtomicFile::commit
 #[derive(Debug)]
 pub(crate) struct AtomicFile {
     path: PathBuf,
-    no_clobber: bool,
-    file: BufWriter<NamedTempFile>,
+    rule: Rule,
+    file: BufWriter<Sink>,
     failure: Option<String>,
-    temporary: Temporary,
+}
+
+/// What happens to a file that is at the destination.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Rule {
+    /// It is replaced, and its permissions are kept.
+    Replace,
+    /// It stays, and that is a failure.
+    NoClobber,
+    /// Whatever it is, it is replaced by a file that only the user can read.
+    Private,
+}
+
+#[derive(Debug)]
+enum Sink {
+    Beside(Temporary),
+    /// For standard output: a file without a name, copied at the end.
+    Spool(File),
+}
+
+impl Write for Sink {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        match self {
+            // The file itself, whose errors do not name it.
+            Self::Beside(temporary) => temporary.get()?.as_file_mut().write(bytes),
+            Self::Spool(file) => file.write(bytes),
+        }
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        match self {
+            Self::Beside(temporary) => temporary.get()?.as_file_mut().flush(),
+            Self::Spool(file) => file.flush(),
+        }
+    }
 }
 
 impl AtomicFile {
     /// Checks the destination and creates the temporary file in its folder.
     ///
-    /// Refuses a folder or a device, a file that exists where `no_clobber` is set, and a folder
-    /// that is missing or cannot be written in.
+    /// Refuses a folder or a device, an input of this run, a file that exists where `no_clobber` is
+    /// set, and a folder that is missing or cannot be written in.
     pub(crate) fn create(path: &Path, no_clobber: bool) -> Result<Self> {
         ensure!(names_a_file(path), "{path:?} does not name a file");
         if no_clobber && fs::symlink_metadata(path).is_ok() {
@@ -45,15 +82,45 @@ impl AtomicFile {
             Err(e) if !is_absence(&e) => bail!("cannot write {}: {e}", path.display()),
             _ => {}
         }
+        originals::known().check(path)?;
         // A dangling link has no canonical path: the file replaces it.
         let path = fs::canonicalize(path).unwrap_or_else(|_| path.to_owned());
+        Self::beside(path, if no_clobber { Rule::NoClobber } else { Rule::Replace })
+    }
+
+    /// As [`create`](Self::create); `-` is standard output, which gets everything at the end or
+    /// nothing.
+    ///
+    /// Refuses a terminal.
+    pub(crate) fn create_or_standard_output(path: &Path, no_clobber: bool) -> Result<Self> {
+        if !input::is_standard(path) {
+            return Self::create(path, no_clobber);
+        }
+        ensure!(
+            !io::stdout().is_terminal(),
+            "standard output is a terminal, which cannot show the result; redirect it or name a file"
+        );
+        let spool = tempfile::tempfile().context("cannot create a temporary file")?;
+        Ok(Self::new("standard output".into(), Rule::Replace, Sink::Spool(spool)))
+    }
+
+    /// A file that only the user can read. A link there is replaced, not followed.
+    pub(crate) fn create_private(path: &Path) -> Result<Self> {
+        Self::beside(path.to_owned(), Rule::Private)
+    }
+
+    fn beside(path: PathBuf, rule: Rule) -> Result<Self> {
         let folder = folder_of(&path);
         ensure!(folder.exists(), "there is no folder {}", folder.display());
         ensure!(folder.is_dir(), "{} is not a folder", folder.display());
-        let file =
-            create_in(folder).map_err(|e| anyhow!("cannot create a file in {}: {}", folder.display(), e.kind()))?;
-        let temporary = Temporary::new(file.path());
-        Ok(Self { path, no_clobber, file: BufWriter::with_capacity(1 << 16, file), failure: None, temporary })
+        leftovers::sweep(folder);
+        let temporary = interrupt::create(|| leftovers::create_locked(|| create_in(folder, rule)))
+            .map_err(|e| anyhow!("cannot create a file in {}: {}", folder.display(), e.kind()))?;
+        Ok(Self::new(path, rule, Sink::Beside(temporary)))
+    }
+
+    fn new(path: PathBuf, rule: Rule, sink: Sink) -> Self {
+        Self { path, rule, file: BufWriter::with_capacity(1 << 16, sink), failure: None }
     }
 
     /// The destination.
@@ -68,23 +135,12 @@ impl AtomicFile {
     pub(crate) fn commit(mut self) -> Result<()> {
         // A failure is noted like any other and reported below.
         let _ = self.flush();
-        let path = self.path;
         if let Some(failure) = self.failure {
             bail!(failure);
         }
-        let (file, _) = self.file.into_parts();
-        let _temporary = self.temporary;
-        let renamed = if self.no_clobber {
-            file.persist_noclobber(&path)
-        } else {
-            copy_permissions(&path, &file)
-                .map_err(|e| anyhow!("cannot set the permissions of {}: {e}", path.display()))?;
-            file.persist(&path)
-        };
-        match renamed {
-            Ok(_) => Ok(()),
-            Err(e) if e.error.kind() == io::ErrorKind::AlreadyExists => bail!(exists(&path)),
-            Err(e) => bail!("cannot write {}: {}", path.display(), e.error),
+        match self.file.into_parts().0 {
+            Sink::Beside(temporary) => rename(temporary, &self.path, self.rule),
+            Sink::Spool(file) => copy_to_standard_output(file),
         }
     }
 
@@ -114,6 +170,37 @@ impl Write for AtomicFile {
     }
 }
 
+/// Puts the file in its place, where that is still no input of this run.
+fn rename(temporary: Temporary, path: &Path, rule: Rule) -> Result<()> {
+    // Until it is done, no other output is put in its place.
+    let mut known = originals::known();
+    if rule != Rule::Private {
+        known.check(path)?;
+    }
+    let renamed = temporary.keep(|file| -> Result<_> {
+        if rule == Rule::Replace {
+            copy_permissions(path, &file)
+                .map_err(|e| anyhow!("cannot set the permissions of {}: {e}", path.display()))?;
+        }
+        Ok(if rule == Rule::NoClobber { file.persist_noclobber(path) } else { file.persist(path) })
+    });
+    match renamed.transpose()? {
+        Some(Ok(_)) => {
+            known.add_result(path);
+            Ok(())
+        }
+        Some(Err(e)) if e.error.kind() == io::ErrorKind::AlreadyExists => bail!(exists(path)),
+        Some(Err(e)) => bail!("cannot write {}: {}", path.display(), e.error),
+        None => bail!("cannot write {}: its temporary file is gone", path.display()),
+    }
+}
+
+fn copy_to_standard_output(mut file: File) -> Result<()> {
+    file.rewind().context("cannot read the temporary file")?;
+    let mut out = io::stdout().lock();
+    io::copy(&mut file, &mut out).and_then(|_| out.flush()).map_err(|error| output::unwritable(&error))
+}
+
 fn exists(path: &Path) -> String {
     format!("{} exists and --no-clobber is given", path.display())
 }
@@ -139,14 +226,18 @@ fn folder_of(path: &Path) -> &Path {
     }
 }
 
-fn create_in(folder: &Path) -> io::Result<NamedTempFile> {
+/// A new file: without permissions of their own, the crate's are 0600.
+fn create_in(folder: &Path, rule: Rule) -> io::Result<NamedTempFile> {
+    let prefix = leftovers::prefix();
     let mut builder = tempfile::Builder::new();
-    builder.prefix(".upconv-").suffix(".part");
+    builder.prefix(&prefix).suffix(leftovers::SUFFIX);
     #[cfg(unix)]
-    {
+    if rule != Rule::Private {
         use std::os::unix::fs::PermissionsExt;
         builder.permissions(fs::Permissions::from_mode(0o666));
     }
+    #[cfg(not(unix))]
+    let _ = rule;
     builder.tempfile_in(folder)
 }
 
@@ -238,12 +329,11 @@ mod tests {
         let path = folder.path().join("a.bin");
         let mut file = AtomicFile::create(&path, false).unwrap();
         // A handle that cannot be written through stands for a full disk.
-        let temporary = file.file.get_ref().path().to_owned();
-        let read_only = NamedTempFile::from_parts(
-            fs::File::open(&temporary).unwrap(),
-            tempfile::TempPath::try_from_path(&temporary).unwrap(),
-        );
-        file.file = BufWriter::with_capacity(1, read_only);
+        let read_only = interrupt::create(|| {
+            let named = tempfile::Builder::new().tempfile_in(folder.path())?;
+            Ok(NamedTempFile::from_parts(File::open(named.path())?, named.into_temp_path()))
+        });
+        file.file = BufWriter::with_capacity(1, Sink::Beside(read_only.unwrap()));
         let _ = file.write(b"lost");
         let refusal = file.commit().unwrap_err().to_string();
         assert!(refusal.starts_with("cannot write "), "{refusal}");
@@ -269,6 +359,22 @@ mod tests {
         fs::set_permissions(&path, fs::Permissions::from_mode(0o640)).unwrap();
         AtomicFile::create(&path, false).unwrap().commit().unwrap();
         assert_eq!(mode(&path), 0o640);
+    }
+
+    #[cfg(unix)]
+    #[test]
+    fn a_private_file_replaces_a_link() {
+        use std::os::unix::fs::PermissionsExt;
+        let folder = tempfile::tempdir().unwrap();
+        let [real, link] = ["real", "link"].map(|name| folder.path().join(name));
+        fs::write(&real, "old").unwrap();
+        std::os::unix::fs::symlink(&real, &link).unwrap();
+        let mut file = AtomicFile::create_private(&link).unwrap();
+        file.write_all(b"new").unwrap();
+        file.commit().unwrap();
+        assert_eq!((fs::read(&real).unwrap(), fs::read(&link).unwrap()), (b"old".to_vec(), b"new".to_vec()));
+        let found = fs::symlink_metadata(&link).unwrap();
+        assert!(found.is_file() && found.permissions().mode() & 0o777 == 0o600, "{found:?}");
     }
 
     #[cfg(unix)]

@@ -9,12 +9,13 @@ mod bin;
 mod param;
 
 use crate::atomic::AtomicFile;
-use anyhow::{Context as _, Result, anyhow, bail, ensure};
+use crate::output::note;
+use crate::{input, originals};
+use anyhow::{Context as _, Result, bail, ensure};
 use bin::Reader;
 use param::Line;
-use std::fs::File;
-use std::io::{Read, Write};
-use std::path::{Path, PathBuf};
+use std::io::Write;
+use std::path::PathBuf;
 use upconv::Activation;
 use upconv::upscale::Network;
 use upconv::upscale::network::{CHANNELS, Kind, Layer};
@@ -29,7 +30,7 @@ pub(crate) struct Args {
     /// Their weights, in f32 or f16; the types are kept.
     #[arg(value_name = "NET.bin")]
     bin: PathBuf,
-    /// Where to write the network. An existing file is replaced when the new one is complete.
+    /// Where to write the network; `-` is standard output. An existing file is replaced when the new one is complete.
     #[arg(value_name = "OUT.safetensors")]
     output: PathBuf,
     /// Refuse to replace an existing file.
@@ -52,34 +53,22 @@ const MAX_PARAM: u64 = 16 << 20;
 const MAX_BIN: u64 = 1 << 30;
 
 pub(crate) fn run(args: &Args) -> Result<()> {
-    let param = String::from_utf8(read(&args.param, MAX_PARAM)?)
-        .map_err(|_| anyhow!("{}: is not text, as a .param file is", args.param.display()))?;
-    let bin = read(&args.bin, MAX_BIN)?;
+    originals::protect(&args.param);
+    originals::protect(&args.bin);
+    let param = input::read_text(&args.param, MAX_PARAM)?;
+    let bin = input::read(&args.bin, MAX_BIN)?;
     let lines = param::parse(&param).with_context(|| args.param.display().to_string())?;
     let (shown_param, shown_bin) = (args.param.display(), args.bin.display());
     let layers = layers(&lines, &mut Reader::new(&bin)).with_context(|| format!("{shown_param}, {shown_bin}"))?;
     let network = Network::with_least_border(layers).with_context(|| format!("{shown_param}"))?;
 
     let notes: Vec<(&str, &str)> = args.note.iter().map(|(key, value)| (key.as_str(), value.as_str())).collect();
-    let mut file = AtomicFile::create(&args.output, args.no_clobber)?;
+    let mut file = AtomicFile::create_or_standard_output(&args.output, args.no_clobber)?;
     file.write_all(&network.to_safetensors(&notes)?)?;
     file.commit()?;
     let (count, scale, border) = (network.layers().len(), network.scale(), network.border());
-    eprintln!("{}: {count} layers, {scale}x, a border of {border} pixels", args.output.display());
+    note!("{}: {count} layers, {scale}x, a border of {border} pixels", args.output.display());
     Ok(())
-}
-
-fn read(path: &Path, most: u64) -> Result<Vec<u8>> {
-    let bytes = || -> Result<Vec<u8>> {
-        let file = File::open(path)?;
-        let found = file.metadata()?;
-        ensure!(found.is_file(), "is not a file");
-        ensure!(found.len() <= most, "has {} bytes, more than the {most} allowed", found.len());
-        let mut bytes = Vec::new();
-        file.take(most).read_to_end(&mut bytes)?;
-        Ok(bytes)
-    };
-    bytes().with_context(|| path.display().to_string())
 }
 
 /// The layers with their weights, activations that stand alone put into the layer before.

@@ -1,5 +1,6 @@
 //! Where the work is done: the options that every command shares, and one interface to the three backends.
 
+use crate::output::note;
 use crate::pipelines::CachedContext;
 use crate::tuning::TuningArgs;
 use anyhow::{Result, bail};
@@ -14,8 +15,8 @@ pub(crate) struct DeviceArgs {
     /// `reference` is the f64 reference.
     #[arg(long, value_enum, default_value_t)]
     device: Choice,
-    /// Take the GPU adapter whose name, driver or backend contains this.
-    #[arg(long, value_name = "SUBSTRING")]
+    /// Take the GPU adapter with this number in `upconv info`, or whose name, driver or backend contains this.
+    #[arg(long, value_name = "NUMBER|SUBSTRING")]
     adapter: Option<String>,
 }
 
@@ -58,7 +59,7 @@ impl DeviceArgs {
     /// Opens the device; one line on standard error names the choice.
     pub(crate) fn open(&self) -> Result<Backend> {
         let (backend, line) = self.choose()?;
-        eprintln!("device: {line}");
+        note!("device: {line}");
         Ok(backend)
     }
 
@@ -68,7 +69,7 @@ impl DeviceArgs {
         let tuning = tuning.load()?;
         Ok(match self.open()? {
             Backend::Gpu(mut context) if !tuning.is_empty() => {
-                eprintln!("tuning: {} measured choices; --no-tuning plans without them", tuning.len());
+                note!("tuning: {} measured choices; --no-tuning plans without them", tuning.len());
                 context.tune(tuning);
                 Backend::Gpu(context)
             }
@@ -104,8 +105,12 @@ impl DeviceArgs {
 }
 
 /// Every adapter of this machine, those of GL included.
-pub(crate) fn all_adapters() -> Vec<wgpu::Adapter> {
-    pollster::block_on(gpu::adapters(true))
+///
+/// # Errors
+/// A `WGPU_BACKEND` that names a backend that does not exist.
+pub(crate) fn all_adapters() -> Result<Vec<wgpu::Adapter>> {
+    gpu::check_environment()?;
+    Ok(pollster::block_on(gpu::adapters(true)))
 }
 
 impl Backend {

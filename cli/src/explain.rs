@@ -2,6 +2,7 @@
 
 use crate::device::{Backend, DeviceArgs};
 use crate::op_json;
+use crate::output::{print, say};
 use crate::tuning::TuningArgs;
 use anyhow::Result;
 use clap::ValueEnum;
@@ -91,7 +92,7 @@ pub(crate) fn run(args: &Args) -> Result<()> {
         }
     };
     if args.wgsl {
-        print!("{}", plan.wgsl());
+        print(&plan.wgsl())
     } else if args.json {
         let explained = Explained {
             device,
@@ -106,11 +107,10 @@ pub(crate) fn run(args: &Args) -> Result<()> {
             dispatches: plan.dispatch_count(),
             scratch_bytes: plan.scratch_bytes(),
         };
-        println!("{}", serde_json::to_string_pretty(&explained)?);
+        say!("{}", serde_json::to_string_pretty(&explained)?)
     } else {
-        println!("device         {device}\n{}", plan.explain());
+        say!("device         {device}\n{}", plan.explain())
     }
-    Ok(())
 }
 
 /// A device known by its class at most.

@@ -1,6 +1,7 @@
 //! `upconv info`: the adapters of this machine and what upconv knows of them.
 
 use crate::device::all_adapters;
+use crate::output::{print, say};
 use anyhow::Result;
 use serde::Serialize;
 use upconv::wgpu;
@@ -22,10 +23,14 @@ struct Info {
 
 #[derive(Serialize)]
 struct Adapter {
+    /// What `--adapter` takes.
+    number: usize,
     name: String,
     backend: String,
     device_type: String,
     driver: String,
+    /// Where the device is plugged in, which tells equal devices apart; empty where that is not known.
+    pci_bus: String,
     /// Whether `--device auto` may choose it.
     auto: bool,
     /// Whether f16 tensors stay f16; otherwise they are stored as f32.
@@ -36,39 +41,54 @@ struct Adapter {
 }
 
 pub(crate) fn run(args: &Args) -> Result<()> {
-    let adapters = all_adapters();
+    let adapters = all_adapters()?;
     let info = Info {
         version: env!("CARGO_PKG_VERSION"),
         cpu_threads: std::thread::available_parallelism().map_or(1, usize::from),
-        adapters: adapters.iter().map(describe).collect(),
+        adapters: adapters.iter().enumerate().map(describe).collect(),
     };
     if args.json {
-        println!("{}", serde_json::to_string_pretty(&info)?);
-        return Ok(());
+        return say!("{}", serde_json::to_string_pretty(&info)?);
     }
-    println!("upconv {}, {} CPU threads", info.version, info.cpu_threads);
+    print(&text(&info))
+}
+
+/// The list for people.
+fn text(info: &Info) -> String {
+    let mut text = String::new();
+    let mut line = |line: String| text += &(line + "\n");
+    line(format!("upconv {}, {} CPU threads", info.version, info.cpu_threads));
     for adapter in &info.adapters {
-        println!("\n{} ({}, {}, {})", adapter.name, adapter.backend, adapter.device_type, adapter.driver);
-        println!("  --device auto    {}", if adapter.auto { "uses it" } else { "skips it: a software device" });
-        println!("  f16 tensors      {}", if adapter.f16 { "stored as f16" } else { "converted to f32 on upload" });
-        println!("  largest binding  {} MiB", adapter.max_binding_bytes >> 20);
-        println!("  largest buffer   {} MiB", adapter.max_buffer_bytes >> 20);
-        println!("  workgroups       {} along each dimension", adapter.max_workgroups);
+        let Adapter { number, name, backend, device_type, driver, .. } = adapter;
+        line(format!("\nadapter {number}: {name} ({backend}, {device_type}, {driver})"));
+        if !adapter.pci_bus.is_empty() {
+            line(format!("  PCI              {}", adapter.pci_bus));
+        }
+        line(format!("  --device auto    {}", if adapter.auto { "uses it" } else { "skips it: a software device" }));
+        line(format!(
+            "  f16 tensors      {}",
+            if adapter.f16 { "stored as f16" } else { "converted to f32 on upload" }
+        ));
+        line(format!("  largest binding  {} MiB", adapter.max_binding_bytes >> 20));
+        line(format!("  largest buffer   {} MiB", adapter.max_buffer_bytes >> 20));
+        line(format!("  workgroups       {} along each dimension", adapter.max_workgroups));
     }
     if info.adapters.is_empty() {
-        println!("\nno GPU adapter found: --device auto computes on the CPU");
+        line("\nno GPU adapter found: --device auto computes on the CPU".into());
     }
-    Ok(())
+    text
 }
 
 /// What a device of the adapter would have. No device is created, so that an adapter that gives none is listed too.
-fn describe(adapter: &wgpu::Adapter) -> Adapter {
+fn describe((number, adapter): (usize, &wgpu::Adapter)) -> Adapter {
     let (info, limits) = (adapter.get_info(), adapter.limits());
     Adapter {
+        number,
         name: info.name,
         backend: info.backend.to_string(),
         device_type: format!("{:?}", info.device_type),
         driver: format!("{} {}", info.driver, info.driver_info).trim().to_string(),
+        pci_bus: info.device_pci_bus_id,
         auto: info.device_type != wgpu::DeviceType::Cpu,
         f16: adapter.features().contains(wgpu::Features::SHADER_F16),
         max_binding_bytes: limits.max_storage_buffer_binding_size,

@@ -1,5 +1,7 @@
 //! OP.json: a file in the keys of [`upconv::describe`].
 
+use crate::input::{self, MAX_TEXT};
+use crate::originals;
 use anyhow::{Context, Result};
 use std::path::Path;
 use upconv::describe::Operation;
@@ -7,8 +9,8 @@ use upconv::{ConvTranspose, OutputPaddingPolicy};
 
 /// Reads a description.
 pub(crate) fn read(path: &Path) -> Result<Operation> {
-    let text = std::fs::read_to_string(path).with_context(|| format!("cannot read {}", path.display()))?;
-    Operation::from_json(&text).with_context(|| path.display().to_string())
+    originals::protect(path);
+    Operation::from_json(&input::read_text(path, MAX_TEXT)?).with_context(|| input::shown(path))
 }
 
 /// The operation that a file, or a folder with `case.json`, describes at an input's and a weight's shape, and the

@@ -2,15 +2,15 @@
 //!
 //! They only save time: failing to read or write them is not an error.
 
-use crate::atomic::AtomicFile;
 use crate::cache;
-use anyhow::{Context as _, Result};
-use std::fs;
-use std::io::Write;
+use anyhow::Result;
 use std::ops::Deref;
 use std::path::PathBuf;
 use upconv::gpu::{Context, Tuning};
 use upconv::wgpu;
+
+/// The most that is read, in bytes; drivers keep some MiB.
+const MAX_PIPELINES: u64 = 256 << 20;
 
 /// A device whose pipelines are written to the cache folder when it is dropped.
 pub(crate) struct CachedContext {
@@ -23,9 +23,9 @@ impl CachedContext {
     /// The same device, with the pipelines of earlier runs.
     pub(crate) fn new(context: &Context) -> Self {
         let key = wgpu::util::pipeline_cache_key(&context.device().adapter_info());
-        let path = key.and_then(|key| Some(cache::folder()?.join(key)));
-        // The first run finds nothing.
-        let read = path.as_ref().and_then(|path| fs::read(path).ok()).unwrap_or_default();
+        let path = key.and_then(|key| cache::path(&key));
+        // The first run finds nothing, and what is no file of the user's is as good as nothing.
+        let read = path.as_ref().and_then(|path| cache::read(path, MAX_PIPELINES).ok()?).unwrap_or_default();
         #[expect(unsafe_code, reason = "only who keeps such data knows where they come from")]
         // SAFETY: the file lies in the user's own cache folder, where `save` alone puts one of this name. Whoever else can
         // write there acts for the user, and could replace the program as well.
@@ -43,10 +43,7 @@ impl CachedContext {
         if data == self.read {
             return Ok(());
         }
-        fs::create_dir_all(path.parent().context("a file's path has a parent")?)?;
-        let mut file = AtomicFile::create(path, false)?;
-        file.write_all(&data)?;
-        file.commit()
+        cache::write(path, &data)
     }
 }
 

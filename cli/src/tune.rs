@@ -1,11 +1,10 @@
 //! `upconv tune`: measures the candidates for a layer on an adapter, and remembers the fastest.
 
-use crate::atomic::AtomicFile;
 use crate::bench::{Case, Check, Cost, Workload, workloads};
-use crate::{op_json, tuning};
+use crate::op_json;
+use crate::output::{Lines, note};
+use crate::tuning::Place;
 use anyhow::{Context as _, Result, bail, ensure};
-use std::fs;
-use std::io::Write;
 use std::path::PathBuf;
 use std::time::Duration;
 use upconv::gpu::{AdapterRequest, Context, Effort, Layer, Outcome, Trial};
@@ -29,8 +28,9 @@ pub(crate) struct Args {
     /// The layers of `bench` with these names (case-insensitive).
     #[arg(long, value_name = "W1,W3,...", value_delimiter = ',')]
     workloads: Vec<String>,
-    /// Take the GPU adapter whose name, driver or backend contains this; by default the best one, in software too.
-    #[arg(long, value_name = "SUBSTRING")]
+    /// Take the GPU adapter with this number in `upconv info`, or whose name, driver or backend contains this; by default
+    /// the best one, in software too.
+    #[arg(long, value_name = "NUMBER|SUBSTRING")]
     adapter: Option<String>,
     /// Measure this many of the candidates with the lowest estimated cost, and `gather`.
     #[arg(long, value_name = "N", default_value_t = 12, value_parser = clap::value_parser!(u32).range(1..=1000))]
@@ -45,15 +45,16 @@ pub(crate) struct Args {
 
 pub(crate) fn run(args: &Args) -> Result<()> {
     let cases = cases(args)?;
-    let path =
-        args.tuning.clone().or_else(tuning::default_path).context("there is no cache folder: --tuning is needed")?;
-    let mut tuning = tuning::read(&path)?.unwrap_or_default();
+    let named = args.tuning.clone().map(Place::Named);
+    let place = named.or_else(Place::cached).context("there is no cache folder: --tuning is needed")?;
+    let mut tuning = place.read()?.unwrap_or_default();
     let request = AdapterRequest { name: args.adapter.clone(), hardware_only: false };
     let context = Context::request(&request)?;
-    eprintln!("device: {}", context.adapter_name());
+    note!("device: {}", context.adapter_name());
     let effort = Effort { candidates: args.candidates as usize, time: Duration::from_millis(args.milliseconds.into()) };
+    let mut lines = Lines::default();
     for (name, case) in &cases {
-        println!("{name}");
+        lines.print(&format!("{name}\n"));
         ensure!(
             case.input.dtype() != DType::F16 || context.profile().f16,
             "{} does not support f16 (SHADER_F16): it would store the tensors as f32",
@@ -63,16 +64,11 @@ pub(crate) fn run(args: &Args) -> Result<()> {
         let layer = Layer::new(&context, &case.op, &case.weight, Some(&case.bias))?;
         let trials = tuning
             .measure(&layer, &case.input, effort, |output| Ok::<_, anyhow::Error>(check.compare(output)?.passed()))?;
-        print(&trials)?;
+        print(&trials, &mut lines)?;
     }
-    if let Some(folder) = path.parent() {
-        fs::create_dir_all(folder).with_context(|| format!("cannot create the folder {}", folder.display()))?;
-    }
-    let mut file = AtomicFile::create(&path, false)?;
-    file.write_all(tuning.to_json().as_bytes())?;
-    file.commit()?;
-    println!("{} choices in {}", tuning.len(), path.display());
-    Ok(())
+    place.write(&tuning)?;
+    lines.print(&format!("{} choices in {}\n", tuning.len(), place.path().display()));
+    lines.end()
 }
 
 /// The layers to measure with their names.
@@ -104,7 +100,7 @@ fn plain(op: &ConvTranspose) -> upconv::Result<ConvTranspose> {
 }
 
 /// The candidates and their results, the fastest first.
-fn print(trials: &[Trial]) -> Result<()> {
+fn print(trials: &[Trial], lines: &mut Lines) -> Result<()> {
     let mut sorted: Vec<&Trial> = trials.iter().collect();
     sorted.sort_by_key(|trial| trial.time().map_or((1, Duration::ZERO), |time| (0, time)));
     for (place, trial) in sorted.iter().enumerate() {
@@ -113,7 +109,8 @@ fn print(trials: &[Trial]) -> Result<()> {
             Outcome::Wrong => "WRONG".into(),
             Outcome::Failed(error) => format!("failed: {error}"),
         };
-        println!("  {} {outcome:>12}   {}", if place == 0 { '>' } else { ' ' }, trial.candidate);
+        let sign = if place == 0 { '>' } else { ' ' };
+        lines.print(&format!("  {sign} {outcome:>12}   {}\n", trial.candidate));
     }
     match sorted.first() {
         Some(fastest) if fastest.time().is_some() => Ok(()),

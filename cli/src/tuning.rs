@@ -1,8 +1,12 @@
 //! The file of measured choices: `tune` writes it, and commands that compute on a GPU plan with it.
 
-use crate::cache;
+use crate::atomic::AtomicFile;
+use crate::input::{self, MAX_TEXT};
+use crate::output::{note, one_line};
+use crate::{cache, originals};
 use anyhow::{Context as _, Result};
-use std::io::ErrorKind;
+use std::fs;
+use std::io::Write;
 use std::path::{Path, PathBuf};
 use upconv::gpu::Tuning;
 
@@ -21,31 +25,79 @@ impl TuningArgs {
     /// The measured choices. A file that is named must exist and be valid; the one in the cache folder may be missing,
     /// and if it is damaged it is ignored, with a line on standard error.
     pub(crate) fn load(&self) -> Result<Tuning> {
-        match (&self.tuning, default_path()) {
-            _ if self.no_tuning => Ok(Tuning::default()),
-            (Some(path), _) => read(path)?.with_context(|| format!("there is no {}", path.display())),
-            (None, None) => Ok(Tuning::default()),
-            (None, Some(path)) => {
-                let ignore = |error: anyhow::Error| {
-                    eprintln!("tuning: ignored: {error:#}");
-                    None
-                };
-                Ok(read(&path).unwrap_or_else(ignore).unwrap_or_default())
+        if self.no_tuning {
+            return Ok(Tuning::default());
+        }
+        if let Some(path) = &self.tuning {
+            originals::protect(path);
+            return read(path)?.with_context(|| format!("there is no {}", path.display()));
+        }
+        let kept = Place::cached().map_or(Ok(None), |place| place.read());
+        let ignore = |error: anyhow::Error| {
+            note!("tuning: ignored: {}", one_line(&error));
+            None
+        };
+        Ok(kept.unwrap_or_else(ignore).unwrap_or_default())
+    }
+}
+
+/// Where the choices are kept.
+pub(crate) enum Place {
+    /// The user's own file.
+    Named(PathBuf),
+    /// In the cache folder.
+    Cached(PathBuf),
+}
+
+impl Place {
+    /// The file in the user's cache folder, where the system has such a folder.
+    pub(crate) fn cached() -> Option<Self> {
+        cache::path("tuning.json").map(Self::Cached)
+    }
+
+    pub(crate) fn path(&self) -> &Path {
+        match self {
+            Self::Named(path) | Self::Cached(path) => path,
+        }
+    }
+
+    /// What is kept there; `None` where there is no file.
+    pub(crate) fn read(&self) -> Result<Option<Tuning>> {
+        match self {
+            Self::Named(path) => read(path),
+            Self::Cached(path) => match cache::read(path, MAX_TEXT)? {
+                None => Ok(None),
+                Some(bytes) => parse(&input::text(bytes)?, path).map(Some),
+            },
+        }
+    }
+
+    /// Keeps the choices, in a folder that is made where there is none.
+    pub(crate) fn write(&self, tuning: &Tuning) -> Result<()> {
+        let text = tuning.to_json();
+        match self {
+            Self::Cached(path) => cache::write(path, text.as_bytes()),
+            Self::Named(path) => {
+                if let Some(folder) = path.parent() {
+                    fs::create_dir_all(folder)
+                        .with_context(|| format!("cannot create the folder {}", folder.display()))?;
+                }
+                let mut file = AtomicFile::create(path, false)?;
+                file.write_all(text.as_bytes())?;
+                file.commit()
             }
         }
     }
 }
 
 /// Reads a file; `None` where there is none.
-pub(crate) fn read(path: &Path) -> Result<Option<Tuning>> {
-    let text = match std::fs::read_to_string(path) {
-        Err(error) if error.kind() == ErrorKind::NotFound => return Ok(None),
-        text => text.with_context(|| format!("cannot read {}", path.display()))?,
-    };
-    Tuning::from_json(&text).map(Some).with_context(|| path.display().to_string())
+fn read(path: &Path) -> Result<Option<Tuning>> {
+    if fs::metadata(path).is_err_and(|error| error.kind() == std::io::ErrorKind::NotFound) {
+        return Ok(None);
+    }
+    parse(&input::read_text(path, MAX_TEXT)?, path).map(Some)
 }
 
-/// The file in the user's cache folder, where the system has such a folder.
-pub(crate) fn default_path() -> Option<PathBuf> {
-    cache::folder().map(|folder| folder.join("tuning.json"))
+fn parse(text: &str, path: &Path) -> Result<Tuning> {
+    Tuning::from_json(text).with_context(|| path.display().to_string())
 }

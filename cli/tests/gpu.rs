@@ -122,12 +122,37 @@ fn a_damaged_cache_of_pipelines_stops_nothing() {
         let files: Vec<_> = std::fs::read_dir(cache.join("upconv")).unwrap().map(|file| file.unwrap().path()).collect();
         assert_eq!(files.len(), 1, "one file is kept, and nothing beside it: {files:?}");
         std::fs::write(&files[0], "damaged").unwrap();
+        is_private(&files[0]);
     }
     upscale("second.png");
     assert!(folder.open("first.png") == folder.open("second.png"));
+    // A link where a file should be: neither read nor followed.
+    #[cfg(unix)]
+    if vulkan && cfg!(target_os = "linux") {
+        let mut files = std::fs::read_dir(cache.join("upconv")).unwrap();
+        let file = files.next().unwrap().unwrap().path();
+        kept.write("elsewhere", "not a cache");
+        std::fs::remove_file(&file).unwrap();
+        std::os::unix::fs::symlink(kept.path("elsewhere"), &file).unwrap();
+        upscale("third.png");
+        assert_eq!(std::fs::read(kept.path("elsewhere")).unwrap(), b"not a cache");
+        assert!(std::fs::symlink_metadata(&file).unwrap().is_file());
+        is_private(&file);
+    }
     // A file where the cache folder should be.
     std::fs::remove_dir_all(&cache).unwrap_or_default();
     std::fs::write(&cache, "").unwrap();
     upscale("third.png");
     assert!(folder.open("first.png") == folder.open("third.png"));
+}
+
+/// Only the user can read the file, and look into its folder.
+fn is_private(file: &std::path::Path) {
+    #[cfg(unix)]
+    for (path, mode) in [(file, 0o600), (file.parent().unwrap(), 0o700)] {
+        use std::os::unix::fs::PermissionsExt;
+        assert_eq!(std::fs::metadata(path).unwrap().permissions().mode() & 0o777, mode, "{}", path.display());
+    }
+    #[cfg(not(unix))]
+    assert!(file.is_file());
 }

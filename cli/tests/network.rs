@@ -200,7 +200,7 @@ fn models_that_cannot_be_used_are_refused() {
         ("long.safetensors", &["length is 4294967295 bytes, expected at most 4194304"]),
         ("nan.safetensors", &["layer 6: weight[12287] of 12288 is NaN"]),
         ("in.png", &["header's length"]),
-        (".", &["is not a file"]),
+        (".", &["is a folder"]),
     ] {
         folder.refuse(&format!("upscale in.png out.png --model {model}"), 1, words);
     }

@@ -10,7 +10,7 @@ use super::packed::Packed;
 use super::scratch::Pool;
 use super::simd::Level;
 use super::winograd::{self, Winograd};
-use super::{gather, products};
+use super::{gather, products, threads};
 use crate::error::{Error, Result};
 use crate::op::{ConvTranspose, Geometry};
 use crate::tensor::{Bias, DType, Data, DataMut, DataView, Tensor, TensorView, check_len};
@@ -147,8 +147,8 @@ impl Layer {
     /// The output has the input's element type, except that bf16 gives f32. f64 is computed in f64, all else in f32.
     ///
     /// # Errors
-    /// An input shape that [`ConvTranspose::at`] refuses, and [`Error::Memory`] where there is no memory for the output or
-    /// for what is needed to compute it.
+    /// An input shape that [`ConvTranspose::at`] refuses, [`Error::Memory`] where there is no memory for the output or for
+    /// what is needed to compute it, and [`Error::Threads`] where rayon has no pool and the system gives no threads.
     pub fn run<'a>(&self, input: impl Into<TensorView<'a>>) -> Result<Tensor> {
         let input = input.into();
         let geometry = self.inner.op.at(input.shape())?;
@@ -206,6 +206,7 @@ impl Layer {
     /// Computes in f32 and writes every slot: the matrix products and Winograd's transforms count what they write, each
     /// slot once, and `gather` visits all slots in order.
     fn fill<T: OfF32>(&self, geometry: &Geometry, x: &[f32], y: &mut [Slot<T>]) -> Result<()> {
+        threads::ensure()?;
         let Inner { winograd, packed, unshared, pool, .. } = &*self.inner;
         if let Some(winograd) = winograd
             && winograd.run(geometry, pool, x, y)? == y.len()
@@ -223,6 +224,7 @@ impl Layer {
 
     /// Computes in f64 and writes every slot.
     fn fill_f64(&self, geometry: &Geometry, x: &[f64], y: &mut [Slot<f64>]) -> Result<()> {
+        threads::ensure()?;
         let double = get_or_try_init(&self.inner.double, || self.single()?.map(f64::from))?;
         Ok(gather::run(geometry, double, x, y)?)
     }

@@ -1,7 +1,8 @@
 //! The multithreaded CPU backend.
 //!
 //! [`Layer`] mirrors [`gpu::Layer`](crate::gpu::Layer): its weights are packed once, and it may be run on any number of
-//! inputs and threads. Work is spread over rayon's current pool, so that the number of threads is the caller's:
+//! inputs and threads. Work is spread over rayon's current pool, so that the number of threads is the caller's; where there
+//! is none and the system gives no threads, that is [`Error::Threads`](crate::Error::Threads):
 //!
 //! ```
 //! # fn main() -> Result<(), upconv::Error> {
@@ -45,6 +46,7 @@ mod scratch;
 mod simd;
 mod smooth;
 mod task;
+mod threads;
 mod winograd;
 mod work;
 

@@ -51,7 +51,7 @@ mod warm;
 mod weights;
 
 pub use chain::{BoundChain, Chain, Pending, PreparedChain};
-pub use device::adapter::{AdapterRequest, adapters};
+pub use device::adapter::{AdapterRequest, adapter_number, adapters, check_environment};
 pub use device::context::Context;
 pub use dispatch::Band;
 pub use layer::Layer;

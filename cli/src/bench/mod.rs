@@ -16,17 +16,17 @@ mod timing;
 pub(crate) mod workloads;
 
 use crate::atomic::AtomicFile;
+use crate::output::{Lines, note, one_line};
 use crate::tuning::TuningArgs;
 use anyhow::{Result, bail, ensure};
 pub(crate) use check::Check;
 use clap::ValueEnum;
 pub(crate) use cost::Cost;
-use indicatif::{ProgressBar, ProgressStyle};
+use indicatif::{ProgressBar, ProgressFinish, ProgressStyle};
 use report::Row;
 use serde::Serialize;
 use std::io::Write;
 use std::path::{Path, PathBuf};
-use std::time::Duration;
 use subject::Subject;
 use timing::Budget;
 use upconv::Error;
@@ -44,8 +44,9 @@ pub(crate) struct Args {
     /// Where to compute; `gpu` accepts software devices too.
     #[arg(long, value_enum, value_delimiter = ',', default_value = "all")]
     device: Vec<Choice>,
-    /// Take the GPU adapter whose name, driver or backend contains this; may be given more than once.
-    #[arg(long, value_name = "SUBSTRING")]
+    /// Take the GPU adapter with this number in `upconv info`, or whose name, driver or backend contains this; may be
+    /// given more than once.
+    #[arg(long, value_name = "NUMBER|SUBSTRING")]
     adapter: Vec<String>,
     #[command(flatten)]
     tuning: TuningArgs,
@@ -92,43 +93,51 @@ pub(crate) fn run(args: &Args) -> Result<()> {
     }
     let subjects = subjects(args)?;
     let budget = args.runs.map_or(Budget::Seconds(args.seconds), |runs| Budget::Runs(runs as usize));
-    println!("upconv {} bench", env!("CARGO_PKG_VERSION"));
-    let bar = ProgressBar::new_spinner().with_style(ProgressStyle::with_template("{spinner} {msg}")?);
-    bar.enable_steady_tick(Duration::from_millis(100));
+    // Without files the lines are all that is made, and who no longer reads them needs no more of them.
+    let files = args.json.is_some() || args.plot.is_some();
+    let mut lines = Lines::default();
+    lines.print(&format!("upconv {} bench\n", env!("CARGO_PKG_VERSION")));
+    // It has no thread of its own, which might not be there to be had.
+    let style = ProgressStyle::with_template("{msg}")?;
+    let bar = ProgressBar::no_length().with_style(style).with_finish(ProgressFinish::AndClear);
     let mut ceilings = Vec::new();
     for subject in &subjects {
-        bar.suspend(|| println!("    {:<11}{}", subject.device(), subject.adapter()));
+        bar.suspend(|| lines.print(&format!("    {:<11}{}\n", subject.device(), subject.adapter())));
         bar.set_message(format!("the ceilings of {}", subject.adapter()));
         let of_subject = if args.ceilings { subject.ceilings(budget)? } else { None };
         if let Some(ceilings) = &of_subject {
-            bar.suspend(|| println!("    {:<11}{ceilings}", ""));
+            bar.suspend(|| lines.print(&format!("    {:<11}{ceilings}\n", "")));
         }
         ceilings.push(of_subject);
     }
     if args.growth {
         let curves = growth::measure(&subjects, budget, |what| bar.set_message(what.to_string()))?;
         bar.finish_and_clear();
-        println!("\n{}\n{}", growth::LAYER, growth::table(&curves));
-        return save(args, &curves, growth_plot::svg);
+        lines.print(&format!("\n{}\n{}\n", growth::LAYER, growth::table(&curves)));
+        save(args, &curves, growth_plot::svg)?;
+        return lines.end();
     }
-    println!("\n{}", report::head());
+    lines.print(&format!("\n{}\n", report::head()));
     let mut rows = Vec::new();
     for workload in &workloads {
+        if lines.failed() && !files {
+            break;
+        }
         let mut new = measure(workload, &subjects, budget, &bar)?;
         for (row, ceilings) in new.iter_mut().zip(&ceilings) {
             if let (Some(row), Some(ceilings)) = (row, ceilings) {
                 row.compare_with(ceilings);
             }
         }
-        bar.suspend(|| print(workload, &new))?;
+        bar.suspend(|| lines.print(&text(workload, &new)));
         rows.extend(new.into_iter().flatten());
     }
     bar.finish_and_clear();
-    println!("{}\n{NOTE}", report::shares(&rows));
+    lines.print(&format!("{}\n{NOTE}\n", report::shares(&rows)));
     save(args, &rows, plot::svg)?;
     let failed = rows.iter().filter(|row| row.error.is_some()).count();
     ensure!(failed == 0, "{failed} of {} rows failed", rows.len());
-    Ok(())
+    lines.end()
 }
 
 /// Writes the measurements to the requested files.
@@ -159,7 +168,7 @@ fn subjects(args: &Args) -> Result<Vec<Subject>> {
             Ok(gpu) => subjects.push(gpu),
             Err(error) if args.device.contains(&Choice::Gpu) => return Err(error),
             Err(error) if matches!(error.downcast_ref(), Some(Error::NoAdapter { .. } | Error::NoDevice { .. })) => {
-                eprintln!("no GPU is timed: {error:#}");
+                note!("no GPU is timed: {}", one_line(&error));
             }
             Err(error) => return Err(error),
         }
@@ -196,20 +205,21 @@ fn row(workload: &Workload, case: &Case, cost: Cost, check: &Check, subject: &Su
     Some(row)
 }
 
-fn print(workload: &Workload, rows: &[Option<Row>]) -> Result<()> {
-    println!("{:<8}{}: {}", workload.name, workload.title, workload.describe());
+/// The lines of a workload.
+fn text(workload: &Workload, rows: &[Option<Row>]) -> String {
+    let mut text = format!("{:<8}{}: {}\n", workload.name, workload.title, workload.describe());
     let shown = || rows.iter().flatten();
     let best = shown().filter_map(|row| row.median_ms).fold(f64::INFINITY, f64::min);
     for row in shown() {
-        println!("{}", row.line(best));
+        text += &(row.line(best) + "\n");
     }
     if let Some(part) = shown().find_map(|row| row.verified_part.as_ref().filter(|part| *part != "all")) {
-        println!("    computed by the reference, and checked: {part}");
+        text += &format!("    computed by the reference, and checked: {part}\n");
     }
     if rows.iter().any(Option::is_none) {
-        println!("    f16 tensors run only on GPUs with SHADER_F16");
+        text += "    f16 tensors run only on GPUs with SHADER_F16\n";
     }
-    Ok(())
+    text
 }
 
 fn write(path: &Path, text: &str) -> Result<()> {

@@ -1,10 +1,10 @@
 //! Reading.
 
-use std::fs::{self, File};
+use std::fs::File;
 use std::io::{BufReader, Read, Seek};
 use std::path::{Path, PathBuf};
 
-use anyhow::{Result, anyhow, bail, ensure};
+use anyhow::{Result, anyhow, bail};
 use image::ImageFormat;
 
 use super::format::Format;
@@ -17,6 +17,7 @@ use super::shape::Shape;
 use super::tags::Tags;
 use super::turn::turned;
 use super::webp_source::WebPSource;
+use crate::input;
 
 const SUPPORTED: &str = "PNG, JPEG and WebP are supported";
 
@@ -42,7 +43,7 @@ impl Source {
     /// That counts the samples, twice where the orientation turns the picture on its side, and the coefficients of a
     /// JPEG picture in several scans; a JPEG file may itself be as long.
     pub(crate) fn open(path: &Path, memory_budget: u64) -> Result<Self> {
-        open(path, memory_budget).map_err(|e| anyhow!("{}: {e}", path.display()))
+        open(path, memory_budget).map_err(|e| anyhow!("{}: {e:#}", input::shown(path)))
     }
 
     /// The shape of the decoded picture: the size is that after the orientation was applied.
@@ -66,14 +67,14 @@ impl Source {
     /// Palettes and samples of 1, 2 and 4 bits come as 8 bits, a transparent colour as alpha, CMYK as RGB.
     pub(crate) fn decode(self) -> Result<Picture> {
         let path = self.path.clone();
-        decode(self).map_err(|e| anyhow!("{}: {e}", path.display()))
+        decode(self).map_err(|e| anyhow!("{}: {e}", input::shown(&path)))
     }
 }
 
 fn open(path: &Path, memory_budget: u64) -> Result<Source> {
-    let found = fs::metadata(path)?;
-    ensure!(!found.is_dir(), "is a folder, not a picture");
-    let mut file = BufReader::new(File::open(path)?);
+    let file = input::seekable(path, memory_budget, |start| image::guess_format(start).is_ok())?;
+    let found = file.metadata()?;
+    let mut file = BufReader::new(file);
     let format = recognise(&mut file)?;
     let (header, decoder) = guarded(format, || {
         Ok(match format {

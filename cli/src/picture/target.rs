@@ -12,6 +12,7 @@ use super::shape::{Colour, Depth, Shape};
 use super::tags::Tags;
 use super::writer::Writer;
 use crate::atomic::AtomicFile;
+use crate::input::is_standard;
 
 /// The quality of a JPEG file where none is asked for.
 const QUALITY: u8 = 90;
@@ -30,6 +31,8 @@ pub(crate) struct TargetOptions {
     pub(crate) quality: Option<u8>,
     /// Refuse to replace a file.
     pub(crate) no_clobber: bool,
+    /// The format, where it is not that of the name's extension.
+    pub(crate) format: Option<Format>,
 }
 
 /// An output that was found possible, with its temporary file already beside it.
@@ -53,7 +56,13 @@ impl Target {
         let flatten = options.flatten.filter(|_| given.colour.has_alpha());
         let (encoding, loss) =
             settle(out, source, given, tags, options).map_err(|e| anyhow!("{}: {e}", out.display()))?;
-        Ok(Self { file: AtomicFile::create(out, options.no_clobber)?, given, flatten, encoding, loss })
+        Ok(Self {
+            file: AtomicFile::create_or_standard_output(out, options.no_clobber)?,
+            given,
+            flatten,
+            encoding,
+            loss,
+        })
     }
 
     /// The shape of the picture as it is written.
@@ -93,7 +102,10 @@ fn settle(
     tags: Tags,
     options: &TargetOptions,
 ) -> Result<(Encoding, Option<String>)> {
-    let format = Format::of_extension(out).context("the name must end in .png, .jpg, .jpeg or .webp")?;
+    let format = options
+        .format
+        .or_else(|| Format::of_extension(out))
+        .context("the name must end in .png, .jpg, .jpeg or .webp")?;
     let quality = quality(format, options.quality)?;
     let written = Shape {
         colour: match options.flatten {
@@ -113,7 +125,7 @@ fn settle(
         format != Format::Jpeg || icc_bytes <= MAX_JPEG_ICC,
         "JPEG holds an ICC profile of at most {MAX_JPEG_ICC} bytes, not {icc_bytes}"
     );
-    ensure!(!same_file(source, out), "is the input itself; write to another name");
+    ensure!(is_standard(out) || !same_file(source, out), "is the input itself; write to another name");
     Ok((Encoding { format, written, tags, quality }, loss))
 }
 

@@ -11,12 +11,12 @@ use upconv::upscale::{MAX_SCALE, Method};
 /// The options of `upscale`.
 #[derive(clap::Args)]
 pub(crate) struct Args {
-    /// The picture: PNG, JPEG or WebP, recognised by its content. Or a folder: its pictures are recognised by their
-    /// extensions.
+    /// The picture: PNG, JPEG or WebP, recognised by its content; `-` is standard input. Or a folder: its pictures are
+    /// recognised by their extensions.
     #[arg(value_name = "IN")]
     pub(super) input: PathBuf,
     /// Where to write it; the extension .png, .jpg, .jpeg or .webp chooses the format. An existing file is replaced
-    /// when the new one is complete. If IN is a folder: a folder, created if it is missing, in which the pictures keep
+    /// when the new one is complete. `-` is standard output, in the format of --format, by default PNG. If IN is a folder: a folder, created if it is missing, in which the pictures keep
     /// their names.
     #[arg(value_name = "OUT")]
     pub(super) output: PathBuf,
@@ -59,9 +59,13 @@ pub(crate) struct Args {
     /// Skip pictures whose output exists.
     #[arg(long, conflicts_with = "no_clobber")]
     pub(super) skip_existing: bool,
-    /// With a folder: write all pictures in this format.
+    /// With a folder, or to standard output: write pictures in this format.
     #[arg(long, value_enum)]
     pub(super) format: Option<FormatName>,
+    /// With a folder: enlarge the pictures in the folders within too, into the same folders within OUT. Links to folders
+    /// are not entered.
+    #[arg(long, short)]
+    pub(super) recursive: bool,
     /// With a folder: how many pictures are processed at a time, so that some are decoded and encoded while others are
     /// computed. They share the memory limit.
     #[arg(long, value_name = "N", default_value_t = 2, value_parser = clap::value_parser!(u8).range(1..=64))]

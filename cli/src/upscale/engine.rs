@@ -12,7 +12,10 @@ use super::progress::progress;
 use super::tiling::{Job, Tiling};
 use super::trained::{Cut, Run};
 use crate::device::Backend;
+use crate::input::{is_standard, shown};
+use crate::output::message;
 use crate::picture::{Format, Picture, Rows, Samples, Shape, Source, Target, TargetOptions, Writer};
+use crate::threads;
 use anyhow::{Result, anyhow, bail, ensure};
 use indicatif::ProgressBar;
 use std::fs;
@@ -89,12 +92,13 @@ impl<'a> Engine<'a> {
     /// Enlarges one picture; `whole` is the progress bar for all pictures, if there are several.
     pub(super) fn one(&self, task: &Task, whole: Option<&ProgressBar>) -> Result<()> {
         let started = Instant::now();
-        let (args, out) = (self.args, task.output.display());
+        let to_standard = is_standard(&task.output);
+        let (args, out) = (self.args, if to_standard { "standard output".into() } else { shown(&task.output) });
         let say = |line: String| match whole {
-            Some(bar) => bar.suspend(|| eprintln!("{line}")),
-            None => eprintln!("{line}"),
+            Some(bar) => bar.suspend(|| message(&(line + "\n"))),
+            None => message(&(line + "\n")),
         };
-        if args.skip_existing && fs::symlink_metadata(&task.output).is_ok() {
+        if args.skip_existing && !to_standard && fs::symlink_metadata(&task.output).is_ok() {
             say(format!("{out}: exists"));
             return Ok(());
         }
@@ -110,11 +114,12 @@ impl<'a> Engine<'a> {
                 depth_8: args.depth.is_some(),
                 quality: args.quality,
                 no_clobber: args.no_clobber,
+                format: to_standard.then(|| args.format.map_or(Format::Png, Format::from)),
             },
         )?;
         let pieces = self.fit(task, shape, &target)?;
         let written = target.written();
-        let warn = |line: &str| say(format!("warning: {}: {line}", task.input.display()));
+        let warn = |line: &str| say(format!("warning: {}: {line}", shown(&task.input)));
         source.warnings().iter().map(String::as_str).chain(target.loss()).for_each(warn);
         let Picture { mut samples, repairs, .. } = source.decode()?;
         repairs.iter().map(String::as_str).for_each(warn);
@@ -211,11 +216,11 @@ impl<'a> Engine<'a> {
         let (sender, bands) = sync_channel::<Vec<T>>(1);
         let advance = |pixels| bar.inc(pixels);
         thread::scope(|scope| {
-            let computing = scope.spawn(move || {
+            let computing = threads::spawn(scope, "compute", move || {
                 // Sending fails only after the writer has failed, and that error is the one reported.
                 let emit = |band| sender.send(band).map_err(|_| anyhow!("the writer has failed"));
                 self.compute(opened, pieces, samples, shape, &advance, emit)
-            });
+            })?;
             for band in bands {
                 writer.rows(Rows::from(&band[..]))?;
             }

@@ -4,6 +4,7 @@ mod alpha;
 mod args;
 mod engine;
 mod filter;
+mod find;
 mod folder;
 mod model;
 mod on_device;
@@ -15,8 +16,11 @@ mod tiles;
 mod tiling;
 mod trained;
 
+use crate::input::is_standard;
+use crate::output::note;
 use crate::picture::Format;
-use anyhow::{Result, anyhow, bail};
+use crate::{originals, threads};
+use anyhow::{Context as _, Result, bail, ensure};
 pub(crate) use args::Args;
 use engine::{Engine, How};
 use folder::Task;
@@ -33,28 +37,49 @@ pub(crate) fn run(args: &Args) -> Result<()> {
             How::Trained(Box::new(model), steps)
         }
     };
-    if !args.input.is_dir() {
-        if let Some(format) = args.format {
-            bail!(
-                "--format {} is for folders; the extension of OUT chooses the format of a single picture",
-                Format::from(format)
-            );
-        }
-        let task = Task { input: args.input.clone(), output: args.output.clone() };
-        return Engine::new(args, how, args.memory).one(&task, None);
-    }
+    if is_standard(&args.input) || !args.input.is_dir() { single(args, how) } else { folder(args, how) }
+}
 
-    let tasks = folder::tasks(&args.input, &args.output, args.format.map(Format::from))?;
-    let made = &args.output;
-    if !made.is_dir() {
-        fs::create_dir_all(made).map_err(|error| anyhow!("cannot create the folder {}: {error}", made.display()))?;
+fn single(args: &Args, how: How) -> Result<()> {
+    let (input, output) = (&args.input, &args.output);
+    if let Some(format) = args.format.filter(|_| !is_standard(output)) {
+        bail!(
+            "--format {} is for folders and for standard output; the extension of OUT chooses the format of a single \
+             picture",
+            Format::from(format)
+        );
     }
-    let jobs = usize::from(args.jobs).min(tasks.len());
+    ensure!(!args.recursive, "--recursive is for folders, which {} is not", input.display());
+    if is_standard(input) {
+        originals::protect_standard_input();
+    } else {
+        originals::protect(input);
+    }
+    threads::start()?;
+    let task = Task { input: input.clone(), output: output.clone() };
+    Engine::new(args, how, args.memory).one(&task, None)
+}
+
+fn folder(args: &Args, how: How) -> Result<()> {
+    let made = &args.output;
+    ensure!(!is_standard(made), "{} is a folder, OUT must be one too, not standard output", args.input.display());
+    let found = find::find(&args.input, made, args.format.map(Format::from), args.recursive)?;
+    // None of them is written to, whichever picture comes first.
+    found.tasks.iter().for_each(|task| originals::protect(&task.input));
+    originals::protect_results();
+    threads::start()?;
+    fs::create_dir_all(made).with_context(|| format!("cannot create the folder {}", made.display()))?;
+    let jobs = usize::from(args.jobs).min(found.tasks.len()).max(1);
     let engine = Engine::new(args, how, args.memory / jobs as u64);
-    let bar = progress(tasks.len() as u64, "{wide_bar} {pos} of {len} pictures, {eta} left")?;
-    folder::run(&tasks, jobs, |task| {
+    let bar = progress(found.tasks.len() as u64, "{wide_bar} {pos} of {len} pictures, {eta} left")?;
+    let result = folder::run(&found, jobs, |task| {
         let result = engine.one(task, Some(&bar));
         bar.inc(1);
         result
-    })
+    });
+    bar.finish_and_clear();
+    if let Some(line) = found.left_out.line(args.recursive) {
+        note!("{line}");
+    }
+    result
 }

@@ -1,8 +1,8 @@
 //! The network that enlarges pictures, and how often it runs for a factor.
 
-use anyhow::{Context as _, Result, anyhow, bail, ensure};
-use std::fs::File;
-use std::io::Read;
+use crate::input::{self, Input};
+use crate::originals;
+use anyhow::{Context as _, Result, anyhow, bail};
 use std::path::Path;
 use upconv::upscale::Network;
 use upconv::upscale::network::WAIFU2X_PHOTO;
@@ -49,14 +49,11 @@ impl Model {
 }
 
 fn read(path: &Path) -> Result<Network> {
-    let file =
-        File::open(path).map_err(|e| anyhow!("{e}; expected {BUILT_IN}, which is built in, or a .safetensors file"))?;
-    let found = file.metadata()?;
-    ensure!(found.is_file(), "is not a file");
-    ensure!(found.len() <= MAX_FILE, "has {} bytes, more than the {MAX_FILE} allowed", found.len());
-    let mut bytes = Vec::new();
-    file.take(MAX_FILE).read_to_end(&mut bytes)?;
-    Ok(Network::from_safetensors(&bytes)?)
+    originals::protect(path);
+    let input = Input::open(path)
+        .map_err(|e| anyhow!("{e}; expected {BUILT_IN}, which is built in, or a .safetensors file"))?;
+    let length = input.length()?;
+    Ok(Network::from_safetensors(&input::up_to(input, length, MAX_FILE)?)?)
 }
 
 /// How a factor is reached: the network runs `passes` times and enlarges `made` times; where that exceeds `scale`, its

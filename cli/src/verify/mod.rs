@@ -4,18 +4,20 @@ mod case;
 mod loops;
 
 use crate::device::all_adapters;
+use crate::output::{Lines, say};
 use anyhow::{Context as _, Result, ensure};
 use case::{Case, cases};
 use serde::Serialize;
-use upconv::gpu::Context;
+use upconv::gpu::{self, Context};
 use upconv::reference::Comparison;
 use upconv::{Kernel, Storage, cpu};
 
 /// The options of `verify`.
 #[derive(clap::Args)]
 pub(crate) struct Args {
-    /// Check only adapters whose name, driver or backend contains this; `cpu` is the CPU backend.
-    #[arg(long, value_name = "SUBSTRING")]
+    /// Check only the adapter with this number in `upconv info`, or those whose name, driver or backend contains this;
+    /// `cpu` is the CPU backend.
+    #[arg(long, value_name = "NUMBER|SUBSTRING")]
     adapter: Option<String>,
     /// Check the kernel `matrix` too, where a device has cooperative matrices: an experimental feature of wgpu.
     #[arg(long)]
@@ -40,11 +42,13 @@ struct Row {
 
 pub(crate) fn run(args: &Args) -> Result<()> {
     let cases = cases()?;
-    let report = check(devices(args)?, &cases, args.json);
+    let mut lines = Lines::default();
+    let report = check(devices(args)?, &cases, if args.json { None } else { Some(&mut lines) });
+    lines.end()?;
     if args.json {
-        println!("{}", serde_json::to_string_pretty(&report.rows)?);
+        say!("{}", serde_json::to_string_pretty(&report.rows)?)?;
     } else {
-        println!("{} passed, {} failed", report.rows.len() - report.failed(), report.failed());
+        say!("{} passed, {} failed", report.rows.len() - report.failed(), report.failed())?;
     }
     report.verdict()
 }
@@ -69,43 +73,52 @@ impl Report {
         Ok(())
     }
 
-    fn add(&mut self, device: &Device, cases: &[Case], quiet: bool) -> Result<()> {
-        if !quiet {
-            println!("{}", device.name());
-        }
-        if let Device::Gpu(context) = device {
-            let bound = loops::check(context).with_context(|| device.name())?;
-            if let (Some(bound), false) = (bound, quiet) {
-                println!("  {bound}");
+    fn add(&mut self, device: &Device, cases: &[Case], lines: &mut Option<&mut Lines>) -> Result<()> {
+        let mut print = |line: String| {
+            if let Some(lines) = lines {
+                lines.print(&line);
             }
+            // Who no longer reads the lines waits for no verdict.
+            lines.as_ref().is_none_or(|lines| !lines.failed())
+        };
+        print(format!("{}\n", device.name()));
+        if let Device::Gpu(context) = device
+            && let Some(bound) = loops::check(context).with_context(|| device.name())?
+        {
+            print(format!("  {bound}\n"));
         }
         for case in cases {
             for row in device.check(case).with_context(|| format!("{}, {}", device.name(), case.name))? {
-                if !quiet {
-                    let verdict = if row.passed { "ok" } else { "WRONG" };
-                    println!(
-                        "  {:<28} {:<8} {:>9} outputs   worst error {:>9.2e} = {:>5.1} % of its bound   {verdict}",
-                        row.case,
-                        row.kernel,
-                        row.outputs,
-                        row.worst_error,
-                        row.worst_share * 100.0
-                    );
-                }
+                let verdict = if row.passed { "ok" } else { "WRONG" };
+                let read = print(format!(
+                    "  {:<28} {:<8} {:>9} outputs   worst error {:>9.2e} = {:>5.1} % of its bound   {verdict}\n",
+                    row.case,
+                    row.kernel,
+                    row.outputs,
+                    row.worst_error,
+                    row.worst_share * 100.0
+                ));
                 self.rows.push(row);
+                if !read {
+                    return Ok(());
+                }
             }
         }
         Ok(())
     }
 }
 
-/// Checks every case on every device. A device that fails is reported, and does not stop the others.
-fn check(devices: Vec<Result<Device>>, cases: &[Case], quiet: bool) -> Report {
+/// Checks every case on every device, with a line for each result as long as they can be printed. A device that fails is
+/// reported, and does not stop the others.
+fn check(devices: Vec<Result<Device>>, cases: &[Case], mut lines: Option<&mut Lines>) -> Report {
     let mut report = Report::default();
     for device in devices {
-        if let Err(error) = device.and_then(|device| report.add(&device, cases, quiet)) {
-            if !quiet {
-                println!("  BROKEN: {error:#}");
+        if lines.as_ref().is_some_and(|lines| lines.failed()) {
+            break;
+        }
+        if let Err(error) = device.and_then(|device| report.add(&device, cases, &mut lines)) {
+            if let Some(lines) = &mut lines {
+                lines.print(&format!("  BROKEN: {error:#}\n"));
             }
             report.broken.push(format!("{error:#}"));
         }
@@ -124,7 +137,7 @@ fn devices(args: &Args) -> Result<Vec<Result<Device>>> {
         true => Context::from_adapter_with_cooperative_matrices,
         false => Context::from_adapter,
     };
-    for adapter in all_adapters() {
+    for adapter in all_adapters()? {
         devices.push(open(&adapter).map(Device::Gpu).map_err(Into::into));
     }
     devices.push(Ok(Device::Cpu));
@@ -132,7 +145,11 @@ fn devices(args: &Args) -> Result<Vec<Result<Device>>> {
         // The error names the adapter that gave no device.
         let name = |device: &Result<Device>| device.as_ref().map_or_else(ToString::to_string, Device::name);
         let here: Vec<String> = devices.iter().map(name).collect();
-        devices.retain(|device| name(device).to_lowercase().contains(&wanted.to_lowercase()));
+        let number = gpu::adapter_number(wanted).filter(|&number| number + 1 < devices.len());
+        match number {
+            Some(number) => devices = vec![devices.swap_remove(number)],
+            None => devices.retain(|device| name(device).to_lowercase().contains(&wanted.to_lowercase())),
+        }
         ensure!(
             !devices.is_empty(),
             "no device has {wanted:?} in its name, driver or backend; there are: {}",
@@ -186,10 +203,10 @@ mod tests {
     #[test]
     fn a_broken_device_stops_no_other() {
         let cases = &cases().unwrap()[..1];
-        let report = check(vec![Err(anyhow!("adapter a gave no device")), Ok(Device::Cpu)], cases, true);
+        let report = check(vec![Err(anyhow!("adapter a gave no device")), Ok(Device::Cpu)], cases, None);
         assert_eq!((report.rows.len(), report.failed()), (1, 0));
         let verdict = report.verdict().unwrap_err().to_string();
         assert_eq!(verdict, "0 of 1 checks failed, not checked: adapter a gave no device");
-        check(vec![Ok(Device::Cpu)], cases, true).verdict().unwrap();
+        check(vec![Ok(Device::Cpu)], cases, None).verdict().unwrap();
     }
 }

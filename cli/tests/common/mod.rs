@@ -63,6 +63,27 @@ impl Folder {
             .collect()
     }
 
+    /// The names in the folder, those within folders with their paths.
+    pub(crate) fn names(&self) -> Vec<String> {
+        let mut names = Vec::new();
+        let mut folders = vec![self.0.path().to_owned()];
+        while let Some(folder) = folders.pop() {
+            for entry in fs::read_dir(folder).unwrap().map(|entry| entry.unwrap()) {
+                if entry.file_type().unwrap().is_dir() {
+                    folders.push(entry.path());
+                } else {
+                    let path = entry.path();
+                    let name = path.strip_prefix(self.0.path()).unwrap();
+                    names.push(
+                        name.components().map(|part| part.as_os_str().to_str().unwrap()).collect::<Vec<_>>().join("/"),
+                    );
+                }
+            }
+        }
+        names.sort();
+        names
+    }
+
     /// Runs the program in the folder, with the words of `line` as its arguments.
     pub(crate) fn run(&self, line: &str) -> Run {
         self.run_cached(line, Path::new(env!("CARGO_TARGET_TMPDIR")))
@@ -70,12 +91,20 @@ impl Folder {
 
     /// [`run`](Self::run) with its own cache folder.
     pub(crate) fn run_cached(&self, line: &str, cache: &Path) -> Run {
-        let output = Command::new(env!("CARGO_BIN_EXE_upconv"))
-            .args(line.split(' '))
-            .current_dir(self.0.path())
-            .env("XDG_CACHE_HOME", cache)
-            .output()
-            .unwrap();
+        let mut command = Command::new(env!("CARGO_BIN_EXE_upconv"));
+        self.output(command.args(line.split(' ')), cache)
+    }
+
+    /// Runs a script in the folder, in which `$UPCONV` is the program.
+    #[cfg(unix)]
+    pub(crate) fn shell(&self, script: &str) -> Run {
+        let mut command = Command::new("sh");
+        command.args(["-c", script]).env("UPCONV", env!("CARGO_BIN_EXE_upconv"));
+        self.output(&mut command, Path::new(env!("CARGO_TARGET_TMPDIR")))
+    }
+
+    fn output(&self, command: &mut Command, cache: &Path) -> Run {
+        let output = command.current_dir(self.0.path()).env("XDG_CACHE_HOME", cache).output().unwrap();
         Run {
             code: output.status.code(),
             stdout: String::from_utf8(output.stdout).unwrap(),

@@ -67,7 +67,7 @@ impl fmt::Display for Ceilings {
 /// A device on the adapter that answers, with subgroups where it has them: the library does not request them.
 fn with_subgroups(request: &AdapterRequest) -> Result<Context> {
     let wanted = Context::request(request)?.device().adapter_info();
-    let adapter = all_adapters().into_iter().find(|adapter| adapter.get_info() == wanted);
+    let adapter = all_adapters()?.into_iter().find(|adapter| adapter.get_info() == wanted);
     let adapter = adapter.with_context(|| format!("{} is no longer available", wanted.name))?;
     let descriptor = DeviceDescriptor {
         required_features: adapter.features() & Features::SUBGROUP,
