@@ -57,10 +57,7 @@ pub(crate) fn run(args: &Args) -> Result<()> {
     originals::protect(&args.bin);
     let param = input::read_text(&args.param, MAX_PARAM)?;
     let bin = input::read(&args.bin, MAX_BIN)?;
-    let lines = param::parse(&param).with_context(|| args.param.display().to_string())?;
-    let (shown_param, shown_bin) = (args.param.display(), args.bin.display());
-    let layers = layers(&lines, &mut Reader::new(&bin)).with_context(|| format!("{shown_param}, {shown_bin}"))?;
-    let network = Network::with_least_border(layers).with_context(|| format!("{shown_param}"))?;
+    let network = parse(&param, &bin).with_context(|| format!("{}, {}", args.param.display(), args.bin.display()))?;
 
     let notes: Vec<(&str, &str)> = args.note.iter().map(|(key, value)| (key.as_str(), value.as_str())).collect();
     let mut file = AtomicFile::create_or_standard_output(&args.output, args.no_clobber)?;
@@ -69,6 +66,12 @@ pub(crate) fn run(args: &Args) -> Result<()> {
     let (count, scale, border) = (network.layers().len(), network.scale(), network.border());
     note!("{}: {count} layers, {scale}x, a border of {border} pixels", args.output.display());
     Ok(())
+}
+
+/// The network of a .param and a .bin file.
+pub(crate) fn parse(param: &str, bin: &[u8]) -> Result<Network> {
+    let lines = param::parse(param)?;
+    Ok(Network::with_least_border(layers(&lines, &mut Reader::new(bin))?)?)
 }
 
 /// The layers with their weights, activations that stand alone put into the layer before.

@@ -73,8 +73,9 @@ pub(crate) fn handle() -> Result<()> {
     use std::sync::atomic::AtomicBool;
 
     signal_hook::flag::register(SIGXFSZ, Arc::new(AtomicBool::new(false))).context("cannot handle SIGXFSZ")?;
-    let mut signals =
-        signal_hook::iterator::Signals::new([SIGINT, SIGTERM, SIGHUP]).context("cannot handle interruptions")?;
+    // `nohup` has a hangup ignored: the run is to go on.
+    let heard = [SIGINT, SIGTERM, SIGHUP].into_iter().filter(|&signal| signal != SIGHUP || !is_ignored(signal));
+    let mut signals = signal_hook::iterator::Signals::new(heard).context("cannot handle interruptions")?;
     let wait = move || {
         if let Some(signal) = signals.forever().next() {
             remove_all();
@@ -84,6 +85,18 @@ pub(crate) fn handle() -> Result<()> {
     };
     crate::threads::builder("signals").spawn(wait).context("cannot start the thread that waits for signals")?;
     Ok(())
+}
+
+/// Whether the program was started with this signal ignored.
+#[cfg(unix)]
+#[allow(unsafe_code, reason = "only the system knows it")]
+fn is_ignored(signal: i32) -> bool {
+    // SAFETY: `sigaction` is a struct of integers and pointers, for which zeros are valid. Without a new action the call
+    // only writes the present one to it.
+    unsafe {
+        let mut present: libc::sigaction = std::mem::zeroed();
+        libc::sigaction(signal, std::ptr::null(), &raw mut present) == 0 && present.sa_sigaction == libc::SIG_IGN
+    }
 }
 
 #[cfg(not(unix))]

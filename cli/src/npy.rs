@@ -30,7 +30,7 @@ pub(crate) fn read(path: &Path, most: u64) -> Result<Tensor> {
 
 /// Reads what has this length, if it is known. Nothing is read beyond what its beginning announces, which is at most so
 /// many bytes of data.
-fn parse(mut reader: impl Read, length: Option<u64>, most: u64) -> Result<Tensor> {
+pub(crate) fn parse(mut reader: impl Read, length: Option<u64>, most: u64) -> Result<Tensor> {
     let mut bytes = Vec::new();
     let mut read_until = |bytes: &mut Vec<u8>, end: usize| -> Result<usize> {
         let missing = end.saturating_sub(bytes.len()) as u64;

@@ -51,7 +51,7 @@ fn a_run_that_is_stopped_leaves_nothing_half_done() {
         let (jobs, signal, code) = match round % 4 {
             0 => (1, Signal::INT, 130),
             1 => (64, Signal::TERM, 143),
-            2 => (64, Signal::HUP, 129),
+            2 if !hangups_are_ignored() => (64, Signal::HUP, 129),
             _ => (64, Signal::INT, 130),
         };
         let mut child = start(&folder, jobs);
@@ -62,6 +62,27 @@ fn a_run_that_is_stopped_leaves_nothing_half_done() {
         assert_eq!(parts(&folder), [""; 0], "round {round}");
         let _ = fs::remove_dir_all(folder.path("out"));
     }
+}
+
+/// Whether the tests themselves run under `nohup` or the like, which their children inherit.
+fn hangups_are_ignored() -> bool {
+    Command::new("sh").args(["-c", "kill -HUP $$"]).status().unwrap().success()
+}
+
+#[test]
+fn a_hangup_that_is_ignored_ends_nothing() {
+    let folder = folder(2);
+    let line = "trap '' HUP; exec \"$0\" upscale in out --scale 4 --device cpu --jobs 1";
+    let mut child = Command::new("sh")
+        .args(["-c", line, env!("CARGO_BIN_EXE_upconv")])
+        .current_dir(folder.path(""))
+        .stderr(Stdio::null())
+        .spawn()
+        .unwrap();
+    wait_for_parts(&folder, &mut child);
+    kill_process(Pid::from_child(&child), Signal::HUP).unwrap();
+    assert!(child.wait().unwrap().success());
+    assert_eq!(fs::read_dir(folder.path("out")).unwrap().count(), 2);
 }
 
 #[test]

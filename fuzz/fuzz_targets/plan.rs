@@ -58,7 +58,7 @@ fn run(mut u: Unstructured<'_>) -> Result<()> {
         || many(4 * elements.max(weights), profile.max_binding)
         || many(10 * weights, profile.max_iterations)
         || many(elements, profile.max_workgroups.into());
-    if many && u.ratio(127, 128)? {
+    if many {
         return Ok(());
     }
     let storage = if u.ratio(1, 4)? { Storage::F16 } else { Storage::F32 };

@@ -11,7 +11,8 @@ pub struct AdapterRequest {
     /// A part of the adapter's name, driver or backend, whatever the case: `radeon`, `lavapipe`, `gl`. Or its number in
     /// [`adapters`]`(true)`, which tells equal devices apart; a number that no adapter has is a part of a name, too.
     ///
-    /// Of a device that several backends reach the best is taken. A part of the names of several devices is refused.
+    /// Of a device that several backends reach, and of devices of several kinds, the best is taken. A part of the names
+    /// of several devices of one kind is refused.
     pub name: Option<String>,
     /// Whether software devices (`DeviceType::Cpu`) are left out.
     pub hardware_only: bool,
@@ -118,9 +119,9 @@ impl AdapterRequest {
         let Some(&best) = meant.first() else {
             return Err(Error::NoAdapter { wanted: self.words(), found: infos.iter().map(describe).collect() });
         };
-        // A backend lists a device once, so that these are different ones.
-        let same_backend = |&&index: &&usize| infos[index].backend == infos[best].backend;
-        let rivals: Vec<usize> = meant.iter().filter(same_backend).copied().collect();
+        // A backend lists a device once, so that these are different ones, none of a better kind than another.
+        let kind = |index: usize| (infos[index].backend, rank(infos[index].device_type));
+        let rivals: Vec<usize> = meant.iter().copied().filter(|&index| kind(index) == kind(best)).collect();
         if rivals.len() == 1 {
             return Ok(best);
         }
@@ -190,7 +191,11 @@ mod tests {
             ..AdapterInfo::new(DeviceType::DiscreteGpu, backend)
         };
         let names = ["GeForce 4090", "GeForce 4090", "Radeon 7"];
-        [Backend::Vulkan, Backend::Gl].into_iter().flat_map(|backend| names.map(|name| info(name, backend))).collect()
+        let mut all: Vec<_> =
+            [Backend::Vulkan, Backend::Gl].into_iter().flat_map(|b| names.map(|n| info(n, b))).collect();
+        let integrated = AdapterInfo::new(DeviceType::IntegratedGpu, Backend::Vulkan);
+        all.push(AdapterInfo { name: "Radeon Graphics".to_string(), ..integrated });
+        all
     }
 
     #[test]
@@ -200,7 +205,7 @@ mod tests {
         for number in 0..6 {
             assert_eq!(choose(&number.to_string()).unwrap(), number);
         }
-        // One device by two backends, and a number that no adapter has.
+        // One device by two backends beside one of another kind, and a number that no adapter has.
         assert_eq!((choose("radeon").unwrap(), choose("7").unwrap()), (2, 2));
         let refusal = choose("geforce").unwrap_err().to_string();
         assert!(refusal.contains(r#""geforce" names 2"#) && refusal.contains("0: GeForce 4090 (vulkan"), "{refusal}");

@@ -2,7 +2,7 @@
 
 use super::body::{Plan, name};
 use super::choice::Choice;
-use super::planner::check;
+use super::planner::{check, check_sizes};
 use crate::error::{Error, Result};
 use crate::gpu::kernels::gather;
 use crate::gpu::kernels::tiles::tile::Tile;
@@ -49,6 +49,9 @@ impl fmt::Display for Candidate {
 /// one of them.
 pub fn candidates(geometry: &Geometry, profile: &DeviceProfile) -> Vec<Candidate> {
     let mut candidates = vec![Candidate { tile: None, cost: gather::cost::cost(geometry, profile) }];
+    if check_sizes(geometry).is_err() {
+        return candidates;
+    }
     // Where `direct` has no tile there is `gather` alone.
     let _ = register_search::visit(geometry, profile, |cost, tile| {
         candidates.push(Candidate { tile: Some(tile), cost });

@@ -11,8 +11,8 @@ use crate::gpu::storage::Storage;
 use crate::kernel::Kernel;
 use crate::op::Geometry;
 
-/// Inputs with more elements exceed every device by far; up to here offsets in bytes are within 64 bits.
-const MAX_INPUT: usize = usize::MAX >> 6;
+/// Inputs and weights with more elements exceed every device by far; up to here bytes are counted within 64 bits.
+const MAX_ELEMENTS: usize = usize::MAX >> 8;
 
 /// Why a kernel of the caller's choice is planned.
 const REQUESTED: &str = "it was asked for";
@@ -102,14 +102,20 @@ pub(crate) fn check(geometry: &Geometry, storage: Storage, profile: &DeviceProfi
         });
     }
     profile.check()?;
-    if geometry.input_len() > MAX_INPUT {
-        return Err(Error::OutOfRange {
-            what: "the number of elements of an input on the GPU".into(),
-            given: geometry.input_len() as i128,
-            expected: format!("at most {MAX_INPUT}"),
-        });
-    }
+    check_sizes(geometry)?;
     check_coordinates(geometry)
+}
+
+/// Refuses what is too large to be counted in.
+pub(crate) fn check_sizes(geometry: &Geometry) -> Result<()> {
+    let weights = geometry.op.weight_shape().iter().fold(1usize, |product, &extent| product.saturating_mul(extent));
+    for (what, given) in [("an input", geometry.input_len()), ("weights", weights)] {
+        if given > MAX_ELEMENTS {
+            let what = format!("the number of elements of {what} on the GPU");
+            return Err(Error::OutOfRange { what, given: given as i128, expected: format!("at most {MAX_ELEMENTS}") });
+        }
+    }
+    Ok(())
 }
 
 /// Refuses what does not fit the shaders' `i32` coordinates.
@@ -321,6 +327,9 @@ mod tests {
         };
         assert!(refusal(&op, &[1, 1, 1 << 29, 1 << 28, 1]).contains("max_dispatches"));
         assert!(refusal(&op, &[1, 1, 1 << 29, 1 << 29, 16]).contains("at most"));
+        let wide = ConvTranspose::builder().in_channels(1 << 30).out_channels(1 << 30).kernel([2]).build().unwrap();
+        assert!(refusal(&wide, &[1, 1 << 30, 1]).contains("elements of weights on the GPU"));
+        assert_eq!(candidates(&wide.at(&[1, 1 << 30, 1]).unwrap(), &unbounded()).len(), 1);
         let cropped =
             ConvTranspose::builder().kernel([1, 1, 1]).padding([(0, (1 << 29) - 1), (0, (1 << 29) - 1), (0, 7)]);
         assert!(refusal(&cropped.build().unwrap(), &[1, 1, 1 << 29, 1 << 29, 8]).contains("at most"));

@@ -1,0 +1,28 @@
+//! The readers of files, for the fuzz targets: each takes what is in a file, and reads or refuses it.
+
+use crate::convert_ncnn;
+use crate::npy;
+use crate::picture::Source;
+use std::path::Path;
+
+/// A picture may take so many bytes.
+const MEMORY: u64 = 16 << 20;
+
+/// An .npy file.
+pub fn npy(bytes: &[u8]) {
+    let _ = npy::parse(bytes, Some(bytes.len() as u64), MEMORY);
+}
+
+/// A network in ncnn's two files.
+pub fn ncnn(param: &str, bin: &[u8]) {
+    let _ = convert_ncnn::parse(param, bin);
+}
+
+/// A picture.
+pub fn picture(path: &Path) {
+    let Ok(source) = Source::open(path, MEMORY) else { return };
+    let shape = source.shape();
+    if let Ok(picture) = source.decode() {
+        assert_eq!((picture.width, picture.height), (shape.width, shape.height));
+    }
+}

@@ -1,0 +1,115 @@
+//! `upconv`: upscales pictures, runs transposed convolutions on .npy files, and checks and explains what it does, on
+//! the GPU, the CPU or the reference.
+
+#![deny(clippy::print_stderr, clippy::print_stdout)] // `output` writes, where a stream that is closed or full is no panic.
+
+mod apply;
+mod atomic;
+mod bench;
+mod cache;
+mod convert_ncnn;
+mod device;
+mod explain;
+#[cfg(fuzzing)]
+pub mod fuzzing;
+mod info;
+mod input;
+mod interrupt;
+mod leftovers;
+mod npy;
+mod op_json;
+mod originals;
+mod output;
+mod picture;
+mod pipelines;
+mod regular;
+mod shader;
+mod size;
+mod threads;
+mod tune;
+mod tuning;
+mod upscale;
+mod verify;
+
+use anyhow::Result;
+use clap::error::ErrorKind;
+use clap::{Parser, Subcommand};
+use output::{note, one_line};
+use std::io::{self, Write};
+use std::process::ExitCode;
+
+/// Transposed convolution on the GPU: upscale pictures, run the operation on .npy files, check every adapter.
+#[derive(Parser)]
+#[command(
+    version,
+    propagate_version = true,
+    after_help = "Exit status: 0 done, 1 refused or failed, 2 wrong usage, 129, 130 or 143 stopped by a hangup, an \
+                  interruption or a termination, 141 standard output was closed."
+)]
+struct Cli {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Subcommand)]
+enum Command {
+    /// Upscale a picture, or every picture in a folder, by a whole factor.
+    Upscale(upscale::Args),
+    /// Convert a network from ncnn's format to a file for `upscale --model`.
+    ConvertNcnn(convert_ncnn::Args),
+    /// Run the operation on .npy files.
+    Apply(apply::Args),
+    /// Check every kernel against the reference, on every adapter of this machine and on the CPU.
+    Verify(verify::Args),
+    /// Explain how an operation would be computed: kernel, phases, multiply-adds, dispatches.
+    Explain(explain::Args),
+    /// Time layers of well-known networks on the GPU, the CPU and the reference; each result is checked first.
+    Bench(bench::Args),
+    /// Measure which kernel computes a layer fastest on this machine, and remember it.
+    Tune(tune::Args),
+    /// List the adapters of this machine.
+    Info(info::Args),
+}
+
+/// Runs the program with the arguments of its process.
+#[must_use]
+pub fn main() -> ExitCode {
+    let result = match Cli::try_parse() {
+        Ok(cli) => interrupt::handle().and_then(|()| run(cli.command)),
+        Err(error) if error.use_stderr() => return refuse_usage(&error),
+        // --help and --version.
+        Err(error) => error.print().and_then(|()| io::stdout().flush()).map_err(|error| output::unwritable(&error)),
+    };
+    match result {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) if error.is::<output::Closed>() => ExitCode::from(output::CLOSED),
+        Err(error) => {
+            note!("upconv: {}", one_line(&error));
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn run(command: Command) -> Result<()> {
+    match command {
+        Command::Upscale(args) => upscale::run(&args),
+        Command::ConvertNcnn(args) => convert_ncnn::run(&args),
+        Command::Apply(args) => threads::start().and_then(|()| apply::run(&args)),
+        Command::Verify(args) => threads::start().and_then(|()| verify::run(&args)),
+        Command::Explain(args) => explain::run(&args),
+        Command::Bench(args) => threads::start().and_then(|()| bench::run(&args)),
+        Command::Tune(args) => threads::start().and_then(|()| tune::run(&args)),
+        Command::Info(args) => info::run(&args),
+    }
+}
+
+/// Reports wrong usage as clap would; a refused value is reported in one line, without the advice that follows.
+fn refuse_usage(error: &clap::Error) -> ExitCode {
+    let text = error.to_string();
+    match (error.kind(), text.lines().next().and_then(|line| line.strip_prefix("error: "))) {
+        (ErrorKind::ValueValidation, Some(line)) => note!("upconv: {line}"),
+        // There is nowhere left to say that it failed.
+        _ => drop(error.print()),
+    }
+    ExitCode::from(2)
+}
