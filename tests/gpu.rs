@@ -708,7 +708,7 @@ fn bands_give_the_same_bits() {
     let large = context().limited(DeviceProfile { class, ..context().profile().clone() });
     for number in 0..120 {
         let case = random_case(&mut rng, Values::Reals, no_activation);
-        let kernels = if number % 6 == 0 { Kernel::EXACT } else { &[Kernel::Gather] };
+        let kernels = if number % 4 == 0 { Kernel::EXACT } else { &[Kernel::Gather] };
         let whole = run_with(&large, &case, kernels);
         // `tiled` adds in the order of `direct`.
         let [direct, tiled] = [Kernel::Direct, Kernel::Tiled]
@@ -718,7 +718,7 @@ fn bands_give_the_same_bits() {
             alike += 1;
         }
         for max_binding in [1 << 11, 1 << 12, 1 << 13] {
-            let profile = DeviceProfile { max_binding, max_multiply_adds: 3000, class, ..context().profile().clone() };
+            let profile = DeviceProfile { max_binding, max_multiply_adds: 1500, class, ..context().profile().clone() };
             let small = context().limited(profile);
             let layer = Layer::new(&small, &case.op, &case.weight, case.bias.as_ref()).unwrap();
             for prepared in prepare_each(&layer, case.input.shape(), Storage::F32, kernels) {

@@ -2,7 +2,11 @@
 
 use arbitrary::{Result, Unstructured};
 use upconv::convention::{AutoPad, Convention, Padding};
-use upconv::{Activation, ConvTranspose, Layout, OutputPaddingPolicy, WeightLayout};
+use upconv::gpu::Matrices;
+use upconv::{
+    Activation, ConvTranspose, DeviceClass, DeviceProfile, Geometry, Layout, OutputPaddingPolicy, Plan, Storage,
+    WeightLayout,
+};
 
 /// A number that is small, near a power of two, or any.
 pub fn number(u: &mut Unstructured<'_>) -> Result<usize> {
@@ -74,4 +78,70 @@ pub fn convention(u: &mut Unstructured<'_>, rank: usize) -> Result<Convention> {
         5 => Convention::Jax { padding: list(u)?.into_iter().zip(list(u)?).map(|(a, b)| (a as i64, (b as i64).wrapping_neg())).collect() },
         _ => Convention::MxNet { target_shape: list(u)? },
     })
+}
+
+/// A device: its limits as usual, lower, or any.
+pub fn profile(u: &mut Unstructured<'_>) -> Result<DeviceProfile> {
+    let classes = [
+        DeviceClass::Software,
+        DeviceClass::Desktop,
+        DeviceClass::Nvidia,
+        DeviceClass::Mobile,
+        DeviceClass::Unknown,
+    ];
+    let usual = DeviceProfile { class: *u.choose(&classes)?, f16: u.arbitrary()?, ..DeviceProfile::default() };
+    let mut number = |usual: u64| {
+        Ok(match u.int_in_range(0..=15u8)? {
+            0 => number(u)? as u64,
+            1..=4 => usual >> u.int_in_range(0..=24u32)?,
+            _ => usual,
+        })
+    };
+    let mut profile = DeviceProfile {
+        max_binding: number(usual.max_binding)?,
+        max_buffer: number(usual.max_buffer)?,
+        max_workgroups: number(usual.max_workgroups.into())? as u32,
+        binding_alignment: number(usual.binding_alignment)?,
+        max_multiply_adds: number(usual.max_multiply_adds)?,
+        max_iterations: number(usual.max_iterations)?,
+        max_invocations: number(usual.max_invocations.into())? as u32,
+        max_workgroup_memory: number(usual.max_workgroup_memory)?,
+        ..usual
+    };
+    if u.arbitrary()? {
+        let factors = if u.arbitrary()? { Storage::F16 } else { Storage::F32 };
+        let subgroup = *u.choose(&[8, 32, 64])?;
+        profile.matrices = Some(Matrices { side: *u.choose(&[8, 16, 4])?, factors, subgroup, largest_subgroup: 64 });
+    }
+    Ok(profile)
+}
+
+/// Plans an operation on a device and checks the plan, where it is not refused.
+pub fn check_plan(
+    u: &mut Unstructured<'_>,
+    plan: impl FnOnce(&mut Unstructured<'_>, &Geometry, Storage, &DeviceProfile) -> Result<upconv::Result<Plan>>,
+) -> Result<()> {
+    let profile = profile(u)?;
+    let (op, shape) = if u.ratio(1, 4)? { operation(u, number)? } else { operation(u, |u| small(u, 9))? };
+    let Ok(geometry) = op.and_then(|op| op.at(&shape)) else { return Ok(()) };
+    // Plans of hundreds of dispatches are cut as smaller ones are, and take longer.
+    let many = |needed: u128, limit: u64| needed > 24 * u128::from(limit);
+    let elements = geometry.input_len().max(geometry.output_len()) as u128;
+    let weights = geometry.op().weight_shape().iter().map(|&extent| extent as u128).product::<u128>();
+    if many(geometry.effective_multiply_adds(), profile.max_multiply_adds)
+        || many(4 * elements.max(weights), profile.max_binding)
+        || many(10 * weights, profile.max_iterations)
+        || many(elements, profile.max_workgroups.into())
+    {
+        return Ok(());
+    }
+    let storage = if u.ratio(1, 4)? { Storage::F16 } else { Storage::F32 };
+    match plan(u, &geometry, storage, &profile)? {
+        Ok(plan) => {
+            plan.check(&profile);
+            let _ = plan.explain().to_string();
+        }
+        Err(refusal) => drop(refusal.to_string()),
+    }
+    Ok(())
 }

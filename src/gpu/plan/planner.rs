@@ -325,7 +325,7 @@ mod tests {
             }
             Plan::new(&geometry, Storage::F32, &unbounded()).unwrap_err().to_string()
         };
-        assert!(refusal(&op, &[1, 1, 1 << 29, 1 << 28, 1]).contains("max_dispatches"));
+        assert!(refusal(&op, &[1, 1, 1 << 29, 1 << 26, 1]).contains("max_dispatches"));
         assert!(refusal(&op, &[1, 1, 1 << 29, 1 << 29, 16]).contains("at most"));
         let wide = ConvTranspose::builder().in_channels(1 << 30).out_channels(1 << 30).kernel([2]).build().unwrap();
         assert!(refusal(&wide, &[1, 1 << 30, 1]).contains("elements of weights on the GPU"));
