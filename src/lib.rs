@@ -86,6 +86,7 @@ pub mod layout;
 #[cfg(feature = "ndarray")]
 pub mod ndarray;
 pub mod op;
+#[cfg_attr(not(all(feature = "gpu", feature = "cpu")), allow(dead_code, reason = "each backend uses its part"))]
 mod phase;
 pub mod reference;
 mod rounding;
@@ -93,6 +94,7 @@ pub mod tensor;
 #[cfg(feature = "picture")]
 pub mod upscale;
 mod view;
+#[cfg_attr(not(all(feature = "gpu", feature = "cpu")), allow(dead_code, reason = "each backend uses its part"))]
 mod winograd;
 
 pub use activation::Activation;
