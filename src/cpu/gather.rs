@@ -75,7 +75,7 @@ impl Run {
     }
 }
 
-/// The outputs that each tap reaches on the last axis.
+/// The outputs that each tap reaches on the last axis, by the first of them. So the taps of an output are in their order.
 fn runs(geometry: &Geometry) -> Result<Vec<Run>> {
     let axis = &geometry.op().axes3()[2];
     let (input, output) = (geometry.input()[2] as i64, geometry.output()[2] as i64);
@@ -95,7 +95,15 @@ fn runs(geometry: &Geometry) -> Result<Vec<Run>> {
             }
         }
     }
+    runs.sort_unstable_by_key(|run| (run.output, run.tap));
     Ok(runs)
+}
+
+/// Those of the runs that may have outputs in a segment; none is longer than `longest` outputs.
+fn near<'a>(runs: &'a [Run], segment: &Range<usize>, longest: usize) -> &'a [Run] {
+    let begin = runs.partition_point(|run| run.output + longest <= segment.start);
+    let end = runs.partition_point(|run| run.output < segment.end);
+    &runs[begin..end]
 }
 
 /// The (tap, input) pairs that reach an output coordinate of an axis: those whose input is in bounds.
@@ -135,6 +143,7 @@ pub(super) fn run<T: Stored>(
     let reaching = |axis: usize, o: usize| reaching(&axes[axis], &tables[axis], input[axis], o);
     let runs = runs(geometry)?;
     let stride = axes[2].stride;
+    let longest = runs.iter().map(|run| (run.count - 1) * stride + 1).max().unwrap_or(0);
     // What is contiguous in memory: with the channels first, a row of one channel; with the channels last, of all.
     let (apart, together) = match op.layout() {
         Layout::ChannelsFirst => (op.out_channels(), 1),
@@ -151,8 +160,9 @@ pub(super) fn run<T: Stored>(
             let segment = start..(start + SEGMENT).min(output[2]);
             let accumulators = &mut accumulators[..segment.len()];
             within.clear();
-            reserve(within, runs.len())?;
-            within.extend(runs.iter().filter_map(|run| run.within(&segment, stride)));
+            let near = near(&runs, &segment, longest);
+            reserve(within, near.len())?;
+            within.extend(near.iter().filter_map(|run| run.within(&segment, stride)));
             for channel in 0..together {
                 let co = first_channel + channel;
                 accumulators.fill(T::Computed::default());
@@ -202,6 +212,22 @@ mod tests {
                 })
                 .collect();
             assert_eq!(reaching(&axis, &table, 5, output).collect::<Vec<_>>(), expected, "output {output}");
+        }
+    }
+
+    #[test]
+    fn runs_near_a_segment_are_all_that_reach_it() {
+        let op = ConvTranspose::builder().kernel([29]).stride([6]).dilation([4]).padding([(9, 5)]).build().unwrap();
+        let geometry = op.at(&[1, 1, 7]).unwrap();
+        let (runs, stride) = (runs(&geometry).unwrap(), 6);
+        assert!(runs.is_sorted_by_key(|run| run.output));
+        let longest = runs.iter().map(|run| (run.count - 1) * stride + 1).max().unwrap();
+        for start in (0..geometry.output()[2]).step_by(5) {
+            let segment = start..start + 5;
+            let reach = |runs: &[Run]| runs.iter().filter(|run| run.within(&segment, stride).is_some()).count();
+            let near = near(&runs, &segment, longest);
+            assert_eq!(reach(near), reach(&runs), "{segment:?}");
+            assert!(near.len() < runs.len());
         }
     }
 
