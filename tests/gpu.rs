@@ -935,7 +935,9 @@ fn unfit_buffers_are_refused() {
 fn an_unknown_adapter_is_refused_with_those_here() {
     let request = AdapterRequest { name: Some("no such adapter".into()), hardware_only: false };
     let error = Context::request(&request).unwrap_err().to_string();
-    assert!(error.starts_with("no GPU adapter with \"no such adapter\" in its name; adapters here: "), "{error}");
+    // Where the environment names a backend, it is in between.
+    assert!(error.starts_with("no GPU adapter with \"no such adapter\" in its name"), "{error}");
+    assert!(error.contains("; adapters here: "), "{error}");
 }
 
 fn a_huge_stride_and_dilation_run() {
