@@ -10,7 +10,7 @@ mod shipped;
 use fastrand::Rng;
 use shipped::{check, expected, network, picture, pixels};
 use upconv::upscale::Network;
-use upconv::upscale::network::{Kind, Layer, from_convolution};
+use upconv::upscale::network::{Kind, Layer};
 use upconv::{Activation, ConvTranspose, DType, Tensor, reference};
 
 /// A convolution of stride 1 as it is defined, in f64.
@@ -68,7 +68,9 @@ fn a_convolution_is_a_transposed_one() {
             .padding(pads)
             .build()
             .unwrap();
-        let given = reference::run(&op, &x, &from_convolution(&weight, groups).unwrap(), None).unwrap();
+        let (same, rotated) = ConvTranspose::from_convolution(&weight, padding, dilation, groups).unwrap();
+        assert_eq!(same, op);
+        let given = reference::run(&op, &x, &rotated, None).unwrap();
         let layer = Layer { padding, dilation, groups, ..Layer::new(Kind::Convolution, weight.clone()) };
         assert_eq!(layer.operation().unwrap().0, op);
         assert_eq!(given.to_f64(), convolution(&x, &weight, groups, padding, dilation));

@@ -40,6 +40,7 @@ mod microkernel;
 mod output;
 mod packed;
 mod panel;
+mod pre_activation;
 mod products;
 mod range;
 mod scratch;

@@ -372,6 +372,7 @@ fn bind(
             let descriptor = BindGroupDescriptor { label: Some("upconv texture"), layout, entries: &entries };
             let groups = |pixels: usize| pixels.div_ceil(SIDE) as u32;
             Step {
+                layer: 0,
                 pipeline: pipeline.clone(),
                 bind_group: context.device().create_bind_group(&descriptor),
                 workgroups: [groups(width), groups(dispatch.rows), 1],

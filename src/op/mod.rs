@@ -3,7 +3,9 @@
 mod axis;
 mod builder;
 mod conv_transpose;
+mod convolution;
 mod geometry;
+mod operands;
 
 pub use axis::Axis;
 pub use builder::{Builder, OutputPaddingPolicy, Pad};
@@ -11,6 +13,10 @@ pub use conv_transpose::ConvTranspose;
 pub use geometry::Geometry;
 
 pub(crate) use builder::check_pad;
+#[cfg(feature = "picture")]
+pub(crate) use convolution::{convolution, rotated};
+#[cfg(feature = "gpu")]
+pub(crate) use operands::{Operands, Residual};
 
 #[cfg(test)]
 mod tests {

@@ -1,7 +1,7 @@
 //! The operations that are checked, and how a GPU computes them.
 
 use anyhow::Result;
-use upconv::gpu::{self, Context};
+use upconv::gpu::{self, Context, Request};
 use upconv::reference::{self, Comparison, Expected};
 use upconv::{Activation, ConvTranspose, DType, Error, Kernel, Layout, Storage, Tensor, WeightLayout};
 
@@ -28,7 +28,7 @@ impl Case {
         let x = context.upload(&self.input, storage)?;
         let mut results = Vec::new();
         for &kernel in kernels {
-            let prepared = match layer.prepare_with(self.input.shape(), storage, kernel) {
+            let prepared = match layer.prepare(self.input.shape(), Request::new(storage).kernel(kernel)) {
                 Err(Error::Kernel { .. }) => continue,
                 prepared => prepared?,
             };

@@ -8,7 +8,7 @@
 //! w'[ci, co, ky, kx] = w[co, ci, K − 1 − ky, K − 1 − kx]        p' = d·(K − 1) − p
 //! ```
 //!
-//! ([`from_convolution`]). So a whole network is a [chain](crate::gpu::Chain) of this library's one operation: its
+//! ([`ConvTranspose::from_convolution`]). So a whole network is a [chain](crate::gpu::Chain) of this library's one operation: its
 //! weights are packed once, its activations stay on the device.
 //!
 //! # Borders and tiles
@@ -83,7 +83,7 @@ use run::Parameters;
 
 pub use border::MAX_BORDER;
 pub use check::{CHANNELS, MAX_LAYERS};
-pub use layer::{Kind, Layer, from_convolution};
+pub use layer::{Kind, Layer};
 #[cfg(feature = "cpu")]
 pub use run::OnCpu;
 
