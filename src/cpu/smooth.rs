@@ -83,7 +83,8 @@ pub(super) fn gelu(x: f32) -> f32 {
 /// `x / (1 + exp(−x))`
 #[inline(always)]
 pub(super) fn silu(x: f32) -> f32 {
-    x * sigmoid(x)
+    // Below, the sigmoid is 0 in f32, and exp no longer grows: −∞ gives NaN, as everywhere.
+    x * if x < -88.0 { 0.0 } else { sigmoid(x) }
 }
 
 /// `x` where it is positive, else `alpha·(exp(x) − 1)`.

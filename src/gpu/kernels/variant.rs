@@ -150,6 +150,7 @@ pub(crate) mod tests {
     use crate::gpu::plan::candidate::{Candidate, candidates};
     use crate::gpu::plan::field;
     use crate::kernel::Kernel;
+    use crate::op::{Operands, Residual};
     use crate::{DeviceClass, DeviceProfile, Error};
     use naga::ShaderStage;
     use naga::back::{glsl, hlsl, msl, spv};
@@ -191,6 +192,10 @@ pub(crate) mod tests {
                 sources.insert(plan.wgsl());
                 sources.extend(Variant::sum(&plan).map(|sum| sum.source()));
             }
+            for plan in fused_plans(storage) {
+                sources.insert(plan.wgsl());
+                sources.extend(Variant::sum(&plan).map(|sum| sum.source()));
+            }
             for class in DeviceClass::ALL {
                 let profile = DeviceProfile { class, f16: true, ..DeviceProfile::default() };
                 for (name, op, shape) in field::operations() {
@@ -217,6 +222,30 @@ pub(crate) mod tests {
             }
         }
         sources
+    }
+
+    /// Kernels with something done to their inputs, residuals, and all operands in one buffer; splits among them.
+    fn fused_plans(storage: Storage) -> Vec<Plan> {
+        let profile = DeviceProfile { f16: true, ..DeviceProfile::default() };
+        let mut plans = Vec::new();
+        for (_, op, shape) in field::operations().into_iter().take(3) {
+            let alphas = vec![0.5; op.in_channels()];
+            for (number, pre) in [Activation::Sigmoid, Activation::Snake { alphas }].into_iter().enumerate() {
+                let op = op.to_builder().pre_activation(pre).build().unwrap();
+                let residual = [Residual::Output, Residual::Tensor(None)][number];
+                let operands = Operands { residual, one_buffer: number == 1, ..Operands::default() };
+                let geometry = op.at(&shape).unwrap().with_operands(operands).unwrap();
+                for &kernel in Kernel::EXACT {
+                    plans.extend(Plan::with_kernel(&geometry, storage, &profile, kernel).ok());
+                }
+                let split = |candidate: &Candidate| candidate.tile().is_some_and(|tile| tile.split_k() == 2);
+                if let Some(candidate) = candidates(&geometry, &profile).into_iter().find(split) {
+                    plans.push(Plan::with_candidate(&geometry, storage, &profile, &candidate, "").unwrap());
+                }
+            }
+        }
+        assert!(plans.len() > 18, "{}", plans.len());
+        plans
     }
 
     /// Splits with whole and parted phases, one and several vectors, quads and not.

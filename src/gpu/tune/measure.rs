@@ -244,7 +244,7 @@ mod tests {
     use super::*;
 
     fn dispatch(nanoseconds: u64) -> DispatchTime {
-        DispatchTime { kernel: "direct", band: None, duration: Duration::from_nanos(nanoseconds) }
+        DispatchTime { layer: 0, kernel: "direct", band: None, duration: Duration::from_nanos(nanoseconds) }
     }
 
     #[test]

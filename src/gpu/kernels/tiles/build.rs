@@ -121,7 +121,7 @@ fn store(shape: &RegisterTile, accumulators: &[Accumulator], residual: bool, out
             let mut stores = Vec::new();
             text!(stores; "let at = row{};", distance(column, "output"));
             if residual {
-                text!(stores; "let from = residual_row{};", distance(column, "residual"));
+                text!(stores; "let beside = residual_row{};", distance(column, "residual"));
             }
             let first = row * row_length + number * size;
             stores.extend((0..shape.width).map(|lane| {

@@ -109,10 +109,10 @@ impl Printer<'_> {
         ))
     }
 
-    /// Finishing an output or a vector of them, to which is added what stands at `from` of the residual.
+    /// Finishing an output or a vector of them, to which is added what stands at `beside` in the residual.
     fn store(&mut self) -> fmt::Result {
         let vectors = self.program.output_vectors;
-        let [at, from] = ["at", "from"].map(|at| if vectors { format!("u32({at}) / 4u") } else { at.into() });
+        let [at, beside] = ["at", "beside"].map(|at| if vectors { format!("u32({at}) / 4u") } else { at.into() });
         let wide = if vectors { "vec4<f32>" } else { "f32" };
         let (parameter, added) = match self.fused.adds {
             Adds::Nothing => ("", String::new()),
@@ -122,7 +122,7 @@ impl Printer<'_> {
                 self.text(&format!(
                     "@group(0) @binding({RESIDUAL}) var<storage, {read}> residual: array<Output>;\n\n"
                 ))?;
-                ("from: i32, ", format!("let added = {wide}(residual[{from}]);\n"))
+                ("beside: i32, ", format!("let added = {wide}(residual[{beside}]);\n"))
             }
         };
         let finished = |value: &str, component: &str| match (self.program.split_k, self.fused.adds) {
@@ -235,11 +235,11 @@ impl Printer<'_> {
                 let component = if self.program.width == 1 { "" } else { COMPONENTS[*lane] };
                 let values: String = accumulators.iter().map(|number| format!("acc{number}{component}, ")).collect();
                 let at = format!("at + {lane} * params.output_channel_stride");
-                let from = match self.fused.adds {
-                    Adds::Residual => format!("from + {lane} * params.residual_channel_stride, "),
+                let beside = match self.fused.adds {
+                    Adds::Residual => format!("beside + {lane} * params.residual_channel_stride, "),
                     Adds::Nothing | Adds::Output => String::new(),
                 };
-                self.line(format_args!("store({at}, {from}{values}alpha{vector}{component});"))
+                self.line(format_args!("store({at}, {beside}{values}alpha{vector}{component});"))
             }
         }
     }
