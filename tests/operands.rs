@@ -310,7 +310,8 @@ fn operands_that_do_not_fit_are_refused() {
     let refusal = |request: Request| layer.prepare(&shape, request).unwrap_err().to_string();
     let expected = "the first channel of the input, which has 4 of 6 channels is 3, expected 0 to 2";
     assert_eq!(refusal(f32s.reading(3, 6)), expected);
-    let expected = "the first channel of the output, which has 4 of 3 channels is 0, expected a tensor of at least as many";
+    let expected =
+        "the first channel of the output, which has 4 of 3 channels is 0, expected a tensor of at least as many";
     assert_eq!(refusal(f32s.writing(0, 3)), expected);
     assert!(refusal(f32s.adding_channels(usize::MAX, 8)).contains("the first channel of the residual"));
     assert!(refusal(f32s.writing(0, usize::MAX)).contains("overflow"), "{}", refusal(f32s.writing(0, usize::MAX)));

@@ -189,7 +189,6 @@ impl Layer {
     }
 
     /// As [`Layer::run`] for an output of f32, in the memory of `output` if that suffices.
-    #[cfg(feature = "picture")]
     pub(crate) fn run_again(&self, input: TensorView<'_>, output: Vec<f32>) -> Result<(Geometry, Vec<f32>)> {
         let geometry = self.inner.op.at(input.shape())?;
         let output = self.write(&geometry, input, output)?;
@@ -238,6 +237,11 @@ impl Layer {
             let (weight, bias) = packed.as_ref().map(|packed| packed.unpack(op)).transpose()?.unwrap_or_default();
             gather::Weights::new(op, &weight, &bias)
         })
+    }
+
+    /// The choice for an input of f32; `None` where Winograd's transforms compute it.
+    pub(super) fn chosen(&self, geometry: &Geometry) -> Option<Arc<Choice>> {
+        self.inner.winograd.is_none().then(|| self.choice(geometry))
     }
 
     /// The choice; that of the last run where it had the same sizes and threads.

@@ -12,7 +12,7 @@ use crate::gpu::prepared::{Bound, Prepared};
 use crate::gpu::request::Request;
 use crate::gpu::storage::Storage;
 use crate::kernel::Kernel;
-use crate::op::ConvTranspose;
+use crate::op::{ConvTranspose, check_chain};
 use crate::tensor::{Tensor, TensorView};
 use std::sync::{Arc, Mutex};
 use wgpu::{Buffer, BufferSlice, BufferUsages};
@@ -80,17 +80,7 @@ impl Chain {
     /// [`Error::OutOfRange`] for no layer, [`Error::Shape`] where a layer's channels are not those that the one before
     /// gives, and what [`Layer::new`] refuses.
     pub fn new(context: &Context, operations: &[(ConvTranspose, Tensor, Option<Tensor>)]) -> Result<Self> {
-        if operations.is_empty() {
-            return Err(Error::OutOfRange { what: "layers".into(), given: 0, expected: "at least 1".into() });
-        }
-        for pair in operations.windows(2) {
-            let (given, next) = (pair[0].0.out_channels(), &pair[1].0);
-            if given != next.in_channels() || pair[0].0.rank() != next.rank() || pair[0].0.layout() != next.layout() {
-                let expected =
-                    format!("[{}], the channels of the next layer, and its rank and layout", next.in_channels());
-                return Err(Error::Shape { what: "a layer's output", given: vec![given], expected });
-            }
-        }
+        check_chain(operations.iter().map(|(op, ..)| op))?;
         let layers = operations.iter().map(|(op, weight, bias)| Layer::new(context, op, weight, bias.as_ref()));
         Ok(Self { context: context.clone(), layers: layers.collect::<Result<_>>()?, wishes: Vec::new() })
     }

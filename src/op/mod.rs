@@ -2,6 +2,8 @@
 
 mod axis;
 mod builder;
+#[cfg(any(feature = "gpu", feature = "cpu"))]
+mod chain;
 mod conv_transpose;
 mod convolution;
 mod geometry;
@@ -13,6 +15,8 @@ pub use conv_transpose::ConvTranspose;
 pub use geometry::Geometry;
 
 pub(crate) use builder::check_pad;
+#[cfg(any(feature = "gpu", feature = "cpu"))]
+pub(crate) use chain::check_chain;
 #[cfg(feature = "picture")]
 pub(crate) use convolution::{convolution, rotated};
 #[cfg(feature = "gpu")]

@@ -70,6 +70,8 @@ mod run;
 mod safetensors;
 
 use super::replicate::replicate;
+#[cfg(feature = "cpu")]
+use crate::cpu;
 use crate::error::{Error, Result};
 #[cfg(feature = "gpu")]
 use crate::gpu;
@@ -84,8 +86,6 @@ use run::Parameters;
 pub use border::MAX_BORDER;
 pub use check::{CHANNELS, MAX_LAYERS};
 pub use layer::{Kind, Layer};
-#[cfg(feature = "cpu")]
-pub use run::OnCpu;
 
 /// The network `waifu2x-photo`, which doubles photographs, as the file that [`Network::from_safetensors`] reads: the
 /// model `upconv_7` of waifu2x. Copyright © 2015 nagadomi; converted © 2019 nihui; under the MIT licence, whose two
@@ -299,10 +299,10 @@ impl Network {
     /// [`cpu::Layer::with_winograd`](crate::cpu::Layer::with_winograd) does.
     ///
     /// # Errors
-    /// What [`cpu::Layer::new`](crate::cpu::Layer::new) refuses.
+    /// What [`cpu::Chain::new`] refuses.
     #[cfg(feature = "cpu")]
-    pub fn on_cpu(&self) -> Result<OnCpu> {
-        OnCpu::new(self.parameters(), &self.blocked)
+    pub fn on_cpu(&self) -> Result<cpu::Chain> {
+        cpu::Chain::with_winograd(&self.parameters().collect::<Result<Vec<_>>>()?, &self.blocked)
     }
 
     /// Runs all layers on the reference; between them, values are rounded to the input's type.
