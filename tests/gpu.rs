@@ -160,7 +160,14 @@ fn every_type_and_activation_in_a_random_sweep() {
         let results = run_with(&small_tiles, &case, kernels);
         let smooth = matches!(
             case.op.activation(),
-            Activation::Sigmoid | Activation::Tanh | Activation::HardSwish { .. } | Activation::Mish | Activation::Gelu
+            Activation::Sigmoid
+                | Activation::Tanh
+                | Activation::HardSwish { .. }
+                | Activation::Mish
+                | Activation::Gelu
+                | Activation::Silu
+                | Activation::Elu { .. }
+                | Activation::Snake { .. }
         );
         for (kernel, got) in &results {
             let comparison = compare(&case, got);
@@ -185,7 +192,7 @@ fn every_type_and_activation_in_a_random_sweep() {
 fn random_activation(rng: &mut Rng, out_channels: usize) -> Activation {
     let mut slope = || [-2.0, -0.5, 0.0, 0.125, 0.25, 4.0][rng.usize(0..6)];
     let (alpha, slopes) = (slope(), (0..out_channels).map(|_| slope()).collect());
-    match rng.usize(0..10) {
+    match rng.usize(0..13) {
         0 => Activation::None,
         1 => Activation::Relu,
         2 => Activation::LeakyRelu { alpha },
@@ -195,7 +202,10 @@ fn random_activation(rng: &mut Rng, out_channels: usize) -> Activation {
         6 => Activation::Tanh,
         7 => Activation::HardSwish { alpha: 1.0 / 6.0, beta: 0.5 },
         8 => Activation::Mish,
-        _ => Activation::Gelu,
+        9 => Activation::Gelu,
+        10 => Activation::Silu,
+        11 => Activation::Elu { alpha },
+        _ => Activation::Snake { alphas: slopes },
     }
 }
 

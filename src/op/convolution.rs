@@ -1,6 +1,6 @@
 //! An ordinary convolution of stride 1 as the transposed one that does the same.
 
-use super::builder::{Builder, Pad};
+use super::builder::{Builder, Pad, check_pad};
 use super::conv_transpose::{ConvTranspose, axis_count};
 use crate::error::{Error, Result};
 use crate::tensor::{Tensor, TensorView};
@@ -59,6 +59,10 @@ pub(crate) fn convolution(weight: &[usize], padding: &[Pad], dilation: &[usize],
         what: "number of channels",
         detail: format!("{in_group} in each of {groups} groups"),
     })?;
+    for (index, pad) in padding.iter().enumerate() {
+        check_pad(index, pad.begin)?;
+        check_pad(index, pad.end)?;
+    }
     let crop = |axis: usize| {
         let reach = i64::try_from(dilation[axis].checked_mul(kernel[axis].checked_sub(1)?)?).ok()?;
         Some((reach.checked_sub(padding[axis].begin)?, reach.checked_sub(padding[axis].end)?))
