@@ -99,6 +99,7 @@ impl Activation {
     }
 
     /// Whether each channel has a parameter of its own.
+    #[cfg(any(feature = "gpu", feature = "cpu"))]
     pub(crate) fn varies_by_channel(&self) -> bool {
         matches!(self, Activation::Prelu { .. } | Activation::Snake { .. })
     }

@@ -34,7 +34,7 @@ pub(crate) struct Args {
     wgsl: bool,
     /// How often it runs at this shape: what compiling is worth.
     #[arg(long, value_enum, default_value_t)]
-    reuse: Often,
+    reuse: Runs,
     /// Explain for a class of devices with WebGPU's default limits, instead of the device that would run it here.
     #[arg(long, value_enum, conflicts_with_all = ["device", "adapter"])]
     class: Option<Class>,
@@ -68,7 +68,7 @@ impl From<Class> for DeviceClass {
 
 /// How often the operation runs at its shape.
 #[derive(Clone, Copy, Debug, Default, ValueEnum)]
-enum Often {
+enum Runs {
     /// As `apply` runs it: a small layer is not worth a kernel of its own.
     Once,
     /// As an application prepares it.
@@ -78,12 +78,12 @@ enum Often {
     AnySize,
 }
 
-impl From<Often> for Reuse {
-    fn from(often: Often) -> Self {
-        match often {
-            Often::Once => Reuse::Once,
-            Often::Often => Reuse::Often,
-            Often::AnySize => Reuse::AnySize,
+impl From<Runs> for Reuse {
+    fn from(runs: Runs) -> Self {
+        match runs {
+            Runs::Once => Reuse::Once,
+            Runs::Often => Reuse::Often,
+            Runs::AnySize => Reuse::AnySize,
         }
     }
 }

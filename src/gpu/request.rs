@@ -26,6 +26,7 @@ pub struct Request {
 
 /// What the plan is to be.
 #[derive(Clone, Copy, Debug, PartialEq)]
+#[allow(clippy::large_enum_variant, reason = "a request is made seldom, and is handy as a plain value")]
 pub(crate) enum Wish {
     /// What was measured or else estimated to be the fastest.
     Fastest(Reuse),

@@ -7,6 +7,7 @@ mod chain;
 mod conv_transpose;
 mod convolution;
 mod geometry;
+#[cfg_attr(not(feature = "gpu"), allow(dead_code, reason = "only the GPU backend has operands that lie elsewhere"))]
 mod operands;
 
 pub use axis::Axis;
