@@ -60,7 +60,10 @@ pub use plan::candidate::{Candidate, candidates};
 pub use prepared::{Bound, Prepared};
 pub use profile::{DeviceClass, DeviceProfile, Matrices};
 pub use storage::Storage;
-pub use texture::{BoundTexture, Encoding, TextureReader, TextureWriter};
+pub use texture::{
+    BoundDraw, BoundTarget, BoundTexture, Channels, Curve, Pixels, Planes, Rectangle, TextureReader, TextureRegion,
+    TextureRenderer, TextureWriter,
+};
 pub use timing::{DispatchTime, Timestamps};
 pub use tune::Tuning;
 #[cfg(not(target_family = "wasm"))]

@@ -1,0 +1,49 @@
+//! Textures in and out, for upsampling inside a renderer: a texture becomes the input of a layer, and a layer's output
+//! becomes a texture, all in the caller's passes.
+//!
+//! A texture is read as its format says: of a `…Srgb` format a shader sees linear light, of a `…Unorm` format the stored
+//! values. Upsampling in linear light keeps the energy of highlights, upsampling the stored values is what picture
+//! programs do, and networks are trained on either. [`Curve`] goes from one to the other, in reading and in writing.
+
+mod binding;
+mod pixels;
+mod planes;
+mod reader;
+mod region;
+mod renderer;
+mod writer;
+
+pub use binding::BoundTexture;
+pub use pixels::{Channels, Curve, Pixels};
+pub use planes::Planes;
+pub use reader::TextureReader;
+pub use region::{Rectangle, TextureRegion};
+pub use renderer::{BoundDraw, BoundTarget, TextureRenderer};
+pub use writer::TextureWriter;
+
+#[cfg(test)]
+pub(crate) mod tests {
+    use super::pixels::Way;
+    use super::{Channels, Curve, Pixels, reader, writer};
+    use crate::gpu::kernels::variant::body;
+    use crate::gpu::storage::Storage;
+
+    /// The shaders of readers, writers and renderers: every way of treating colours, every set of channels, every format.
+    pub(crate) fn sources(storage: Storage) -> Vec<String> {
+        let mut pixels = Vec::new();
+        for curve in [Curve::None, Curve::Encode, Curve::Decode] {
+            pixels.extend([false, true].map(|premultiplied| (curve, premultiplied, Channels::Rgba)));
+        }
+        let others = [Channels::Alpha, Channels::Grey, Channels::GreyAlpha, Channels::RedGreen, Channels::Rgb];
+        pixels.extend(others.map(|channels| (Curve::None, false, channels)));
+        let mut sources = Vec::new();
+        for (curve, premultiplied, channels) in pixels {
+            let pixels = Pixels { channels, curve, premultiplied, storage };
+            sources.push(format!("{}\n{}", pixels.header(Way::Read), body(reader::SHADER)));
+            sources.push(writer::source(pixels, "rgba8unorm"));
+        }
+        let formats = ["rgba16float", "rgba32float", "r32float"];
+        sources.extend(formats.map(|format| writer::source(Pixels { storage, ..Pixels::default() }, format)));
+        sources
+    }
+}

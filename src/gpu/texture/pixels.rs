@@ -1,0 +1,130 @@
+//! What the pixels of a texture and the values of planes have to do with each other.
+
+use crate::error::{Error, Result};
+use crate::gpu::kernels::variant::{body, elem};
+use crate::gpu::storage::Storage;
+
+const CURVES: &str = include_str!("../../../shaders/curves.wgsl");
+
+/// How a copy between a texture and planes treats each pixel.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+pub struct Pixels {
+    /// What the planes hold.
+    pub channels: Channels,
+    /// What is done to the colours on their way.
+    pub curve: Curve,
+    /// Whether the planes hold colours multiplied by alpha, and the texture straight ones: a [`TextureReader`] multiplies,
+    /// a [`TextureWriter`] and a [`TextureRenderer`] divide; where alpha is not above 0, the colours are 0. Straight
+    /// colours must be multiplied before they are mixed with their neighbours, or those of transparent pixels, which
+    /// nobody sees, bleed into the others. The curve belongs to straight colours: it comes first in reading and last in
+    /// writing.
+    ///
+    /// [`TextureReader`]: super::TextureReader
+    /// [`TextureWriter`]: super::TextureWriter
+    /// [`TextureRenderer`]: super::TextureRenderer
+    pub premultiplied: bool,
+    /// How the planes are stored.
+    pub storage: Storage,
+}
+
+/// What planes hold, in their order, and the pixel that is made of them.
+///
+/// | | planes | pixel |
+/// |---|---|---|
+/// | `Alpha` | alpha | (0, 0, 0, alpha); a [`TextureRenderer`](super::TextureRenderer) leaves the colours as they are |
+/// | `Grey` | red | (red, red, red, 1) |
+/// | `GreyAlpha` | red, alpha | (red, red, red, alpha) |
+/// | `RedGreen` | red, green | (red, green, 0, 1) |
+/// | `Rgb` | red, green, blue | (red, green, blue, 1) |
+/// | `Rgba` | red, green, blue, alpha | the same |
+///
+/// Of a pixel, a texture keeps the channels that it has; of those that it lacks it gives 0, and 1 of alpha.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+#[allow(missing_docs, reason = "the table says what each is")]
+pub enum Channels {
+    Alpha,
+    Grey,
+    GreyAlpha,
+    RedGreen,
+    Rgb,
+    #[default]
+    Rgba,
+}
+
+/// What is done to colours between a texture and planes; alpha is never changed.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+pub enum Curve {
+    /// Nothing.
+    #[default]
+    None,
+    /// They are linear light where they come from, and get the curve of sRGB.
+    Encode,
+    /// They have the curve of sRGB where they come from, and become linear light.
+    Decode,
+}
+
+/// From a texture to planes, or back.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Way {
+    Read,
+    Write,
+}
+
+impl Channels {
+    /// The number of planes.
+    pub fn count(self) -> usize {
+        self.row().0
+    }
+
+    /// The number of planes; the planes of a pixel p; the pixel of planes p. In WGSL.
+    fn row(self) -> (usize, &'static str, &'static str) {
+        match self {
+            Channels::Alpha => (1, "p.aaaa", "vec4(vec3(0.0), p.x)"),
+            Channels::Grey => (1, "p", "vec4(p.xxx, 1.0)"),
+            Channels::GreyAlpha => (2, "p.raaa", "p.xxxy"),
+            Channels::RedGreen => (2, "p", "vec4(p.xy, 0.0, 1.0)"),
+            Channels::Rgb => (3, "p", "vec4(p.xyz, 1.0)"),
+            Channels::Rgba => (4, "p", "p"),
+        }
+    }
+
+    pub(super) fn have_alpha(self) -> bool {
+        matches!(self, Channels::Alpha | Channels::GreyAlpha | Channels::Rgba)
+    }
+}
+
+impl Pixels {
+    /// Refuses to write premultiplied colours without the alpha that they are multiplied by.
+    pub(super) fn check_writable(&self) -> Result<()> {
+        if self.premultiplied && !self.channels.have_alpha() {
+            let problem =
+                format!("premultiplied planes {:?} have no alpha by which they could be divided", self.channels);
+            return Err(Error::Texture { problem });
+        }
+        Ok(())
+    }
+
+    /// The header of a copy's shader.
+    pub(super) fn header(&self, way: Way) -> String {
+        let (curve, functions) = match self.curve {
+            Curve::None => ("colour", ""),
+            Curve::Encode => ("encoded(colour)", body(CURVES)),
+            Curve::Decode => ("decoded(colour)", body(CURVES)),
+        };
+        let weighted = match (self.premultiplied, way) {
+            (false, _) => "colour",
+            (true, Way::Read) => "colour * alpha",
+            (true, Way::Write) => "select(vec3(0.0), colour / alpha, alpha > 0.0)",
+        };
+        let (_, planes, pixel) = self.channels.row();
+        let arranged = if way == Way::Read { planes } else { pixel };
+        format!(
+            "{}\n\
+             fn curve(colour: vec3<f32>) -> vec3<f32> {{ return {curve}; }}\n\
+             fn weighted(colour: vec3<f32>, alpha: f32) -> vec3<f32> {{ return {weighted}; }}\n\
+             fn arranged(p: vec4<f32>) -> vec4<f32> {{ return {arranged}; }}\n\
+             {functions}",
+            elem(self.storage)
+        )
+    }
+}
