@@ -77,12 +77,7 @@ pub(super) struct Set<'a> {
 }
 
 impl Kernel {
-    pub(super) fn new(
-        context: &Context,
-        name: &'static str,
-        source: String,
-        bindings: &[BindingType],
-    ) -> Result<Self> {
+    pub(super) fn new(context: &Context, name: &'static str, source: String, bindings: &[BindingType]) -> Result<Self> {
         context.checked("compiling a texture's kernel", || {
             let program = Program::new(context, name, source, ShaderStages::COMPUTE, bindings);
             let pipeline = context.device().create_compute_pipeline(&ComputePipelineDescriptor {

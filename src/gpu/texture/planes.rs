@@ -62,7 +62,9 @@ impl<'a> Planes<'a> {
         }
         if (part.width, part.height) != (width, height) {
             let Rectangle { width: w, height: h, .. } = part;
-            return refuse(format!("{w}x{h} pixels of them given, but {width}x{height} of the texture are to be written"));
+            return refuse(format!(
+                "{w}x{h} pixels of them given, but {width}x{height} of the texture are to be written"
+            ));
         }
         let extents = Extents { channels, height: rows, width: columns, storage };
         check(context, "planes", &self.slice, extents.bytes())?;

@@ -91,7 +91,10 @@ impl<'a> TextureRegion<'a> {
         match context.checked("making a view of a texture", || self.texture.create_view(&descriptor)) {
             Err(Error::Device { .. }) if self.format != self.texture.format() => {
                 let own = self.texture.format();
-                problem(format!("format {:?} is none of the view formats that it was made with, of {own:?}", self.format))
+                problem(format!(
+                    "format {:?} is none of the view formats that it was made with, of {own:?}",
+                    self.format
+                ))
             }
             view => Ok((view?, rectangle)),
         }

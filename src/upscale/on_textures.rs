@@ -1,0 +1,291 @@
+//! Upscalers inside a renderer: from a texture to a larger one, in the caller's encoder.
+
+use super::encoding::Encoding;
+use super::network::Network;
+use super::resample::Upsampler;
+use crate::error::{Error, Result};
+use crate::gpu::{
+    BoundChain, BoundTarget, BoundTexture, Chain, Channels, Context, Curve, Pixels, Planes, PreparedChain, Rectangle,
+    Storage, TextureReader, TextureRegion, TextureRenderer,
+};
+use wgpu::{Buffer, BufferUsages, CommandEncoder, ComputePassDescriptor, TextureFormat};
+
+/// A network or a filter that enlarges what is in a texture into another. Cheap to clone.
+///
+/// ```no_run
+/// # fn example(context: upconv::gpu::Context, network: upconv::upscale::Network, scene: upconv::wgpu::Texture,
+/// #     screen: upconv::wgpu::Texture, mut encoder: upconv::wgpu::CommandEncoder) -> upconv::Result<()> {
+/// use upconv::Storage;
+/// // Once: packs the weights, compiles what reads and writes.
+/// let upscaler = network.on_textures(&context, scene.format(), screen.format(), Storage::F32)?;
+/// // For each size: plans, compiles, allocates.
+/// let prepared = upscaler.prepare(scene.width(), scene.height())?;
+/// // For each pair of textures.
+/// let bound = prepared.bind(&scene, &screen)?;
+/// // In each frame: records a compute pass and a render pass; submits and reads back nothing.
+/// bound.encode(&mut encoder);
+/// # Ok(())
+/// # }
+/// ```
+///
+/// # Linear light and stored values
+/// Of a `…Srgb` format a shader sees linear light, and that is also taken to be in formats of floats; others are taken to
+/// hold stored values. A network is given what it [was trained on](Network::encoding), and a filter mixes what the
+/// shader sees. On the way from the source and to the target, colours are encoded or decoded as these differ. Textures
+/// that hold something else get [other pixels](Self::with_pixels).
+///
+/// # Alpha
+/// Networks enlarge colours: alpha is not looked at, and that of the target is 1. A filter of 4 channels, or of 2, takes
+/// straight alpha, multiplies before it mixes, and divides after. For textures with premultiplied colours there is
+/// [`with_pixels`](Self::with_pixels).
+#[derive(Clone, Debug)]
+pub struct OnTextures {
+    chain: Chain,
+    scale: usize,
+    /// What is cut off the output's top and left.
+    crop: usize,
+    border: [usize; 2],
+    source: TextureFormat,
+    target: TextureFormat,
+    reader: TextureReader,
+    renderer: TextureRenderer,
+}
+
+/// [`OnTextures`] for a size of the source, with the buffers between the textures. Cheap to clone; clones share them.
+#[derive(Clone, Debug)]
+pub struct PreparedOnTextures {
+    upscaler: OnTextures,
+    chain: PreparedChain,
+    output_shape: Vec<usize>,
+    /// Of the source, width and height.
+    size: [u32; 2],
+    input: Buffer,
+    output: Buffer,
+}
+
+/// [`PreparedOnTextures`] with its textures.
+#[derive(Clone, Debug)]
+pub struct BoundOnTextures {
+    read: BoundTexture,
+    chain: BoundChain,
+    write: BoundTarget,
+}
+
+impl Network {
+    /// The network from textures seen as `source` to textures seen as `target`, in any formats that can be read as
+    /// floats and drawn to; `storage` is that of everything between them.
+    ///
+    /// # Errors
+    /// What [`Chain::new`], [`TextureReader::new`] and [`TextureRenderer::new`] refuse.
+    pub fn on_textures(
+        &self,
+        context: &Context,
+        source: TextureFormat,
+        target: TextureFormat,
+        storage: Storage,
+    ) -> Result<OnTextures> {
+        let pixels = Pixels { channels: Channels::Rgb, storage, ..Pixels::default() };
+        let inside = self.encoding();
+        OnTextures::new(
+            self.on_gpu(context)?,
+            pixels,
+            (source, inside, target),
+            Frame { scale: self.scale(), crop: self.crop(), border: [self.border(), self.border_end()] },
+        )
+    }
+}
+
+impl Upsampler {
+    /// The filter from textures seen as `source` to textures seen as `target`, in any formats that can be read as
+    /// floats and drawn to; `storage` is that of everything between them. Its 1 to 4 channels are grey, grey and alpha,
+    /// colour, colour and alpha.
+    ///
+    /// # Errors
+    /// [`Error::OutOfRange`] for more channels, and what [`Chain::new`], [`TextureReader::new`] and
+    /// [`TextureRenderer::new`] refuse.
+    pub fn on_textures(
+        &self,
+        context: &Context,
+        source: TextureFormat,
+        target: TextureFormat,
+        storage: Storage,
+    ) -> Result<OnTextures> {
+        let (channels, premultiplied) = match self.op.in_channels() {
+            1 => (Channels::Grey, false),
+            2 => (Channels::GreyAlpha, true),
+            3 => (Channels::Rgb, false),
+            4 => (Channels::Rgba, true),
+            given => {
+                let what = "channels of a filter on textures".into();
+                return Err(Error::OutOfRange { what, given: given as i128, expected: "1 to 4".into() });
+            }
+        };
+        let chain = Chain::new(context, &[(self.op.clone(), self.weight.clone(), None)])?;
+        let pixels = Pixels { channels, premultiplied, storage, ..Pixels::default() };
+        let scale = self.op.axes().first().map_or(1, |axis| axis.stride);
+        let frame = Frame { scale, crop: 0, border: [self.border; 2] };
+        OnTextures::new(chain, pixels, (source, Encoding::seen_in(source), target), frame)
+    }
+}
+
+/// How a picture lies in the input and the output of a chain.
+struct Frame {
+    scale: usize,
+    crop: usize,
+    border: [usize; 2],
+}
+
+impl OnTextures {
+    fn new(
+        chain: Chain,
+        pixels: Pixels,
+        (source, inside, target): (TextureFormat, Encoding, TextureFormat),
+        Frame { scale, crop, border }: Frame,
+    ) -> Result<Self> {
+        let context = chain.context();
+        let read = Pixels { curve: curve(Encoding::seen_in(source), inside), ..pixels };
+        let written = Pixels { curve: curve(inside, Encoding::seen_in(target)), ..pixels };
+        let reader = TextureReader::new(context, border, read)?;
+        let renderer = TextureRenderer::new(context, target, written)?;
+        Ok(Self { chain, scale, crop, border, source, target, reader, renderer })
+    }
+
+    /// What is done to the pixels that are read, and to those that are written.
+    pub fn pixels(&self) -> [Pixels; 2] {
+        [self.reader.pixels(), self.renderer.pixels()]
+    }
+
+    /// The same with something else done to the pixels that are read, and to those that are written.
+    ///
+    /// # Errors
+    /// [`Error::Texture`] for other numbers of channels than those of the network or filter and where the two are not
+    /// stored alike, and what [`TextureReader::new`] and [`TextureRenderer::new`] refuse.
+    pub fn with_pixels(&self, [read, written]: [Pixels; 2]) -> Result<Self> {
+        let kind = |pixels: Pixels| (pixels.channels.count(), pixels.storage);
+        for (given, own) in [read, written].into_iter().zip(self.pixels()) {
+            if kind(given) != kind(own) {
+                let ((given, stored), (expected, as_this)) = (kind(given), kind(own));
+                return Err(Error::Texture {
+                    problem: format!("{given} channels of {stored:?} given, expected {expected} of {as_this:?}"),
+                });
+            }
+        }
+        let context = self.chain.context();
+        let reader = TextureReader::new(context, self.border, read)?;
+        let renderer = TextureRenderer::new(context, self.target, written)?;
+        Ok(Self { reader, renderer, ..self.clone() })
+    }
+
+    /// The factor.
+    pub fn scale(&self) -> usize {
+        self.scale
+    }
+
+    /// Plans, compiles and allocates for sources of `width` × `height` pixels.
+    ///
+    /// # Errors
+    /// What [`Chain::prepare`] refuses, [`Error::Limit`] where the device has no buffer that large, [`Error::Device`].
+    pub fn prepare(&self, width: u32, height: u32) -> Result<PreparedOnTextures> {
+        let context = self.chain.context();
+        let shape = self.reader.shape(width, height);
+        let chain = self.chain.prepare(&shape, self.reader.pixels().storage)?;
+        let output_shape = self
+            .chain
+            .layers()
+            .iter()
+            .try_fold(shape.to_vec(), |shape, layer| Ok::<_, Error>(layer.op().at(&shape)?.output_shape()))?;
+        let input = context.buffer("upconv pixels", chain.input_bytes(), BufferUsages::STORAGE)?;
+        let output = context.buffer("upconv enlarged pixels", chain.output_bytes(), BufferUsages::STORAGE)?;
+        Ok(PreparedOnTextures { upscaler: self.clone(), chain, output_shape, size: [width, height], input, output })
+    }
+}
+
+impl PreparedOnTextures {
+    /// Binds the texture that is read, with usage `TEXTURE_BINDING`, and the one that is written, with usage
+    /// `RENDER_ATTACHMENT`: regions of the prepared size and of [`scale`](OnTextures::scale) times that, seen in the
+    /// formats that were named.
+    ///
+    /// What is encoded of several of them runs one after another: they share the buffers between the textures.
+    ///
+    /// # Errors
+    /// [`Error::Texture`] saying what of this does not hold, or for a region that its texture has not;
+    /// [`Error::Device`].
+    pub fn bind<'s, 't>(
+        &self,
+        source: impl Into<TextureRegion<'s>>,
+        target: impl Into<TextureRegion<'t>>,
+    ) -> Result<BoundOnTextures> {
+        let OnTextures { reader, renderer, scale, crop, source: source_format, .. } = &self.upscaler;
+        let (source, target) = (source.into(), target.into());
+        let refuse = |problem: String| Err(Error::Texture { problem });
+        if source.seen_as() != *source_format {
+            return refuse(format!("its format is {:?}, but {source_format:?} is read", source.seen_as()));
+        }
+        let [width, height] = self.size;
+        let enlarged = |extent: u32| u32::try_from(*scale).ok().and_then(|scale| extent.checked_mul(scale));
+        let (Some(out_width), Some(out_height)) = (enlarged(width), enlarged(height)) else {
+            return refuse(format!("{scale} times {width}x{height} pixels are more than a texture can have"));
+        };
+        for (what, region, [width, height]) in
+            [("source", &source, [width, height]), ("target", &target, [out_width, out_height])]
+        {
+            let Rectangle { width: w, height: h, .. } = region.pixels()?;
+            if [w, h] != [width, height] {
+                return refuse(format!("the {what} has {w}x{h} pixels, expected {width}x{height}"));
+            }
+        }
+        let crop = u32::try_from(*crop).unwrap_or(u32::MAX);
+        let kept = Rectangle { x: crop, y: crop, width: out_width, height: out_height };
+        Ok(BoundOnTextures {
+            read: reader.bind(source, self.input.slice(..))?,
+            chain: self.chain.bind(self.input.slice(..), self.output.slice(..))?,
+            write: renderer.bind(Planes::new(self.output.slice(..), &self.output_shape).part(kept), target)?,
+        })
+    }
+}
+
+impl BoundOnTextures {
+    /// Records a compute pass that reads and enlarges, and a render pass that writes. Both belong into one submission.
+    ///
+    /// Systems reset a device that is busy with one submission for some seconds: a network on a large source may need
+    /// to be bound to parts of it.
+    pub fn encode(&self, encoder: &mut CommandEncoder) {
+        {
+            let descriptor = ComputePassDescriptor { label: Some("upconv upscaling"), timestamp_writes: None };
+            let mut pass = encoder.begin_compute_pass(&descriptor);
+            self.read.encode(&mut pass);
+            self.chain.encode(&mut pass);
+        }
+        self.write.encode(encoder);
+    }
+}
+
+impl Encoding {
+    /// What a shader sees in textures of a format: linear light in those of sRGB and of floats, stored values in others.
+    pub fn seen_in(format: TextureFormat) -> Self {
+        use TextureFormat as F;
+        let floats = matches!(
+            format,
+            F::R16Float
+                | F::Rg16Float
+                | F::Rgba16Float
+                | F::R32Float
+                | F::Rg32Float
+                | F::Rgba32Float
+                | F::Rg11b10Ufloat
+                | F::Rgb9e5Ufloat
+                | F::Bc6hRgbUfloat
+                | F::Bc6hRgbFloat
+        );
+        if floats || format.is_srgb() { Encoding::Linear } else { Encoding::Srgb }
+    }
+}
+
+/// From colours of one encoding to those of another.
+fn curve(from: Encoding, to: Encoding) -> Curve {
+    match (from, to) {
+        (Encoding::Linear, Encoding::Srgb) => Curve::Encode,
+        (Encoding::Srgb, Encoding::Linear) => Curve::Decode,
+        (Encoding::Srgb, Encoding::Srgb) | (Encoding::Linear, Encoding::Linear) => Curve::None,
+    }
+}
