@@ -708,6 +708,15 @@ fn unfit_formats_are_refused_in_their_own_line() {
         "drawing to Rg11b10Ufloat needs the feature RG11B10UFLOAT_RENDERABLE, which the device lacks"
     );
 
+    let few = device_with(wgpu::Features::empty(), |limits| wgpu::Limits {
+        max_storage_buffers_per_shader_stage: 3,
+        ..limits
+    });
+    let expected =
+        "writing planes to a texture: 4 needed, but the device's limit max_storage_buffers_per_shader_stage is 3";
+    assert_eq!(refusal(TextureWriter::new(&few, F::Rgba8Unorm, Pixels::default())), expected);
+    assert_eq!(refusal(TextureRenderer::new(&few, F::Rgba8Unorm, Pixels::default())), expected);
+
     // A texture, and what it is seen as.
     let both = texture(context, [2, 2], F::Rgba8Unorm, STORAGE | TARGET);
     let other = TextureRegion::new(&both).format(F::Bgra8Unorm);

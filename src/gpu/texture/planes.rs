@@ -89,6 +89,16 @@ impl<'a> Planes<'a> {
     }
 }
 
+/// Refuses a device whose shaders cannot see as many planes as there may be.
+pub(super) fn check_buffers(context: &Context) -> Result<()> {
+    let (needed, limit) = (4, context.device().limits().max_storage_buffers_per_shader_stage.into());
+    if limit >= needed {
+        return Ok(());
+    }
+    let (what, limit_name) = ("writing planes to a texture".into(), "max_storage_buffers_per_shader_stage");
+    Err(Error::Limit { what, needed, limit, limit_name })
+}
+
 fn bounded(extent: usize) -> u32 {
     u32::try_from(extent).unwrap_or(u32::MAX)
 }

@@ -2,14 +2,14 @@
 
 use super::binding::{Program, Set, bind_groups, planes, window_of};
 use super::pixels::{Channels, Pixels};
-use super::planes::Planes;
+use super::planes::{Planes, check_buffers};
 use super::region::{Rectangle, TextureRegion, check_floats, problem};
 use super::writer::{check_format, source};
 use crate::error::{Error, Result};
 use crate::gpu::device::context::Context;
 use wgpu::{
-    Backend, BindGroup, BindGroupLayout, Color, ColorTargetState, ColorWrites, CommandEncoder, Features, FragmentState,
-    LoadOp, MultisampleState, Operations, RenderPass, RenderPassColorAttachment, RenderPassDescriptor, RenderPipeline,
+    BindGroup, BindGroupLayout, Color, ColorTargetState, ColorWrites, CommandEncoder, Features, FragmentState, LoadOp,
+    MultisampleState, Operations, RenderPass, RenderPassColorAttachment, RenderPassDescriptor, RenderPipeline,
     RenderPipelineDescriptor, ShaderStages, StoreOp, TextureFormat, TextureUsages, TextureView, VertexState,
 };
 
@@ -53,10 +53,12 @@ impl TextureRenderer {
     ///
     /// # Errors
     /// [`Error::Texture`] for a format that cannot be drawn to, for [`Channels::Alpha`] and a format without alpha, and
-    /// for premultiplied planes without alpha; [`Error::Feature`] for `Rg11b10Ufloat` without `RG11B10UFLOAT_RENDERABLE`
-    /// and on a device whose fragment shaders see no buffers, as some have through OpenGL; [`Error::Device`].
+    /// for premultiplied planes without alpha; [`Error::Feature`] for `Rg11b10Ufloat` without `RG11B10UFLOAT_RENDERABLE`,
+    /// [`Error::Limit`] where shaders cannot see four buffers: the limit is that of the weakest kind of shader, which
+    /// through OpenGL may see none; [`Error::Device`].
     pub fn new(context: &Context, format: TextureFormat, pixels: Pixels) -> Result<Self> {
         pixels.check_writable()?;
+        check_buffers(context)?;
         check_target(context, format)?;
         let write_mask = match pixels.channels {
             Channels::Alpha if format.components() < 4 => {
@@ -66,7 +68,7 @@ impl TextureRenderer {
             _ => ColorWrites::ALL,
         };
         let device = context.device();
-        let made = context.checked("compiling a texture's shader", || {
+        let (pipeline, bindings) = context.checked("compiling a texture's shader", || {
             let name = "to_target";
             let source = source(pixels, "rgba8unorm");
             let stages = ShaderStages::FRAGMENT;
@@ -93,13 +95,7 @@ impl TextureRenderer {
                 cache: context.pipeline_cache(),
             });
             (pipeline, bindings)
-        });
-        let (pipeline, bindings) = match made {
-            Err(Error::Device { source, .. }) if sees_no_buffers(context, &source) => {
-                return Err(Error::Feature { what: "drawing planes to a texture", feature: "FRAGMENT_STORAGE" });
-            }
-            made => made?,
-        };
+        })?;
         Ok(Self { context: context.clone(), pipeline, bindings, format, pixels })
     }
 
@@ -199,9 +195,4 @@ fn check_target(context: &Context, format: TextureFormat) -> Result<()> {
         return Ok(());
     }
     problem(format!("format {format:?} cannot be drawn to"))
-}
-
-/// Whether the device refused buffers in fragment shaders. It does not tell beforehand.
-fn sees_no_buffers(context: &Context, reported: &wgpu::Error) -> bool {
-    context.device().adapter_info().backend == Backend::Gl && format!("{reported:?}").contains("FRAGMENT_STORAGE")
 }

@@ -2,7 +2,7 @@
 
 use super::binding::{BoundTexture, Kernel, Set, extent_of, most_rows, planes, window_of};
 use super::pixels::{Pixels, Way};
-use super::planes::Planes;
+use super::planes::{Planes, check_buffers};
 use super::region::{TextureRegion, problem};
 use crate::error::{Error, Result};
 use crate::gpu::device::context::Context;
@@ -37,10 +37,11 @@ impl TextureWriter {
     /// `Bgra8Unorm` with the feature `BGRA8UNORM_STORAGE`.
     ///
     /// # Errors
-    /// [`Error::Texture`] for another format and for premultiplied planes without alpha, [`Error::Feature`],
-    /// [`Error::Device`].
+    /// [`Error::Texture`] for another format and for premultiplied planes without alpha; [`Error::Feature`];
+    /// [`Error::Limit`] where shaders cannot see four buffers; [`Error::Device`].
     pub fn new(context: &Context, format: TextureFormat, pixels: Pixels) -> Result<Self> {
         pixels.check_writable()?;
+        check_buffers(context)?;
         let Some((_, name)) = FORMATS.iter().find(|(known, _)| *known == format) else {
             let known: Vec<String> = FORMATS.iter().map(|(known, _)| format!("{known:?}")).collect();
             let known = known.join(", ");
