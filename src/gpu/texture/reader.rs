@@ -13,6 +13,30 @@ use wgpu::{BindingResource, BindingType, BufferSlice, TextureSampleType, Texture
 pub(super) const SHADER: &str = include_str!("../../../shaders/from_texture.wgsl");
 
 /// Reads textures into the planes `[1, channels, height, width]` of an input, borders included.
+///
+/// What [`OnTextures`](crate::upscale::OnTextures) does for networks and filters, for layers of one's own:
+///
+/// ```no_run
+/// # fn example(context: upconv::gpu::Context, up: upconv::upscale::Upsampler, frame: upconv::wgpu::Texture,
+/// #     large: upconv::wgpu::Texture, x: upconv::wgpu::Buffer, y: upconv::wgpu::Buffer,
+/// #     mut pass: upconv::wgpu::ComputePass<'_>) -> upconv::Result<()> {
+/// use upconv::gpu::{Layer, Pixels, TextureReader, TextureWriter};
+/// let pixels = Pixels { premultiplied: true, ..Pixels::default() };
+/// let reader = TextureReader::new(&context, [up.border; 2], pixels)?;
+/// let layer = Layer::new(&context, &up.op, &up.weight, None)?;
+/// let writer = TextureWriter::new(&context, large.format(), pixels)?;
+/// let prepared = layer.prepare(&reader.shape(frame.width(), frame.height()), upconv::Storage::F32)?;
+/// // x and y: buffers of prepared.input_bytes() and prepared.output_bytes().
+/// let read = reader.bind(&frame, x.slice(..))?;
+/// let upsample = prepared.bind(x.slice(..), y.slice(..))?;
+/// let write = writer.bind(y.slice(..), &large)?;
+/// // In each frame:
+/// read.encode(&mut pass);
+/// upsample.encode(&mut pass);
+/// write.encode(&mut pass);
+/// # Ok(())
+/// # }
+/// ```
 #[derive(Clone, Debug)]
 pub struct TextureReader {
     context: Context,
