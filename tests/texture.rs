@@ -32,10 +32,13 @@ fn main() -> ExitCode {
         ("planes_are_drawn_in_the_pass_of_the_caller", planes_are_drawn_in_the_pass_of_the_caller),
         ("planes_beyond_a_binding_are_copied_in_bands", planes_beyond_a_binding_are_copied_in_bands),
         ("levels_and_layers_have_their_own_sizes", levels_and_layers_have_their_own_sizes),
+        ("levels_and_layers_are_drawn_to", levels_and_layers_are_drawn_to),
         ("unfit_textures_are_refused_in_their_own_line", unfit_textures_are_refused_in_their_own_line),
         ("unfit_formats_are_refused_in_their_own_line", unfit_formats_are_refused_in_their_own_line),
         ("unfit_planes_are_refused_in_their_own_line", unfit_planes_are_refused_in_their_own_line),
         ("a_network_enlarges_textures_as_it_does_tensors", a_network_enlarges_textures_as_it_does_tensors),
+        ("alpha_is_drawn_into_the_colours_of_a_network", alpha_is_drawn_into_the_colours_of_a_network),
+        ("an_upscaler_is_drawn_in_the_pass_of_the_caller", an_upscaler_is_drawn_in_the_pass_of_the_caller),
         ("a_network_is_given_the_encoding_that_it_wants", a_network_is_given_the_encoding_that_it_wants),
         ("unfit_textures_of_upscalers_are_refused", unfit_textures_of_upscalers_are_refused),
     ])
@@ -112,12 +115,23 @@ fn float_texture(
 
 /// The bytes of a texture of 4 bytes a pixel.
 fn bytes(context: &Context, texture: &wgpu::Texture) -> Vec<u8> {
-    let (width, height) = (texture.width() as usize, texture.height() as usize);
+    bytes_of(context, texture, 0, 0)
+}
+
+/// The bytes of a level and layer of a texture of 4 bytes a pixel.
+fn bytes_of(context: &Context, texture: &wgpu::Texture, level: u32, layer: u32) -> Vec<u8> {
+    let size = wgpu::Extent3d { depth_or_array_layers: 1, ..texture.size() };
+    let size = size.mip_level_size(level, wgpu::TextureDimension::D2);
+    let (width, height) = (size.width as usize, size.height as usize);
     let row = (width * 4).next_multiple_of(wgpu::COPY_BYTES_PER_ROW_ALIGNMENT as usize);
     let copied = buffer(context, (row * height) as u64);
     record(context, |encoder| {
         encoder.copy_texture_to_buffer(
-            texture.as_image_copy(),
+            wgpu::TexelCopyTextureInfo {
+                mip_level: level,
+                origin: wgpu::Origin3d { z: layer, ..Default::default() },
+                ..texture.as_image_copy()
+            },
             wgpu::TexelCopyBufferInfo {
                 buffer: &copied,
                 layout: wgpu::TexelCopyBufferLayout {
@@ -126,7 +140,7 @@ fn bytes(context: &Context, texture: &wgpu::Texture) -> Vec<u8> {
                     rows_per_image: None,
                 },
             },
-            texture.size(),
+            size,
         );
     });
     let words = context.download(&copied, &[row * height / 4], Storage::F32).unwrap().to_f32();
@@ -620,6 +634,33 @@ fn levels_and_layers_have_their_own_sizes() {
     }
 }
 
+fn levels_and_layers_are_drawn_to() {
+    let context = context();
+    let format = TextureFormat::Rgba8Unorm;
+    let texture = context.device().create_texture(&wgpu::TextureDescriptor {
+        size: wgpu::Extent3d { width: 9, height: 6, depth_or_array_layers: 3 },
+        mip_level_count: 2,
+        ..descriptor([9, 6], format, TARGET)
+    });
+    let renderer = TextureRenderer::new(context, format, Pixels::default()).unwrap();
+    let places = [(0, 0, 9, 6), (0, 2, 9, 6), (1, 1, 4, 3)];
+    let value = |index: usize, level: u32, layer: u32| (index as u32 + 20 * layer + 7 * level) as f32 / 255.0;
+    for (level, layer, width, height) in places {
+        let values: Vec<f32> = (0..4 * width * height).map(|index| value(index, level, layer)).collect();
+        let buffer = context.upload(&Tensor::f32([values.len()], values).unwrap(), Storage::F32).unwrap();
+        let region = TextureRegion::new(&texture).level(level).layer(layer);
+        let bound = renderer.bind(buffer.slice(..), region).unwrap();
+        record(context, |encoder| bound.encode(encoder));
+    }
+    for (level, layer, width, height) in places {
+        for (index, got) in bytes_of(context, &texture, level, layer).into_iter().enumerate() {
+            let (channel, at) = (index % 4, index / 4);
+            let expected = (value(channel * width * height + at, level, layer) * 255.0).min(255.0);
+            assert_eq!(f32::from(got), expected.round(), "level {level}, layer {layer}, pixel {at}");
+        }
+    }
+}
+
 fn unfit_textures_are_refused_in_their_own_line() {
     let context = context();
     let format = TextureFormat::Rgba8Unorm;
@@ -708,6 +749,11 @@ fn unfit_formats_are_refused_in_their_own_line() {
         "drawing to Rg11b10Ufloat needs the feature RG11B10UFLOAT_RENDERABLE, which the device lacks"
     );
 
+    let halves = Pixels { storage: Storage::F16, ..Pixels::default() };
+    let expected = "storage is float16, expected float32: the device lacks SHADER_F16";
+    assert_eq!(refusal(TextureReader::new(&plain, [0; 2], halves)), expected);
+    assert_eq!(refusal(TextureWriter::new(&plain, F::Rgba8Unorm, halves)), expected);
+    assert_eq!(refusal(TextureRenderer::new(&plain, F::Rgba8Unorm, halves)), expected);
     let few = device_with(wgpu::Features::empty(), |limits| wgpu::Limits {
         max_storage_buffers_per_shader_stage: 3,
         ..limits
@@ -858,6 +904,56 @@ fn doubling() -> Network {
         ..NetworkLayer::new(Kind::Transposed, Tensor::f32([3, 3, 2, 2], nearest).unwrap())
     };
     Network::new(vec![layer], 2, 0).unwrap()
+}
+
+fn alpha_is_drawn_into_the_colours_of_a_network() {
+    let context = context();
+    let format = TextureFormat::Rgba8Unorm;
+    let pixels = [10, 100, 200, 51, 1, 128, 254, 255];
+    let from = filled(context, [2, 1], format, READ, &pixels);
+    let to = texture(context, [4, 2], format, TARGET);
+    let colours = doubling().on_textures(context, format, format, Storage::F32).unwrap();
+    let alpha = Method::Nearest.upsampler(2, 1).unwrap().on_textures(context, format, format, Storage::F32).unwrap();
+    let alpha = alpha.with_pixels([of(Channels::Alpha); 2]).unwrap();
+    record(context, |encoder| {
+        colours.prepare(2, 1).unwrap().bind(&from, &to).unwrap().encode(encoder);
+        alpha.prepare(2, 1).unwrap().bind(&from, &to).unwrap().encode(encoder);
+    });
+    let row = [&pixels[..4], &pixels[..4], &pixels[4..], &pixels[4..]].concat();
+    assert_eq!(bytes(context, &to), row.repeat(2));
+}
+
+/// In the passes of the caller: one binding serves every texture of a surface.
+fn an_upscaler_is_drawn_in_the_pass_of_the_caller() {
+    let context = context();
+    let format = TextureFormat::Rgba8Unorm;
+    let pixels = [10, 100, 200, 255, 1, 128, 254, 255];
+    let from = filled(context, [2, 1], format, READ, &pixels);
+    let prepared = doubling().on_textures(context, format, format, Storage::F32).unwrap().prepare(2, 1).unwrap();
+    let placed = prepared.place(&from, [3, 1]).unwrap();
+    for _ in 0..2 {
+        let to = texture(context, [8, 4], format, TARGET);
+        let view = to.create_view(&Default::default());
+        record(context, |encoder| {
+            placed.encode(&mut encoder.begin_compute_pass(&Default::default()));
+            placed.draw(&mut encoder.begin_render_pass(&wgpu::RenderPassDescriptor {
+                color_attachments: &[Some(wgpu::RenderPassColorAttachment {
+                    view: &view,
+                    depth_slice: None,
+                    resolve_target: None,
+                    ops: Default::default(),
+                })],
+                ..Default::default()
+            }));
+        });
+        let row = [&pixels[..4], &pixels[..4], &pixels[4..], &pixels[4..]].concat();
+        for (y, got) in bytes(context, &to).chunks(32).enumerate() {
+            let empty = [0; 32];
+            let expected =
+                if (1..3).contains(&y) { [&empty[..12], &row, &empty[..4]].concat() } else { empty.to_vec() };
+            assert_eq!(got, expected, "row {y}");
+        }
+    }
 }
 
 fn a_network_is_given_the_encoding_that_it_wants() {

@@ -11,5 +11,5 @@ pub mod resample;
 pub use encoding::Encoding;
 pub use network::Network;
 #[cfg(feature = "gpu")]
-pub use on_textures::{BoundOnTextures, OnTextures, PreparedOnTextures};
+pub use on_textures::{BoundOnTextures, OnTextures, PlacedOnTextures, PreparedOnTextures};
 pub use resample::{MAX_SCALE, Method, Upsampler, bilinear_kernel};

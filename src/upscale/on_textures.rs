@@ -5,10 +5,10 @@ use super::network::Network;
 use super::resample::Upsampler;
 use crate::error::{Error, Result};
 use crate::gpu::{
-    BoundChain, BoundTarget, BoundTexture, Chain, Channels, Context, Curve, Pixels, Planes, PreparedChain, Rectangle,
-    Storage, TextureReader, TextureRegion, TextureRenderer,
+    BoundChain, BoundDraw, BoundTarget, BoundTexture, Chain, Channels, Context, Curve, Pixels, Planes, PreparedChain,
+    Rectangle, Storage, TextureReader, TextureRegion, TextureRenderer,
 };
-use wgpu::{Buffer, BufferUsages, CommandEncoder, ComputePassDescriptor, TextureFormat};
+use wgpu::{Buffer, BufferUsages, CommandEncoder, ComputePass, ComputePassDescriptor, RenderPass, TextureFormat};
 
 /// A network or a filter that enlarges what is in a texture into another. Cheap to clone.
 ///
@@ -36,8 +36,9 @@ use wgpu::{Buffer, BufferUsages, CommandEncoder, ComputePassDescriptor, TextureF
 ///
 /// # Alpha
 /// Networks enlarge colours: alpha is not looked at, and that of the target is 1. A filter of 4 channels, or of 2, takes
-/// straight alpha, multiplies before it mixes, and divides after. For textures with premultiplied colours there is
-/// [`with_pixels`](Self::with_pixels).
+/// straight alpha, multiplies before it mixes, and divides after. Textures with premultiplied colours get
+/// [other pixels](Self::with_pixels), and so does a filter of one channel that enlarges alpha alone, into a target with a
+/// network's colours: [`Channels::Alpha`].
 #[derive(Clone, Debug)]
 pub struct OnTextures {
     chain: Chain,
@@ -66,9 +67,22 @@ pub struct PreparedOnTextures {
 /// [`PreparedOnTextures`] with its textures.
 #[derive(Clone, Debug)]
 pub struct BoundOnTextures {
+    enlarge: Enlarge,
+    write: BoundTarget,
+}
+
+/// [`PreparedOnTextures`] with the texture that is read, and its place in the target of a caller's pass.
+#[derive(Clone, Debug)]
+pub struct PlacedOnTextures {
+    enlarge: Enlarge,
+    draw: BoundDraw,
+}
+
+/// What comes before the writing.
+#[derive(Clone, Debug)]
+struct Enlarge {
     read: BoundTexture,
     chain: BoundChain,
-    write: BoundTarget,
 }
 
 impl Network {
@@ -215,32 +229,70 @@ impl PreparedOnTextures {
         source: impl Into<TextureRegion<'s>>,
         target: impl Into<TextureRegion<'t>>,
     ) -> Result<BoundOnTextures> {
-        let OnTextures { reader, renderer, scale, crop, source: source_format, .. } = &self.upscaler;
-        let (source, target) = (source.into(), target.into());
-        let refuse = |problem: String| Err(Error::Texture { problem });
-        if source.seen_as() != *source_format {
-            return refuse(format!("its format is {:?}, but {source_format:?} is read", source.seen_as()));
+        let (planes, target) = (self.enlarged()?, target.into());
+        check_size("target", target, self.enlarged_size()?)?;
+        let enlarge = self.enlarge(source.into())?;
+        Ok(BoundOnTextures { enlarge, write: self.upscaler.renderer.bind(planes, target)? })
+    }
+
+    /// Binds the texture that is read, on the terms of [`bind`](Self::bind), for a render pass of the caller's, in whose
+    /// target the picture's first pixel is at `place`, x and y. One binding serves all textures of a surface.
+    ///
+    /// # Errors
+    /// As [`bind`](Self::bind).
+    pub fn place<'s>(&self, source: impl Into<TextureRegion<'s>>, [x, y]: [u32; 2]) -> Result<PlacedOnTextures> {
+        let [width, height] = self.enlarged_size()?;
+        let enlarge = self.enlarge(source.into())?;
+        let place = Rectangle { x, y, width, height };
+        Ok(PlacedOnTextures { enlarge, draw: self.upscaler.renderer.place(self.enlarged()?, place)? })
+    }
+
+    /// Width and height of the target.
+    fn enlarged_size(&self) -> Result<[u32; 2]> {
+        let ([width, height], scale) = (self.size, self.upscaler.scale);
+        let times = |extent: u32| u32::try_from(scale).ok().and_then(|scale| extent.checked_mul(scale));
+        match (times(width), times(height)) {
+            (Some(width), Some(height)) => Ok([width, height]),
+            _ => Err(Error::Texture {
+                problem: format!("{scale} times {width}x{height} pixels are more than a texture can have"),
+            }),
         }
-        let [width, height] = self.size;
-        let enlarged = |extent: u32| u32::try_from(*scale).ok().and_then(|scale| extent.checked_mul(scale));
-        let (Some(out_width), Some(out_height)) = (enlarged(width), enlarged(height)) else {
-            return refuse(format!("{scale} times {width}x{height} pixels are more than a texture can have"));
-        };
-        for (what, region, [width, height]) in
-            [("source", &source, [width, height]), ("target", &target, [out_width, out_height])]
-        {
-            let Rectangle { width: w, height: h, .. } = region.pixels()?;
-            if [w, h] != [width, height] {
-                return refuse(format!("the {what} has {w}x{h} pixels, expected {width}x{height}"));
-            }
+    }
+
+    /// The enlarged picture, without what is made beyond it.
+    fn enlarged(&self) -> Result<Planes<'_>> {
+        let [width, height] = self.enlarged_size()?;
+        let crop = u32::try_from(self.upscaler.crop).unwrap_or(u32::MAX);
+        let picture = Rectangle { x: crop, y: crop, width, height };
+        Ok(Planes::new(self.output.slice(..), &self.output_shape).part(picture))
+    }
+
+    fn enlarge(&self, source: TextureRegion<'_>) -> Result<Enlarge> {
+        let OnTextures { reader, source: format, .. } = &self.upscaler;
+        if source.seen_as() != *format {
+            let problem = format!("its format is {:?}, but {format:?} is read", source.seen_as());
+            return Err(Error::Texture { problem });
         }
-        let crop = u32::try_from(*crop).unwrap_or(u32::MAX);
-        let kept = Rectangle { x: crop, y: crop, width: out_width, height: out_height };
-        Ok(BoundOnTextures {
+        check_size("source", source, self.size)?;
+        Ok(Enlarge {
             read: reader.bind(source, self.input.slice(..))?,
             chain: self.chain.bind(self.input.slice(..), self.output.slice(..))?,
-            write: renderer.bind(Planes::new(self.output.slice(..), &self.output_shape).part(kept), target)?,
         })
+    }
+}
+
+fn check_size(what: &str, region: TextureRegion<'_>, [width, height]: [u32; 2]) -> Result<()> {
+    let Rectangle { width: w, height: h, .. } = region.pixels()?;
+    if [w, h] == [width, height] {
+        return Ok(());
+    }
+    Err(Error::Texture { problem: format!("the {what} has {w}x{h} pixels, expected {width}x{height}") })
+}
+
+impl Enlarge {
+    fn encode(&self, pass: &mut ComputePass<'_>) {
+        self.read.encode(pass);
+        self.chain.encode(pass);
     }
 }
 
@@ -250,13 +302,21 @@ impl BoundOnTextures {
     /// Systems reset a device that is busy with one submission for some seconds: a network on a large source may need
     /// to be bound to parts of it.
     pub fn encode(&self, encoder: &mut CommandEncoder) {
-        {
-            let descriptor = ComputePassDescriptor { label: Some("upconv upscaling"), timestamp_writes: None };
-            let mut pass = encoder.begin_compute_pass(&descriptor);
-            self.read.encode(&mut pass);
-            self.chain.encode(&mut pass);
-        }
+        let descriptor = ComputePassDescriptor { label: Some("upconv upscaling"), timestamp_writes: None };
+        self.enlarge.encode(&mut encoder.begin_compute_pass(&descriptor));
         self.write.encode(encoder);
+    }
+}
+
+impl PlacedOnTextures {
+    /// Records the reading and the enlarging; as in [`BoundOnTextures::encode`], not too much for one submission.
+    pub fn encode(&self, pass: &mut ComputePass<'_>) {
+        self.enlarge.encode(pass);
+    }
+
+    /// Records the writing, in a pass of the same submission, on the terms of [`BoundDraw::draw`].
+    pub fn draw(&self, pass: &mut RenderPass<'_>) {
+        self.draw.draw(pass);
     }
 }
 

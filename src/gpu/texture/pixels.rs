@@ -1,6 +1,8 @@
 //! What the pixels of a texture and the values of planes have to do with each other.
 
+use crate::dtype::DType;
 use crate::error::{Error, Result};
+use crate::gpu::device::context::Context;
 use crate::gpu::kernels::variant::{body, elem};
 use crate::gpu::storage::Storage;
 
@@ -94,6 +96,15 @@ impl Channels {
 }
 
 impl Pixels {
+    /// Refuses planes of f16 on a device without them.
+    pub(super) fn check_storage(&self, context: &Context) -> Result<()> {
+        if self.storage == Storage::F16 && !context.profile().f16 {
+            let expected = "float32: the device lacks SHADER_F16";
+            return Err(Error::DType { what: "storage", given: DType::F16, expected });
+        }
+        Ok(())
+    }
+
     /// Refuses to write premultiplied colours without the alpha that they are multiplied by.
     pub(super) fn check_writable(&self) -> Result<()> {
         if self.premultiplied && !self.channels.have_alpha() {

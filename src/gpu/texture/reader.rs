@@ -52,8 +52,10 @@ impl TextureReader {
     /// [`border_end`](crate::upscale::Network::border_end)).
     ///
     /// # Errors
+    /// [`Error::DType`](crate::Error::DType) for planes of f16 on a device without `SHADER_F16`,
     /// [`Error::Device`](crate::Error::Device).
     pub fn new(context: &Context, border: [usize; 2], pixels: Pixels) -> Result<Self> {
+        pixels.check_storage(context)?;
         let texture = BindingType::Texture {
             sample_type: TextureSampleType::Float { filterable: false },
             view_dimension: TextureViewDimension::D2,

@@ -53,10 +53,12 @@ impl TextureRenderer {
     ///
     /// # Errors
     /// [`Error::Texture`] for a format that cannot be drawn to, for [`Channels::Alpha`] and a format without alpha, and
-    /// for premultiplied planes without alpha; [`Error::Feature`] for `Rg11b10Ufloat` without `RG11B10UFLOAT_RENDERABLE`,
-    /// [`Error::Limit`] where shaders cannot see four buffers: the limit is that of the weakest kind of shader, which
-    /// through OpenGL may see none; [`Error::Device`].
+    /// for premultiplied planes without alpha; [`Error::Feature`] for `Rg11b10Ufloat` without `RG11B10UFLOAT_RENDERABLE`;
+    /// [`Error::DType`] for planes of f16 on a device without `SHADER_F16`; [`Error::Limit`] where shaders cannot see
+    /// four buffers: the limit is that of the weakest kind of shader, which through OpenGL may see none;
+    /// [`Error::Device`].
     pub fn new(context: &Context, format: TextureFormat, pixels: Pixels) -> Result<Self> {
+        pixels.check_storage(context)?;
         pixels.check_writable()?;
         check_buffers(context)?;
         check_target(context, format)?;

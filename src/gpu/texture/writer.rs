@@ -38,8 +38,10 @@ impl TextureWriter {
     ///
     /// # Errors
     /// [`Error::Texture`] for another format and for premultiplied planes without alpha; [`Error::Feature`];
-    /// [`Error::Limit`] where shaders cannot see four buffers; [`Error::Device`].
+    /// [`Error::DType`] for planes of f16 on a device without `SHADER_F16`; [`Error::Limit`] where shaders cannot see
+    /// four buffers; [`Error::Device`].
     pub fn new(context: &Context, format: TextureFormat, pixels: Pixels) -> Result<Self> {
+        pixels.check_storage(context)?;
         pixels.check_writable()?;
         check_buffers(context)?;
         let Some((_, name)) = FORMATS.iter().find(|(known, _)| *known == format) else {
