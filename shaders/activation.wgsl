@@ -1,4 +1,5 @@
-// The functions fused behind the bias. A kernel's header is this file with the one call of `activate` that it needs.
+// The functions fused behind the bias, and those before the products. A kernel's header is this file with the calls of
+// `activate` and `pre_activate` that it needs.
 //
 // Where a sum takes a product it is by `fma`: a compiler may otherwise round once or twice, and differently in each
 // kernel that has the function.
@@ -49,6 +50,26 @@ fn mish(y: f32) -> f32 {
 
 fn gelu(y: f32) -> f32 {
     return 0.5 * y * (1.0 + erf(y * 0.70710678));
+}
+
+fn silu(y: f32) -> f32 {
+    return y * sigmoid(y);
+}
+
+fn elu(y: f32, alpha: f32) -> f32 {
+    return select(y, alpha * (exp(select(y, 0.0, y > 0.0)) - 1.0), y < 0.0);
+}
+
+// sin² has the period pi, whose three parts are subtracted so many times from the angle; far out, where that has no digits
+// left behind the point, any angle will do. Then the series of the sine, to 6e-8: WGSL's own may err by 5e-4.
+fn snake(y: f32, alpha: f32) -> f32 {
+    let z = alpha * y;
+    let n = round(z * 0.31830988);
+    let r = clip(fma(-n, 6.2771141e-7, fma(-n, 9.6702576e-4, fma(-n, 3.140625, z))), -1.6, 1.6);
+    let q = r * r;
+    let p = fma(fma(fma(fma(fma(-2.5052108e-8, q, 2.7557319e-6), q, -1.9841270e-4), q, 8.3333333e-3), q, -0.16666667), q, 1.0);
+    let sine = r * p;
+    return select(y + sine * sine / alpha, y, alpha == 0.0);
 }
 
 // Abramowitz and Stegun 7.1.26: |error| <= 1.5e-7.

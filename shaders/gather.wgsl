@@ -12,9 +12,13 @@
 //
 // Tensors of 1 or 2 spatial axes have extents of 1 on the missing ones.
 
-// What varies between uses of this file; the host replaces everything above the line of dashes.
+// What varies between uses of this file; the host replaces everything above the line of dashes. Here nothing is done to
+// the inputs or the sums, and there is no residual: adding -0 changes no bit.
 alias Elem = f32;
 fn activate(y: f32, alpha: f32, beta: f32) -> f32 { return y; }
+fn pre_activate(y: f32, alpha: f32, beta: f32) -> f32 { return y; }
+fn pre_alpha(channel: i32) -> f32 { return params.pre_alpha; }
+fn residual_at(at: i32, residual: i32) -> f32 { return -0.0; }
 // ---
 
 struct Axis {
@@ -30,10 +34,14 @@ struct Axis {
     input_stride: i32,   // distances in elements between neighbours along this axis
     weight_stride: i32,
     output_stride: i32,
+    residual_stride: i32,
     output_begin: i32,   // the part of the output that this dispatch computes
     output_extent: i32,
     taps_begin: i32,     // of an element's taps, those that this dispatch adds up
     taps_end: i32,
+    padding_1: i32,
+    padding_2: i32,
+    padding_3: i32,
 }
 
 struct Params {
@@ -50,18 +58,22 @@ struct Params {
     input_channel_stride: i32,
     output_batch_stride: i32,
     output_channel_stride: i32,
+    residual_batch_stride: i32,
+    residual_channel_stride: i32,
     record_stride: i32,           // from one output channel's record in `weights` to the next
     weight_channel_stride: i32,   // from one input channel to the next inside a record
-    input_window: i32,            // the bound window of each buffer begins at this element of the tensor
+    input_window: i32,            // the bound window of each buffer begins at this element, counted from the tensor's first
     weight_window: i32,
     output_window: i32,
+    residual_window: i32,
     first_part: i32,              // whether this dispatch adds the first products, and so begins with the bias
     last_part: i32,               // whether it adds the last ones, and so finishes the element
     alpha: f32,                   // parameters of the activation; alpha is in the record where it varies by channel
     beta: f32,
     alpha_in_record: i32,
+    pre_alpha: f32,               // parameters of the activation of the inputs, where all channels have the same
+    pre_beta: f32,
     channels_fastest: i32,        // whether neighbouring invocations have neighbouring channels or columns
-    padding: i32,
 }
 
 @group(0) @binding(0) var<uniform> params: Params;
@@ -154,12 +166,13 @@ fn gather(place: Place, record: i32, sum: f32) -> f32 {
 
     var total = sum;
     for (var ci = params.input_channel_begin; ci < params.input_channel_end; ci++) {
+        let alpha = pre_alpha(first_channel - params.input_channel_begin + ci);
         for (var tz = 0; tz < z.count; tz++) {
             for (var ty = 0; ty < y.count; ty++) {
                 var i = input_channel + tz * input_step[0] + ty * input_step[1];
                 var w = weight_channel + tz * weight_step[0] + ty * weight_step[1];
                 for (var tx = 0; tx < x.count; tx++) {
-                    total = fma(f32(input[i]), weights[w], total);
+                    total = fma(pre_activate(f32(input[i]), alpha, params.pre_beta), weights[w], total);
                     i += input_step[2];
                     w += weight_step[2];
                 }
@@ -190,7 +203,13 @@ fn finish(place: Place, record: i32, sum: f32) {
         + place.o[1] * params.axes[1].output_stride
         + place.o[2] * params.axes[2].output_stride
         - params.output_window;
-    output[at] = Elem(activate(sum, alpha, params.beta));
+    let residual = place.n * params.residual_batch_stride
+        + place.co * params.residual_channel_stride
+        + place.o[0] * params.axes[0].residual_stride
+        + place.o[1] * params.axes[1].residual_stride
+        + place.o[2] * params.axes[2].residual_stride
+        - params.residual_window;
+    output[at] = Elem(activate(sum + residual_at(at, residual), alpha, params.beta));
 }
 
 fn element_count() -> i32 {

@@ -8,6 +8,7 @@
 // What varies between uses of this file; the host replaces everything above the line of dashes.
 alias Elem = f32;
 fn activate(y: f32, alpha: f32, beta: f32) -> f32 { return y; }
+fn residual_at(at: i32, residual: i32) -> f32 { return -0.0; }
 // ---
 
 // Batch, channels, d, h and w, those of the nearest neighbours in memory first.
@@ -15,7 +16,11 @@ struct Axis {
     begin: i32,           // the part of the output that this dispatch computes
     extent: i32,
     output_stride: i32,   // distances in elements between neighbours along this axis
+    residual_stride: i32,
     record_stride: i32,   // the same in `weights`: 0 but for the channels
+    padding_1: i32,
+    padding_2: i32,
+    padding_3: i32,
 }
 
 struct Params {
@@ -23,11 +28,11 @@ struct Params {
     elements: i32,
     splits: i32,
     split_stride: i32,    // from the sums of one split to those of the next
-    output_window: i32,   // the bound window of the output begins at this element of the tensor
+    output_window: i32,   // the bound window of the output begins at this element, counted from the tensor's first
+    residual_window: i32,
     slope: i32,           // from the bias to the slope in a record of `weights`
     beta: f32,            // parameter of the activation; the other one is in the record
-    padding_1: i32,
-    padding_2: i32,
+    padding: i32,
 }
 
 @group(0) @binding(0) var<uniform> params: Params;
@@ -44,16 +49,18 @@ fn sum(@builtin(global_invocation_id) id: vec3<u32>, @builtin(num_workgroups) gr
     }
     var rest = index;
     var at = -params.output_window;
+    var residual = -params.residual_window;
     var record = 0;
     for (var a = 0; a < 5; a++) {
         let place = params.axes[a].begin + rest % params.axes[a].extent;
         rest /= params.axes[a].extent;
         at += place * params.axes[a].output_stride;
+        residual += place * params.axes[a].residual_stride;
         record += place * params.axes[a].record_stride;
     }
     var total = weights[record];
     for (var split = 0; split < params.splits; split++) {
         total += sums[split * params.split_stride + at];
     }
-    output[at] = Elem(activate(total, weights[record + params.slope], params.beta));
+    output[at] = Elem(activate(total + residual_at(at, residual), weights[record + params.slope], params.beta));
 }

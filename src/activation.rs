@@ -1,8 +1,9 @@
-//! Functions applied to each output element after the bias.
+//! Functions applied to each output element after the bias, or to each input element before the products.
 
 use crate::error::{Error, Result};
 
-/// A function fused behind the bias.
+/// A function fused into an operation: behind the bias ([`activation`](crate::op::Builder::activation)), or before the
+/// products ([`pre_activation`](crate::op::Builder::pre_activation)).
 ///
 /// All of them propagate NaN, as PyTorch's do, on the reference, the CPU backend and every GPU tested (lavapipe,
 /// SwiftShader, GL on llvmpipe): WGSL itself promises nothing about NaN.
@@ -19,9 +20,9 @@ pub enum Activation {
         /// The slope below 0.
         alpha: f32,
     },
-    /// `y` where it is positive, else `slope·y` with one slope for each output channel.
+    /// `y` where it is positive, else `slope·y` with one slope for each channel.
     Prelu {
-        /// The slopes below 0, one for each output channel.
+        /// The slopes below 0, one for each channel of what it is applied to.
         slopes: Vec<f32>,
     },
     /// `y` kept within `min` to `max`; ReLU6 is 0 to 6.
@@ -46,17 +47,31 @@ pub enum Activation {
     Mish,
     /// `y·Φ(y)` with the normal distribution function Φ, through erf.
     Gelu,
+    /// `y / (1 + exp(−y))`, also called swish.
+    Silu,
+    /// `y` where it is positive, else `alpha·(exp(y) − 1)`; PyTorch's and ONNX's has alpha 1.
+    Elu {
+        /// What is approached below 0, negated.
+        alpha: f32,
+    },
+    /// `y + sin²(alpha·y) / alpha`, of Ziyin et al., 2020, with one alpha for each channel; `y` where alpha is 0.
+    Snake {
+        /// The frequencies, one for each channel of what it is applied to.
+        alphas: Vec<f32>,
+    },
 }
 
 impl Activation {
-    /// Checks the parameters against the number of output channels.
-    pub(crate) fn validate(&self, out_channels: usize) -> Result<()> {
+    /// Checks the parameters against the number of channels of what it is applied to: the "input" or the "output".
+    pub(crate) fn validate(&self, channels: usize, of: &str) -> Result<()> {
         match self {
-            Activation::Prelu { slopes } if slopes.len() != out_channels => Err(Error::Shape {
-                what: "prelu slopes",
-                given: vec![slopes.len()],
-                expected: format!("[{out_channels}], one for each output channel"),
-            }),
+            Activation::Prelu { slopes: values } | Activation::Snake { alphas: values } if values.len() != channels => {
+                Err(Error::Shape {
+                    what: if self.name() == "snake" { "snake alphas" } else { "prelu slopes" },
+                    given: vec![values.len()],
+                    expected: format!("[{channels}], one for each {of} channel"),
+                })
+            }
             Activation::Clip { min, max } if min > max || min.is_nan() || max.is_nan() => {
                 Err(Error::Clip { min: *min, max: *max })
             }
@@ -77,22 +92,31 @@ impl Activation {
             Activation::HardSwish { .. } => "hard_swish",
             Activation::Mish => "mish",
             Activation::Gelu => "gelu",
+            Activation::Silu => "silu",
+            Activation::Elu { .. } => "elu",
+            Activation::Snake { .. } => "snake",
         }
     }
 
-    /// The numbers `(alpha, beta)` of an output channel: the slope below 0 as alpha, the bounds of a clip, or slope and
-    /// offset inside; 0 for what the function lacks.
+    /// Whether each channel has a parameter of its own.
+    #[cfg(any(feature = "gpu", feature = "cpu"))]
+    pub(crate) fn varies_by_channel(&self) -> bool {
+        matches!(self, Activation::Prelu { .. } | Activation::Snake { .. })
+    }
+
+    /// The numbers `(alpha, beta)` of a channel: the slope below 0, the frequency or the limit as alpha, the bounds of a
+    /// clip, or slope and offset inside; 0 for what the function lacks.
     pub(crate) fn parameters(&self, channel: usize) -> (f32, f32) {
         match self {
-            Activation::LeakyRelu { alpha } => (*alpha, 0.0),
-            Activation::Prelu { slopes } => (slopes[channel], 0.0),
+            Activation::LeakyRelu { alpha } | Activation::Elu { alpha } => (*alpha, 0.0),
+            Activation::Prelu { slopes: values } | Activation::Snake { alphas: values } => (values[channel], 0.0),
             Activation::Clip { min, max } => (*min, *max),
             Activation::HardSwish { alpha, beta } => (*alpha, *beta),
             _ => (0.0, 0.0),
         }
     }
 
-    /// The function's value for an output channel, in f64.
+    /// The function's value for a channel, in f64.
     pub fn apply(&self, channel: usize, y: f64) -> f64 {
         let (alpha, beta) = self.parameters(channel);
         let (alpha, beta) = (f64::from(alpha), f64::from(beta));
@@ -118,6 +142,21 @@ impl Activation {
             Activation::HardSwish { .. } => y * clip(alpha * y + beta, 0.0, 1.0),
             Activation::Mish => y * y.exp().ln_1p().tanh(),
             Activation::Gelu => 0.5 * y * libm::erfc(-y * std::f64::consts::FRAC_1_SQRT_2),
+            Activation::Silu => y / (1.0 + (-y).exp()),
+            Activation::Elu { .. } => {
+                if y < 0.0 {
+                    alpha * y.exp_m1()
+                } else {
+                    y
+                }
+            }
+            Activation::Snake { .. } => {
+                if alpha == 0.0 {
+                    y
+                } else {
+                    y + (alpha * y).sin().powi(2) / alpha
+                }
+            }
         }
     }
 }
@@ -149,6 +188,9 @@ pub(crate) mod tests {
             Activation::HardSwish { alpha: 1.0 / 6.0, beta: 0.5 },
             Activation::Mish,
             Activation::Gelu,
+            Activation::Silu,
+            Activation::Elu { alpha: 0.5 },
+            Activation::Snake { alphas: vec![3.5] },
         ]
     }
 
@@ -173,6 +215,9 @@ pub(crate) mod tests {
             -0.28125,
             -0.27649471450546514,
             -0.16997051428265114,
+            -0.24061597561845527,
+            -0.2638167236294927,
+            -0.680297925320263,
         ];
         for (activation, expected) in all().iter().zip(expected) {
             let value = activation.apply(0, -0.75);
@@ -184,10 +229,10 @@ pub(crate) mod tests {
     fn parameters_are_checked() {
         let slopes = Activation::Prelu { slopes: vec![0.5; 3] };
         assert_eq!(
-            slopes.validate(4).unwrap_err().to_string(),
+            slopes.validate(4, "output").unwrap_err().to_string(),
             "prelu slopes has shape [3], expected [4], one for each output channel"
         );
-        assert!(Activation::Clip { min: 1.0, max: 0.0 }.validate(1).is_err());
-        assert!(Activation::Clip { min: f32::NAN, max: 0.0 }.validate(1).is_err());
+        assert!(Activation::Clip { min: 1.0, max: 0.0 }.validate(1, "output").is_err());
+        assert!(Activation::Clip { min: f32::NAN, max: 0.0 }.validate(1, "output").is_err());
     }
 }

@@ -126,6 +126,10 @@ pub enum Refusal {
     #[error("a weight is NaN or infinite, and taps outside the input are multiplied by 0")]
     NonFiniteWeights,
 
+    /// The kernel has not fused what the others have.
+    #[error("it does not take {what}")]
+    NotFused { what: &'static str },
+
     /// A candidate of another operation, shape or device.
     #[error("{candidate} is no candidate of this operation, shape and device")]
     NotACandidate { candidate: String },

@@ -11,8 +11,10 @@ pub enum Layout {
 }
 
 /// Distances, in elements, between neighbours of a tensor along each of its axes.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
 pub struct Strides {
+    /// From the beginning of the buffer to the first element.
+    pub first: usize,
     /// Between two items of the batch.
     pub batch: usize,
     /// Between two channels.
@@ -44,13 +46,24 @@ impl Layout {
         let [d, h, w] = *extents;
         match self {
             Layout::ChannelsFirst => {
-                Strides { batch: channels * d * h * w, channel: d * h * w, spatial: [h * w, w, 1] }
+                Strides { first: 0, batch: channels * d * h * w, channel: d * h * w, spatial: [h * w, w, 1] }
             }
             Layout::ChannelsLast => {
-                Strides { batch: channels * d * h * w, channel: 1, spatial: [h * w * channels, w * channels, channels] }
+                let spatial = [h * w * channels, w * channels, channels];
+                Strides { first: 0, batch: channels * d * h * w, channel: 1, spatial }
             }
         }
     }
+}
+
+/// Some channels of a larger tensor: those from `first` on, of `of` in all. The tensor has the same layout, batch and
+/// spatial extents.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub struct Channels {
+    /// The first of them.
+    pub first: usize,
+    /// The channels of the larger tensor.
+    pub of: usize,
 }
 
 /// The order of the weight's axes: `i` stands for all input channels, `o` for the output channels of one group.

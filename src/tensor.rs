@@ -115,6 +115,14 @@ impl Tensor {
         Ok(Self { shape, data })
     }
 
+    /// The same elements, in C order, with another shape.
+    ///
+    /// # Errors
+    /// As [`new`](Self::new).
+    pub fn reshape(self, shape: impl Into<Vec<usize>>) -> Result<Self> {
+        Self::new(shape, self.data)
+    }
+
     /// A tensor whose data are known to fill its shape.
     #[cfg(feature = "ndarray")]
     pub(crate) fn filled(shape: Vec<usize>, data: Data) -> Self {

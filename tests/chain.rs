@@ -12,7 +12,7 @@ mod device;
 mod shipped;
 
 use common::{Values, tensor};
-use device::context;
+use device::{context, fresh_context};
 use fastrand::Rng;
 use shipped::{check, network, picture};
 use std::process::ExitCode;
@@ -22,6 +22,8 @@ use upconv::{Activation, ConvTranspose, DeviceProfile, Error, Kernel, Storage, T
 fn main() -> ExitCode {
     device::run(&[
         ("a_chain_is_its_layers_one_after_another", a_chain_is_its_layers_one_after_another),
+        ("chains_share_what_stands_between_their_layers", chains_share_what_stands_between_their_layers),
+        ("a_chain_is_timed_layer_by_layer_and_cut_into_pieces", a_chain_is_timed_layer_by_layer_and_cut_into_pieces),
         ("runs_overlap_and_keep_their_order", runs_overlap_and_keep_their_order),
         ("runs_of_one_chain_do_not_mix", runs_of_one_chain_do_not_mix),
         ("a_chain_is_recorded_into_the_callers_pass", a_chain_is_recorded_into_the_callers_pass),
@@ -75,6 +77,82 @@ fn a_chain_is_its_layers_one_after_another() {
             let prepared = Chain::new(context, &operations).unwrap().prepare(input.shape(), Storage::F32).unwrap();
             let made = prepared.run(std::slice::from_ref(&input)).unwrap();
             assert_eq!(made, [one_after_another(context, &operations, &input)], "{layers} layers");
+        }
+    }
+}
+
+/// Of many sizes, bound and recorded side by side: they have no more between their layers than the largest needs.
+fn chains_share_what_stands_between_their_layers() {
+    let context = fresh_context();
+    let mut rng = Rng::with_seed(36);
+    let operations = operations(&mut rng, 4);
+    let chain = Chain::new(&context, &operations).unwrap();
+    let inputs: Vec<Tensor> =
+        (0..12).map(|number| tensor(&mut rng, &[1, 3, 6 + number % 5, 30 - 2 * number], Values::Reals)).collect();
+    let prepared: Vec<PreparedChain> =
+        inputs.iter().map(|input| chain.prepare(input.shape(), Storage::F32).unwrap()).collect();
+    let largest = prepared.iter().map(PreparedChain::between_bytes).max().unwrap();
+    let all: u64 = prepared.iter().map(PreparedChain::between_bytes).sum();
+    let mut encoder = context.device().create_command_encoder(&Default::default());
+    let mut outputs = Vec::new();
+    {
+        let mut pass = encoder.begin_compute_pass(&Default::default());
+        for (chain, input) in prepared.iter().zip(&inputs) {
+            let x = context.upload(input, Storage::F32).unwrap();
+            let usage = wgpu::BufferUsages::STORAGE | wgpu::BufferUsages::COPY_SRC;
+            let size = chain.output_bytes();
+            let descriptor = wgpu::BufferDescriptor { label: None, size, usage, mapped_at_creation: false };
+            let y = context.device().create_buffer(&descriptor);
+            chain.bind(x.slice(..), y.slice(..)).unwrap().encode(&mut pass);
+            outputs.push(y);
+        }
+    }
+    context.queue().submit([encoder.finish()]);
+    for ((chain, input), y) in prepared.iter().zip(&inputs).zip(&outputs) {
+        let shape = chain.stages().last().unwrap().geometry().output_shape();
+        let got = context.download(y, &shape, Storage::F32).unwrap();
+        assert_eq!(got, one_after_another(&context, &operations, input));
+    }
+    let shared = prepared[0].shared_bytes();
+    assert!(shared <= 2 * largest && 4 * shared < all, "{shared} bytes for {largest} at most and {all} in all");
+    // Runs have buffers of their own, once.
+    for (chain, input) in prepared.iter().zip(&inputs) {
+        let got = chain.run(std::slice::from_ref(input)).unwrap().remove(0);
+        assert_eq!(got, one_after_another(&context, &operations, input));
+    }
+    assert!(prepared[0].shared_bytes() <= 4 * largest);
+    // They go with the last chain.
+    drop(prepared);
+    let small = chain.prepare(&[1, 3, 5, 5], Storage::F32).unwrap();
+    assert_eq!(small.shared_bytes(), 0);
+}
+
+fn a_chain_is_timed_layer_by_layer_and_cut_into_pieces() {
+    let mut rng = Rng::with_seed(37);
+    let operations = operations(&mut rng, 3);
+    let input = tensor(&mut rng, &[1, 3, 9, 11], Values::Reals);
+    let expected = one_after_another(context(), &operations, &input);
+    // Every layer is more than one submission may do.
+    let slow = context().limited(DeviceProfile { max_multiply_adds: 2000, ..context().profile().clone() });
+    let prepared = Chain::new(&slow, &operations).unwrap().prepare(input.shape(), Storage::F32).unwrap();
+    prepared.warm_up().unwrap();
+    let x = slow.upload(&input, Storage::F32).unwrap();
+    let y = slow.upload(&Tensor::f32(expected.shape(), vec![f32::NAN; expected.data().len()]).unwrap(), Storage::F32);
+    let y = y.unwrap();
+    let bound = prepared.bind(x.slice(..), y.slice(..)).unwrap();
+    let pieces: Vec<_> = bound.pieces().collect();
+    assert!(pieces.len() > 3, "{} pieces", pieces.len());
+    for piece in pieces {
+        let mut encoder = slow.device().create_command_encoder(&Default::default());
+        piece.encode(&mut encoder.begin_compute_pass(&Default::default()));
+        slow.queue().submit([encoder.finish()]);
+    }
+    assert_eq!(slow.download(&y, expected.shape(), Storage::F32).unwrap(), expected);
+    match bound.time() {
+        Err(Error::Feature { feature: "TIMESTAMP_QUERY", .. }) => {}
+        times => {
+            let layers: Vec<usize> = times.unwrap().iter().map(|time| time.layer).collect();
+            assert!(layers.is_sorted() && layers.first() == Some(&0) && layers.last() == Some(&2), "{layers:?}");
         }
     }
 }

@@ -13,7 +13,7 @@ use std::alloc::{GlobalAlloc, Layout, System};
 use std::process::ExitCode;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::task::Poll;
-use upconv::gpu::{Context, Layer, Prepared};
+use upconv::gpu::{Context, Layer, Prepared, Request};
 use upconv::{ConvTranspose, Convention, DeviceProfile, Error, Kernel, Storage, Tensor, reference, wgpu};
 
 fn main() -> ExitCode {
@@ -194,7 +194,7 @@ fn what_is_warm_compiles_no_more() {
     let (layer, case) = small_layer(&context);
     let (other, shape) = (layer.clone(), case.input.shape().to_vec());
     let warming = std::thread::spawn(move || {
-        let prepared = other.prepare_with(&shape, Storage::F32, Kernel::Direct)?;
+        let prepared = other.prepare(&shape, Request::new(Storage::F32).kernel(Kernel::Direct))?;
         prepared.warm_up()
     });
     // Meanwhile another layer runs, with a kernel of its own.
@@ -203,7 +203,7 @@ fn what_is_warm_compiles_no_more() {
     warming.join().unwrap().unwrap();
     let compiled = context.pipeline_count();
     finish(&context, layer.prepare(case.input.shape(), Storage::F32).unwrap().warm_up_async()).unwrap();
-    let prepared = layer.prepare_with(case.input.shape(), Storage::F32, Kernel::Direct).unwrap();
+    let prepared = layer.prepare(case.input.shape(), Request::new(Storage::F32).kernel(Kernel::Direct)).unwrap();
     assert_eq!(computed(&context, &prepared, &case.input), expected);
     assert_eq!(context.pipeline_count(), compiled);
 }
@@ -216,7 +216,7 @@ fn warming_up_takes_no_more_memory_than_a_kernel_needs() {
     let op = ConvTranspose::builder().in_channels(3).out_channels(4).kernel([3, 3]).build().unwrap();
     let layer = Layer::new(&small, &op, &tensor(&mut rng, &op.weight_shape(), Values::Integers), None).unwrap();
     for kernel in Kernel::EXACT {
-        layer.prepare_with(&[1, 3, 600, 600], Storage::F32, *kernel).unwrap().warm_up().unwrap();
+        layer.prepare(&[1, 3, 600, 600], Request::new(Storage::F32).kernel(*kernel)).unwrap().warm_up().unwrap();
     }
     // What is split has two kernels, and Winograd's filtering three.
     let deep = ConvTranspose::builder().in_channels(2048).out_channels(4).kernel([2, 2]).build().unwrap();
@@ -230,12 +230,12 @@ fn warming_up_takes_no_more_memory_than_a_kernel_needs() {
     let candidates = layer.candidates(case.input.shape()).unwrap();
     let split =
         candidates.iter().find(|candidate| candidate.to_string().contains(" splits of the input channels")).unwrap();
-    let prepared = layer.prepare_candidate(case.input.shape(), Storage::F32, split).unwrap();
+    let prepared = layer.prepare(case.input.shape(), Request::new(Storage::F32).candidate(*split)).unwrap();
     prepared.warm_up().unwrap();
     let expected = reference::run(&case.op, &case.input, &case.weight, None).unwrap();
     assert_eq!(computed(&fresh, &prepared, &case.input), expected);
     let layer = Layer::new(&fresh, &op, &tensor(&mut rng, &op.weight_shape(), Values::Reals), None).unwrap();
-    layer.prepare_with(&[1, 3, 40, 40], Storage::F32, Kernel::Winograd).unwrap().warm_up().unwrap();
+    layer.prepare(&[1, 3, 40, 40], Request::new(Storage::F32).kernel(Kernel::Winograd)).unwrap().warm_up().unwrap();
 }
 
 /// Polls a future and the device in turn.
@@ -282,7 +282,10 @@ fn a_preparation_is_kept_for_what_it_was_made_for() {
                     let prepared = layer.prepare_to(&conventions[which], shape, Storage::F32).unwrap();
                     assert_eq!(computed(context, &prepared, &case.input), expected[which]);
                     let kernel = Kernel::EXACT[which];
-                    assert_eq!(layer.prepare_with(shape, Storage::F32, kernel).unwrap().plan().kernel(), kernel);
+                    assert_eq!(
+                        layer.prepare(shape, Request::new(Storage::F32).kernel(kernel)).unwrap().plan().kernel(),
+                        kernel
+                    );
                     let wide = [1, 3, 8, 9 + which];
                     assert_eq!(layer.prepare(&wide, Storage::F32).unwrap().geometry().input_shape(), wide);
                     if context.profile().f16 {
@@ -327,14 +330,14 @@ fn a_chunk_of_winograd_is_one_piece() {
     let weight = tensor(&mut rng, &op.weight_shape(), Values::Reals);
     let layer = Layer::new(context, &op, &weight, None).unwrap();
     let input = tensor(&mut rng, &[1, 256, 90, 90], Values::Reals);
-    let prepared = layer.prepare_with(input.shape(), Storage::F32, Kernel::Winograd).unwrap();
+    let prepared = layer.prepare(input.shape(), Request::new(Storage::F32).kernel(Kernel::Winograd)).unwrap();
     // Two transforms and one dispatch of products for each.
     let chunks = prepared.plan().dispatch_count() / 3;
     assert!(chunks > 1);
     // So low a bound that each chunk is a piece; between them another call fills the scratch with its own.
     let low = context.limited(DeviceProfile { max_multiply_adds: 1 << 30, ..context.profile().clone() });
     let layer = Layer::new(&low, &op, &weight, None).unwrap();
-    let low = layer.prepare_with(input.shape(), Storage::F32, Kernel::Winograd).unwrap();
+    let low = layer.prepare(input.shape(), Request::new(Storage::F32).kernel(Kernel::Winograd)).unwrap();
     let other = tensor(&mut rng, input.shape(), Values::Reals);
     let (x, disturbing) =
         (context.upload(&input, Storage::F32).unwrap(), context.upload(&other, Storage::F32).unwrap());
@@ -421,7 +424,7 @@ fn pipelines_of_an_earlier_run_leave_the_matrices() {
     let context = unsafe { context.with_pipeline_data(&[]) };
     let op = ConvTranspose::builder().in_channels(32).out_channels(32).kernel([2, 2]).build().unwrap();
     let layer = Layer::new(&context, &op, &Tensor::f32(op.weight_shape(), vec![1.0; 32 * 32 * 4]).unwrap(), None);
-    layer.unwrap().prepare_with(&[1, 32, 16, 16], matrices.factors, Kernel::Matrix).unwrap();
+    layer.unwrap().prepare(&[1, 32, 16, 16], Request::new(matrices.factors).kernel(Kernel::Matrix)).unwrap();
 }
 
 /// The variable that tells this program that it is the child of [`memory_that_runs_out_is_an_error`].
@@ -554,7 +557,9 @@ fn a_device_with_low_limits_suffices() {
         let layer = Layer::new(&low, &op, &weight, bias.as_ref()).unwrap();
         let expected = reference::run(&op, &input, &weight, bias.as_ref()).unwrap();
         for &kernel in Kernel::EXACT {
-            let Ok(prepared) = layer.prepare_with(input.shape(), Storage::F32, kernel) else { continue };
+            let Ok(prepared) = layer.prepare(input.shape(), Request::new(Storage::F32).kernel(kernel)) else {
+                continue;
+            };
             assert_eq!(computed(&low, &prepared, &input), expected, "{kernel}: {op:?}");
         }
     }

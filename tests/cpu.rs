@@ -8,7 +8,7 @@ mod common;
 use common::{Case, Values, d2l_examples, no_activation, random_case, tensor};
 use fastrand::Rng;
 use half::f16;
-use upconv::cpu::{Layer, Level};
+use upconv::cpu::{Chain, Layer, Level};
 use upconv::reference::{self, Comparison};
 use upconv::{Activation, ConvTranspose, DType, Data, Error, Layout, Tensor};
 
@@ -33,7 +33,7 @@ fn compare(case: &Case, got: &Tensor) -> Comparison {
 }
 
 fn any_activation(rng: &mut Rng, channels: usize) -> Activation {
-    match rng.u8(0..10) {
+    match rng.u8(0..13) {
         0 => Activation::None,
         1 => Activation::Relu,
         2 => Activation::LeakyRelu { alpha: 0.25 },
@@ -43,8 +43,82 @@ fn any_activation(rng: &mut Rng, channels: usize) -> Activation {
         6 => Activation::Tanh,
         7 => Activation::HardSwish { alpha: 1.0 / 6.0, beta: 0.5 },
         8 => Activation::Mish,
-        _ => Activation::Gelu,
+        9 => Activation::Gelu,
+        10 => Activation::Silu,
+        11 => Activation::Elu { alpha: 0.7 },
+        _ => Activation::Snake { alphas: (0..channels).map(|_| rng.f32() * 8.0 - 4.0).collect() },
     }
+}
+
+#[test]
+fn inputs_go_through_an_activation_first() {
+    let mut rng = Rng::with_seed(41);
+    for _ in 0..200 {
+        let mut case = random_case(&mut rng, Values::Reals, any_activation);
+        let before = any_activation(&mut rng, case.op.in_channels());
+        case.op = case.op.to_builder().pre_activation(before).build().unwrap();
+        case.input = case.input.cast([DType::F32, DType::F16, DType::F64][rng.usize(0..3)]);
+        let got = run(&case);
+        let comparison = compare(&case, &got);
+        assert!(comparison.passed(), "{comparison:?}, {case:?}");
+    }
+}
+
+/// Long enough for several threads, each of which begins in the middle of a channel.
+#[test]
+fn so_do_long_inputs() {
+    let mut rng = Rng::with_seed(42);
+    for layout in [Layout::ChannelsFirst, Layout::ChannelsLast] {
+        let op = ConvTranspose::builder().in_channels(3).kernel([2]).stride([2]).layout(layout);
+        let op = op.pre_activation(Activation::Prelu { slopes: vec![0.5, -2.0, 4.0] }).build().unwrap();
+        let shape = if layout == Layout::ChannelsFirst { [1, 3, 20_001] } else { [1, 20_001, 3] };
+        let input = tensor(&mut rng, &shape, Values::Integers);
+        let weight = tensor(&mut rng, &op.weight_shape(), Values::Integers);
+        let case = Case { op, input, weight, bias: None };
+        assert_eq!(compare(&case, &run(&case)).inexact, 0);
+    }
+}
+
+#[test]
+fn a_chain_is_its_layers_one_after_another() {
+    let mut rng = Rng::with_seed(43);
+    let op = |inputs: usize, outputs: usize| {
+        ConvTranspose::builder().in_channels(inputs).out_channels(outputs).kernel([3]).stride([2]).build().unwrap()
+    };
+    let mut layers = Vec::new();
+    for (inputs, outputs) in [(2, 5), (5, 3), (3, 4)] {
+        let op = op(inputs, outputs);
+        let weight = tensor(&mut rng, &op.weight_shape(), Values::Reals);
+        let bias = tensor(&mut rng, &[outputs], Values::Reals);
+        layers.push((op, weight, Some(bias)));
+    }
+    let chain = Chain::new(&layers).unwrap();
+    for dtype in [DType::F32, DType::F16, DType::F64] {
+        let input = tensor(&mut rng, &[2, 2, 9], Values::Reals).cast(dtype);
+        let expected = layers.iter().fold(input.clone(), |x, (op, weight, bias)| {
+            Layer::new(op, weight, bias.as_ref()).unwrap().run(&x).unwrap()
+        });
+        assert_eq!(chain.run(&input).unwrap(), expected);
+        assert_eq!(chain.run(&input).unwrap(), expected);
+    }
+    layers.swap(0, 1);
+    let refusal = Chain::new(&layers).unwrap_err().to_string();
+    assert!(refusal.contains("has shape [3], expected [2], the channels of the next layer"), "{refusal}");
+    assert!(Chain::new(&[]).unwrap_err().to_string().contains("expected at least 1"));
+}
+
+#[test]
+fn a_plan_is_explained() {
+    let op = ConvTranspose::builder().in_channels(64).out_channels(64).kernel([3, 3]).padding([1, 1]).build().unwrap();
+    let weight = Tensor::f32(op.weight_shape(), vec![0.5; 64 * 64 * 9]).unwrap();
+    let explained = |layer: Layer| layer.explain(&[1, 64, 20, 20]).unwrap();
+    let products = explained(Layer::new(&op, &weight, None).unwrap());
+    assert_eq!(products.algorithm(), "products");
+    assert!(products.tasks() >= Some(1) && products.to_string().contains("[1, 64, 20, 20] -> [1, 64, 20, 20]"));
+    assert_eq!(explained(Layer::with_winograd(&op, &weight, None).unwrap()).algorithm(), "winograd");
+    let infinite = Tensor::f32(op.weight_shape(), vec![f32::INFINITY; 64 * 64 * 9]).unwrap();
+    let gather = explained(Layer::new(&op, &infinite, None).unwrap());
+    assert_eq!((gather.algorithm(), gather.tasks()), ("gather", None));
 }
 
 #[test]

@@ -15,7 +15,7 @@ use fastrand::Rng;
 use std::collections::BTreeMap;
 use std::process::ExitCode;
 use upconv::convention::AutoPad;
-use upconv::gpu::{AdapterRequest, Band, Context, Layer, Matrices, Prepared, adapters};
+use upconv::gpu::{AdapterRequest, Band, Context, Layer, Matrices, Prepared, Request, adapters};
 use upconv::reference::{self, Comparison};
 use upconv::{
     Activation, Candidate, ConvTranspose, Convention, DType, Data, DeviceClass, DeviceProfile, Error, Kernel, Layout,
@@ -71,7 +71,7 @@ fn run_with(context: &Context, case: &Case, kernels: &[Kernel]) -> Vec<(Kernel, 
 
 /// The layer prepared with those of the kernels that accept it, within the limits of its device; `gather` always does.
 fn prepare_each(layer: &Layer, input_shape: &[usize], storage: Storage, kernels: &[Kernel]) -> Vec<Prepared> {
-    let prepare = |&kernel| match layer.prepare_with(input_shape, storage, kernel) {
+    let prepare = |&kernel| match layer.prepare(input_shape, Request::new(storage).kernel(kernel)) {
         Ok(prepared) => Some(prepared),
         Err(Error::Kernel { .. }) if kernel != Kernel::Gather => None,
         Err(Error::Limit { .. }) => None,
@@ -160,7 +160,14 @@ fn every_type_and_activation_in_a_random_sweep() {
         let results = run_with(&small_tiles, &case, kernels);
         let smooth = matches!(
             case.op.activation(),
-            Activation::Sigmoid | Activation::Tanh | Activation::HardSwish { .. } | Activation::Mish | Activation::Gelu
+            Activation::Sigmoid
+                | Activation::Tanh
+                | Activation::HardSwish { .. }
+                | Activation::Mish
+                | Activation::Gelu
+                | Activation::Silu
+                | Activation::Elu { .. }
+                | Activation::Snake { .. }
         );
         for (kernel, got) in &results {
             let comparison = compare(&case, got);
@@ -185,7 +192,7 @@ fn every_type_and_activation_in_a_random_sweep() {
 fn random_activation(rng: &mut Rng, out_channels: usize) -> Activation {
     let mut slope = || [-2.0, -0.5, 0.0, 0.125, 0.25, 4.0][rng.usize(0..6)];
     let (alpha, slopes) = (slope(), (0..out_channels).map(|_| slope()).collect());
-    match rng.usize(0..10) {
+    match rng.usize(0..13) {
         0 => Activation::None,
         1 => Activation::Relu,
         2 => Activation::LeakyRelu { alpha },
@@ -195,7 +202,10 @@ fn random_activation(rng: &mut Rng, out_channels: usize) -> Activation {
         6 => Activation::Tanh,
         7 => Activation::HardSwish { alpha: 1.0 / 6.0, beta: 0.5 },
         8 => Activation::Mish,
-        _ => Activation::Gelu,
+        9 => Activation::Gelu,
+        10 => Activation::Silu,
+        11 => Activation::Elu { alpha },
+        _ => Activation::Snake { alphas: slopes },
     }
 }
 
@@ -253,7 +263,7 @@ fn winograd_is_within_its_bound() {
                 let comparison = expected.compare_winograd(&got).unwrap();
                 assert!(comparison.passed(), "{kernel} {class:?}: {comparison:?}, {shape:?}, {:?}", case.op);
                 let layer = Layer::new(context(), &case.op, &case.weight, None).unwrap();
-                let plan = layer.prepare_with(&shape, Storage::F32, kernel).unwrap().plan().clone();
+                let plan = layer.prepare(&shape, Request::new(Storage::F32).kernel(kernel)).unwrap().plan().clone();
                 // Two transforms and at least one dispatch of products for each chunk of tiles.
                 chunks = chunks.max(plan.dispatch_count() / 3);
             }
@@ -270,7 +280,7 @@ fn with_matrices() -> Context {
 
 fn refusal(context: &Context, case: &Case, storage: Storage) -> String {
     let layer = Layer::new(context, &case.op, &case.weight, case.bias.as_ref()).unwrap();
-    match layer.prepare_with(case.input.shape(), storage, Kernel::Matrix) {
+    match layer.prepare(case.input.shape(), Request::new(storage).kernel(Kernel::Matrix)) {
         Err(Error::Kernel { kernel: Kernel::Matrix, reason }) => reason.to_string(),
         prepared => panic!("{prepared:?}"),
     }
@@ -446,7 +456,7 @@ fn tiles_of_every_kind_are_exact() {
             });
             let layer = Layer::new(&small, &case.op, &case.weight, case.bias.as_ref()).unwrap();
             for kernel in [Kernel::Direct, Kernel::Tiled] {
-                let prepared = match layer.prepare_with(case.input.shape(), Storage::F32, kernel) {
+                let prepared = match layer.prepare(case.input.shape(), Request::new(Storage::F32).kernel(kernel)) {
                     Err(Error::Kernel { reason: Refusal::Binding { .. }, .. }) => continue,
                     Err(Error::Kernel { kernel: Kernel::Tiled, reason: Refusal::NoTile { .. } }) => continue,
                     prepared => prepared.unwrap(),
@@ -506,7 +516,8 @@ fn tiles_of_every_class_are_exact() {
         for class in classes {
             let device = context().limited(DeviceProfile { class, ..context().profile().clone() });
             let layer = Layer::new(&device, &case.op, &case.weight, case.bias.as_ref()).unwrap();
-            let prepared = layer.prepare_with(case.input.shape(), Storage::F32, Kernel::Direct).unwrap();
+            let prepared =
+                layer.prepare(case.input.shape(), Request::new(Storage::F32).kernel(Kernel::Direct)).unwrap();
             let round = Round::of(&prepared);
             large += usize::from(number_before(&prepared.plan().invocation(), " sums in registers") >= 32);
             untested += usize::from(round.untested > 0);
@@ -549,7 +560,7 @@ fn every_tile_adds_in_the_same_order() {
                         DeviceProfile { class, max_binding, max_multiply_adds, ..context().profile().clone() };
                     let device = context().limited(profile);
                     let layer = Layer::new(&device, &case.op, &case.weight, None).unwrap();
-                    let prepared = layer.prepare_with(&shape, Storage::F32, Kernel::Direct).unwrap();
+                    let prepared = layer.prepare(&shape, Request::new(Storage::F32).kernel(Kernel::Direct)).unwrap();
                     let plan = prepared.plan();
                     let round = Round::of(&prepared);
                     unrolled += usize::from(round.channels > 1);
@@ -610,7 +621,10 @@ fn prepare_splits(layer: &Layer, input_shape: &[usize], storage: Storage, each: 
     };
     let candidates = layer.candidates(input_shape).unwrap();
     let candidates: Vec<_> = candidates.iter().filter(|candidate| wanted(candidate)).collect();
-    candidates.into_iter().map(|candidate| layer.prepare_candidate(input_shape, storage, candidate).unwrap()).collect()
+    candidates
+        .into_iter()
+        .map(|candidate| layer.prepare(input_shape, Request::new(storage).candidate(*candidate)).unwrap())
+        .collect()
 }
 
 fn splits_of_the_input_channels_are_exact() {
@@ -653,7 +667,8 @@ fn splits_give_the_same_bits_in_bands_and_again() {
                 let same = |candidate: &&Candidate| candidate.to_string() == whole.plan().candidate_name();
                 let candidates = layer.candidates(case.input.shape()).unwrap();
                 let candidate = candidates.iter().find(same).unwrap();
-                let prepared = layer.prepare_candidate(case.input.shape(), Storage::F32, candidate).unwrap();
+                let prepared =
+                    layer.prepare(case.input.shape(), Request::new(Storage::F32).candidate(*candidate)).unwrap();
                 let channels = case.op.in_channels() / case.op.groups();
                 let bands = prepared.plan().bands();
                 banded += usize::from(bands.len() > 1);
@@ -779,7 +794,8 @@ fn sums_in_parts_have_the_same_bits() {
             let profile = DeviceProfile { max_iterations, ..context().profile().clone() };
             let short = context().limited(profile);
             let layer = Layer::new(&short, &case.op, &case.weight, case.bias.as_ref()).unwrap();
-            let prepared = layer.prepare_with(case.input.shape(), Storage::F32, Kernel::Gather).unwrap();
+            let prepared =
+                layer.prepare(case.input.shape(), Request::new(Storage::F32).kernel(Kernel::Gather)).unwrap();
             let band = |cut: fn(&Band) -> bool| usize::from(prepared.plan().bands().any(cut));
             channels_cut += band(|band| band.group_in_channels.start > 0);
             taps_cut += band(|band| band.taps.iter().any(|taps| taps.start > 0));
@@ -820,7 +836,7 @@ fn a_tap_outside_the_input_is_not_multiplied() {
     }
     let layer = Layer::new(context(), &case.op, &case.weight, None).unwrap();
     assert_eq!(layer.prepare(&[1, 1, 3], Storage::F32).unwrap().plan().kernel(), Kernel::Gather);
-    let refusal = layer.prepare_with(&[1, 1, 3], Storage::F32, Kernel::Direct).unwrap_err().to_string();
+    let refusal = layer.prepare(&[1, 1, 3], Request::new(Storage::F32).kernel(Kernel::Direct)).unwrap_err().to_string();
     assert!(refusal.starts_with("kernel direct cannot run this: a weight is NaN"), "{refusal}");
     let infinite = Case { input: Tensor::f32([1, 1, 3], [1.0, f32::INFINITY, 1.0]).unwrap(), ..case };
     let weight = Tensor::f32([1, 1, 3], [1.0, 2.0, 3.0]).unwrap();

@@ -9,7 +9,7 @@ mod shipped;
 
 use fastrand::Rng;
 use shipped::{check, expected, network, picture, pixels};
-use upconv::upscale::network::{Kind, Layer, from_convolution};
+use upconv::upscale::network::{Kind, Layer};
 use upconv::upscale::{Encoding, Network};
 use upconv::{Activation, ConvTranspose, DType, Tensor, reference};
 
@@ -68,7 +68,9 @@ fn a_convolution_is_a_transposed_one() {
             .padding(pads)
             .build()
             .unwrap();
-        let given = reference::run(&op, &x, &from_convolution(&weight, groups).unwrap(), None).unwrap();
+        let (same, rotated) = ConvTranspose::from_convolution(&weight, padding, dilation, groups).unwrap();
+        assert_eq!(same, op);
+        let given = reference::run(&op, &x, &rotated, None).unwrap();
         let layer = Layer { padding, dilation, groups, ..Layer::new(Kind::Convolution, weight.clone()) };
         assert_eq!(layer.operation().unwrap().0, op);
         assert_eq!(given.to_f64(), convolution(&x, &weight, groups, padding, dilation));
@@ -235,7 +237,12 @@ fn layers_that_do_not_fit_are_refused_with_their_numbers() {
     refuse(&|layers| layers[2].weight = ones([3, 1, 2, 2]).into(), 2, 3, "the last layer gives 1 channels, expected 3");
     refuse(&|layers| layers[0].weight = Tensor::f32([27], [1.0; 27]).unwrap().into(), 2, 3, "weight has shape [27]");
     refuse(&|layers| layers[0].stride = [2, 1], 2, 3, "layer 0: stride of a convolution is 2, expected 1");
-    refuse(&|layers| layers[0].padding = [usize::MAX; 2], 2, 3, "layer 0: padding of a convolution overflows");
+    refuse(
+        &|layers| layers[0].padding = [usize::MAX; 2],
+        2,
+        3,
+        "layer 0: padding on axis 0 is 9223372036854775807, expected -1099511627776 to 1099511627776",
+    );
     refuse(&|layers| layers[1].groups = 2, 2, 3, "layer 1");
     refuse(&|layers| layers[1].groups = usize::MAX, 2, 3, "layer 1");
     refuse(&|layers| layers[1].dilation = [usize::MAX; 2], 2, 3, "layer 1");
@@ -296,7 +303,11 @@ fn descriptions_that_are_wrong_are_refused() {
         (r#"\"bias\":\"conv3.bias\""#, r#"\"bias\":3"#, "layers[2]: bias: invalid type: integer `3`"),
         (r#"\"stride\":2"#, r#"\"stride\":[2,2,2]"#, "layer 6: stride has 3 values, expected one, or two for (h, w)"),
         (r#"\"alpha\":0.1"#, r#"\"alpha\":1e300"#, "layer 0: a parameter of its leaky_relu is inf"),
-        (r#"\"kind\":\"leaky_relu\""#, r#"\"kind\":\"swish\""#, "layers[0]: activation: kind: unknown variant `swish`"),
+        (
+            r#"\"kind\":\"leaky_relu\""#,
+            r#"\"kind\":\"softplus\""#,
+            "layers[0]: activation: kind: unknown variant `softplus`",
+        ),
         (r#"\"stride\":2"#, r#"\"strides\":2"#, r#"layers[6]: unknown key "strides", expected "stride""#),
         (r#"\"scale\":2"#, r#"\"scale\":2,\"scale\":2"#, r#"the key "scale" stands twice"#),
         (r#"\"stride\":2"#, r#"\"stride\":2,\"stride\":2"#, r#"the key "stride" stands twice"#),

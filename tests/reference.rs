@@ -7,7 +7,7 @@ mod common;
 
 use common::{Case, Values, d2l_examples, no_activation, random_case, tensor};
 use fastrand::Rng;
-use upconv::{ConvTranspose, DType, Data, Error, Tensor, reference};
+use upconv::{Activation, ConvTranspose, DType, Data, Error, Tensor, reference};
 
 #[test]
 fn the_examples_of_the_book() {
@@ -224,4 +224,62 @@ fn results_go_into_the_callers_memory() {
     assert_eq!(half, right.view().to_f16()[..]);
     let error = reference::run_into(&op, &input, &weight, None, &mut wide[1..]).unwrap_err();
     assert_eq!(error.to_string(), "shape [1, 1, 4] holds 4 elements, but 3 were given");
+}
+
+/// What PyTorch computes in f64: scripts/example-values/snake.py.
+#[test]
+fn activations_are_those_of_pytorch() {
+    let bytes = std::fs::read(concat!(env!("CARGO_MANIFEST_DIR"), "/examples/data/snake.safetensors")).unwrap();
+    let file = safetensors::SafeTensors::deserialize(&bytes).unwrap();
+    let read = |name: &str| bytemuck::pod_collect_to_vec::<u8, f64>(file.tensor(name).unwrap().data());
+    let (points, alphas) = (read("points"), read("snake_alpha"));
+    let snakes = read("snake");
+    let snake = Activation::Snake { alphas: alphas.iter().map(|&alpha| alpha as f32).collect() };
+    let mut expected = vec![
+        (Activation::Silu, 0, read("silu")),
+        (Activation::Elu { alpha: 1.0 }, 0, read("elu_1")),
+        (Activation::Elu { alpha: 0.5 }, 0, read("elu_0.5")),
+    ];
+    let rows = snakes.chunks(points.len()).enumerate();
+    expected.extend(rows.map(|(channel, row)| (snake.clone(), channel, row.to_vec())));
+    assert_eq!(expected.len(), 7);
+    for (activation, channel, expected) in expected {
+        for (&y, expected) in points.iter().zip(expected) {
+            let value = activation.apply(channel, y);
+            assert!((value - expected).abs() <= 1e-14 * expected.abs().max(y.abs()), "{activation:?} of {y}: {value}");
+        }
+    }
+}
+
+/// On 1 to 3 axes, by the convolution that a transposed one of stride 1 with the same weight transposes.
+#[test]
+fn a_convolution_is_a_transposed_one() {
+    let mut rng = Rng::with_seed(15);
+    for number in 0..60 {
+        let (rank, groups) = (1 + number % 3, rng.usize(1..=2));
+        let (inputs, outputs) = (rng.usize(1..=3), groups * rng.usize(1..=3));
+        let mut each = |most: usize| (0..rank).map(|_| rng.usize(1..=most)).collect::<Vec<_>>();
+        let (kernel, dilation, extents) = (each(3), each(2), each(5));
+        let padding: Vec<(i64, i64)> = (0..rank).map(|_| (rng.i64(0..=3), rng.i64(0..=3))).collect();
+        let weight = tensor(&mut rng, &[&[outputs, inputs], &kernel[..]].concat(), Values::Integers);
+        let transposed = ConvTranspose::builder().in_channels(outputs).out_channels(inputs * groups).groups(groups);
+        let transposed = transposed.kernel(kernel).dilation(dilation.clone()).padding(padding.clone()).build().unwrap();
+        let convolved = ConvTranspose::from_convolution(&weight, padding, dilation, groups);
+        let (op, rotated) = convolved.unwrap();
+        let input = tensor(&mut rng, &[&[2, inputs * groups], &extents[..]].concat(), Values::Integers);
+        let Ok(geometry) = op.at(input.shape()) else { continue };
+        let expected = reference::conv(&transposed, &geometry.output_shape(), &input, &weight).unwrap();
+        assert_eq!(reference::run(&op, &input, &rotated, None).unwrap().to_f64(), expected.to_f64(), "{op:?}");
+    }
+    let weight = Tensor::f32([4, 1, 3], vec![0.0; 12]).unwrap();
+    let refusal = |padding: &[i64], groups| {
+        ConvTranspose::from_convolution(&weight, padding.iter().copied(), [1], groups).unwrap_err().to_string()
+    };
+    assert_eq!(refusal(&[1], 3), "groups is 3, expected a divisor of the 4 output channels");
+    assert!(refusal(&[1, 1], 1).contains("padding has 2 values, expected 1"), "{}", refusal(&[1, 1], 1));
+    let flat = Tensor::f32([3, 4], vec![0.0; 12]).unwrap();
+    let refused = ConvTranspose::from_convolution(&flat, [0], [1], 1).unwrap_err().to_string();
+    assert!(refused.contains("weight of a convolution has shape [3, 4], expected three to five axes"), "{refused}");
+    let refused = flat.reshape([5, 2]).unwrap_err().to_string();
+    assert!(refused.contains("[5, 2]"), "{refused}");
 }

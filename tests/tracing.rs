@@ -12,7 +12,7 @@ use std::sync::{Arc, Mutex};
 use tracing::field::{Field, Visit};
 use tracing::span::{Attributes, Id, Record};
 use tracing::{Event, Metadata, Subscriber};
-use upconv::gpu::{Chain, Layer};
+use upconv::gpu::{Chain, Layer, Request};
 use upconv::{ConvTranspose, DeviceProfile, Kernel, Storage, Tensor, wgpu};
 
 fn main() -> ExitCode {
@@ -73,7 +73,7 @@ fn spans_tell_what_takes_time() {
     let notes = Notes::default();
     tracing::subscriber::with_default(notes.clone(), || {
         let layer = Layer::new(&context, &op, &weight, None).unwrap();
-        layer.prepare_with(&[1, 2, 8], Storage::F32, Kernel::Direct).unwrap().warm_up().unwrap();
+        layer.prepare(&[1, 2, 8], Request::new(Storage::F32).kernel(Kernel::Direct)).unwrap().warm_up().unwrap();
         layer.run(&input).unwrap();
         let chain = Chain::new(&context, &[(op, weight, None)]).unwrap();
         chain.prepare(&[1, 2, 8], Storage::F32).unwrap().run(&[input]).unwrap();

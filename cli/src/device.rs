@@ -51,11 +51,6 @@ pub(crate) struct Oracle {
 }
 
 impl DeviceArgs {
-    /// Whether a GPU was asked for.
-    pub(crate) fn named(&self) -> bool {
-        self.device == Choice::Gpu || self.adapter.is_some()
-    }
-
     /// Opens the device; one line on standard error names the choice.
     pub(crate) fn open(&self) -> Result<Backend> {
         let (backend, line) = self.choose()?;

@@ -4,11 +4,12 @@ use crate::device::{Backend, DeviceArgs};
 use crate::op_json;
 use crate::output::{print, say};
 use crate::tuning::TuningArgs;
-use anyhow::Result;
+use anyhow::{Context as _, Result, bail, ensure};
 use clap::ValueEnum;
 use serde::Serialize;
 use std::path::PathBuf;
-use upconv::{DeviceClass, DeviceProfile, Plan, Storage};
+use upconv::gpu::Reuse;
+use upconv::{ConvTranspose, DeviceClass, DeviceProfile, Plan, Storage, Tensor, cpu};
 
 /// The options of `explain`.
 #[derive(clap::Args)]
@@ -31,7 +32,10 @@ pub(crate) struct Args {
     /// Print the kernel's source, and nothing else.
     #[arg(long)]
     wgsl: bool,
-    /// Explain for a class of devices with WebGPU's default limits, instead of a device of this machine.
+    /// How often it runs at this shape: what compiling is worth.
+    #[arg(long, value_enum, default_value_t)]
+    reuse: Runs,
+    /// Explain for a class of devices with WebGPU's default limits, instead of the device that would run it here.
     #[arg(long, value_enum, conflicts_with_all = ["device", "adapter"])]
     class: Option<Class>,
     #[command(flatten)]
@@ -62,8 +66,31 @@ impl From<Class> for DeviceClass {
     }
 }
 
+/// How often the operation runs at its shape.
+#[derive(Clone, Copy, Debug, Default, ValueEnum)]
+enum Runs {
+    /// As `apply` runs it: a small layer is not worth a kernel of its own.
+    Once,
+    /// As an application prepares it.
+    #[default]
+    Often,
+    /// At sizes that change, without compiling anew.
+    AnySize,
+}
+
+impl From<Runs> for Reuse {
+    fn from(runs: Runs) -> Self {
+        match runs {
+            Runs::Once => Reuse::Once,
+            Runs::Often => Reuse::Often,
+            Runs::AnySize => Reuse::AnySize,
+        }
+    }
+}
+
+/// What is said of a GPU's plan.
 #[derive(Serialize)]
-struct Explained {
+struct GpuPlan {
     device: String,
     kernel: String,
     /// Why this kernel.
@@ -80,37 +107,93 @@ struct Explained {
     scratch_bytes: u64,
 }
 
+/// What is said of the CPU's.
+#[derive(Serialize)]
+struct CpuPlan {
+    device: &'static str,
+    algorithm: &'static str,
+    /// What that does.
+    reason: &'static str,
+    input_shape: Vec<usize>,
+    output_shape: Vec<usize>,
+    useful_multiply_adds: u128,
+    effective_multiply_adds: u128,
+    /// Of the products.
+    tasks: Option<usize>,
+    threads: usize,
+    instructions: String,
+}
+
 pub(crate) fn run(args: &Args) -> Result<()> {
     let (op, input) = op_json::read_at(&args.op, args.input_shape.as_deref(), args.weight_shape.as_deref())?;
     let storage = if args.f16 { Storage::F16 } else { Storage::F32 };
     let geometry = op.at(&input)?;
-    let (device, plan) = match args.device.named().then(|| args.device.open_tuned(&args.tuning)).transpose()? {
-        Some(Backend::Gpu(context)) => (context.adapter_name(), context.plan(&geometry, storage)?),
-        _ => {
-            let (device, profile) = by_default_limits(args);
-            (device, Plan::new(&geometry, storage, &profile)?)
-        }
-    };
-    if args.wgsl {
-        print(&plan.wgsl())
-    } else if args.json {
-        let explained = Explained {
-            device,
-            kernel: plan.kernel().to_string(),
-            reason: plan.reason().to_string(),
-            invocation: plan.invocation(),
-            input_shape: geometry.input_shape(),
-            output_shape: geometry.output_shape(),
-            phases: plan.phases(),
-            useful_multiply_adds: geometry.useful_multiply_adds(),
-            effective_multiply_adds: geometry.effective_multiply_adds(),
-            dispatches: plan.dispatch_count(),
-            scratch_bytes: plan.scratch_bytes(),
-        };
-        say!("{}", serde_json::to_string_pretty(&explained)?)
-    } else {
-        say!("device         {device}\n{}", plan.explain())
+    if args.class.is_some() {
+        let (device, profile) = by_default_limits(args);
+        return gpu(args, device, &Plan::for_reuse(&geometry, storage, &profile, args.reuse.into())?);
     }
+    match args.device.open_tuned(&args.tuning)? {
+        Backend::Gpu(context) => {
+            gpu(args, context.adapter_name(), &context.plan_for(&geometry, storage, args.reuse.into())?)
+        }
+        Backend::Cpu => on_cpu(args, &op, &input),
+        Backend::Reference => bail!("the reference has no plan: it does what the definition says, product by product"),
+    }
+}
+
+fn gpu(args: &Args, device: String, plan: &Plan) -> Result<()> {
+    if args.wgsl {
+        return print(&plan.wgsl());
+    }
+    if !args.json {
+        return say!("device         {device}\n{}", plan.explain());
+    }
+    let geometry = plan.geometry();
+    let plan = GpuPlan {
+        device,
+        kernel: plan.kernel().to_string(),
+        reason: plan.reason().to_string(),
+        invocation: plan.invocation(),
+        input_shape: geometry.input_shape(),
+        output_shape: geometry.output_shape(),
+        phases: plan.phases(),
+        useful_multiply_adds: geometry.useful_multiply_adds(),
+        effective_multiply_adds: geometry.effective_multiply_adds(),
+        dispatches: plan.dispatch_count(),
+        scratch_bytes: plan.scratch_bytes(),
+    };
+    say!("{}", serde_json::to_string_pretty(&plan)?)
+}
+
+fn on_cpu(args: &Args, op: &ConvTranspose, input: &[usize]) -> Result<()> {
+    ensure!(
+        !args.wgsl,
+        "--wgsl prints a GPU's kernel, but the operation would run on the CPU; name a GPU or a --class"
+    );
+    // What is chosen depends on no weight, as long as all are finite.
+    let shape = op.weight_shape();
+    let len = shape.iter().product();
+    let mut zeros = Vec::new();
+    zeros.try_reserve_exact(len).with_context(|| format!("weights of shape {shape:?}"))?;
+    zeros.resize(len, 0.0);
+    let plan = cpu::Layer::new(op, &Tensor::f32(shape, zeros)?, None)?.explain(input)?;
+    if !args.json {
+        return say!("device         the CPU\n{plan}");
+    }
+    let geometry = plan.geometry();
+    let plan = CpuPlan {
+        device: "the CPU",
+        algorithm: plan.algorithm(),
+        reason: plan.description(),
+        input_shape: geometry.input_shape(),
+        output_shape: geometry.output_shape(),
+        useful_multiply_adds: geometry.useful_multiply_adds(),
+        effective_multiply_adds: geometry.effective_multiply_adds(),
+        tasks: plan.tasks(),
+        threads: plan.threads(),
+        instructions: format!("{:?}", plan.level()),
+    };
+    say!("{}", serde_json::to_string_pretty(&plan)?)
 }
 
 /// A device known by its class at most.

@@ -47,6 +47,35 @@ fn the_plan_says_what_is_done_and_why() {
 }
 
 #[test]
+fn the_cpus_plan_is_the_cpus() {
+    let folder = folder();
+    let run = folder.run(&format!("{LAYER} --device cpu"));
+    for word in ["the CPU", "[16, 128, 16, 16] -> [16, 64, 32, 32]", "products: matrix products", "tasks", "useful of"]
+    {
+        assert!(run.stdout.contains(word), "{word:?} is missing in:\n{}", run.stdout);
+    }
+    let json = folder.run(&format!("{LAYER} --device cpu --json"));
+    assert!(json.stdout.contains("\"algorithm\": \"products\"") && !json.stdout.contains("kernel"), "{}", json.stdout);
+    let refused = folder.run(&format!("{LAYER} --device cpu --wgsl"));
+    assert!(refused.code == Some(1) && refused.stderr.contains("would run on the CPU"), "{}", refused.stderr);
+    let refused = folder.run(&format!("{LAYER} --device reference"));
+    assert!(refused.code == Some(1) && refused.stderr.contains("the reference has no plan"), "{}", refused.stderr);
+}
+
+#[test]
+fn small_work_is_left_to_gather_where_it_is_done_once() {
+    let folder = folder();
+    let kernel = |reuse: &str| {
+        let layer = "explain op.json --input-shape 1,8,16,16 --weight-shape 8,8,4,4 --class desktop";
+        let run = folder.run(&format!("{layer} --reuse {reuse}"));
+        run.stdout.lines().find(|line| line.starts_with("kernel")).unwrap().to_string()
+    };
+    assert!(kernel("once").contains("gather: one invocation for one output element; below 4194304 multiply-adds"));
+    assert!(kernel("often").contains("direct: a tile in registers"), "{}", kernel("often"));
+    assert!(kernel("any-size").contains("direct: a tile in registers that serves at every size"));
+}
+
+#[test]
 fn a_class_is_no_device() {
     let folder = folder();
     assert_eq!(folder.run(&format!("{LAYER} --class desktop --device gpu")).code, Some(2));

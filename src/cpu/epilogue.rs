@@ -1,6 +1,6 @@
 //! The epilogue: the activation, in f32, of accumulators that hold the bias already.
 
-use super::smooth::{clip, gelu, mish, sigmoid, tanh};
+use super::smooth::{clip, elu, gelu, mish, sigmoid, silu, snake, tanh};
 use crate::activation::Activation;
 
 /// The bias and the activation's parameters of one row of results.
@@ -27,6 +27,9 @@ pub(super) fn epilogue(activation: &Activation, &Row { alpha, beta, .. }: &Row, 
         Activation::HardSwish { .. } => each(results, |y| y * clip(alpha * y + beta, 0.0, 1.0)),
         Activation::Mish => each(results, mish),
         Activation::Gelu => each(results, gelu),
+        Activation::Silu => each(results, silu),
+        Activation::Elu { .. } => each(results, |y| elu(y, alpha)),
+        Activation::Snake { .. } => each(results, |y| snake(y, alpha)),
     }
 }
 

@@ -10,7 +10,7 @@ use super::packed::Packed;
 use super::scratch::Pool;
 use super::simd::Level;
 use super::winograd::{self, Winograd};
-use super::{gather, products, threads};
+use super::{gather, pre_activation, products, threads};
 use crate::error::{Error, Result};
 use crate::op::{ConvTranspose, Geometry};
 use crate::tensor::{Bias, DType, Data, DataMut, DataView, Tensor, TensorView, check_len};
@@ -144,7 +144,8 @@ impl Layer {
 
     /// Computes the output, on rayon's current pool.
     ///
-    /// The output has the input's element type, except that bf16 gives f32. f64 is computed in f64, all else in f32.
+    /// The output has the input's element type, except that bf16 gives f32. f64 is computed in f64, all else in f32. An
+    /// operation with a [pre-activation](ConvTranspose::pre_activation) computes that into a copy of the input.
     ///
     /// # Errors
     /// An input shape that [`ConvTranspose::at`] refuses, [`Error::Memory`] where there is no memory for the output or for
@@ -188,7 +189,6 @@ impl Layer {
     }
 
     /// As [`Layer::run`] for an output of f32, in the memory of `output` if that suffices.
-    #[cfg(feature = "picture")]
     pub(crate) fn run_again(&self, input: TensorView<'_>, output: Vec<f32>) -> Result<(Geometry, Vec<f32>)> {
         let geometry = self.inner.op.at(input.shape())?;
         let output = self.write(&geometry, input, output)?;
@@ -207,6 +207,7 @@ impl Layer {
     /// slot once, and `gather` visits all slots in order.
     fn fill<T: OfF32>(&self, geometry: &Geometry, x: &[f32], y: &mut [Slot<T>]) -> Result<()> {
         threads::ensure()?;
+        let x = &*pre_activation::applied(geometry, x)?;
         let Inner { winograd, packed, unshared, pool, .. } = &*self.inner;
         if let Some(winograd) = winograd
             && winograd.run(geometry, pool, x, y)? == y.len()
@@ -225,6 +226,7 @@ impl Layer {
     /// Computes in f64 and writes every slot.
     fn fill_f64(&self, geometry: &Geometry, x: &[f64], y: &mut [Slot<f64>]) -> Result<()> {
         threads::ensure()?;
+        let x = &*pre_activation::applied_f64(geometry, x)?;
         let double = get_or_try_init(&self.inner.double, || self.single()?.map(f64::from))?;
         Ok(gather::run(geometry, double, x, y)?)
     }
@@ -235,6 +237,11 @@ impl Layer {
             let (weight, bias) = packed.as_ref().map(|packed| packed.unpack(op)).transpose()?.unwrap_or_default();
             gather::Weights::new(op, &weight, &bias)
         })
+    }
+
+    /// The choice for an input of f32; `None` where Winograd's transforms compute it.
+    pub(super) fn chosen(&self, geometry: &Geometry) -> Option<Arc<Choice>> {
+        self.inner.winograd.is_none().then(|| self.choice(geometry))
     }
 
     /// The choice; that of the last run where it had the same sizes and threads.

@@ -1,6 +1,6 @@
 //! The multithreaded CPU backend.
 //!
-//! [`Layer`] mirrors [`gpu::Layer`](crate::gpu::Layer): its weights are packed once, and it may be run on any number of
+//! [`Layer`] mirrors [`gpu::Layer`](crate::gpu::Layer), and [`Chain`] a row of them: weights are packed once, and it may be run on any number of
 //! inputs and threads. Work is spread over rayon's current pool, so that the number of threads is the caller's; where there
 //! is none and the system gives no threads, that is [`Error::Threads`](crate::Error::Threads):
 //!
@@ -27,10 +27,12 @@
 
 mod batched;
 mod boxed;
+mod chain;
 mod choice;
 mod cost;
 mod element;
 mod epilogue;
+mod explain;
 mod gather;
 mod im2col;
 mod interleave;
@@ -40,6 +42,7 @@ mod microkernel;
 mod output;
 mod packed;
 mod panel;
+mod pre_activation;
 mod products;
 mod range;
 mod scratch;
@@ -50,5 +53,7 @@ mod threads;
 mod winograd;
 mod work;
 
+pub use chain::Chain;
+pub use explain::Explanation;
 pub use layer::Layer;
 pub use simd::Level;

@@ -80,6 +80,41 @@ pub(super) fn gelu(x: f32) -> f32 {
     x * (if x < 0.0 { 0.5 * erfc } else { 1.0 - 0.5 * erfc })
 }
 
+/// `x / (1 + exp(−x))`
+#[inline(always)]
+pub(super) fn silu(x: f32) -> f32 {
+    // Below, the sigmoid is 0 in f32, and exp no longer grows: −∞ gives NaN, as everywhere.
+    x * if x < -88.0 { 0.0 } else { sigmoid(x) }
+}
+
+/// `x` where it is positive, else `alpha·(exp(x) − 1)`.
+#[inline(always)]
+pub(super) fn elu(x: f32, alpha: f32) -> f32 {
+    if x < 0.0 { alpha * (exp(x) - 1.0) } else { x }
+}
+
+/// `x + sin²(alpha·x) / alpha`; `x` where alpha is 0.
+#[inline(always)]
+pub(super) fn snake(x: f32, alpha: f32) -> f32 {
+    // Adding it leaves the nearest integer in the last bits of the sum.
+    const ROUND: f32 = 12_582_912.0;
+    // π in parts of which the first two have few digits, so that few multiples of them are rounded.
+    const PI: [f32; 3] = [3.140_625, 9.670_257_6e-4, 6.277_114e-7];
+    let z = alpha * x;
+    let n = (z * std::f32::consts::FRAC_1_PI + ROUND) - ROUND;
+    // sin² has the period π. Far out, where z has no digits left behind the point, any angle will do.
+    let r = clip(z - n * PI[0] - n * PI[1] - n * PI[2], -1.6, 1.6);
+    // The series of the sine, to 6e-8 on |r| ≤ π/2.
+    let r2 = r * r;
+    let p = -1.0 / 39_916_800.0;
+    let p = p * r2 + 1.0 / 362_880.0;
+    let p = p * r2 - 1.0 / 5_040.0;
+    let p = p * r2 + 1.0 / 120.0;
+    let p = p * r2 - 1.0 / 6.0;
+    let sine = p * r2 * r + r;
+    if alpha == 0.0 { x } else { x + sine * sine / alpha }
+}
+
 #[cfg(test)]
 mod tests {
     use crate::activation::Activation;
@@ -87,11 +122,14 @@ mod tests {
     #[test]
     fn all_are_close_to_their_f64_twins() {
         type Function = fn(f32) -> f32;
-        let functions: [(Activation, Function); 4] = [
+        let functions: [(Activation, Function); 7] = [
             (Activation::Sigmoid, super::sigmoid),
             (Activation::Tanh, super::tanh),
             (Activation::Mish, super::mish),
             (Activation::Gelu, super::gelu),
+            (Activation::Silu, super::silu),
+            (Activation::Elu { alpha: 0.5 }, |x| super::elu(x, 0.5)),
+            (Activation::Snake { alphas: vec![0.75] }, |x| super::snake(x, 0.75)),
         ];
         for (activation, function) in functions {
             let mut worst: f64 = 0.0;

@@ -6,7 +6,8 @@ use serde::de::{DeserializeOwned, Error as _};
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 use serde_json::Value;
 
-/// An activation in a file. `S` is how a file has the slopes of a prelu: as numbers, or as the name of a tensor.
+/// An activation in a file. `S` is how a file has the parameters of each channel: as numbers, or as the name
+/// of a tensor.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(tag = "kind", rename_all = "snake_case", deny_unknown_fields)]
 enum Kind<S> {
@@ -38,6 +39,15 @@ enum Kind<S> {
     },
     Mish {},
     Gelu {},
+    #[serde(alias = "swish")]
+    Silu {},
+    Elu {
+        #[serde(default = "one")]
+        alpha: Real,
+    },
+    Snake {
+        alphas: S,
+    },
 }
 
 /// A number, which may be infinite: JSON has no infinity, so it is one beyond f32, which is read as infinity again.
@@ -67,6 +77,10 @@ fn highest() -> Real {
     Real(f32::INFINITY)
 }
 
+fn one() -> Real {
+    Real(1.0)
+}
+
 fn sixth() -> Real {
     Real(1.0 / 6.0)
 }
@@ -75,42 +89,48 @@ fn half() -> Real {
     Real(0.5)
 }
 
-/// An activation whose slopes are still to be found. Reads `type` for `kind` too.
+/// An activation whose parameters of each channel are still to be found. Reads `type` for `kind` too.
 #[derive(Clone, Debug, PartialEq, Serialize)]
 #[serde(transparent)]
 pub(crate) struct Described<S>(Kind<S>);
 
 impl<S> Described<S> {
-    /// The description of an activation, with this in place of its slopes.
-    pub(crate) fn new(activation: &Activation, slopes: impl FnOnce(&[f32]) -> S) -> Self {
+    /// The description of an activation, with this in place of the parameters of each channel.
+    pub(crate) fn new(activation: &Activation, values: impl FnOnce(&[f32]) -> S) -> Self {
         Self(match activation {
             Activation::None => Kind::None {},
             Activation::Relu => Kind::Relu {},
             Activation::LeakyRelu { alpha } => Kind::LeakyRelu { alpha: Real(*alpha) },
-            Activation::Prelu { slopes: values } => Kind::Prelu { slopes: slopes(values) },
+            Activation::Prelu { slopes } => Kind::Prelu { slopes: values(slopes) },
             Activation::Clip { min, max } => Kind::Clip { min: Real(*min), max: Real(*max) },
             Activation::Sigmoid => Kind::Sigmoid {},
             Activation::Tanh => Kind::Tanh {},
             Activation::HardSwish { alpha, beta } => Kind::HardSwish { alpha: Real(*alpha), beta: Real(*beta) },
             Activation::Mish => Kind::Mish {},
             Activation::Gelu => Kind::Gelu {},
+            Activation::Silu => Kind::Silu {},
+            Activation::Elu { alpha } => Kind::Elu { alpha: Real(*alpha) },
+            Activation::Snake { alphas } => Kind::Snake { alphas: values(alphas) },
         })
     }
 
-    /// The activation, with its slopes as these give them.
-    pub(crate) fn resolve<E>(self, slopes: impl FnOnce(S) -> Result<Vec<f32>, E>) -> Result<Activation, E> {
+    /// The activation, with the parameters of each channel as these give them.
+    pub(crate) fn resolve<E>(self, values: impl FnOnce(S) -> Result<Vec<f32>, E>) -> Result<Activation, E> {
         Ok(match self.0 {
             Kind::None {} => Activation::None,
             Kind::Relu {} => Activation::Relu,
             Kind::Relu6 {} => Activation::Clip { min: 0.0, max: 6.0 },
             Kind::LeakyRelu { alpha } => Activation::LeakyRelu { alpha: alpha.0 },
-            Kind::Prelu { slopes: given } => Activation::Prelu { slopes: slopes(given)? },
+            Kind::Prelu { slopes } => Activation::Prelu { slopes: values(slopes)? },
             Kind::Clip { min, max } => Activation::Clip { min: min.0, max: max.0 },
             Kind::Sigmoid {} => Activation::Sigmoid,
             Kind::Tanh {} => Activation::Tanh,
             Kind::HardSwish { alpha, beta } => Activation::HardSwish { alpha: alpha.0, beta: beta.0 },
             Kind::Mish {} => Activation::Mish,
             Kind::Gelu {} => Activation::Gelu,
+            Kind::Silu {} => Activation::Silu,
+            Kind::Elu { alpha } => Activation::Elu { alpha: alpha.0 },
+            Kind::Snake { alphas } => Activation::Snake { alphas: values(alphas)? },
         })
     }
 }
@@ -130,7 +150,7 @@ impl<'de, S: DeserializeOwned> Deserialize<'de> for Described<S> {
 
 impl Serialize for Activation {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        let reals = |slopes: &[f32]| slopes.iter().copied().map(Real).collect::<Vec<_>>();
+        let reals = |values: &[f32]| values.iter().copied().map(Real).collect::<Vec<_>>();
         Described::new(self, reals).serialize(serializer)
     }
 }
@@ -138,7 +158,7 @@ impl Serialize for Activation {
 impl<'de> Deserialize<'de> for Activation {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
         Described::deserialize(deserializer)?
-            .resolve(|slopes: Vec<Real>| Ok(slopes.into_iter().map(|slope| slope.0).collect()))
+            .resolve(|values: Vec<Real>| Ok(values.into_iter().map(|value| value.0).collect()))
     }
 }
 
@@ -155,12 +175,15 @@ mod tests {
             Activation::Tanh,
             Activation::Mish,
             Activation::Gelu,
+            Activation::Silu,
         ];
         let numbers =
             [0.0, -0.0, 0.1, -1.0 / 3.0, f32::MIN_POSITIVE, 1e-45, f32::MAX, f32::INFINITY, f32::NEG_INFINITY];
         for a in numbers {
             all.push(Activation::LeakyRelu { alpha: a });
+            all.push(Activation::Elu { alpha: a });
             all.push(Activation::Prelu { slopes: vec![a; 2] });
+            all.push(Activation::Snake { alphas: vec![a; 2] });
             all.extend(numbers.map(|b| Activation::Clip { min: a, max: b }));
             all.extend(numbers.map(|b| Activation::HardSwish { alpha: a, beta: b }));
         }
@@ -180,6 +203,8 @@ mod tests {
             (r#"{"type": "relu6"}"#, Activation::Clip { min: 0.0, max: 6.0 }),
             (r#"{"type": "linear"}"#, Activation::None),
             (r#"{"type": "clip", "beta": 1}"#, Activation::Clip { min: f32::NEG_INFINITY, max: 1.0 }),
+            (r#"{"kind": "elu"}"#, Activation::Elu { alpha: 1.0 }),
+            (r#"{"kind": "swish"}"#, Activation::Silu),
             (r#"{"kind": "hard_swish"}"#, Activation::HardSwish { alpha: 1.0 / 6.0, beta: 0.5 }),
         ] {
             assert_eq!(serde_json::from_str::<Activation>(text).unwrap(), expected);
@@ -189,7 +214,7 @@ mod tests {
     #[test]
     fn what_is_unknown_is_refused() {
         for (text, expected) in [
-            (r#"{"kind": "swish"}"#, "kind: unknown variant `swish`, expected one of `linear`, `none`"),
+            (r#"{"kind": "softplus"}"#, "kind: unknown variant `softplus`, expected one of `linear`, `none`"),
             (r#"{"kind": "relu", "alpha": 1}"#, "unknown field `alpha`"),
             (r#"{"kind": "leaky_relu", "aplha": 1}"#, "unknown field `aplha`, expected `alpha`"),
             (r#"{"kind": "leaky_relu", "alpha": null}"#, "invalid type: null"),

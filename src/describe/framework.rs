@@ -26,7 +26,7 @@ pub(super) enum Framework {
 }
 
 /// What any description may say.
-const COMMON: [&str; 12] = [
+const COMMON: [&str; 13] = [
     CONVENTION,
     "strides",
     "dilations",
@@ -35,6 +35,7 @@ const COMMON: [&str; 12] = [
     "input_layout",
     "filter_layout",
     "activation",
+    "pre_activation",
     "bias",
     "op",
     "dims",

@@ -38,6 +38,7 @@ pub(super) struct Keys {
     input_layout: Option<String>,
     filter_layout: Option<String>,
     activation: Option<Activation>,
+    pre_activation: Option<Activation>,
     pub(super) bias: Option<bool>,
     op: Option<String>,
     dims: Option<usize>,
@@ -109,7 +110,8 @@ impl Keys {
             .kernel(kernel)
             .layout(self.layout(rank, input_shape)?)
             .weight_layout(weight_layout)
-            .activation(self.activation.clone().unwrap_or_default());
+            .activation(self.activation.clone().unwrap_or_default())
+            .pre_activation(self.pre_activation.clone().unwrap_or_default());
         if let Some(strides) = sizes("strides", &self.strides, 1)? {
             builder = builder.stride(strides);
         }
@@ -302,6 +304,7 @@ impl Keys {
             input_layout: Some(layout_name(op.layout()).into()),
             filter_layout: Some(op.weight_layout().letters(op.rank())),
             activation: Some(op.activation().clone()).filter(|activation| *activation != Activation::None),
+            pre_activation: Some(op.pre_activation().clone()).filter(|activation| *activation != Activation::None),
             w_shape: Some(op.weight_shape()),
             ..Self::default()
         }

@@ -38,7 +38,8 @@
 //! | `kernel_shape` | the kernel's extents, which must be the weight's | the weight's |
 //! | `input_layout` | letters `n` (may be missing), `c`, `d`, `h`, `w`; or `channels_first`, `channels_last` | channels first |
 //! | `filter_layout` | letters `i`, `o`, `d`, `h`, `w` | `iohw`, `iow` or `iodhw` |
-//! | `activation` | `{"kind": …}`, below | none |
+//! | `activation` | what follows the bias: `{"kind": …}`, below | none |
+//! | `pre_activation` | what is applied to each input before the products, likewise | none |
 //! | `bias` | whether there must be one | as given |
 //! | `op`, `dims` | `conv_transpose1d`, `2d` or `3d`, and the number of spatial axes: checked against the weight | |
 //! | `x_shape`, `w_shape` | the shapes of input and weight, where no tensors are at hand | |
@@ -66,8 +67,9 @@
 //! [`Operation::flips_kernel`].
 //!
 //! # Activations
-//! `kind` (or `type`) is `none`, `relu`, `relu6`, `sigmoid`, `tanh`, `mish`, `gelu`; `leaky_relu` with `alpha` (0.01);
-//! `prelu` with `slopes`, one for each output channel; `clip` with `min` and `max` (none), or `alpha` and `beta`;
+//! `kind` (or `type`) is `none`, `relu`, `relu6`, `sigmoid`, `tanh`, `mish`, `gelu`, `silu`; `leaky_relu` with `alpha`
+//! (0.01); `elu` with `alpha` (1); `prelu` with `slopes` and `snake` with `alphas`, one for each output channel, or input
+//! channel before the products; `clip` with `min` and `max` (none), or `alpha` and `beta`;
 //! `hard_swish` with `alpha` (1/6) and `beta` (1/2). A number beyond f32 is infinite.
 
 mod activation;

@@ -1,6 +1,7 @@
 //! Layers one after another, whose activations stay on the device.
 
 use crate::error::{Error, Result};
+use crate::gpu::device::arena::{Arena, For};
 use crate::gpu::device::context::Context;
 use crate::gpu::device::lock::lock;
 use crate::gpu::device::span::span;
@@ -8,12 +9,13 @@ use crate::gpu::device::step::Step;
 use crate::gpu::device::transfer::{Reading, elements, with_bytes};
 use crate::gpu::layer::Layer;
 use crate::gpu::prepared::{Bound, Prepared};
+use crate::gpu::request::Request;
 use crate::gpu::storage::Storage;
 use crate::kernel::Kernel;
-use crate::op::ConvTranspose;
+use crate::op::{ConvTranspose, check_chain};
 use crate::tensor::{Tensor, TensorView};
-use std::sync::{Arc, Mutex, OnceLock};
-use wgpu::{Buffer, BufferSlice, BufferUsages, ComputePass};
+use std::sync::{Arc, Mutex};
+use wgpu::{Buffer, BufferSlice, BufferUsages};
 
 /// Layers of which each reads what the one before has written, with their weights on a device. Cheap to clone.
 ///
@@ -34,8 +36,10 @@ pub struct Chain {
     wishes: Vec<Option<Kernel>>,
 }
 
-/// A chain planned for one input shape, with the buffers between its layers: two, which they use in turn. Cheap to
-/// clone; clones share the buffers, and may be used from many threads.
+/// A chain planned for one input shape. Cheap to clone; may be used from many threads.
+///
+/// What stands between its layers are two buffers, which they use in turn. All chains of a context share them, once for
+/// [runs](Self::run) and once for what callers [record](Self::bind); they grow with the largest need.
 #[derive(Clone, Debug)]
 pub struct PreparedChain {
     inner: Arc<Inner>,
@@ -45,31 +49,10 @@ pub struct PreparedChain {
 struct Inner {
     context: Context,
     stages: Vec<Prepared>,
-    /// Made when the chain was prepared, for runs or for what is recorded, whichever comes first.
-    spare: Mutex<Option<Between>>,
-    /// Of all runs.
-    for_runs: OnceLock<Between>,
-    /// Of all that callers record. They may submit it at any time, also between the pieces of a run.
-    for_callers: OnceLock<Between>,
-    /// Held while the pieces of a run are submitted: they use the same buffers as those of every other run.
-    submitting: Mutex<()>,
+    for_runs: Arc<Arena>,
+    for_callers: Arc<Arena>,
     /// What finished runs left for the next.
     slots: Mutex<Vec<Slot>>,
-}
-
-/// What stands between the first layer and the last.
-#[derive(Debug)]
-struct Between {
-    /// What is written by the first, third … layer and by the second, fourth …, as far as a layer reads it.
-    buffers: [Option<Buffer>; 2],
-    /// All layers but the first and the last, which see the caller's buffers.
-    middle: Vec<Bound>,
-}
-
-/// A prepared chain with the caller's buffers.
-#[derive(Clone, Debug)]
-pub struct BoundChain {
-    layers: Vec<Bound>,
 }
 
 /// The buffers of a run over some inputs.
@@ -77,7 +60,9 @@ pub struct BoundChain {
 struct Slot {
     input: Buffer,
     output: Buffer,
-    chains: Vec<BoundChain>,
+    /// Those between the layers, as they were when the chains were bound.
+    between: [Option<Buffer>; 2],
+    chains: Vec<Bound>,
 }
 
 /// A run on its way: the device computes while the caller does something else.
@@ -95,17 +80,7 @@ impl Chain {
     /// [`Error::OutOfRange`] for no layer, [`Error::Shape`] where a layer's channels are not those that the one before
     /// gives, and what [`Layer::new`] refuses.
     pub fn new(context: &Context, operations: &[(ConvTranspose, Tensor, Option<Tensor>)]) -> Result<Self> {
-        if operations.is_empty() {
-            return Err(Error::OutOfRange { what: "layers".into(), given: 0, expected: "at least 1".into() });
-        }
-        for pair in operations.windows(2) {
-            let (given, next) = (pair[0].0.out_channels(), &pair[1].0);
-            if given != next.in_channels() || pair[0].0.rank() != next.rank() || pair[0].0.layout() != next.layout() {
-                let expected =
-                    format!("[{}], the channels of the next layer, and its rank and layout", next.in_channels());
-                return Err(Error::Shape { what: "a layer's output", given: vec![given], expected });
-            }
-        }
+        check_chain(operations.iter().map(|(op, ..)| op))?;
         let layers = operations.iter().map(|(op, weight, bias)| Layer::new(context, op, weight, bias.as_ref()));
         Ok(Self { context: context.clone(), layers: layers.collect::<Result<_>>()?, wishes: Vec::new() })
     }
@@ -127,25 +102,31 @@ impl Chain {
         &self.layers
     }
 
-    /// Plans all layers for an input shape, compiles their kernels, and allocates what stands between them. Input
-    /// channels are not split and measured choices not used, so that the tiles of a picture are planned alike.
+    /// Plans all layers for an input shape and compiles their kernels, for running often. Input channels are not split and
+    /// measured choices not used, so that the tiles of a picture are planned alike.
     ///
     /// # Errors
-    /// What [`Layer::prepare`] refuses, [`Error::Limit`] where the device has no buffer that large, [`Error::Device`].
+    /// What [`Layer::prepare`] refuses, [`Error::Limit`] where the device has no buffer as large as what stands between two
+    /// layers, [`Error::Device`].
     pub fn prepare(&self, input_shape: &[usize], storage: Storage) -> Result<PreparedChain> {
         let mut stages: Vec<Prepared> = Vec::with_capacity(self.layers.len());
         let wishes = self.wishes.iter().copied().chain(std::iter::repeat(None));
         for (layer, wish) in self.layers.iter().zip(wishes) {
             let shape = stages.last().map_or_else(|| input_shape.to_vec(), |before| before.geometry().output_shape());
-            stages.push(match wish.map(|kernel| layer.prepare_with(&shape, storage, kernel)) {
-                None | Some(Err(Error::Kernel { .. })) => layer.prepare_unsplit(&shape, storage)?,
+            let request = Request::new(storage);
+            stages.push(match wish.map(|kernel| layer.prepare(&shape, request.kernel(kernel))) {
+                None | Some(Err(Error::Kernel { .. })) => layer.prepare(&shape, request.unsplit())?,
                 Some(prepared) => prepared?,
             });
         }
         let context = self.context.clone();
-        let spare = Mutex::new(Some(Between::new(&context, &stages)?));
-        let (for_runs, for_callers, submitting, slots) = Default::default();
-        let inner = Inner { context, stages, spare, for_runs, for_callers, submitting, slots };
+        let limit = context.profile().max_buffer;
+        if let Some(needed) = between_bytes(&stages).into_iter().flatten().find(|&bytes| bytes > limit) {
+            let what = "what stands between two layers".into();
+            return Err(Error::Limit { what, needed, limit, limit_name: "max_buffer_size" });
+        }
+        let [for_runs, for_callers] = [For::Runs, For::Callers].map(|whose| context.arena(whose));
+        let inner = Inner { context, stages, for_runs, for_callers, slots: Mutex::default() };
         Ok(PreparedChain { inner: Arc::new(inner) })
     }
 }
@@ -154,40 +135,6 @@ impl Chain {
 fn between_bytes(stages: &[Prepared]) -> [Option<u64>; 2] {
     let passed_on = &stages[..stages.len().saturating_sub(1)];
     [0, 1].map(|turn| passed_on.iter().skip(turn).step_by(2).map(Prepared::output_bytes).max())
-}
-
-impl Between {
-    fn new(context: &Context, stages: &[Prepared]) -> Result<Self> {
-        let buffer = |size: Option<u64>| {
-            size.map(|size| context.buffer("upconv activations", size, BufferUsages::STORAGE)).transpose()
-        };
-        let [odd, even] = between_bytes(stages);
-        let buffers = [buffer(odd)?, buffer(even)?];
-        let mut middle = Vec::new();
-        for (index, stage) in stages.iter().enumerate().skip(1).take(stages.len().saturating_sub(2)) {
-            if let (Some(input), Some(output)) = (&buffers[(index - 1) % 2], &buffers[index % 2]) {
-                middle.push(stage.bind(input.slice(..), output.slice(..))?);
-            }
-        }
-        Ok(Self { buffers, middle })
-    }
-
-    /// Binds the buffers of the first layer and the last.
-    fn bind(&self, stages: &[Prepared], input: BufferSlice<'_>, output: BufferSlice<'_>) -> Result<BoundChain> {
-        let layers = match stages {
-            [] => Vec::new(),
-            [only] => vec![only.bind(input, output)?],
-            [first, .., last] => {
-                let written = self.buffers[0].as_ref().map_or(output, |buffer| buffer.slice(..));
-                let read = self.buffers[stages.len() % 2].as_ref().map_or(input, |buffer| buffer.slice(..));
-                let mut layers = vec![first.bind(input, written)?];
-                layers.extend_from_slice(&self.middle);
-                layers.push(last.bind(read, output)?);
-                layers
-            }
-        };
-        Ok(BoundChain { layers })
-    }
 }
 
 impl PreparedChain {
@@ -211,33 +158,70 @@ impl PreparedChain {
         self.inner.stages.last().map_or(0, Prepared::output_bytes)
     }
 
-    /// The bytes of the buffers between the layers. A chain that is both [run](Self::run) and [bound](Self::bind) has
-    /// them twice.
+    /// The bytes that the chain needs between its layers.
     pub fn between_bytes(&self) -> u64 {
         between_bytes(&self.inner.stages).into_iter().flatten().sum()
     }
 
-    /// The buffers between the layers for runs or for callers.
-    fn between<'a>(&'a self, kept: &'a OnceLock<Between>) -> Result<&'a Between> {
-        if let Some(between) = kept.get() {
-            return Ok(between);
-        }
-        let Inner { context, stages, spare, .. } = &*self.inner;
-        let spare = lock(spare).take();
-        let between = spare.map_or_else(|| Between::new(context, stages), Ok)?;
-        // Two threads may both have come with some; either will do.
-        Ok(kept.get_or_init(|| between))
+    /// The bytes that all chains of the context have between their layers at present.
+    pub fn shared_bytes(&self) -> u64 {
+        self.inner.for_runs.bytes() + self.inner.for_callers.bytes()
     }
 
     /// Binds the caller's buffers, on the terms of [`Prepared::bind`].
     ///
-    /// What is encoded of several of them in one pass runs one after another: they share the buffers between the
-    /// layers. All layers of one belong into one submission.
+    /// What is encoded of several chains of a context in one pass runs one after another: they share the buffers between
+    /// their layers. So all [pieces](Bound::pieces) of one are submitted before anything of another. What is bound before
+    /// a larger chain needs larger buffers keeps those it has.
     ///
     /// # Errors
     /// As [`Prepared::bind`].
-    pub fn bind(&self, input: BufferSlice<'_>, output: BufferSlice<'_>) -> Result<BoundChain> {
-        self.between(&self.inner.for_callers)?.bind(&self.inner.stages, input, output)
+    pub fn bind(&self, input: BufferSlice<'_>, output: BufferSlice<'_>) -> Result<Bound> {
+        let between = self.between(&self.inner.for_callers)?;
+        self.bind_between(&between, input, output)
+    }
+
+    /// The buffers between the layers.
+    fn between(&self, arena: &Arena) -> Result<[Option<Buffer>; 2]> {
+        arena.buffers(&self.inner.context, between_bytes(&self.inner.stages))
+    }
+
+    fn bind_between(
+        &self,
+        between: &[Option<Buffer>; 2],
+        input: BufferSlice<'_>,
+        output: BufferSlice<'_>,
+    ) -> Result<Bound> {
+        let Inner { context, stages, .. } = &*self.inner;
+        let last = stages.len() - 1;
+        let bind = |(index, stage): (usize, &Prepared)| {
+            let slice = |turn: usize| between[turn % 2].as_ref().map(|buffer| buffer.slice(..));
+            let from = if index == 0 { input } else { slice(index - 1).unwrap_or(input) };
+            let to = if index == last { output } else { slice(index).unwrap_or(output) };
+            stage.bind(from, to)
+        };
+        let parts = stages.iter().enumerate().map(bind).collect::<Result<Vec<_>>>()?;
+        Ok(Bound::joined(context, parts))
+    }
+
+    /// [`Prepared::warm_up`] of all layers, one after another.
+    ///
+    /// # Errors
+    /// As [`Prepared::warm_up`].
+    #[cfg(not(target_family = "wasm"))]
+    pub fn warm_up(&self) -> Result<()> {
+        self.inner.stages.iter().try_for_each(Prepared::warm_up)
+    }
+
+    /// [`warm_up`](Self::warm_up) as a future. The device must be polled meanwhile; a browser does so by itself.
+    ///
+    /// # Errors
+    /// As [`Prepared::warm_up`].
+    pub async fn warm_up_async(&self) -> Result<()> {
+        for stage in &self.inner.stages {
+            stage.warm_up_async().await?;
+        }
+        Ok(())
     }
 
     /// Uploads inputs of the prepared shape, runs all layers on each, and reads the outputs back.
@@ -297,9 +281,9 @@ impl PreparedChain {
         }
         let bytes = slot.output.size();
         let staging = context.take_staging(bytes)?;
-        let steps: Vec<&Step> = slot.chains.iter().flat_map(BoundChain::steps).collect();
+        let steps: Vec<&Step> = slot.chains.iter().flat_map(Bound::steps).collect();
         let submission = {
-            let _submitting = lock(&self.inner.submitting);
+            let _submitting = self.inner.for_runs.submitting();
             context.submit("upconv chain", &steps, |encoder| {
                 encoder.copy_buffer_to_buffer(&slot.output, 0, &staging, 0, bytes);
             })?
@@ -324,11 +308,13 @@ impl PreparedChain {
 
     /// The buffers for `count` inputs: those of an earlier run, or new ones.
     fn slot(&self, count: usize) -> Result<Slot> {
+        let between = self.between(&self.inner.for_runs)?;
         let mut slots = lock(&self.inner.slots);
-        if let Some(index) = slots.iter().position(|slot| slot.chains.len() == count) {
+        let fits = |slot: &Slot| slot.chains.len() == count && slot.between == between;
+        if let Some(index) = slots.iter().position(fits) {
             return Ok(slots.swap_remove(index));
         }
-        // Those of another number are in the way.
+        // The others are in the way.
         slots.clear();
         drop(slots);
         let Inner { context, .. } = &*self.inner;
@@ -336,28 +322,13 @@ impl PreparedChain {
         let (input_size, output_size) = (input_distance * count as u64, output_distance * count as u64);
         let input = context.buffer("upconv inputs", input_size, BufferUsages::STORAGE | BufferUsages::COPY_DST)?;
         let output = context.buffer("upconv outputs", output_size, BufferUsages::STORAGE | BufferUsages::COPY_SRC)?;
-        let between = self.between(&self.inner.for_runs)?;
         let bind = |index: u64| {
             let (from, to) = (index * input_distance, index * output_distance);
             let (input, output) = (input.slice(from..from + input_distance), output.slice(to..to + output_distance));
-            between.bind(&self.inner.stages, input, output)
+            self.bind_between(&between, input, output)
         };
         let chains = (0..count as u64).map(bind).collect::<Result<_>>()?;
-        Ok(Slot { input, output, chains })
-    }
-}
-
-impl BoundChain {
-    /// Records all layers. Nothing is submitted, copied or read back.
-    ///
-    /// Systems reset a device that is busy with one submission for some seconds, see [`Bound::encode`]. Whoever has more
-    /// to do than the device's profile allows lets the chain [run](PreparedChain::run), which submits in pieces.
-    pub fn encode(&self, pass: &mut ComputePass<'_>) {
-        self.layers.iter().for_each(|layer| layer.encode(pass));
-    }
-
-    fn steps(&self) -> impl Iterator<Item = &Step> {
-        self.layers.iter().flat_map(Bound::steps)
+        Ok(Slot { input, output, between, chains })
     }
 }
 

@@ -2,6 +2,7 @@
 
 use crate::gpu::profile::DeviceProfile;
 use crate::gpu::storage::Storage;
+use crate::layout::Strides;
 use crate::op::Geometry;
 use crate::phase::AxisPhases;
 use std::ops::Range;
@@ -47,10 +48,38 @@ pub(crate) struct Dispatch {
     pub(crate) weights: Window,
     /// What it sees of the output.
     pub(crate) output: Window,
+    /// What it sees of the residual, where that is a tensor of its own.
+    pub(crate) residual: Option<Window>,
     /// The workgroups along x, y and z.
     pub(crate) workgroups: [u32; 3],
     /// The most multiply-adds that it may do.
     pub(crate) multiply_adds: u64,
+}
+
+impl Window {
+    /// Its first element, counted from the tensor's. As the shaders' sums of which it is a part, modulo 2³².
+    pub(crate) fn first_element(&self, storage: Storage, strides: &Strides) -> i32 {
+        ((self.offset / storage.size()) as i32).wrapping_sub(strides.first as i32)
+    }
+}
+
+/// Where a shader finds the residual: all 0 where there is none.
+#[derive(Default)]
+pub(crate) struct ResidualAt {
+    pub(crate) strides: Strides,
+    pub(crate) window: i32,
+}
+
+impl Dispatch {
+    /// Where the residual of its outputs is.
+    pub(crate) fn residual(&self, geometry: &Geometry, storage: Storage) -> ResidualAt {
+        match (geometry.residual_tensor(), &self.residual) {
+            (Some((_, strides)), Some(window)) => {
+                ResidualAt { strides, window: window.first_element(storage, &strides) }
+            }
+            _ => ResidualAt::default(),
+        }
+    }
 }
 
 impl Band {

@@ -11,8 +11,9 @@ use crate::gpu::device::step::Step;
 use crate::gpu::device::transfer::{Download, storage_for};
 use crate::gpu::plan::body::Plan;
 use crate::gpu::plan::candidate::{Candidate, candidates};
+use crate::gpu::plan::choice::Reuse;
 use crate::gpu::prepared::Prepared;
-use crate::gpu::storage::Storage;
+use crate::gpu::request::{Request, Wish};
 use crate::gpu::weights::Weights;
 use crate::kernel::Kernel;
 use crate::op::{Axis, ConvTranspose, Geometry};
@@ -38,22 +39,11 @@ struct Key {
     /// Conventions change the padding.
     axes: [Axis; 3],
     input_shape: Vec<usize>,
-    storage: Storage,
-    wish: Wish,
+    request: Request,
 }
 
 /// At most this many preparations are kept for each layer.
 const MAX_PREPARED: usize = 32;
-
-/// What a plan is asked for.
-#[derive(Clone, Copy, Debug, PartialEq)]
-enum Wish {
-    /// What was measured or else estimated to be the fastest.
-    Fastest,
-    /// What is estimated to be the fastest without splits.
-    Unsplit,
-    Kernel(Kernel),
-}
 
 impl Layer {
     /// Packs the weights onto the device.
@@ -104,9 +94,10 @@ impl Layer {
     /// Whoever needs the same kernel meanwhile waits for it, and nobody else.
     ///
     /// # Errors
-    /// What [`ConvTranspose::at`] and [`Context::plan`] refuse, [`Error::Device`].
-    pub fn prepare(&self, input_shape: &[usize], storage: Storage) -> Result<Prepared> {
-        self.prepare_op(self.op(), input_shape, storage, Wish::Fastest)
+    /// What [`ConvTranspose::at`] and [`Plan::new`] refuse, [`Error::OutOfRange`] for channels beyond those of a larger
+    /// tensor, [`Error::Kernel`] saying why a kernel that was asked for cannot run the layer; [`Error::Device`].
+    pub fn prepare(&self, input_shape: &[usize], request: impl Into<Request>) -> Result<Prepared> {
+        self.prepare_op(self.op(), input_shape, request.into())
     }
 
     /// As [`prepare`](Self::prepare), with the padding and output padding that a convention means at this shape. The
@@ -114,22 +105,13 @@ impl Layer {
     ///
     /// # Errors
     /// As [`prepare`](Self::prepare), and what [`Convention::resolve`] refuses.
-    pub fn prepare_to(&self, convention: &Convention, input_shape: &[usize], storage: Storage) -> Result<Prepared> {
-        self.prepare_op(&convention.resolve(self.op(), input_shape)?, input_shape, storage, Wish::Fastest)
-    }
-
-    /// As [`prepare`](Self::prepare), with a kernel of the caller's choice.
-    ///
-    /// # Errors
-    /// As [`prepare`](Self::prepare), and [`Error::Kernel`] saying why the kernel cannot run this layer.
-    pub fn prepare_with(&self, input_shape: &[usize], storage: Storage, kernel: Kernel) -> Result<Prepared> {
-        self.prepare_op(self.op(), input_shape, storage, Wish::Kernel(kernel))
-    }
-
-    /// As [`prepare`](Self::prepare), without splits and whatever was measured: a part of a picture is planned as the
-    /// whole is, but for its size.
-    pub(crate) fn prepare_unsplit(&self, input_shape: &[usize], storage: Storage) -> Result<Prepared> {
-        self.prepare_op(self.op(), input_shape, storage, Wish::Unsplit)
+    pub fn prepare_to(
+        &self,
+        convention: &Convention,
+        input_shape: &[usize],
+        request: impl Into<Request>,
+    ) -> Result<Prepared> {
+        self.prepare_op(&convention.resolve(self.op(), input_shape)?, input_shape, request.into())
     }
 
     /// The ways in which the layer may be computed at an input shape, those with the least estimated cost first.
@@ -142,51 +124,37 @@ impl Layer {
         Ok(candidates)
     }
 
-    /// As [`prepare`](Self::prepare), with one of [`candidates`](Self::candidates).
-    ///
-    /// # Errors
-    /// As [`prepare`](Self::prepare), and [`Error::Kernel`] for what is no candidate at this shape.
-    pub fn prepare_candidate(
-        &self,
-        input_shape: &[usize],
-        storage: Storage,
-        candidate: &Candidate,
-    ) -> Result<Prepared> {
-        let weights = &self.inner.weights;
-        weights.check(candidate.kernel())?;
-        let (geometry, profile) = (self.op().at(input_shape)?, self.context().profile());
-        let plan = Plan::with_candidate(&geometry, storage, profile, candidate, "it was asked for")?;
-        Prepared::new(weights, plan)
+    fn prepare_op(&self, op: &ConvTranspose, input_shape: &[usize], request: Request) -> Result<Prepared> {
+        if matches!(request.wish, Wish::Candidate(_)) {
+            // Of many, which are tried in turn, none is worth another's place.
+            return self.prepare_anew(op, input_shape, request);
+        }
+        let key = Key { axes: *op.axes3(), input_shape: input_shape.to_vec(), request };
+        self.inner.prepared.get(&key, || Ok((self.prepare_anew(op, input_shape, request)?, 1)))
     }
 
-    fn prepare_op(&self, op: &ConvTranspose, input_shape: &[usize], storage: Storage, wish: Wish) -> Result<Prepared> {
-        let key = Key { axes: *op.axes3(), input_shape: input_shape.to_vec(), storage, wish };
-        self.inner.prepared.get(&key, || Ok((self.prepare_anew(op, input_shape, storage, wish)?, 1)))
-    }
-
-    fn prepare_anew(
-        &self,
-        op: &ConvTranspose,
-        input_shape: &[usize],
-        storage: Storage,
-        wish: Wish,
-    ) -> Result<Prepared> {
+    fn prepare_anew(&self, op: &ConvTranspose, input_shape: &[usize], request: Request) -> Result<Prepared> {
+        let Request { storage, operands, wish } = request;
         span!("prepare", shape = ?input_shape, storage = ?storage);
-        let weights = &self.inner.weights;
-        let (geometry, profile) = (op.at(input_shape)?, self.context().profile());
+        let (weights, context) = (&self.inner.weights, self.context());
+        let (geometry, profile) = (op.at(input_shape)?.with_operands(operands)?, context.profile());
         let plan = match wish {
             Wish::Kernel(kernel) => {
                 weights.check(kernel)?;
                 Plan::with_kernel(&geometry, storage, profile, kernel)?
             }
+            Wish::Candidate(candidate) => {
+                weights.check(candidate.kernel())?;
+                Plan::with_candidate(&geometry, storage, profile, &candidate, "it was asked for")?
+            }
             _ if !weights.finite => Plan::with_kernel(&geometry, storage, profile, Kernel::Gather)?,
-            Wish::Fastest => self.context().plan(&geometry, storage)?,
-            Wish::Unsplit => Plan::with_splits(&geometry, storage, profile, 1)?,
+            Wish::Fastest(reuse) => context.plan_for(&geometry, storage, reuse)?,
+            Wish::Unsplit => Plan::with_splits(&geometry, storage, profile, 1, Reuse::Often)?,
         };
         Prepared::new(weights, plan)
     }
 
-    /// Uploads the input, computes, and reads the output back.
+    /// Uploads the input, computes, and reads the output back. Planned as for running [once](Reuse::Once).
     ///
     /// The output has the input's element type; f16 is stored as f32 on devices without `SHADER_F16`, and bf16 gives
     /// f32.
@@ -196,7 +164,7 @@ impl Layer {
     /// largest buffer, [`Error::Device`], [`Error::DeviceLost`].
     #[cfg(not(target_family = "wasm"))]
     pub fn run<'a>(&self, input: impl Into<TensorView<'a>>) -> Result<Tensor> {
-        let (download, dtype) = self.start(input.into(), Wish::Fastest)?;
+        let (download, dtype) = self.start(input.into(), Wish::Fastest(Reuse::Once))?;
         Ok(download.wait()?.into_dtype(dtype))
     }
 
@@ -210,7 +178,7 @@ impl Layer {
         let (input, output) = (input.into(), output.into());
         let geometry = self.op().at(input.shape())?;
         check_len(&geometry.output_shape(), output.len())?;
-        let (download, _) = self.start(input, Wish::Fastest)?;
+        let (download, _) = self.start(input, Wish::Fastest(Reuse::Once))?;
         download.wait_into(output)?;
         Ok(geometry)
     }
@@ -231,7 +199,7 @@ impl Layer {
     /// # Errors
     /// As [`Layer::run`].
     pub async fn run_async<'a>(&self, input: impl Into<TensorView<'a>>) -> Result<Tensor> {
-        let (download, dtype) = self.start(input.into(), Wish::Fastest)?;
+        let (download, dtype) = self.start(input.into(), Wish::Fastest(Reuse::Once))?;
         Ok(download.finish().await?.into_dtype(dtype))
     }
 
@@ -239,7 +207,7 @@ impl Layer {
         span!("run", shape = ?input.shape());
         let context = self.context();
         let storage = storage_for(input.dtype(), context)?;
-        let prepared = self.prepare_op(self.op(), input.shape(), storage, wish)?;
+        let prepared = self.prepare(input.shape(), Request { wish, ..storage.into() })?;
         let x = context.upload(input, storage)?;
         let y =
             context.buffer("upconv output", prepared.output_bytes(), BufferUsages::STORAGE | BufferUsages::COPY_SRC)?;

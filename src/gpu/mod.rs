@@ -43,6 +43,7 @@ mod layer;
 mod plan;
 mod prepared;
 mod profile;
+mod request;
 mod storage;
 mod texture;
 mod timing;
@@ -50,15 +51,17 @@ mod tune;
 mod warm;
 mod weights;
 
-pub use chain::{BoundChain, Chain, Pending, PreparedChain};
+pub use chain::{Chain, Pending, PreparedChain};
 pub use device::adapter::{AdapterRequest, adapter_number, adapters, check_environment};
 pub use device::context::Context;
 pub use dispatch::Band;
 pub use layer::Layer;
 pub use plan::body::Plan;
 pub use plan::candidate::{Candidate, candidates};
+pub use plan::choice::Reuse;
 pub use prepared::{Bound, Prepared};
 pub use profile::{DeviceClass, DeviceProfile, Matrices};
+pub use request::Request;
 pub use storage::Storage;
 pub use texture::{
     BoundDraw, BoundTarget, BoundTexture, Channels, Curve, Pixels, Planes, Rectangle, TextureReader, TextureRegion,

@@ -2,7 +2,7 @@
 
 use crate::error::{Error, Result};
 use crate::gpu::compiled::{Compiled, CompiledKernel};
-use crate::gpu::device::binding::check;
+use crate::gpu::device::binding::{Slices, check};
 use crate::gpu::device::context::Context;
 use crate::gpu::device::span::span;
 use crate::gpu::device::step::{Recorder, Step, piece};
@@ -10,9 +10,10 @@ use crate::gpu::kernels::winograd::machine::Machine;
 use crate::gpu::plan::body::{Body, Plan};
 use crate::gpu::storage::Storage;
 use crate::gpu::weights::Weights;
-use crate::op::Geometry;
+use crate::layout::Channels;
+use crate::op::{Geometry, Operands, Residual};
 use std::sync::Arc;
-use wgpu::{Buffer, BufferSlice, CommandEncoder, ComputePass, ComputePassDescriptor};
+use wgpu::{BufferSlice, CommandEncoder, ComputePass, ComputePassDescriptor};
 
 /// A layer planned for one input shape. Cheap to clone.
 #[derive(Clone, Debug)]
@@ -25,11 +26,12 @@ pub struct Prepared {
 /// What runs a plan.
 #[derive(Clone, Debug)]
 enum Kernels {
-    One(Compiled),
+    One(Arc<Compiled>),
     Winograd(Arc<Machine>),
 }
 
-/// A prepared layer with the caller's buffers.
+/// A prepared layer, or a chain of them, with the caller's buffers. Cheap to keep: it has bind groups, and nothing is
+/// computed by cloning it.
 #[derive(Clone, Debug)]
 pub struct Bound {
     context: Context,
@@ -48,9 +50,9 @@ impl Prepared {
         let kernels = match &plan.body {
             Body::Winograd(winograd, products) => {
                 let products = Compiled::new(&*weights.at_points(&winograd.product)?, Arc::new((**products).clone()))?;
-                Kernels::Winograd(Arc::new(Machine::new(weights, &plan, winograd, products)?))
+                Kernels::Winograd(Arc::new(Machine::new(weights, &plan, winograd, &products)?))
             }
-            _ => Kernels::One(Compiled::new(weights, plan.clone())?),
+            _ => Kernels::One(Arc::new(Compiled::new(weights, plan.clone())?)),
         };
         Ok(Self { context: context.clone(), plan, kernels })
     }
@@ -70,43 +72,137 @@ impl Prepared {
         &self.plan
     }
 
-    /// The bytes the input buffer must have.
+    /// The bytes the input's buffer must have: those of the larger tensor where the layer
+    /// [reads](crate::gpu::Request::reading) some channels of one.
     pub fn input_bytes(&self) -> u64 {
-        bytes(self.geometry().input_len(), self.plan.storage)
+        bytes(self.geometry().input_tensor_len(), self.plan.storage)
     }
 
-    /// The bytes the output buffer must have.
+    /// The bytes the output's buffer must have: those of the larger tensor where the layer
+    /// [writes](crate::gpu::Request::writing) some channels of one.
     pub fn output_bytes(&self) -> u64 {
-        bytes(self.geometry().output_len(), self.plan.storage)
+        bytes(self.geometry().output_tensor_len(), self.plan.storage)
+    }
+
+    /// The bytes the residual's buffer must have; 0 where the layer was not prepared to
+    /// [add](crate::gpu::Request::adding) one.
+    pub fn residual_bytes(&self) -> u64 {
+        self.geometry().residual_tensor().map_or(0, |(len, _)| bytes(len, self.plan.storage))
     }
 
     /// Binds the caller's buffers: two different ones, with usage STORAGE, from offsets that are multiples of the
     /// device's `min_storage_buffer_offset_alignment`, holding at least [`input_bytes`](Self::input_bytes) and
-    /// [`output_bytes`](Self::output_bytes).
+    /// [`output_bytes`](Self::output_bytes). One buffer may hold both where the layer was prepared
+    /// [for that](crate::gpu::Request::in_one_buffer).
+    ///
+    /// It makes bind groups, and scratch memory where the [plan](Plan::scratch_bytes) needs some; nothing is written.
     ///
     /// # Errors
-    /// [`Error::Buffer`] saying which of this does not hold, [`Error::Device`].
+    /// [`Error::Buffer`] saying which of this does not hold, or that there is a residual; [`Error::Device`].
     pub fn bind(&self, input: BufferSlice<'_>, output: BufferSlice<'_>) -> Result<Bound> {
+        if self.residual_bytes() > 0 {
+            let problem = "is missing: the layer was prepared to add one, which `bind_adding` takes".into();
+            return Err(Error::Buffer { what: "residual", problem });
+        }
+        self.bind_slices(Slices { input, output, residual: None })
+    }
+
+    /// As [`bind`](Self::bind), with a residual that is added to the sums before the activation, of the output's shape and
+    /// of [`residual_bytes`](Self::residual_bytes). The layer must have been prepared to
+    /// [add](crate::gpu::Request::adding) one.
+    ///
+    /// # Errors
+    /// As [`bind`](Self::bind), and [`Error::Buffer`] where the layer was not prepared for a residual, or where it is in
+    /// the output's buffer.
+    pub fn bind_adding(
+        &self,
+        input: BufferSlice<'_>,
+        residual: BufferSlice<'_>,
+        output: BufferSlice<'_>,
+    ) -> Result<Bound> {
+        if self.residual_bytes() == 0 {
+            let problem = "is not expected: the layer was not prepared with `Request::adding`".into();
+            return Err(Error::Buffer { what: "residual", problem });
+        }
+        self.bind_slices(Slices { input, output, residual: Some(residual) })
+    }
+
+    fn bind_slices(&self, slices: Slices<'_>) -> Result<Bound> {
         let context = &self.context;
         span!("bind", kernel = self.plan.kernel().name(), dispatches = self.plan.dispatch_count());
-        check(context, "input", &input, self.input_bytes())?;
-        check(context, "output", &output, self.output_bytes())?;
-        if input.buffer() == output.buffer() {
-            let problem = "is the input's buffer too; wgpu tracks each buffer as a whole, so it must be another".into();
-            return Err(Error::Buffer { what: "output", problem });
+        check(context, "input", &slices.input, self.input_bytes())?;
+        check(context, "output", &slices.output, self.output_bytes())?;
+        if let Some(residual) = &slices.residual {
+            check(context, "residual", residual, self.residual_bytes())?;
         }
+        self.check_apart(slices)?;
         let steps = match &self.kernels {
-            Kernels::One(kernel) => kernel.steps(input, output)?,
-            Kernels::Winograd(machine) => machine.steps(input, output, [self.input_bytes(), self.output_bytes()])?,
+            Kernels::One(kernel) => kernel.steps(slices)?,
+            Kernels::Winograd(machine) => machine.steps(slices, [self.input_bytes(), self.output_bytes()])?,
         };
         Ok(Bound { context: context.clone(), steps })
     }
 
-    /// Each compiled kernel once; `any` buffer will do.
-    pub(crate) fn kernels(&self, any: &Buffer) -> Vec<CompiledKernel> {
+    /// Refuses operands in the output's buffer, unless that was asked for and they lie apart.
+    fn check_apart(&self, slices: Slices<'_>) -> Result<()> {
+        let Operands { input, output, residual, one_buffer } = self.geometry().operands;
+        let residual_channels = match residual {
+            Residual::Tensor(channels) => channels,
+            Residual::None | Residual::Output => None,
+        };
+        let (inputs, outputs) = (self.geometry().op().in_channels(), self.geometry().op().out_channels());
+        let same_extents = self.geometry().input == self.geometry().output;
+        let read = [
+            ("input", Some(slices.input), self.input_bytes(), input, inputs, same_extents),
+            ("residual", slices.residual, self.residual_bytes(), residual_channels, outputs, true),
+        ];
+        for (what, slice, size, channels, count, alike) in read {
+            let Some(slice) = slice.filter(|slice| slice.buffer() == slices.output.buffer()) else { continue };
+            if !one_buffer {
+                let problem = format!(
+                    "is the {what}'s buffer too, which wgpu allows a dispatch only where all are bound as written: \
+                     prepare with `Request::in_one_buffer`"
+                );
+                return Err(Error::Buffer { what: "output", problem });
+            }
+            let [from, to] = [
+                slice.offset()..slice.offset() + size,
+                slices.output.offset()..slices.output.offset() + self.output_bytes(),
+            ];
+            let apart = from.end <= to.start || to.end <= from.start;
+            // Or they are other channels of the same tensor.
+            let other_channels = match (channels, output) {
+                (Some(a), Some(b)) => {
+                    let disjoint =
+                        |a: Channels, b: Channels| a.first + count <= b.first || b.first + outputs <= a.first;
+                    from.start == to.start && alike && a.of == b.of && disjoint(a, b)
+                }
+                _ => false,
+            };
+            if !apart && !other_channels {
+                let problem = format!("has the bytes {to:?}, which overlap the {what}'s, {from:?} of the same buffer");
+                return Err(Error::Buffer { what: "output", problem });
+            }
+        }
+        let Kernels::One(kernel) = &self.kernels else { return Ok(()) };
+        match kernel.overlap(slices) {
+            None => Ok(()),
+            Some([read, written]) => {
+                let problem = format!(
+                    "is bound as the bytes {written:?}, which overlap what is read of the same buffer, {read:?}: the \
+                     channels of an item must begin at multiples of {} bytes and lie together",
+                    self.context.profile().binding_alignment
+                );
+                Err(Error::Buffer { what: "output", problem })
+            }
+        }
+    }
+
+    /// Each compiled kernel once.
+    pub(crate) fn kernels(&self) -> Vec<CompiledKernel> {
         match &self.kernels {
-            Kernels::One(kernel) => kernel.kernels(any),
-            Kernels::Winograd(machine) => machine.kernels(any),
+            Kernels::One(kernel) => kernel.kernels(),
+            Kernels::Winograd(machine) => machine.kernels(),
         }
     }
 
@@ -123,6 +219,12 @@ impl Prepared {
 }
 
 impl Bound {
+    /// What runs one after the other, on the same device.
+    pub(crate) fn joined(context: &Context, parts: impl IntoIterator<Item = Bound>) -> Self {
+        let of = |(layer, part): (usize, Bound)| part.steps.into_iter().map(move |step| Step { layer, ..step });
+        Self { context: context.clone(), steps: parts.into_iter().enumerate().flat_map(of).collect() }
+    }
+
     /// Records the dispatches. Nothing is submitted, copied or read back.
     ///
     /// Systems reset a device that is busy with one submission for some seconds. A single dispatch stays within the

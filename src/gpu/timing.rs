@@ -1,4 +1,4 @@
-//! How long each dispatch of a bound layer takes, by the device's own timestamps.
+//! How long each dispatch of a bound layer, or of a chain of them, takes, by the device's own timestamps.
 
 use crate::error::{Error, Result};
 use crate::gpu::device::context::Context;
@@ -15,6 +15,8 @@ use wgpu::{
 /// One dispatch and the time that the device spent on it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct DispatchTime {
+    /// Which layer of a chain the dispatch was of; 0 for a layer by itself.
+    pub layer: usize,
     /// The name of the kernel.
     pub kernel: &'static str,
     /// What the dispatch computed, where that is a part of the output; `None` for the transforms and products of
@@ -24,13 +26,13 @@ pub struct DispatchTime {
     pub duration: Duration,
 }
 
-/// The timestamps of a layer that [`Bound::encode_timed`] recorded, to be read after its commands were submitted.
+/// The timestamps of a layer, or a chain of them, that [`Bound::encode_timed`] recorded, to be read after its commands were submitted.
 #[derive(Debug)]
 pub struct Timestamps {
     context: Context,
     /// Two ticks for each dispatch.
     ticks: Buffer,
-    dispatches: Vec<(&'static str, Option<Band>)>,
+    dispatches: Vec<(usize, &'static str, Option<Band>)>,
 }
 
 /// The bytes of one tick.
@@ -69,7 +71,7 @@ impl Bound {
                 offset += u64::from(count) * TICK as u64;
             }
         })?;
-        let dispatches = steps.iter().map(|step| (step.kernel, step.band.clone())).collect();
+        let dispatches = steps.iter().map(|step| (step.layer, step.kernel, step.band.clone())).collect();
         Ok(Timestamps { context: context.clone(), ticks, dispatches })
     }
 
@@ -114,10 +116,10 @@ impl Timestamps {
 
     fn times(self, ticks: &[u64]) -> Result<Vec<DispatchTime>> {
         let period = f64::from(self.context.queue().get_timestamp_period());
-        let time = |((kernel, band), ticks): ((&'static str, Option<Band>), &[u64])| match *ticks {
+        let time = |((layer, kernel, band), ticks): ((usize, &'static str, Option<Band>), &[u64])| match *ticks {
             [begin, end] if begin <= end && end > 0 => {
                 let duration = Duration::from_secs_f64((end - begin) as f64 * period / 1e9);
-                Ok(DispatchTime { kernel, band, duration })
+                Ok(DispatchTime { layer, kernel, band, duration })
             }
             _ => Err(Error::Timestamps { ticks: ticks.to_vec() }),
         };

@@ -6,14 +6,15 @@ use crate::gpu::device::binding::{entry, whole};
 use crate::gpu::device::span::span;
 use crate::gpu::device::step::Step;
 use crate::gpu::device::transfer::Reading;
+use crate::gpu::kernels::fused::RESIDUAL;
 use crate::gpu::prepared::Prepared;
 use wgpu::{BindGroupDescriptor, BufferUsages};
 
 /// The bytes of each buffer: a kernel's bindings want one element, the largest of which is a vector.
 const ELEMENT: u64 = 256;
 
-/// The most buffers behind a kernel's parameters.
-const BUFFERS: usize = 4;
+/// The largest number of a binding.
+const BINDINGS: usize = RESIDUAL as usize;
 
 impl Prepared {
     /// Makes the driver do now what it would leave to the first dispatch: some compile only then. Runs one workgroup of
@@ -42,23 +43,35 @@ impl Prepared {
         let context = self.context();
         let small = |_| context.buffer("upconv warming up", ELEMENT, BufferUsages::STORAGE | BufferUsages::COPY_SRC);
         // Each binding has its own: some are written to.
-        let buffers = (0..BUFFERS).map(small).collect::<Result<Vec<_>>>()?;
+        let small = (0..=BINDINGS).map(small).collect::<Result<Vec<_>>>()?;
         let mut steps = Vec::new();
-        for CompiledKernel { pipeline, params, buffers: count } in self.kernels(&buffers[0]) {
+        for CompiledKernel { pipeline, params, buffers, uniforms } in self.kernels() {
             // wgpu fills new buffers with zeros.
-            let params = context.buffer("upconv parameters", params as u64, BufferUsages::UNIFORM)?;
+            let params = context.buffer("upconv parameters", params, BufferUsages::UNIFORM)?;
             let bind_group = context.checked("binding buffers", || {
-                let buffers = std::iter::once(&params).chain(buffers.iter().take(count));
-                let entries: Vec<_> =
-                    (0..).zip(buffers).map(|(binding, buffer)| entry(binding, buffer, whole(buffer))).collect();
+                let buffers = buffers.iter().map(|&binding| (binding, &small[binding as usize]));
+                let uniforms = uniforms.iter().map(|(binding, buffer)| (*binding, buffer));
+                let entries: Vec<_> = std::iter::once((0, &params))
+                    .chain(buffers)
+                    .chain(uniforms)
+                    .map(|(binding, buffer)| entry(binding, buffer, whole(buffer)))
+                    .collect();
                 let layout = &pipeline.get_bind_group_layout(0);
                 let descriptor = BindGroupDescriptor { label: Some("upconv warming up"), layout, entries: &entries };
                 context.device().create_bind_group(&descriptor)
             })?;
             let kernel = self.plan().kernel().name();
-            steps.push(Step { pipeline, bind_group, workgroups: [1; 3], kernel, band: None, multiply_adds: 0 });
+            steps.push(Step {
+                pipeline,
+                bind_group,
+                workgroups: [1; 3],
+                layer: 0,
+                kernel,
+                band: None,
+                multiply_adds: 0,
+            });
         }
         context.submit("upconv warming up", &steps.iter().collect::<Vec<_>>(), |_| {})?;
-        context.start_reading(&buffers[0], 0)
+        context.start_reading(&small[0], 0)
     }
 }

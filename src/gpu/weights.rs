@@ -4,6 +4,7 @@ use crate::error::{Error, Result};
 use crate::gpu::device::binding::{entry, whole};
 use crate::gpu::device::context::Context;
 use crate::gpu::device::span::span;
+use crate::gpu::kernels::fused::MAX_PRE_ALPHAS;
 use crate::gpu::kernels::matrix::layout::Matrix;
 use crate::gpu::kernels::pack::records::{Record, pack, record_bytes};
 use crate::gpu::kernels::pack::{matrix, points, tiles};
@@ -24,6 +25,8 @@ pub(crate) struct Weights {
     pub(crate) op: ConvTranspose,
     /// In the order of `gather`: the biases, taps and slopes of each output channel.
     pub(crate) records: Buffer,
+    /// The parameters of the pre-activation, where each input channel has one of its own: a uniform buffer.
+    pub(crate) pre_alphas: Option<Buffer>,
     tiles: OnceLock<Buffer>,
     matrix: OnceLock<Buffer>,
     /// At the points of Winograd's filtering: those of its products.
@@ -49,8 +52,16 @@ impl Weights {
         span!("pack", shape = ?weight.shape(), bytes = weight.data().len() as u64 * 4);
         let packed = pack(op, weight, bias)?;
         let records = context.upload_bytes("upconv weights", bytemuck::cast_slice(&packed))?;
+        let pre_alphas = op.pre_activation().varies_by_channel().then(|| {
+            let mut alphas = vec![0.0; MAX_PRE_ALPHAS];
+            for (channel, alpha) in alphas.iter_mut().enumerate().take(op.in_channels()) {
+                *alpha = op.pre_activation().parameters(channel).0;
+            }
+            context.uniform(bytemuck::cast_slice::<f32, u8>(&alphas))
+        });
         let halved = context.profile().matrices.is_some_and(|matrices| matrices.factors == Storage::F16);
         Ok(Self {
+            pre_alphas: pre_alphas.transpose()?,
             finite: packed.iter().all(|weight| weight.is_finite()),
             beyond_f16: if halved { beyond_f16(op, &packed) } else { None },
             ..Self::of_records(context, op, records)
@@ -63,6 +74,7 @@ impl Weights {
             context: context.clone(),
             op: op.clone(),
             records,
+            pre_alphas: None,
             tiles: OnceLock::new(),
             matrix: OnceLock::new(),
             points: OnceLock::new(),

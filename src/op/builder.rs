@@ -10,8 +10,8 @@ use crate::tensor::element_count;
 /// The cropping of one axis, as [`Builder::padding`] takes it: one number for both ends, or a pair.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Pad {
-    begin: i64,
-    end: i64,
+    pub(super) begin: i64,
+    pub(super) end: i64,
 }
 
 macro_rules! pad_from {
@@ -63,6 +63,7 @@ pub struct Builder {
     layout: Layout,
     weight_layout: WeightLayout,
     activation: Activation,
+    pre_activation: Activation,
 }
 
 impl Default for Builder {
@@ -80,6 +81,7 @@ impl Default for Builder {
             layout: Layout::ChannelsFirst,
             weight_layout: WeightLayout::Iohw,
             activation: Activation::None,
+            pre_activation: Activation::None,
         }
     }
 }
@@ -88,6 +90,26 @@ impl ConvTranspose {
     /// Starts a description.
     pub fn builder() -> Builder {
         Builder::default()
+    }
+
+    /// A description that starts from this one, to be changed and built again. Its output padding may be of any size.
+    pub fn to_builder(&self) -> Builder {
+        let each = |value: fn(&Axis) -> usize| self.axes().iter().map(value).collect::<Vec<_>>();
+        Builder {
+            in_channels: self.in_channels,
+            out_channels: self.out_channels,
+            groups: self.groups,
+            kernel: each(|axis| axis.kernel),
+            stride: Some(each(|axis| axis.stride)),
+            padding: Some(self.axes().iter().map(|axis| Pad { begin: axis.pad_begin, end: axis.pad_end }).collect()),
+            dilation: Some(each(|axis| axis.dilation)),
+            output_padding: Some(each(|axis| axis.output_padding)),
+            policy: OutputPaddingPolicy::Lenient,
+            layout: self.layout,
+            weight_layout: self.weight_layout,
+            activation: self.activation.clone(),
+            pre_activation: self.pre_activation.clone(),
+        }
     }
 }
 
@@ -164,11 +186,18 @@ impl Builder {
         self
     }
 
+    /// What is applied to each input element before the products; nothing by default. No input is made up: outside the
+    /// input there is nothing to apply it to.
+    pub fn pre_activation(mut self, activation: Activation) -> Self {
+        self.pre_activation = activation;
+        self
+    }
+
     /// Validates the description.
     ///
     /// # Errors
     /// The first thing that is wrong: the number of axes, a value below 1, groups that do not divide the channels, an
-    /// `output_padding` beyond its bound, the activation's parameters.
+    /// `output_padding` beyond its bound, the activations' parameters.
     pub fn build(self) -> Result<ConvTranspose> {
         let rank = self.kernel.len();
         if !(1..=3).contains(&rank) {
@@ -212,7 +241,8 @@ impl Builder {
                 });
             }
         }
-        self.activation.validate(self.out_channels)?;
+        self.activation.validate(self.out_channels, "output")?;
+        self.pre_activation.validate(self.in_channels, "input")?;
         let op = ConvTranspose {
             in_channels: self.in_channels,
             out_channels: self.out_channels,
@@ -222,6 +252,7 @@ impl Builder {
             layout: self.layout,
             weight_layout: self.weight_layout,
             activation: self.activation,
+            pre_activation: self.pre_activation,
         };
         element_count(&op.weight_shape())?;
         for (index, axis) in op.axes().iter().enumerate() {

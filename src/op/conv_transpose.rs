@@ -34,6 +34,7 @@ pub struct ConvTranspose {
     pub(super) layout: Layout,
     pub(super) weight_layout: WeightLayout,
     pub(super) activation: Activation,
+    pub(super) pre_activation: Activation,
 }
 
 impl ConvTranspose {
@@ -80,6 +81,11 @@ impl ConvTranspose {
     /// What is applied after the bias.
     pub fn activation(&self) -> &Activation {
         &self.activation
+    }
+
+    /// What is applied to each input element before the products.
+    pub fn pre_activation(&self) -> &Activation {
+        &self.pre_activation
     }
 
     /// This description with other pads and output paddings, one `(pad_begin, pad_end, output_padding)` for each axis.

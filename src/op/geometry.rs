@@ -1,6 +1,7 @@
 //! An operation at one input shape.
 
 use super::conv_transpose::ConvTranspose;
+use super::operands::Operands;
 use crate::error::{Error, Result};
 use crate::layout::{Layout, Strides};
 use crate::tensor::element_count;
@@ -15,6 +16,7 @@ pub struct Geometry {
     pub(crate) batched: bool,
     pub(crate) input: [usize; 3],
     pub(crate) output: [usize; 3],
+    pub(crate) operands: Operands,
 }
 
 impl ConvTranspose {
@@ -33,7 +35,7 @@ impl ConvTranspose {
             output[first + index] = axis.output_extent(index, extent)?;
         }
         let (op, batched, batch) = (self.clone(), batch.is_some(), batch.unwrap_or(1));
-        let geometry = Geometry { op, batch, batched, input, output };
+        let geometry = Geometry { op, batch, batched, input, output, operands: Operands::default() };
         element_count(&geometry.input_shape())?;
         element_count(&geometry.output_shape())?;
         Ok(geometry)
@@ -113,12 +115,12 @@ impl Geometry {
 
     /// The strides of the input.
     pub fn input_strides(&self) -> Strides {
-        self.op.layout.strides(self.op.in_channels, &self.input)
+        self.strides(self.operands.input, self.op.in_channels, &self.input)
     }
 
     /// The strides of the output.
     pub fn output_strides(&self) -> Strides {
-        self.op.layout.strides(self.op.out_channels, &self.output)
+        self.strides(self.operands.output, self.op.out_channels, &self.output)
     }
 
     /// The multiply-adds that reach the output: those of taps that fall outside the input or the output are not counted.

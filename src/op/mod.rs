@@ -2,8 +2,13 @@
 
 mod axis;
 mod builder;
+#[cfg(any(feature = "gpu", feature = "cpu"))]
+mod chain;
 mod conv_transpose;
+mod convolution;
 mod geometry;
+#[cfg_attr(not(feature = "gpu"), allow(dead_code, reason = "only the GPU backend has operands that lie elsewhere"))]
+mod operands;
 
 pub use axis::Axis;
 pub use builder::{Builder, OutputPaddingPolicy, Pad};
@@ -11,6 +16,12 @@ pub use conv_transpose::ConvTranspose;
 pub use geometry::Geometry;
 
 pub(crate) use builder::check_pad;
+#[cfg(any(feature = "gpu", feature = "cpu"))]
+pub(crate) use chain::check_chain;
+#[cfg(feature = "picture")]
+pub(crate) use convolution::{convolution, rotated};
+#[cfg(feature = "gpu")]
+pub(crate) use operands::{Operands, Residual};
 
 #[cfg(test)]
 mod tests {

@@ -18,6 +18,8 @@ pub struct Expected {
     value: Vec<f64>,
     products: Vec<u32>,
     magnitude: Vec<f64>,
+    /// The errors of pre-activations, for each element; empty where they have none.
+    inherited: Vec<f64>,
     op: ConvTranspose,
     /// The error of evaluating the activation in f32, for each element; empty where it has none.
     evaluation: Vec<f64>,
@@ -55,13 +57,16 @@ impl Expected {
         let evaluation = if *activation == Activation::None {
             Vec::new()
         } else {
-            sums.value.iter().map(|&sum| evaluation_error(activation, sum)).collect()
+            let (channel, channels) = (geometry.output_strides().channel, geometry.op.out_channels());
+            let error = |(index, &sum)| evaluation_error(activation, index / channel % channels, sum);
+            sums.value.iter().enumerate().map(error).collect()
         };
         Self {
             shape: geometry.output_shape(),
             value,
             products: sums.products,
             magnitude: sums.magnitude,
+            inherited: sums.inherited,
             evaluation,
             largest,
             strides: geometry.output_strides(),
@@ -97,7 +102,8 @@ impl Expected {
     ///
     /// `n·ε·Σ|x·w|`, the standard bound for a sum of `n` products in any order, with ε = 2⁻²³: WGSL does not fix the
     /// rounding mode, so an operation may err by a whole unit in the last place. An activation multiplies it by its
-    /// Lipschitz constant and adds the error of its own evaluation; f16 storage adds its rounding. Subnormal
+    /// Lipschitz constant and adds the error of its own evaluation; a pre-activation adds the errors of its evaluations, each
+    /// times its weight; f16 storage adds its rounding. Subnormal
     /// numbers may be flushed to zero.
     pub fn bound(&self, index: usize, dtype: DType) -> f64 {
         let computed = self.computed(index, dtype, self.sum_error(index, dtype));
@@ -111,7 +117,12 @@ impl Expected {
             DType::F64 => (2.0 * f64::EPSILON, 2.0 * f64::MIN_POSITIVE),
             _ => (f64::from(f32::EPSILON), f64::from(f32::MIN_POSITIVE)),
         };
-        f64::from(self.products[index]) * (epsilon * self.magnitude[index] + tiny)
+        f64::from(self.products[index]) * (epsilon * self.magnitude[index] + tiny) + self.inherited(index, dtype)
+    }
+
+    /// What the errors of evaluating the pre-activation add to an element's sum.
+    fn inherited(&self, index: usize, dtype: DType) -> f64 {
+        self.inherited.get(index).copied().unwrap_or(0.0) * evaluated_in(dtype)
     }
 
     /// The largest error of an element whose sum may err by so much, before it is stored.
@@ -119,10 +130,7 @@ impl Expected {
         let channel = index / self.strides.channel % self.op.out_channels();
         let evaluation = self.evaluation.get(index).copied().unwrap_or(0.0);
         let error = lipschitz(self.op.activation(), channel) * sum;
-        match dtype {
-            DType::F64 => error + 2.0 * evaluation * f64::EPSILON / f64::from(f32::EPSILON),
-            DType::F16 | DType::Bf16 | DType::F32 => error + evaluation,
-        }
+        error + evaluation * evaluated_in(dtype)
     }
 
     /// The largest error of storing an element, which may have been computed with an error, in a narrower type.
@@ -213,6 +221,15 @@ impl Expected {
             }
         }
         Ok(comparison)
+    }
+}
+
+/// How far off a function is that is evaluated in this type, as a share of how far it may be in f32.
+fn evaluated_in(dtype: DType) -> f64 {
+    match dtype {
+        // The reference itself errs as much as the result.
+        DType::F64 => 2.0 * f64::EPSILON / f64::from(f32::EPSILON),
+        DType::F16 | DType::Bf16 | DType::F32 => 1.0,
     }
 }
 

@@ -12,7 +12,8 @@ mod compare;
 pub use adjoint::{Matrix, conv, matrix};
 pub use compare::{Comparison, Expected};
 
-use crate::error::Result;
+use crate::activation::Activation;
+use crate::error::{Error, Result};
 use crate::op::{Axis, ConvTranspose, Geometry};
 use crate::tensor::{Bias, DType, DataMut, Tensor, TensorView, check_len, filled, reserved};
 
@@ -52,15 +53,45 @@ pub fn conv_transpose<'a>(
     weight: impl Into<TensorView<'a>>,
     bias: impl Into<Bias<'a>>,
 ) -> Result<Expected> {
-    expect(op, input.into(), weight.into(), bias.into())
+    expect(op, input.into(), weight.into(), bias.into(), None)
 }
 
-fn expect(op: &ConvTranspose, input: TensorView<'_>, weight: TensorView<'_>, Bias(bias): Bias<'_>) -> Result<Expected> {
+/// As [`conv_transpose`], with a residual of the output's shape that is added before the activation.
+///
+/// # Errors
+/// As [`conv_transpose`], and [`Error::Shape`] for a residual of another shape.
+pub fn conv_transpose_adding<'a>(
+    op: &ConvTranspose,
+    input: impl Into<TensorView<'a>>,
+    weight: impl Into<TensorView<'a>>,
+    bias: impl Into<Bias<'a>>,
+    residual: impl Into<TensorView<'a>>,
+) -> Result<Expected> {
+    expect(op, input.into(), weight.into(), bias.into(), Some(residual.into()))
+}
+
+fn expect(
+    op: &ConvTranspose,
+    input: TensorView<'_>,
+    weight: TensorView<'_>,
+    Bias(bias): Bias<'_>,
+    residual: Option<TensorView<'_>>,
+) -> Result<Expected> {
     op.check_parameters(weight.shape(), bias.map(|bias| bias.shape()))?;
     let geometry = op.at(input.shape())?;
+    if let Some(residual) = residual.filter(|residual| residual.shape() != geometry.output_shape()) {
+        let expected = format!("{:?}, the output's", geometry.output_shape());
+        return Err(Error::Shape { what: "residual", given: residual.shape().to_vec(), expected });
+    }
     let mut sums = Sums::new(&geometry)?;
-    let (x, w, bias) = (input.to_f64(), weight.to_f64(), bias.map(|bias| bias.to_f64()));
+    let (mut x, w, bias) = (input.to_f64(), weight.to_f64(), bias.map(|bias| bias.to_f64()));
+    let errors = pre_activate(&geometry, &mut x)?;
     scatter(&geometry, &x, &w, &mut sums)?;
+    if errors.iter().any(|&error| error != 0.0) {
+        let (mut inherited, w) = (Sums::new(&geometry)?, w.iter().map(|w| w.abs()).collect::<Vec<_>>());
+        scatter(&geometry, &errors, &w, &mut inherited)?;
+        sums.inherited = inherited.value;
+    }
     let largest = largest_sums(&geometry, &x, &w, bias.as_deref())?;
     let channel_stride = geometry.output_strides().channel;
     for (index, value) in sums.value.iter_mut().enumerate() {
@@ -70,6 +101,11 @@ fn expect(op: &ConvTranspose, input: TensorView<'_>, weight: TensorView<'_>, Bia
             sums.magnitude[index] += bias[channel].abs();
             sums.products[index] += 1;
         }
+    }
+    for (index, residual) in residual.map(|residual| residual.to_f64()).iter().flatten().enumerate() {
+        sums.value[index] += residual;
+        sums.magnitude[index] += residual.abs();
+        sums.products[index] += 1;
     }
     let value = sums
         .value
@@ -92,7 +128,7 @@ pub fn run<'a>(
     bias: impl Into<Bias<'a>>,
 ) -> Result<Tensor> {
     let input = input.into();
-    let (shape, value) = expect(op, input, weight.into(), bias.into())?.into_shape_and_value();
+    let (shape, value) = expect(op, input, weight.into(), bias.into(), None)?.into_shape_and_value();
     let dtype = if input.dtype() == DType::Bf16 { DType::F32 } else { input.dtype() };
     Ok(Tensor::f64(shape, value)?.into_dtype(dtype))
 }
@@ -100,7 +136,7 @@ pub fn run<'a>(
 /// As [`run`], into the caller's memory: each value is rounded once to `output`'s element type. Returns the sizes.
 ///
 /// # Errors
-/// As [`conv_transpose`], and [`Error::DataLength`](crate::Error::DataLength) where `output` has another number of
+/// As [`conv_transpose`], and [`Error::DataLength`] where `output` has another number of
 /// elements than the result.
 pub fn run_into<'a>(
     op: &ConvTranspose,
@@ -112,9 +148,26 @@ pub fn run_into<'a>(
     let (input, mut output) = (input.into(), output.into());
     let geometry = op.at(input.shape())?;
     check_len(&geometry.output_shape(), output.len())?;
-    let (_, value) = expect(op, input, weight.into(), bias.into())?.into_shape_and_value();
+    let (_, value) = expect(op, input, weight.into(), bias.into(), None)?.into_shape_and_value();
     output.round_from(&value);
     Ok(geometry)
+}
+
+/// Puts the inputs through the pre-activation, and says how far off each may be where that is evaluated in f32: nothing
+/// where there is none.
+fn pre_activate(geometry: &Geometry, x: &mut [f64]) -> Result<Vec<f64>> {
+    let op = geometry.op();
+    if *op.pre_activation() == Activation::None {
+        return Ok(Vec::new());
+    }
+    let channel_stride = geometry.input_strides().channel;
+    let mut errors = filled("the errors of the inputs", 0.0, x.len())?;
+    for (index, (x, error)) in x.iter_mut().zip(&mut errors).enumerate() {
+        let channel = index / channel_stride % op.in_channels();
+        *error = activation::evaluation_error(op.pre_activation(), channel, *x);
+        *x = op.pre_activation().apply(channel, *x);
+    }
+    Ok(errors)
 }
 
 /// What the scatter accumulates for each output element, before bias and activation are in.
@@ -122,12 +175,19 @@ struct Sums {
     value: Vec<f64>,
     magnitude: Vec<f64>,
     products: Vec<u32>,
+    /// What the errors of the inputs add up to; empty where they have none.
+    inherited: Vec<f64>,
 }
 
 impl Sums {
     fn new(geometry: &Geometry) -> Result<Self> {
         let (what, len) = ("the reference's output", geometry.output_len());
-        Ok(Self { value: filled(what, 0.0, len)?, magnitude: filled(what, 0.0, len)?, products: filled(what, 0, len)? })
+        Ok(Self {
+            value: filled(what, 0.0, len)?,
+            magnitude: filled(what, 0.0, len)?,
+            products: filled(what, 0, len)?,
+            inherited: Vec::new(),
+        })
     }
 }
 

@@ -5,7 +5,7 @@ use super::network::Network;
 use super::resample::Upsampler;
 use crate::error::{Error, Result};
 use crate::gpu::{
-    BoundChain, BoundDraw, BoundTarget, BoundTexture, Chain, Channels, Context, Curve, Pixels, Planes, PreparedChain,
+    Bound, BoundDraw, BoundTarget, BoundTexture, Chain, Channels, Context, Curve, Pixels, Planes, PreparedChain,
     Rectangle, Storage, TextureReader, TextureRegion, TextureRenderer,
 };
 use wgpu::{Buffer, BufferUsages, CommandEncoder, ComputePass, ComputePassDescriptor, RenderPass, TextureFormat};
@@ -82,7 +82,7 @@ pub struct PlacedOnTextures {
 #[derive(Clone, Debug)]
 struct Enlarge {
     read: BoundTexture,
-    chain: BoundChain,
+    chain: Bound,
 }
 
 impl Network {

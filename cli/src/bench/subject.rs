@@ -6,7 +6,7 @@ use super::timing::{Budget, Samples, timed};
 use super::workloads::Case;
 use anyhow::{Result, bail};
 use std::time::Duration;
-use upconv::gpu::{AdapterRequest, Bound, Context, Layer, Prepared, Tuning};
+use upconv::gpu::{AdapterRequest, Bound, Context, Layer, Prepared, Request, Tuning};
 use upconv::reference::Comparison;
 use upconv::wgpu::PollType;
 use upconv::{DType, Error, Kernel, Storage, Tensor, cpu};
@@ -82,8 +82,11 @@ impl Subject {
             (Subject::Gpu { request, .. }, Some(kernel)) => {
                 let context = Context::request(request)?;
                 let layer = Layer::new(&context, &case.op, &case.weight, Some(&case.bias))?;
-                let (bound, output) =
-                    bind(&context, &layer.prepare_with(case.input.shape(), Storage::F32, kernel)?, case)?;
+                let (bound, output) = bind(
+                    &context,
+                    &layer.prepare(case.input.shape(), Request::new(Storage::F32).kernel(kernel))?,
+                    case,
+                )?;
                 let samples = budget.sample(|| Ok(timed(|| call(&context, &bound))?.1))?;
                 Ok((check.compare(&output)?, samples))
             }

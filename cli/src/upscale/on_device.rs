@@ -4,15 +4,15 @@ use super::model::Precision;
 use crate::device::Backend;
 use anyhow::{Context as _, Result, ensure};
 use std::collections::VecDeque;
+use upconv::cpu;
 use upconv::gpu::{Chain, Pending, PreparedChain};
 use upconv::upscale::Network;
-use upconv::upscale::network::OnCpu;
 use upconv::{DType, Storage, Tensor};
 
 /// A network with its weights on a device.
 pub(super) enum OnDevice {
     Gpu(Chain),
-    Cpu(OnCpu),
+    Cpu(cpu::Chain),
     Reference(Box<Network>),
 }
 
@@ -51,7 +51,7 @@ impl OnDevice {
 /// were pushed.
 pub(super) enum Prepared<'a> {
     Gpu { chain: PreparedChain, running: VecDeque<Pending> },
-    Cpu { network: &'a OnCpu, precision: Precision },
+    Cpu { network: &'a cpu::Chain, precision: Precision },
     Reference(&'a Network),
 }
 

@@ -1,7 +1,7 @@
 //! The operations that are checked, and how a GPU computes them.
 
 use anyhow::Result;
-use upconv::gpu::{self, Context};
+use upconv::gpu::{self, Context, Request};
 use upconv::reference::{self, Comparison, Expected};
 use upconv::{Activation, ConvTranspose, DType, Error, Kernel, Layout, Storage, Tensor, WeightLayout};
 
@@ -12,6 +12,8 @@ pub(super) struct Case {
     pub(super) input: Tensor,
     pub(super) weight: Tensor,
     pub(super) bias: Tensor,
+    /// What the output holds before, to which a residual layer adds.
+    pub(super) residual: Option<Tensor>,
     pub(super) expected: Expected,
 }
 
@@ -28,13 +30,15 @@ impl Case {
         let x = context.upload(&self.input, storage)?;
         let mut results = Vec::new();
         for &kernel in kernels {
-            let prepared = match layer.prepare_with(self.input.shape(), storage, kernel) {
+            let request = Request::new(storage).kernel(kernel);
+            let request = if self.residual.is_some() { request.accumulating() } else { request };
+            let prepared = match layer.prepare(self.input.shape(), request) {
                 Err(Error::Kernel { .. }) => continue,
                 prepared => prepared?,
             };
             let shape = prepared.geometry().output_shape();
             let poison = Tensor::f32(shape.clone(), vec![f32::NAN; prepared.geometry().output_len()])?;
-            let y = context.upload(&poison, storage)?;
+            let y = context.upload(self.residual.as_ref().unwrap_or(&poison), storage)?;
             let mut encoder = context.device().create_command_encoder(&Default::default());
             prepared.encode(&mut encoder, x.slice(..), y.slice(..))?;
             context.queue().submit([encoder.finish()]);
@@ -57,14 +61,36 @@ impl Case {
         };
         let (input, weight, bias) = (random(shape)?, random(&op.weight_shape())?, random(&[op.out_channels()])?);
         let expected = reference::conv_transpose(&op, &input, &weight, Some(&bias))?;
-        Ok(Self { name, op, input, weight, bias, expected })
+        Ok(Self { name, op, input, weight, bias, residual: None, expected })
+    }
+
+    /// The same with a residual that is added in place.
+    fn adding(mut self) -> Result<Self> {
+        let shape = self.expected.shape().to_vec();
+        let residual =
+            Tensor::f32(shape.clone(), (0..shape.iter().product()).map(|i| (i % 7) as f32 - 3.0).collect::<Vec<_>>())?;
+        self.expected =
+            reference::conv_transpose_adding(&self.op, &self.input, &self.weight, Some(&self.bias), &residual)?;
+        self.residual = Some(residual);
+        Ok(self)
     }
 
     /// The same with input and weights rounded to f16, for matrices of f16.
     pub(super) fn halved(&self) -> Result<Self> {
         let (input, weight, bias) = (self.input.cast(DType::F16), self.weight.cast(DType::F16), self.bias.clone());
-        let expected = reference::conv_transpose(&self.op, &input, &weight, Some(&bias))?;
-        Ok(Self { name: self.name, op: self.op.clone(), input, weight, bias, expected })
+        let expected = match &self.residual {
+            None => reference::conv_transpose(&self.op, &input, &weight, Some(&bias))?,
+            Some(residual) => reference::conv_transpose_adding(&self.op, &input, &weight, Some(&bias), residual)?,
+        };
+        Ok(Self {
+            name: self.name,
+            op: self.op.clone(),
+            input,
+            weight,
+            bias,
+            residual: self.residual.clone(),
+            expected,
+        })
     }
 }
 
@@ -78,6 +104,14 @@ fn long_sums() -> Result<[Case; 3]> {
         case("70,000 input channels", op(70_000).out_channels(2).kernel([1]).build()?, &[1, 70_000, 4])?,
         case("33x33 taps", op(64).kernel([33, 33]).padding([30, 30]).build()?, &[1, 64, 32, 33])?,
     ])
+}
+
+/// A layer of a residual block: an activation before it, with a parameter of each channel, and one behind it.
+fn residual_unit() -> Result<Case> {
+    let alphas = (0..16).map(|channel| 0.25 + channel as f32 / 4.0).collect();
+    let op = ConvTranspose::builder().in_channels(16).out_channels(16).kernel([7]).padding([3]);
+    let op = op.pre_activation(Activation::Snake { alphas }).activation(Activation::Silu);
+    Case::new("residual, snake before, silu behind", op.build()?, &[2, 16, 60], -1.0, 100)
 }
 
 /// Shapes that exercise every part of every kernel, from well-known networks and edge cases.
@@ -147,6 +181,7 @@ pub(super) fn cases() -> Result<Vec<Case>> {
     .into_iter()
     .enumerate()
     .map(|(seed, (name, builder, shape))| Case::new(name, builder.build()?, shape, -1.0, seed as u64))
+    .chain([residual_unit().and_then(Case::adding)])
     .chain(long_sums()?.map(Ok))
     .collect()
 }

@@ -20,6 +20,14 @@ pub(crate) fn check(context: &Context, what: &'static str, slice: &BufferSlice<'
     Err(Error::Buffer { what, problem })
 }
 
+/// The caller's buffers.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Slices<'a> {
+    pub(crate) input: BufferSlice<'a>,
+    pub(crate) output: BufferSlice<'a>,
+    pub(crate) residual: Option<BufferSlice<'a>>,
+}
+
 /// All of a buffer.
 pub(crate) fn whole(buffer: &Buffer) -> Window {
     Window { offset: 0, size: buffer.size() }

@@ -2,6 +2,7 @@
 
 use crate::error::{Error, Result};
 use crate::gpu::device::adapter::{AdapterRequest, describe, matrices};
+use crate::gpu::device::arena::{Arena, For};
 use crate::gpu::device::cache::Cache;
 use crate::gpu::device::compile::compile;
 use crate::gpu::device::lock::lock;
@@ -18,7 +19,7 @@ use crate::gpu::tune::choices::Tuning;
 use crate::kernel::{Kernel, Refusal};
 use std::fmt;
 use std::sync::atomic::{AtomicUsize, Ordering};
-use std::sync::{Arc, Mutex};
+use std::sync::{Arc, Mutex, Weak};
 use wgpu::{
     Adapter, Buffer, BufferUsages, ComputePipeline, Device, DeviceDescriptor, ExperimentalFeatures, Features,
     PipelineCache, Queue,
@@ -53,6 +54,8 @@ struct Shared {
     staging: Mutex<Pool<Buffer>>,
     /// See [`Context::scratch`].
     scratch: Mutex<[Option<Buffer>; 2]>,
+    /// See [`Context::arena`].
+    arenas: Mutex<[Weak<Arena>; 2]>,
 }
 
 impl Shared {
@@ -63,6 +66,7 @@ impl Shared {
             pipeline_cache,
             staging: Mutex::default(),
             scratch: Mutex::default(),
+            arenas: Mutex::default(),
         })
     }
 }
@@ -324,6 +328,17 @@ impl Context {
                 Ok(scratch[number].insert(buffer).clone())
             }
         }
+    }
+
+    /// What stands between the layers of chains.
+    pub(crate) fn arena(&self, whose: For) -> Arc<Arena> {
+        let mut arenas = lock(&self.inner.shared.arenas);
+        let kept = &mut arenas[whose as usize];
+        kept.upgrade().unwrap_or_else(|| {
+            let arena = Arc::default();
+            *kept = Arc::downgrade(&arena);
+            arena
+        })
     }
 
     /// The buffers for reading back.

@@ -1,6 +1,7 @@
 //! What touches the device: the context, its caches, buffers, dispatches and transfers.
 
 pub(crate) mod adapter;
+pub(crate) mod arena;
 pub(crate) mod binding;
 pub(crate) mod cache;
 pub(crate) mod compile;

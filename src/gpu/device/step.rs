@@ -16,6 +16,8 @@ pub(crate) struct Step {
     pub(crate) pipeline: ComputePipeline,
     pub(crate) bind_group: BindGroup,
     pub(crate) workgroups: [u32; 3],
+    /// Which layer of a chain it is of.
+    pub(crate) layer: usize,
     /// The name of the kernel.
     pub(crate) kernel: &'static str,
     /// What it computes, where that is a part of the output.

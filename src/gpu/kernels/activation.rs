@@ -14,6 +14,9 @@ pub(crate) fn call(activation: &Activation) -> &'static str {
         Activation::HardSwish { .. } => "hard_swish(y, alpha, beta)",
         Activation::Mish => "mish(y)",
         Activation::Gelu => "gelu(y)",
+        Activation::Silu => "silu(y)",
+        Activation::Elu { .. } => "elu(y, alpha)",
+        Activation::Snake { .. } => "snake(y, alpha)",
     }
 }
 

@@ -1,6 +1,7 @@
 //! The kernels: one folder for each, from what it costs to its WGSL.
 
 pub(crate) mod activation;
+pub(crate) mod fused;
 pub(crate) mod gather;
 pub(crate) mod matrix;
 pub(crate) mod pack;

@@ -1,11 +1,11 @@
 //! What the kernel `sum` reads: where the elements of a dispatch lie, and how many sums there are of each.
 
-use crate::gpu::dispatch::Dispatch;
-use crate::gpu::dispatch::split_stride;
+use crate::gpu::dispatch::{Dispatch, split_stride};
 use crate::gpu::kernels::activation;
 use crate::gpu::kernels::pack::records::Record;
 use crate::gpu::kernels::params::shader_struct;
 use crate::gpu::storage::Storage;
+use crate::layout::Strides;
 use crate::op::Geometry;
 
 shader_struct! {
@@ -14,7 +14,11 @@ shader_struct! {
         begin: i32,
         extent: i32,
         output_stride: i32,
+        residual_stride: i32,
         record_stride: i32,
+        padding_1: i32,
+        padding_2: i32,
+        padding_3: i32,
     }
 }
 
@@ -26,10 +30,10 @@ shader_struct! {
         splits: i32,
         split_stride: i32,
         output_window: i32,
+        residual_window: i32,
         slope: i32,
         beta: f32,
-        padding_1: i32,
-        padding_2: i32,
+        padding: i32,
     }
 }
 
@@ -38,19 +42,21 @@ impl Params {
     pub(crate) fn new(geometry: &Geometry, storage: Storage, splits: usize, dispatch: &Dispatch) -> Self {
         let op = &geometry.op;
         let (strides, record, band) = (geometry.output_strides(), Record::new(op).stride, &dispatch.band);
-        let axis = |range: &std::ops::Range<usize>, output_stride: usize, record_stride: usize| SumAxis {
+        let residual = dispatch.residual(geometry, storage);
+        let axis = |range: &std::ops::Range<usize>, of: fn(&Strides) -> usize, record_stride: usize| SumAxis {
             begin: range.start as i32,
             extent: range.len() as i32,
-            output_stride: output_stride as i32,
+            output_stride: of(&strides) as i32,
+            residual_stride: of(&residual.strides) as i32,
             record_stride: record_stride as i32,
+            ..SumAxis::default()
         };
-        let spatial = |a: usize| axis(&band.output[a], strides.spatial[a], 0);
         let mut axes = [
-            spatial(2),
-            spatial(1),
-            spatial(0),
-            axis(&band.out_channels, strides.channel, record),
-            axis(&band.batch, strides.batch, 0),
+            axis(&band.output[2], |strides| strides.spatial[2], 0),
+            axis(&band.output[1], |strides| strides.spatial[1], 0),
+            axis(&band.output[0], |strides| strides.spatial[0], 0),
+            axis(&band.out_channels, |strides| strides.channel, record),
+            axis(&band.batch, |strides| strides.batch, 0),
         ];
         axes.sort_by_key(|axis| axis.output_stride);
         Self {
@@ -58,11 +64,11 @@ impl Params {
             elements: band.elements() as i32,
             splits: splits as i32,
             split_stride: split_stride(dispatch.output, storage) as i32,
-            output_window: (dispatch.output.offset / storage.size()) as i32,
+            output_window: dispatch.output.first_element(storage, &strides),
+            residual_window: residual.window,
             slope: record as i32 - 1,
             beta: activation::parameters(op.activation(), 0).1,
-            padding_1: 0,
-            padding_2: 0,
+            padding: 0,
         }
     }
 }

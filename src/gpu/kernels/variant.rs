@@ -1,10 +1,12 @@
 //! The WGSL of every kernel. Each file under `shaders/` is valid as it stands; the host replaces its header, which ends
 //! with a line `// ---`, to make the variants.
 
+use super::fused::{Adds, Fused};
 use super::pack::tiles::Packing;
 use super::tiles::tile::Tile;
 use super::winograd::wgsl::Stores;
 use super::{activation, matrix, tiles, winograd};
+use crate::activation::Activation;
 use crate::gpu::kernels::matrix::layout::Matrix;
 use crate::gpu::plan::body::{Body, Plan};
 use crate::gpu::storage::Storage;
@@ -14,21 +16,19 @@ const SUM: &str = include_str!("../../../shaders/sum.wgsl");
 const PACK: &str = include_str!("../../../shaders/pack.wgsl");
 const MATRIX_WEIGHTS: &str = include_str!("../../../shaders/matrix_weights.wgsl");
 const WINOGRAD_WEIGHTS: &str = include_str!("../../../shaders/winograd_weights.wgsl");
-const ACTIVATION: &str = include_str!("../../../shaders/activation.wgsl");
 
 /// What distinguishes one compiled kernel from another.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub(crate) enum Variant {
-    /// `gather.wgsl`; `activation` is the call of `activation.wgsl` that it is, `in_parts` whether several
-    /// dispatches share the input channels of an output.
-    Gather { storage: Storage, activation: &'static str, in_parts: bool },
+    /// `gather.wgsl`; `in_parts` is whether several dispatches share the input channels of an output.
+    Gather { storage: Storage, fused: Fused, in_parts: bool },
     /// `direct.wgsl` or `tiled.wgsl` for a tile.
-    Direct { tile: Box<Tile>, packing: Packing, storage: Storage, activation: &'static str, in_parts: bool },
+    Direct { tile: Box<Tile>, packing: Packing, storage: Storage, fused: Fused, in_parts: bool },
     /// `sum.wgsl`
-    Sum { storage: Storage, activation: &'static str },
+    Sum { storage: Storage, fused: Fused },
     /// `pack.wgsl`
     Pack,
-    /// `matrix.wgsl`
+    /// `matrix.wgsl`; `activation` is the call of `activation.wgsl` that it is.
     Matrix { matrix: Box<Matrix>, storage: Storage, activation: &'static str },
     /// `matrix_weights.wgsl`
     MatrixWeights { factors: Storage },
@@ -43,42 +43,54 @@ pub(crate) enum Variant {
 impl Variant {
     /// The kernel of a plan; for `winograd`, that of its products.
     pub(crate) fn of(plan: &Plan) -> Self {
-        let (storage, op) = (plan.storage, &plan.geometry.op);
-        let activation = activation::call(op.activation());
+        let (storage, op, fused) = (plan.storage, &plan.geometry.op, Fused::of(&plan.geometry));
         match &plan.body {
-            Body::Gather(cut) => Variant::Gather { storage, activation, in_parts: cut.scratch > 0 },
+            Body::Gather(cut) => Variant::Gather { storage, fused, in_parts: cut.scratch > 0 },
             Body::Tiles(tile, cut) => {
                 let in_parts = cut.scratch > 0 && plan.splits() == 1;
                 // What differs only between layers of other sizes must not make another variant.
                 let packing = Packing { vectors: 0, record: 0, ..Packing::new(op) };
-                Variant::Direct { tile: Box::new(tile.compiled()), packing, storage, activation, in_parts }
+                // What `sum` does is not done before it.
+                let fused = match plan.splits() {
+                    1 => fused,
+                    _ => Fused { adds: Adds::Nothing, activation: activation::call(&Activation::None), ..fused },
+                };
+                Variant::Direct { tile: Box::new(tile.compiled()), packing, storage, fused, in_parts }
             }
             Body::Winograd(_, products) => Self::of(products),
-            Body::Matrix(matrix, _) => Variant::Matrix { matrix: Box::new(*matrix), storage, activation },
+            Body::Matrix(matrix, _) => {
+                Variant::Matrix { matrix: Box::new(*matrix), storage, activation: fused.activation }
+            }
         }
     }
 
     /// The kernel that adds up the splits of a plan, where there are any.
     pub(crate) fn sum(plan: &Plan) -> Option<Self> {
-        let (storage, activation) = (plan.storage, activation::call(plan.geometry.op.activation()));
-        (plan.splits() > 1).then_some(Variant::Sum { storage, activation })
+        let fused = Fused { pre_activation: activation::call(&Activation::None), ..Fused::of(&plan.geometry) };
+        (plan.splits() > 1).then_some(Variant::Sum { storage: plan.storage, fused })
     }
 
     /// The variant's WGSL.
     pub(crate) fn source(&self) -> String {
         match self {
-            Variant::Gather { storage, activation, .. } => {
-                format!("{}\n{}", header(*storage, activation), body(GATHER))
+            Variant::Gather { storage, fused, .. } => {
+                // It always calls what is done to the inputs.
+                let pre = if fused.pre_activates() { String::new() } else { fused.pre_functions() };
+                let head = format!("{}{pre}{}", fused.header(*storage), fused.residual_function());
+                let input = format!("var<storage, {}> input", fused.read());
+                format!("{head}\n{}", body(GATHER).replace("var<storage, read> input", &input))
             }
-            Variant::Sum { storage, activation } => format!("{}\n{}", header(*storage, activation), body(SUM)),
-            Variant::Direct { tile, packing, storage, activation, in_parts } => {
-                let kernel = tiles::wgsl::generate(tile, packing, *in_parts);
-                format!("{}\n{kernel}", header(*storage, activation))
+            Variant::Sum { storage, fused } => {
+                format!("{}{}\n{}", fused.header(*storage), fused.residual_function(), body(SUM))
+            }
+            Variant::Direct { tile, packing, storage, fused, in_parts } => {
+                format!("{}\n{}", fused.header(*storage), tiles::wgsl::generate(tile, packing, fused, *in_parts))
             }
             Variant::Pack => PACK.to_string(),
             Variant::Matrix { matrix, storage, activation } => {
                 let (elem, kernel) = (matrix::wgsl::elem(matrix, *storage), matrix::wgsl::generate(matrix));
-                format!("{elem}\n{}\n{kernel}", activate(*storage, activation))
+                let header = Fused::behind(activation).header(*storage);
+                format!("{}\n{kernel}", header.replace(self::elem(*storage), &elem))
             }
             Variant::MatrixWeights { factors } => {
                 format!("{}\n{}", elem(*factors).replace("Elem", "Factor"), body(MATRIX_WEIGHTS))
@@ -88,7 +100,11 @@ impl Variant {
                 format!("{}\n{}", elem(*storage), winograd::wgsl::input(*wide, *workgroup))
             }
             Variant::WinogradOutput { storage, activation, wide, workgroup, stores } => {
-                format!("{}\n{}", header(*storage, activation), winograd::wgsl::output(*wide, *workgroup, *stores))
+                format!(
+                    "{}\n{}",
+                    Fused::behind(activation).header(*storage),
+                    winograd::wgsl::output(*wide, *workgroup, *stores)
+                )
             }
         }
     }
@@ -115,24 +131,6 @@ impl Plan {
     }
 }
 
-/// The header that replaces a kernel's own: the type of the stored elements, and the activation.
-fn header(storage: Storage, activation: &str) -> String {
-    format!("{}\n{}", elem(storage), activate(storage, activation))
-}
-
-/// The header's activation. It has no branch that is never taken: the function is called for each output of a tile, and
-/// drivers inline all of it everywhere first.
-fn activate(storage: Storage, activation: &str) -> String {
-    let (value, functions) = match (activation, storage) {
-        ("y", Storage::F32) => ("y".into(), ""),
-        // beta is -0 here, and changes nothing. But sums of which nothing is wanted but their f16 are rounded by RADV
-        // inside the loop that adds them up, in each of its turns.
-        ("y", Storage::F16) => ("y + beta".into(), ""),
-        _ => (format!("select({activation}, y, is_nan(y))"), body(ACTIVATION)),
-    };
-    format!("fn activate(y: f32, alpha: f32, beta: f32) -> f32 {{ return {value}; }}\n{functions}")
-}
-
 /// The header's type of stored elements.
 pub(crate) fn elem(storage: Storage) -> &'static str {
     match storage {
@@ -152,6 +150,7 @@ pub(crate) mod tests {
     use crate::gpu::plan::candidate::{Candidate, candidates};
     use crate::gpu::plan::field;
     use crate::kernel::Kernel;
+    use crate::op::{Operands, Residual};
     use crate::{DeviceClass, DeviceProfile, Error};
     use naga::EntryPoint;
     use naga::back::{glsl, hlsl, msl, spv};
@@ -193,6 +192,10 @@ pub(crate) mod tests {
                 sources.insert(plan.wgsl());
                 sources.extend(Variant::sum(&plan).map(|sum| sum.source()));
             }
+            for plan in fused_plans(storage) {
+                sources.insert(plan.wgsl());
+                sources.extend(Variant::sum(&plan).map(|sum| sum.source()));
+            }
             for class in DeviceClass::ALL {
                 let profile = DeviceProfile { class, f16: true, ..DeviceProfile::default() };
                 for (name, op, shape) in field::operations() {
@@ -213,6 +216,30 @@ pub(crate) mod tests {
             sources.extend(crate::gpu::texture::tests::sources(storage));
         }
         sources
+    }
+
+    /// Kernels with something done to their inputs, residuals, and all operands in one buffer; splits among them.
+    fn fused_plans(storage: Storage) -> Vec<Plan> {
+        let profile = DeviceProfile { f16: true, ..DeviceProfile::default() };
+        let mut plans = Vec::new();
+        for (_, op, shape) in field::operations().into_iter().take(3) {
+            let alphas = vec![0.5; op.in_channels()];
+            for (number, pre) in [Activation::Sigmoid, Activation::Snake { alphas }].into_iter().enumerate() {
+                let op = op.to_builder().pre_activation(pre).build().unwrap();
+                let residual = [Residual::Output, Residual::Tensor(None)][number];
+                let operands = Operands { residual, one_buffer: number == 1, ..Operands::default() };
+                let geometry = op.at(&shape).unwrap().with_operands(operands).unwrap();
+                for &kernel in Kernel::EXACT {
+                    plans.extend(Plan::with_kernel(&geometry, storage, &profile, kernel).ok());
+                }
+                let split = |candidate: &Candidate| candidate.tile().is_some_and(|tile| tile.split_k() == 2);
+                if let Some(candidate) = candidates(&geometry, &profile).into_iter().find(split) {
+                    plans.push(Plan::with_candidate(&geometry, storage, &profile, &candidate, "").unwrap());
+                }
+            }
+        }
+        assert!(plans.len() > 18, "{}", plans.len());
+        plans
     }
 
     /// Splits with whole and parted phases, one and several vectors, quads and not.

@@ -7,7 +7,8 @@ use crate::gpu::kernels::pack::records::Record;
 use crate::gpu::kernels::tiles::tile::Tile;
 use crate::gpu::profile::DeviceProfile;
 use crate::gpu::storage::Storage;
-use crate::op::Geometry;
+use crate::layout::Strides;
+use crate::op::{Geometry, Operands};
 use std::ops::Range;
 
 /// The largest number of dispatches: what needs more is refused, not queued for hours.
@@ -217,6 +218,14 @@ impl<'a> Bander<'a> {
             ("max_multiply_adds", self.multiply_adds(band), self.profile.max_multiply_adds),
         ];
         demands.push(("max_storage_buffer_binding_size", self.scratch(band), binding));
+        demands.extend(self.residual(band).map(|window| ("max_storage_buffer_binding_size", window.size, binding)));
+        if self.parts_batch() {
+            demands.push((
+                "the items of a batch whose channels lie between others in the same buffer",
+                band.batch.len() as u64,
+                1,
+            ));
+        }
         let groups = u64::from(self.profile.max_workgroups);
         if let Some(tile) = &self.tile {
             let workgroups = tile.workgroups(&self.geometry.op, band);
@@ -279,6 +288,7 @@ impl<'a> Bander<'a> {
             input: self.input(&band),
             weights: self.weights(&band),
             output: self.window(self.output_span(&band), self.storage.size()),
+            residual: self.residual(&band),
             workgroups,
             multiply_adds: self.multiply_adds(&band),
             band,
@@ -291,6 +301,19 @@ impl<'a> Bander<'a> {
         let vectors = self.tile.is_some_and(|tile| tile.reads_vectors());
         let unit = if vectors { 4 * self.storage.size() } else { 4 };
         Window { offset, size: size.next_multiple_of(unit) }
+    }
+
+    /// What a band sees of the residual, where that is a tensor of its own.
+    fn residual(&self, band: &Band) -> Option<Window> {
+        let (_, strides) = self.geometry.residual_tensor()?;
+        Some(self.window(output_span(band, &strides), self.storage.size()))
+    }
+
+    /// Whether a dispatch may see one item of the batch only: in one buffer the ranges of several, each among other
+    /// channels, may overlap.
+    fn parts_batch(&self) -> bool {
+        let Operands { input, output, one_buffer, .. } = self.geometry.operands;
+        one_buffer && (input.is_some() || output.is_some())
     }
 
     /// What a band sees of the weights.
@@ -341,19 +364,11 @@ impl<'a> Bander<'a> {
             }
             dimensions.push((first as usize..last as usize + 1, strides.spatial[axis]));
         }
-        span(&dimensions)
+        span(strides.first, &dimensions)
     }
 
     fn output_span(&self, band: &Band) -> Span {
-        let strides = self.geometry.output_strides();
-        let [z, y, x] = &band.output;
-        span(&[
-            (band.batch.clone(), strides.batch),
-            (band.out_channels.clone(), strides.channel),
-            (z.clone(), strides.spatial[0]),
-            (y.clone(), strides.spatial[1]),
-            (x.clone(), strides.spatial[2]),
-        ])
+        output_span(band, &self.geometry.output_strides())
     }
 
     /// Of each record the taps of the band's input channels, with the bias before the first and the slope after the
@@ -373,10 +388,23 @@ fn product(counts: [usize; 3]) -> u64 {
     counts.iter().fold(1, |product, &count| product.saturating_mul(count as u64))
 }
 
-/// The elements from the first to the last of a box in a strided tensor.
-fn span(dimensions: &[(Range<usize>, usize)]) -> Span {
+/// What a band computes of a tensor with these strides.
+fn output_span(band: &Band, strides: &Strides) -> Span {
+    let [z, y, x] = &band.output;
+    let dimensions = [
+        (band.batch.clone(), strides.batch),
+        (band.out_channels.clone(), strides.channel),
+        (z.clone(), strides.spatial[0]),
+        (y.clone(), strides.spatial[1]),
+        (x.clone(), strides.spatial[2]),
+    ];
+    span(strides.first, &dimensions)
+}
+
+/// The elements from the first to the last of a box in a strided tensor that begins at element `first`.
+fn span(first: usize, dimensions: &[(Range<usize>, usize)]) -> Span {
     let at = |pick: fn(&Range<usize>) -> usize| -> u64 {
-        dimensions.iter().map(|(range, stride)| (pick(range) * stride) as u64).sum()
+        dimensions.iter().map(|(range, stride)| (pick(range) * stride) as u64).sum::<u64>() + first as u64
     };
     Some((at(|range| range.start), at(|range| range.end - 1) + 1))
 }

@@ -37,8 +37,8 @@ impl Plan {
     }
 
     fn check_limits(&self, dispatch: &Dispatch, profile: &DeviceProfile) {
-        let Dispatch { input, weights, output, workgroups, band, .. } = dispatch;
-        for window in [input, weights, output] {
+        let Dispatch { input, weights, output, residual, workgroups, band, .. } = dispatch;
+        for window in [input, weights, output].into_iter().chain(residual) {
             assert!(window.size <= profile.max_binding, "{window:?}");
             assert!(window.size >= 4 && window.size.is_multiple_of(4), "{window:?}");
             assert!(window.offset.is_multiple_of(profile.binding_alignment), "{window:?}");
@@ -64,7 +64,7 @@ impl Plan {
         let (strides, (channels, taps)) = (self.geometry.output_strides(), products(&self.geometry));
         // The products of an output in the order of its sum: channels outermost, taps along w innermost.
         let number = |channel: usize, [z, y, x]: [usize; 3]| ((channel * taps[0] + z) * taps[1] + y) * taps[2] + x;
-        let mut added = vec![0; self.geometry.output_len()];
+        let mut added = vec![0; self.geometry.output_tensor_len()];
         for dispatch in self.dispatches() {
             let Band { batch, out_channels, output: [z, y, x], group_in_channels, taps } = &dispatch.band;
             let ends = |of: fn(&Range<usize>) -> usize| taps.each_ref().map(of);
@@ -78,6 +78,7 @@ impl Plan {
                         let at = [(n, strides.batch), (co, strides.channel)].into_iter();
                         let at = at.chain([z, y, x].into_iter().zip(strides.spatial));
                         let at: usize = at.map(|(index, stride)| index * stride).sum();
+                        let at = at + strides.first;
                         let byte = at as u64 * self.storage.size();
                         let seen = dispatch.output.offset..dispatch.output.offset + dispatch.output.size;
                         assert!(seen.start <= byte && byte + self.storage.size() <= seen.end, "output {at}");
@@ -88,6 +89,8 @@ impl Plan {
             }
         }
         let all = number(channels, [0; 3]);
-        assert!(added.iter().all(|&added| added == all), "an output lacks products");
+        let finished = added.iter().filter(|&&added| added == all).count();
+        assert_eq!(finished, self.geometry.output_len(), "an output lacks products");
+        assert!(added.iter().all(|&added| added == all || added == 0), "an output has some of its products");
     }
 }

@@ -20,16 +20,45 @@ impl Choice {
     }
 }
 
-/// With fewer useful multiply-adds, `gather` is done before a kernel of the operation's own is compiled: 10 to 500 ms.
-const LEAST_MULTIPLY_ADDS: u128 = 1 << 22;
+/// How often a layer will run at a shape: what compiling a kernel of its own is worth.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+#[non_exhaustive]
+pub enum Reuse {
+    /// Once or a few times: a small layer is left to `gather`, which serves every operation and is done before another
+    /// kernel is compiled.
+    Once,
+    /// Often, at this shape: what takes the least time, compiling left aside.
+    #[default]
+    Often,
+    /// Often, at sizes that change: one kernel for all of them, so that a new size compiles nothing.
+    AnySize,
+}
+
+impl Reuse {
+    /// With fewer useful multiply-adds a layer is left to `gather`, and why.
+    ///
+    /// Compiling takes 10 to 500 ms; submitting anything at all some 10 µs.
+    fn least_multiply_adds(self) -> (u128, &'static str) {
+        match self {
+            Reuse::Once => (1 << 22, "it is done before another kernel is compiled"),
+            Reuse::Often | Reuse::AnySize => (1 << 15, "it takes no longer than a dispatch by itself"),
+        }
+    }
+}
+
+/// The inputs along each axis at which a tile for every size is chosen, by the number of axes: enough to fill a device,
+/// and prime, so that no size is preferred.
+const ANY_SIZE: [usize; 3] = [65_521, 251, 41];
 
 /// The kernel with the least estimated cost.
-pub(crate) fn choose(geometry: &Geometry, profile: &DeviceProfile, most_splits: usize) -> Choice {
+pub(crate) fn choose(geometry: &Geometry, profile: &DeviceProfile, most_splits: usize, reuse: Reuse) -> Choice {
     let useful = geometry.useful_multiply_adds();
-    if useful < LEAST_MULTIPLY_ADDS {
-        return Choice::gather(&format!(
-            "below {LEAST_MULTIPLY_ADDS} multiply-adds it is done before another kernel is compiled"
-        ));
+    if reuse == Reuse::AnySize {
+        return any_size(geometry, profile);
+    }
+    let (least, reason) = reuse.least_multiply_adds();
+    if useful < least {
+        return Choice::gather(&format!("below {least} multiply-adds {reason}"));
     }
     let (direct, tile) = match register_search::best(geometry, profile, most_splits) {
         Ok(best) => best,
@@ -53,6 +82,24 @@ pub(crate) fn choose(geometry: &Geometry, profile: &DeviceProfile, most_splits: 
     Choice { tile: Some(tile), reason }
 }
 
+/// The kernel for every size: chosen at another shape, it depends on the operation alone.
+fn any_size(geometry: &Geometry, profile: &DeviceProfile) -> Choice {
+    let op = &geometry.op;
+    let spatial = vec![ANY_SIZE[op.rank() - 1]; op.rank()];
+    let mut shape = op.layout().shape(op.in_channels(), &spatial);
+    shape.insert(0, 1);
+    let Ok(large) = op.at(&shape).and_then(|large| large.with_operands(geometry.operands)) else {
+        return Choice::gather("it serves at every size");
+    };
+    match register_search::any_size(&large, profile) {
+        Ok((direct, _)) if gather::cost::cost(&large, profile) < direct => {
+            Choice::gather("it serves at every size, and is estimated to be the fastest that does")
+        }
+        Ok((_, tile)) => Choice { tile: Some(tile), reason: "a tile in registers that serves at every size".into() },
+        Err(reason) => Choice::gather(&format!("`direct` cannot: {reason}")),
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -68,7 +115,7 @@ mod tests {
     fn the_fields_operations_get_a_tile_on_every_class() {
         for class in DeviceClass::ALL {
             for (name, op, shape) in field::operations() {
-                let choice = choose(&op.at(&shape).unwrap(), &profile(class), usize::MAX);
+                let choice = choose(&op.at(&shape).unwrap(), &profile(class), usize::MAX, Reuse::Once);
                 assert!(choice.tile.is_some(), "{name} on {class:?}: {}", choice.reason);
                 assert!(
                     choice.reason.contains("is estimated at") && choice.reason.contains("`gather`"),
@@ -84,7 +131,7 @@ mod tests {
         // 16 multiply-adds for each input: 2^18 inputs are the least.
         let op = ConvTranspose::builder().kernel([4, 4]).stride([4, 4]).build().unwrap();
         let desktop = profile(DeviceClass::Desktop);
-        let choice = |width: usize| choose(&op.at(&[1, 1, 512, width]).unwrap(), &desktop, 1);
+        let choice = |width: usize| choose(&op.at(&[1, 1, 512, width]).unwrap(), &desktop, 1, Reuse::Once);
         assert!(choice(511).reason.contains("below 4194304 multiply-adds"), "{}", choice(511).reason);
         assert!(!choice(512).reason.contains("below"), "{}", choice(512).reason);
     }
@@ -95,7 +142,7 @@ mod tests {
             let geometry = op.at(shape).unwrap();
             let reason =
                 register_search::best(&geometry, &profile(DeviceClass::Desktop), usize::MAX).unwrap_err().to_string();
-            let choice = choose(&geometry, &profile(DeviceClass::Desktop), usize::MAX);
+            let choice = choose(&geometry, &profile(DeviceClass::Desktop), usize::MAX, Reuse::Once);
             assert!(choice.tile.is_none() && choice.reason.contains(&reason), "{}", choice.reason);
             reason
         };

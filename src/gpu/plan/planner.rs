@@ -2,14 +2,16 @@
 
 use super::bands::Bander;
 use super::body::{Body, Cut, Plan};
-use super::choice::{self, Choice};
+use super::choice::{self, Choice, Reuse};
+use crate::activation::Activation;
 use crate::error::{Error, Result};
+use crate::gpu::kernels::fused::MAX_PRE_ALPHAS;
 use crate::gpu::kernels::tiles::{register_search, workgroup_search};
 use crate::gpu::kernels::{matrix, winograd};
 use crate::gpu::profile::DeviceProfile;
 use crate::gpu::storage::Storage;
-use crate::kernel::Kernel;
-use crate::op::Geometry;
+use crate::kernel::{Kernel, Refusal};
+use crate::op::{Geometry, Operands, Residual};
 
 /// Inputs and weights with more elements exceed every device by far; up to here bytes are counted within 64 bits.
 const MAX_ELEMENTS: usize = usize::MAX >> 8;
@@ -18,25 +20,34 @@ const MAX_ELEMENTS: usize = usize::MAX >> 8;
 const REQUESTED: &str = "it was asked for";
 
 impl Plan {
-    /// Plans an operation at a shape on a device, with the kernel that promises to be the fastest.
+    /// Plans an operation at a shape on a device, with the kernel that promises to be the fastest, compiling left aside.
     ///
     /// # Errors
     /// [`Error::Limit`] where a single element needs more than the device offers, [`Error::OutOfRange`] where a
     /// coordinate exceeds the 32 bits of a shader's integers, [`Error::DType`] for f16 storage on a device without it.
     pub fn new(geometry: &Geometry, storage: Storage, profile: &DeviceProfile) -> Result<Self> {
-        Self::with_splits(geometry, storage, profile, usize::MAX)
+        Self::for_reuse(geometry, storage, profile, Reuse::Often)
     }
 
-    /// As [`new`](Self::new), with at most so many splits of the input channels. Without splits an output's products
-    /// are added in an order that depends on no extent of the input.
+    /// As [`new`](Self::new), for a layer that will run so often.
+    ///
+    /// # Errors
+    /// As [`new`](Self::new).
+    pub fn for_reuse(geometry: &Geometry, storage: Storage, profile: &DeviceProfile, reuse: Reuse) -> Result<Self> {
+        Self::with_splits(geometry, storage, profile, usize::MAX, reuse)
+    }
+
+    /// As [`for_reuse`](Self::for_reuse), with at most so many splits of the input channels. Without splits an output's
+    /// products are added in an order that depends on no extent of the input.
     pub(crate) fn with_splits(
         geometry: &Geometry,
         storage: Storage,
         profile: &DeviceProfile,
         most_splits: usize,
+        reuse: Reuse,
     ) -> Result<Self> {
         check(geometry, storage, profile)?;
-        let choice = choice::choose(geometry, profile, most_splits);
+        let choice = choice::choose(geometry, profile, most_splits, reuse);
         match Self::cut(geometry, storage, profile, choice) {
             // A tile may need more of a binding than a single element.
             Err(Error::Limit { .. }) => {
@@ -53,6 +64,9 @@ impl Plan {
     pub fn with_kernel(geometry: &Geometry, storage: Storage, profile: &DeviceProfile, kernel: Kernel) -> Result<Self> {
         check(geometry, storage, profile)?;
         let refuse = |reason| Error::Kernel { kernel, reason };
+        if !Kernel::EXACT.contains(&kernel) {
+            check_plain(geometry).map_err(refuse)?;
+        }
         let tile = match kernel {
             Kernel::Gather => return Self::cut(geometry, storage, profile, Choice::gather(REQUESTED)),
             Kernel::Direct => register_search::best(geometry, profile, 1),
@@ -102,14 +116,44 @@ pub(crate) fn check(geometry: &Geometry, storage: Storage, profile: &DeviceProfi
         });
     }
     profile.check()?;
+    let (pre, channels) = (geometry.op.pre_activation(), geometry.op.in_channels());
+    if pre.varies_by_channel() && channels > MAX_PRE_ALPHAS {
+        return Err(Error::OutOfRange {
+            what: format!("the input channels of a {} before the products on the GPU", pre.name()),
+            given: channels as i128,
+            expected: format!("at most {MAX_PRE_ALPHAS}"),
+        });
+    }
     check_sizes(geometry)?;
     check_coordinates(geometry)
+}
+
+/// Refuses what only the kernels of [`Kernel::EXACT`] have fused.
+fn check_plain(geometry: &Geometry) -> std::result::Result<(), Refusal> {
+    let Operands { input, output, residual, one_buffer } = geometry.operands;
+    let fused = [
+        ("a pre-activation", *geometry.op.pre_activation() != Activation::None),
+        ("a residual", residual != Residual::None),
+        ("channels of a larger tensor", input.is_some() || output.is_some()),
+        ("operands in one buffer", one_buffer),
+    ];
+    match fused.into_iter().find(|(_, wanted)| *wanted) {
+        Some((what, _)) => Err(Refusal::NotFused { what }),
+        None => Ok(()),
+    }
 }
 
 /// Refuses what is too large to be counted in.
 pub(crate) fn check_sizes(geometry: &Geometry) -> Result<()> {
     let weights = geometry.op.weight_shape().iter().fold(1usize, |product, &extent| product.saturating_mul(extent));
-    for (what, given) in [("an input", geometry.input_len()), ("weights", weights)] {
+    let residual = geometry.residual_tensor().map_or(0, |(len, _)| len);
+    let sizes = [
+        ("an input", geometry.input_tensor_len()),
+        ("an output", geometry.output_tensor_len()),
+        ("a residual", residual),
+        ("weights", weights),
+    ];
+    for (what, given) in sizes {
         if given > MAX_ELEMENTS {
             let what = format!("the number of elements of {what} on the GPU");
             return Err(Error::OutOfRange { what, given: given as i128, expected: format!("at most {MAX_ELEMENTS}") });

@@ -98,7 +98,7 @@ impl Kernel {
         let step = |(bind_group, (_, extent)): (BindGroup, &(Set<'_>, [usize; 2]))| {
             let [x, y] = extent.map(|pixels| pixels.div_ceil(SIDE) as u32);
             let (pipeline, kernel) = (self.pipeline.clone(), self.name);
-            Step { pipeline, bind_group, workgroups: [x, y, 1], kernel, band: None, multiply_adds: 0 }
+            Step { layer: 0, pipeline, bind_group, workgroups: [x, y, 1], kernel, band: None, multiply_adds: 0 }
         };
         Ok(BoundTexture { steps: groups.into_iter().zip(dispatches).map(step).collect() })
     }

@@ -9,6 +9,7 @@ use crate::gpu::device::wait::finished;
 use crate::gpu::layer::Layer;
 use crate::gpu::plan::candidate::Candidate;
 use crate::gpu::prepared::Bound;
+use crate::gpu::request::Request;
 use crate::gpu::storage::Storage;
 use crate::gpu::timing::DispatchTime;
 use crate::kernel::Kernel;
@@ -158,7 +159,7 @@ impl<'a> Bench<'a> {
     /// The candidate, ready to run, and its output: an element that it does not write is NaN.
     fn try_out(&self, candidate: &Candidate) -> Result<(Bound, Tensor)> {
         let context = self.layer.context();
-        let prepared = self.layer.prepare_candidate(self.input_shape, self.storage, candidate)?;
+        let prepared = self.layer.prepare(self.input_shape, Request::new(self.storage).candidate(*candidate))?;
         context.write(&self.y, 0, &vec![0xff; self.y.size() as usize])?;
         let bound = prepared.bind(self.x.slice(..), self.y.slice(..))?;
         run(context, &bound)?;
@@ -243,7 +244,7 @@ mod tests {
     use super::*;
 
     fn dispatch(nanoseconds: u64) -> DispatchTime {
-        DispatchTime { kernel: "direct", band: None, duration: Duration::from_nanos(nanoseconds) }
+        DispatchTime { layer: 0, kernel: "direct", band: None, duration: Duration::from_nanos(nanoseconds) }
     }
 
     #[test]

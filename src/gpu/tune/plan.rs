@@ -4,6 +4,7 @@ use crate::error::{Error, Result};
 use crate::gpu::device::context::Context;
 use crate::gpu::plan::body::Plan;
 use crate::gpu::plan::candidate::candidates;
+use crate::gpu::plan::choice::Reuse;
 use crate::gpu::storage::Storage;
 use crate::op::Geometry;
 
@@ -14,9 +15,19 @@ impl Context {
     /// # Errors
     /// As [`Plan::new`].
     pub fn plan(&self, geometry: &Geometry, storage: Storage) -> Result<Plan> {
-        match self.measured(geometry, storage)? {
+        self.plan_for(geometry, storage, Reuse::Often)
+    }
+
+    /// As [`plan`](Self::plan), for a layer that will run so often. What was measured to be the fastest at one size is not
+    /// used for [`Reuse::AnySize`].
+    ///
+    /// # Errors
+    /// As [`Plan::new`].
+    pub fn plan_for(&self, geometry: &Geometry, storage: Storage, reuse: Reuse) -> Result<Plan> {
+        let measured = if reuse == Reuse::AnySize { None } else { self.measured(geometry, storage)? };
+        match measured {
             Some(tuned) => Ok(tuned),
-            None => Plan::new(geometry, storage, self.profile()),
+            None => Plan::for_reuse(geometry, storage, self.profile(), reuse),
         }
     }
 

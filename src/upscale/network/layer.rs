@@ -2,8 +2,8 @@
 
 use crate::activation::Activation;
 use crate::error::{Error, Result};
-use crate::op::ConvTranspose;
-use crate::tensor::{Tensor, TensorView};
+use crate::op::{ConvTranspose, Pad, convolution, rotated};
+use crate::tensor::Tensor;
 use serde::{Deserialize, Serialize};
 use std::sync::Arc;
 
@@ -56,53 +56,37 @@ impl Layer {
         let op = self.op()?;
         let weight = match self.kind {
             Kind::Transposed => Tensor::clone(&self.weight),
-            Kind::Convolution => from_convolution(&*self.weight, self.groups)?,
+            Kind::Convolution => rotated((&*self.weight).into(), self.groups)?,
         };
         Ok((op, weight))
     }
 
     /// The operation alone.
     pub(super) fn op(&self) -> Result<ConvTranspose> {
-        let [first, second, kernel @ ..] = four_axes(self.weight.shape())?;
-        let groups = self.groups;
-        let channels = |per_group: usize| {
-            per_group.checked_mul(groups).ok_or_else(|| Error::Overflow {
-                what: "number of channels",
-                detail: format!("{per_group} in each of {groups} groups"),
-            })
-        };
-        let builder = ConvTranspose::builder()
-            .groups(groups)
-            .kernel(kernel)
-            .stride(self.stride)
-            .dilation(self.dilation)
-            .activation(self.activation.clone());
+        let (groups, shape) = (self.groups, self.weight.shape());
+        let [in_channels, out_group, kernel @ ..] = four_axes(shape)?;
         let builder = match self.kind {
-            Kind::Transposed => builder.in_channels(first).out_channels(channels(second)?).padding(self.padding),
-            Kind::Convolution => {
-                if self.stride != [1; 2] {
-                    let given = self.stride.into_iter().max().unwrap_or_default() as i128;
-                    return Err(Error::OutOfRange {
-                        what: "stride of a convolution".into(),
-                        given,
-                        expected: "1".into(),
-                    });
-                }
-                let mut crop = [0; 2];
-                for (axis, crop) in crop.iter_mut().enumerate() {
-                    *crop = kernel[axis]
-                        .checked_sub(1)
-                        .and_then(|last| i64::try_from(self.dilation[axis].checked_mul(last)?).ok())
-                        .and_then(|reach| reach.checked_sub(i64::try_from(self.padding[axis]).ok()?))
-                        .ok_or_else(|| Error::Overflow {
-                            what: "padding of a convolution",
-                            detail: format!("kernel {kernel:?}, dilation {:?}, {:?}", self.dilation, self.padding),
-                        })?;
-                }
-                builder.in_channels(channels(second)?).out_channels(first).padding(crop)
+            Kind::Transposed => {
+                let out_channels = out_group.checked_mul(groups).ok_or_else(|| Error::Overflow {
+                    what: "number of channels",
+                    detail: format!("{out_group} in each of {groups} groups"),
+                })?;
+                ConvTranspose::builder()
+                    .in_channels(in_channels)
+                    .out_channels(out_channels)
+                    .groups(groups)
+                    .kernel(kernel)
+                    .stride(self.stride)
+                    .dilation(self.dilation)
+                    .padding(self.padding)
             }
+            Kind::Convolution if self.stride != [1; 2] => {
+                let given = self.stride.into_iter().max().unwrap_or_default() as i128;
+                return Err(Error::OutOfRange { what: "stride of a convolution".into(), given, expected: "1".into() });
+            }
+            Kind::Convolution => convolution(shape, &self.padding.map(Pad::from), &self.dilation, groups)?,
         };
-        builder.build()
+        builder.activation(self.activation.clone()).build()
     }
 }
 
@@ -113,43 +97,4 @@ fn four_axes(weight: &[usize]) -> Result<[usize; 4]> {
         expected: "four axes: [out, in / groups, h, w] of a convolution, [in, out / groups, h, w] of a transposed one"
             .into(),
     })
-}
-
-/// The weight of the transposed convolution that does what a convolution of stride 1 does: from `[out, in / groups, h,
-/// w]` to `[in, out / groups, h, w]`, each kernel rotated by 180°. It crops `dilation·(kernel − 1) − padding`
-/// where the convolution pads.
-///
-/// ```
-/// use upconv::upscale::network::from_convolution;
-/// use upconv::{ConvTranspose, Tensor, reference};
-/// # fn main() -> upconv::Result<()> {
-/// // A convolution with [1 2 3] slides over 4 inputs: 1·x₀ + 2·x₁ + 3·x₂ and 1·x₁ + 2·x₂ + 3·x₃.
-/// let weight = from_convolution(&Tensor::f32([1, 1, 1, 3], [1.0, 2.0, 3.0])?, 1)?;
-/// let op = ConvTranspose::builder().kernel([1, 3]).padding([0, 2]).build()?;
-/// let x = Tensor::f32([1, 1, 1, 4], [1.0, 10.0, 100.0, 1000.0])?;
-/// assert_eq!(reference::run(&op, &x, &weight, None)?.to_f32(), [321.0, 3210.0]);
-/// # Ok(())
-/// # }
-/// ```
-///
-/// # Errors
-/// [`Error::Shape`] for a weight that has not four axes, [`Error::OutOfRange`] for groups that do not divide its first.
-pub fn from_convolution<'a>(weight: impl Into<TensorView<'a>>, groups: usize) -> Result<Tensor> {
-    let weight = weight.into();
-    let [out_channels, in_group, h, w] = four_axes(weight.shape())?;
-    if groups == 0 || !out_channels.is_multiple_of(groups) {
-        let expected = format!("a divisor of the {out_channels} output channels");
-        return Err(Error::OutOfRange { what: "groups".into(), given: groups as i128, expected });
-    }
-    let (out_group, taps) = (out_channels / groups, h * w);
-    let mut order = Vec::with_capacity(out_channels * in_group * taps);
-    for group in 0..groups {
-        for ci in 0..in_group {
-            for co in group * out_group..(group + 1) * out_group {
-                // Rotated by 180°, the taps are read backwards.
-                order.extend((0..taps).rev().map(|tap| (co * in_group + ci) * taps + tap));
-            }
-        }
-    }
-    weight.select([groups * in_group, out_group, h, w], order)
 }

@@ -8,7 +8,7 @@
 //! w'[ci, co, ky, kx] = w[co, ci, K − 1 − ky, K − 1 − kx]        p' = d·(K − 1) − p
 //! ```
 //!
-//! ([`from_convolution`]). So a whole network is a [chain](crate::gpu::Chain) of this library's one operation: its
+//! ([`ConvTranspose::from_convolution`]). So a whole network is a [chain](crate::gpu::Chain) of this library's one operation: its
 //! weights are packed once, its activations stay on the device.
 //!
 //! # Borders and tiles
@@ -72,6 +72,8 @@ mod safetensors;
 
 use super::encoding::Encoding;
 use super::replicate::replicate;
+#[cfg(feature = "cpu")]
+use crate::cpu;
 use crate::error::{Error, Result};
 #[cfg(feature = "gpu")]
 use crate::gpu;
@@ -85,9 +87,7 @@ use run::Parameters;
 
 pub use border::MAX_BORDER;
 pub use check::{CHANNELS, MAX_LAYERS};
-pub use layer::{Kind, Layer, from_convolution};
-#[cfg(feature = "cpu")]
-pub use run::OnCpu;
+pub use layer::{Kind, Layer};
 
 /// The network `waifu2x-photo`, which doubles photographs, as the file that [`Network::from_safetensors`] reads: the
 /// model `upconv_7` of waifu2x. Copyright © 2015 nagadomi; converted © 2019 nihui; under the MIT licence, whose two
@@ -315,10 +315,10 @@ impl Network {
     /// [`cpu::Layer::with_winograd`](crate::cpu::Layer::with_winograd) does.
     ///
     /// # Errors
-    /// What [`cpu::Layer::new`](crate::cpu::Layer::new) refuses.
+    /// What [`cpu::Chain::new`] refuses.
     #[cfg(feature = "cpu")]
-    pub fn on_cpu(&self) -> Result<OnCpu> {
-        OnCpu::new(self.parameters(), &self.blocked)
+    pub fn on_cpu(&self) -> Result<cpu::Chain> {
+        cpu::Chain::with_winograd(&self.parameters().collect::<Result<Vec<_>>>()?, &self.blocked)
     }
 
     /// Runs all layers on the reference; between them, values are rounded to the input's type.

@@ -1,6 +1,5 @@
 //! What `shaders/gather.wgsl` reads: its parameters and its packed weights.
 
-use crate::activation::Activation;
 use crate::gpu::dispatch::Dispatch;
 use crate::gpu::kernels::activation;
 use crate::gpu::kernels::pack::records::Record;
@@ -24,10 +23,14 @@ shader_struct! {
         input_stride: i32,
         weight_stride: i32,
         output_stride: i32,
+        residual_stride: i32,
         output_begin: i32,
         output_extent: i32,
         taps_begin: i32,
         taps_end: i32,
+        padding_1: i32,
+        padding_2: i32,
+        padding_3: i32,
     }
 }
 
@@ -47,18 +50,22 @@ shader_struct! {
         input_channel_stride: i32,
         output_batch_stride: i32,
         output_channel_stride: i32,
+        residual_batch_stride: i32,
+        residual_channel_stride: i32,
         record_stride: i32,
         weight_channel_stride: i32,
         input_window: i32,
         weight_window: i32,
         output_window: i32,
+        residual_window: i32,
         first_part: i32,
         last_part: i32,
         alpha: f32,
         beta: f32,
         alpha_in_record: i32,
+        pre_alpha: f32,
+        pre_beta: f32,
         channels_fastest: i32,
-        padding: i32,
     }
 }
 
@@ -70,10 +77,11 @@ impl Params {
     pub(crate) fn new(geometry: &Geometry, storage: Storage, dispatch: &Dispatch) -> Self {
         let op = &geometry.op;
         let (xs, ys, record) = (geometry.input_strides(), geometry.output_strides(), Record::new(op));
+        let residual = dispatch.residual(geometry, storage);
         let band = &dispatch.band;
         let group_in_channels = op.in_channels() / op.groups();
         let (alpha, beta) = activation::parameters(op.activation(), 0);
-        let element = storage.size();
+        let (pre_alpha, pre_beta) = op.pre_activation().parameters(0);
         let axes = [0, 1, 2].map(|a| {
             let axis = &op.axes3()[a];
             let phases = AxisPhases::new(axis);
@@ -90,10 +98,12 @@ impl Params {
                 input_stride: xs.spatial[a] as i32,
                 weight_stride: record.spatial[a] as i32,
                 output_stride: ys.spatial[a] as i32,
+                residual_stride: residual.strides.spatial[a] as i32,
                 output_begin: band.output[a].start as i32,
                 output_extent: band.output[a].len() as i32,
                 taps_begin: band.taps[a].start as i32,
                 taps_end: band.taps[a].end as i32,
+                ..GpuAxis::default()
             }
         });
         Self {
@@ -110,18 +120,22 @@ impl Params {
             input_channel_stride: xs.channel as i32,
             output_batch_stride: ys.batch as i32,
             output_channel_stride: ys.channel as i32,
+            residual_batch_stride: residual.strides.batch as i32,
+            residual_channel_stride: residual.strides.channel as i32,
             record_stride: record.stride as i32,
             weight_channel_stride: record.channel as i32,
-            input_window: (dispatch.input.offset / element) as i32,
+            input_window: dispatch.input.first_element(storage, &xs),
             weight_window: (dispatch.weights.offset / 4) as i32,
-            output_window: (dispatch.output.offset / element) as i32,
+            output_window: dispatch.output.first_element(storage, &ys),
+            residual_window: residual.window,
             first_part: band.begins_sums().into(),
             last_part: band.finishes_sums(geometry).into(),
             alpha,
             beta,
-            alpha_in_record: matches!(op.activation(), Activation::Prelu { .. }).into(),
+            alpha_in_record: op.activation().varies_by_channel().into(),
+            pre_alpha,
+            pre_beta,
             channels_fastest: (ys.channel == 1).into(),
-            padding: 0,
         }
     }
 }

@@ -265,6 +265,7 @@ pub(crate) fn matrix(
     }
     let window = |elements: usize, size: u64| Window { offset: 0, size: bytes(elements, size) };
     let dispatch = Dispatch {
+        residual: None,
         band: Band {
             batch: 0..geometry.batch,
             out_channels: 0..op.out_channels(),

@@ -4,15 +4,20 @@ use super::program::{Condition, Program, Statement, part, text};
 use super::register_tile::{Accumulator, LETTERS, RegisterTile};
 use super::source::Grid;
 use super::tile::Tile;
+use crate::gpu::kernels::fused::{Adds, Fused};
 use crate::gpu::kernels::pack::tiles::Packing;
 
 /// `in_parts` is whether several dispatches share the input channels of an output.
-pub(crate) fn program(tile: &Tile, packing: &Packing, in_parts: bool) -> Program {
+pub(crate) fn program(tile: &Tile, packing: &Packing, fused: &Fused, in_parts: bool) -> Program {
     let (shape, source) = (&tile.shape, tile.source());
     let Grid { kernel, invocations, split_k, .. } = source.grid();
     let (split_k, operands) = (split_k > 1, source.operands(shape, packing));
     let accumulators = shape.accumulators();
     let mut out = source.place(shape, packing);
+    if fused.pre_by_channel {
+        let first = if split_k { "first_ci" } else { "params.input_channel_begin" };
+        text!(out; "var channel = channel_group * params.group_in_channels + {first};");
+    }
     begin(shape, &accumulators, split_k, &mut out);
     if in_parts {
         let continued = |number: usize| format!("acc{number} = partial[{number} * slots + slot];\n");
@@ -31,8 +36,10 @@ pub(crate) fn program(tile: &Tile, packing: &Packing, in_parts: bool) -> Program
         // The last items of a workgroup may lie beyond the batch: their invocations helped to fill its memory.
         text!(out; "if n >= params.batch_end {{ return; }}");
     }
-    place_outputs(shape, packing, (split_k, operands.unit), &mut out);
-    store(shape, &accumulators, &mut out);
+    // The residual lies beside the output, in a tensor of its own.
+    let residual = fused.adds == Adds::Residual;
+    place_outputs(shape, packing, (split_k, operands.unit), residual, &mut out);
+    store(shape, &accumulators, residual, &mut out);
     Program {
         name: kernel.name(),
         workgroup: invocations,
@@ -57,7 +64,13 @@ fn begin(shape: &RegisterTile, accumulators: &[Accumulator], split_k: bool, out:
 }
 
 /// Where the outputs are, and the slopes of their activation.
-fn place_outputs(shape: &RegisterTile, packing: &Packing, (split_k, unit): (bool, usize), out: &mut Vec<Statement>) {
+fn place_outputs(
+    shape: &RegisterTile,
+    packing: &Packing,
+    (split_k, unit): (bool, usize),
+    residual: bool,
+    out: &mut Vec<Statement>,
+) {
     for (a, letter, axis) in shape.used_axes() {
         let stride = axis.stride;
         let phase = if shape.phase_parts() > 1 { format!(" + phase_{letter}") } else { String::new() };
@@ -74,6 +87,10 @@ fn place_outputs(shape: &RegisterTile, packing: &Packing, (split_k, unit): (bool
         let channel = format!("(channel_group * params.group_out_channels + first_channel + {first})");
         let at = format!("n * params.output_batch_stride + {channel} * params.output_channel_stride");
         text!(out; "let out{vector} = {at} - params.output_window{split};");
+        if residual {
+            let at = format!("n * params.residual_batch_stride + {channel} * params.residual_channel_stride");
+            text!(out; "let residual{vector} = {at} - params.residual_window;");
+        }
         text!(out; "let alpha{vector} = weights[record{vector} + {slopes}][0]{};", part(shape.width, 0));
         if shape.ragged {
             text!(out; "let kept{vector} = params.group_out_channels - first_channel - {first};");
@@ -82,11 +99,11 @@ fn place_outputs(shape: &RegisterTile, packing: &Packing, (split_k, unit): (bool
 }
 
 /// The stores, with one test for each row of outputs and one for each output, or vector of them, of a row.
-fn store(shape: &RegisterTile, accumulators: &[Accumulator], out: &mut Vec<Statement>) {
+fn store(shape: &RegisterTile, accumulators: &[Accumulator], residual: bool, out: &mut Vec<Statement>) {
     let rows = || 3 - shape.rank..2;
-    let distance = |(a, (cell, slot)): (usize, (usize, usize))| {
+    let distance = |(a, (cell, slot)): (usize, (usize, usize)), of: &str| {
         let letter = LETTERS[a];
-        format!(" + (o{letter}{cell}_{slot} + params.axes[{a}].output_begin) * params.axes[{a}].output_stride")
+        format!(" + (o{letter}{cell}_{slot} + params.axes[{a}].output_begin) * params.axes[{a}].{of}_stride")
     };
     let row_length = shape.axes[2].cells * shape.axes[2].phases;
     let size = if shape.output_vectors { 4 } else { 1 };
@@ -94,11 +111,18 @@ fn store(shape: &RegisterTile, accumulators: &[Accumulator], out: &mut Vec<State
         let vector = of_row[0].vector;
         let at: Vec<_> = rows().map(|a| (a, of_row[0].at[a])).collect();
         let mut body = Vec::new();
-        text!(body; "let row = out{vector}{};", at.iter().copied().map(distance).collect::<String>());
+        let of_rows = |of: &str| at.iter().map(|&at| distance(at, of)).collect::<String>();
+        text!(body; "let row = out{vector}{};", of_rows("output"));
+        if residual {
+            text!(body; "let residual_row = residual{vector}{};", of_rows("residual"));
+        }
         for (number, of_store) in of_row.chunks(size).enumerate() {
             let column = (2, of_store[0].at[2]);
             let mut stores = Vec::new();
-            text!(stores; "let at = row{};", distance(column));
+            text!(stores; "let at = row{};", distance(column, "output"));
+            if residual {
+                text!(stores; "let beside = residual_row{};", distance(column, "residual"));
+            }
             let first = row * row_length + number * size;
             stores.extend((0..shape.width).map(|lane| {
                 let store = Statement::Store { accumulators: (first..first + size).collect(), vector, lane };
@@ -307,7 +331,7 @@ mod tests {
     }
 
     fn walk(tile: &Tile, packing: Packing, in_parts: bool) {
-        let program = program(tile, &packing, in_parts);
+        let program = program(tile, &packing, &Fused::behind("y"), in_parts);
         let mut walk = Walk { tile, packing, program: &program, state: State::default() };
         walk.block(&program.statements, &[]);
         let (shape, state) = (&tile.shape, walk.state);

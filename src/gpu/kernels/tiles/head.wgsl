@@ -5,8 +5,12 @@ struct Axis {
     input_extent: i32,
     input_stride: i32,    // distances in elements between neighbours along this axis
     output_stride: i32,
+    residual_stride: i32,
     output_begin: i32,    // the part of the output that this dispatch computes
     output_extent: i32,
+    padding_1: i32,
+    padding_2: i32,
+    padding_3: i32,
 }
 
 struct Params {
@@ -23,14 +27,22 @@ struct Params {
     input_channel_stride: i32,
     output_batch_stride: i32,
     output_channel_stride: i32,
+    residual_batch_stride: i32,
+    residual_channel_stride: i32,
     record_stride: i32,           // from one vector's record in `weights` to the next, in vec4s
-    input_window: i32,            // the bound window of each buffer begins at this element of the tensor
+    input_window: i32,            // the bound window of each buffer begins at this element, counted from its first
     weight_window: i32,           // in vec4s
     output_window: i32,
+    residual_window: i32,
     split_channels: i32,          // input channels of one split, where they are split (split-K)
     split_stride: i32,            // from the accumulators of one split to those of the next
     beta: f32,                    // parameter of the activation; the other one is in the record
+    pre_alpha: f32,               // parameters of the activation of the inputs, where all channels have the same
+    pre_beta: f32,
     batch_end: i32,
+    padding_1: i32,
+    padding_2: i32,
+    padding_3: i32,
 }
 
 @group(0) @binding(0) var<uniform> params: Params;

@@ -17,8 +17,12 @@ shader_struct! {
         input_extent: i32,
         input_stride: i32,
         output_stride: i32,
+        residual_stride: i32,
         output_begin: i32,
         output_extent: i32,
+        padding_1: i32,
+        padding_2: i32,
+        padding_3: i32,
     }
 }
 
@@ -38,14 +42,22 @@ shader_struct! {
         input_channel_stride: i32,
         output_batch_stride: i32,
         output_channel_stride: i32,
+        residual_batch_stride: i32,
+        residual_channel_stride: i32,
         record_stride: i32,
         input_window: i32,
         weight_window: i32,
         output_window: i32,
+        residual_window: i32,
         split_channels: i32,
         split_stride: i32,
         beta: f32,
+        pre_alpha: f32,
+        pre_beta: f32,
         batch_end: i32,
+        padding_1: i32,
+        padding_2: i32,
+        padding_3: i32,
     }
 }
 
@@ -54,7 +66,8 @@ impl Params {
     pub(crate) fn new(geometry: &Geometry, storage: Storage, tile: &Tile, dispatch: &Dispatch) -> Self {
         let op = &geometry.op;
         let (xs, ys) = (geometry.input_strides(), geometry.output_strides());
-        let band = &dispatch.band;
+        let (band, residual) = (&dispatch.band, dispatch.residual(geometry, storage));
+        let (pre_alpha, pre_beta) = op.pre_activation().parameters(0);
         let group_in_channels = op.in_channels() / op.groups();
         let split_channels = tile.split_channels(op);
         // The splits before this dispatch's; what is not split has none.
@@ -70,8 +83,10 @@ impl Params {
                 input_extent: geometry.input[a] as i32,
                 input_stride: xs.spatial[a] as i32,
                 output_stride: ys.spatial[a] as i32,
+                residual_stride: residual.strides.spatial[a] as i32,
                 output_begin: band.output[a].start as i32,
                 output_extent: band.output[a].len() as i32,
+                ..GpuAxis::default()
             }
         });
         Self {
@@ -88,14 +103,20 @@ impl Params {
             input_channel_stride: xs.channel as i32,
             output_batch_stride: ys.batch as i32,
             output_channel_stride: ys.channel as i32,
+            residual_batch_stride: residual.strides.batch as i32,
+            residual_channel_stride: residual.strides.channel as i32,
             record_stride: Packing::new(op).record as i32,
-            input_window: (dispatch.input.offset / storage.size()) as i32,
+            input_window: dispatch.input.first_element(storage, &xs),
             weight_window: (dispatch.weights.offset / 16) as i32,
-            output_window: (dispatch.output.offset / storage.size()) as i32 - before as i32 * split_stride,
+            output_window: dispatch.output.first_element(storage, &ys).wrapping_sub(before as i32 * split_stride),
+            residual_window: residual.window,
             split_channels: split_channels as i32,
             split_stride,
             beta: activation::parameters(op.activation(), 0).1,
+            pre_alpha,
+            pre_beta,
             batch_end: band.batch.end as i32,
+            ..Self::default()
         }
     }
 }

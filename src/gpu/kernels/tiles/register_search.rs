@@ -54,19 +54,26 @@ pub(crate) struct Space<'a> {
     pub(crate) hardware: Hardware,
     pub(crate) packing: Packing,
     options: [Vec<AxisOption>; 3],
+    /// Whether a tile must serve at every size: then nothing is known to be in bounds, and neighbours along w to be
+    /// aligned.
+    any_size: bool,
 }
 
 impl<'a> Space<'a> {
     /// The order of the weights, and what an invocation may compute along each axis; or why the weights cannot be read.
     pub(crate) fn new(geometry: &'a Geometry, profile: &'a DeviceProfile) -> Result<Self, Refusal> {
+        Self::build(geometry, profile, false)
+    }
+
+    fn build(geometry: &'a Geometry, profile: &'a DeviceProfile, any_size: bool) -> Result<Self, Refusal> {
         let op = &geometry.op;
         let packing = Packing::new(op);
         let bytes = packing.bytes(op.groups());
         if bytes > profile.max_binding {
             return Err(Refusal::Binding { what: "its weights", bytes, limit: profile.max_binding });
         }
-        let options = [0, 1, 2].map(|a| axis_options(&op.axes3()[a], a, geometry, profile));
-        Ok(Self { geometry, profile, hardware: profile.class.hardware(), packing, options })
+        let options = [0, 1, 2].map(|a| axis_options(&op.axes3()[a], a, geometry, profile, any_size));
+        Ok(Self { geometry, profile, hardware: profile.class.hardware(), packing, options, any_size })
     }
 
     /// Every register tile that is not too long to write out, with what it computes along each axis.
@@ -91,8 +98,9 @@ impl<'a> Space<'a> {
 
     /// Whether outputs can be written four at a time along w.
     fn writes_vectors(&self, x: &TileAxis) -> bool {
-        let Self { geometry, profile, .. } = self;
-        profile.binding_alignment.is_multiple_of(16)
+        let Self { geometry, profile, any_size, .. } = self;
+        !any_size
+            && profile.binding_alignment.is_multiple_of(16)
             && geometry.output_strides().spatial[2] == 1
             && geometry.output[2].is_multiple_of(4)
             && (x.phases.is_multiple_of(4) || x.phases == x.stride && (x.cells * x.stride).is_multiple_of(4))
@@ -165,7 +173,13 @@ impl<'a> Space<'a> {
 }
 
 /// The sensible shares along axis `a`.
-fn axis_options(axis: &Axis, a: usize, geometry: &Geometry, profile: &DeviceProfile) -> Vec<AxisOption> {
+fn axis_options(
+    axis: &Axis,
+    a: usize,
+    geometry: &Geometry,
+    profile: &DeviceProfile,
+    any_size: bool,
+) -> Vec<AxisOption> {
     // Beyond these neither the accumulators nor the taps of a cell, written out, could fit; and the table would be
     // long.
     let whole = (axis.stride <= 64 && axis.kernel <= 256).then_some(axis.stride);
@@ -174,11 +188,12 @@ fn axis_options(axis: &Axis, a: usize, geometry: &Geometry, profile: &DeviceProf
     let extent = output.div_ceil(axis.stride);
     let lead = axis.pad_begin.div_euclid(axis.stride as i64).rem_euclid(4) as usize;
     let aligned = a == 2
+        && !any_size
         && profile.binding_alignment.is_multiple_of(16)
         && geometry.input_strides().spatial[2] == 1
         && input.is_multiple_of(4)
         // Distances that wrap cannot be turned into vectors.
-        && i32::try_from(geometry.input_len()).is_ok();
+        && i32::try_from(geometry.input_tensor_len()).is_ok();
     phases
         .flat_map(|phases| {
             CELLS[a].iter().filter_map(move |&cells| TileAxis::new(axis, cells, phases)).filter(|tile| {
@@ -187,7 +202,7 @@ fn axis_options(axis: &Axis, a: usize, geometry: &Geometry, profile: &DeviceProf
             })
         })
         .map(|tile| {
-            let in_bounds = tile.in_bounds(axis, input, output);
+            let in_bounds = if any_size { InBounds::default() } else { tile.in_bounds(axis, input, output) };
             let of = |reading| Loads::of(&loads(&tile, in_bounds, reading));
             let reading = Reading::Vectors(lead);
             let vectors = aligned && tile.cells.is_multiple_of(4) && tile.phase_parts() == 1;
@@ -202,12 +217,12 @@ fn axis_options(axis: &Axis, a: usize, geometry: &Geometry, profile: &DeviceProf
 }
 
 /// Every tile that `direct` may have, behind its estimated cost, or why there is none.
-pub(crate) fn visit(
-    geometry: &Geometry,
-    profile: &DeviceProfile,
-    mut visit: impl FnMut(f64, Tile),
-) -> Result<(), Refusal> {
-    let space = Space::new(geometry, profile)?;
+pub(crate) fn visit(geometry: &Geometry, profile: &DeviceProfile, visit: impl FnMut(f64, Tile)) -> Result<(), Refusal> {
+    visit_space(&Space::new(geometry, profile)?, visit)
+}
+
+fn visit_space(space: &Space<'_>, mut visit: impl FnMut(f64, Tile)) -> Result<(), Refusal> {
+    let geometry = space.geometry;
     let mut found = false;
     for (shape, options) in space.register_tiles() {
         let Some((buffers, loading)) = space.buffers(&shape, options) else { continue };
@@ -224,14 +239,23 @@ pub(crate) fn visit(
 /// The tile of `direct` with the least estimated cost among those of at most so many splits, behind that cost, or why
 /// there is none.
 pub(crate) fn best(geometry: &Geometry, profile: &DeviceProfile, most_splits: usize) -> Result<(f64, Tile), Refusal> {
+    best_of(&Space::new(geometry, profile)?, most_splits)
+}
+
+/// A tile of `direct` that serves at every size, behind its estimated cost at this one, where that is a large one.
+pub(crate) fn any_size(geometry: &Geometry, profile: &DeviceProfile) -> Result<(f64, Tile), Refusal> {
+    best_of(&Space::build(geometry, profile, true)?, 1)
+}
+
+fn best_of(space: &Space<'_>, most_splits: usize) -> Result<(f64, Tile), Refusal> {
     let mut best = (f64::INFINITY, None);
-    visit(geometry, profile, |cost, tile| {
+    visit_space(space, |cost, tile| {
         if cost < best.0 && tile.split_k() <= most_splits {
             best = (cost, Some(tile));
         }
     })?;
     let (cost, tile) = best;
-    Ok((cost, tile.ok_or_else(|| too_many_taps(&geometry.op))?))
+    Ok((cost, tile.ok_or_else(|| too_many_taps(&space.geometry.op))?))
 }
 
 fn too_many_taps(op: &ConvTranspose) -> Refusal {

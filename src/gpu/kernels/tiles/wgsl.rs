@@ -5,6 +5,7 @@ use super::build::program;
 use super::program::{COMPONENTS, Condition, InputAt, Memory, Operands, Program, Statement, WeightAt, part, plus};
 use super::register_tile::LETTERS;
 use super::tile::Tile;
+use crate::gpu::kernels::fused::{Adds, Fused, RESIDUAL};
 use crate::gpu::kernels::pack::tiles::Packing;
 use std::fmt::{self, Write};
 
@@ -13,11 +14,11 @@ const HEAD: &str = include_str!("head.wgsl");
 
 /// The kernel's text behind the header of `Elem` and `activate`; `in_parts` is whether several dispatches share the
 /// input channels of an output.
-pub(crate) fn generate(tile: &Tile, packing: &Packing, in_parts: bool) -> String {
-    let program = program(tile, packing, in_parts);
+pub(crate) fn generate(tile: &Tile, packing: &Packing, fused: &Fused, in_parts: bool) -> String {
+    let program = program(tile, packing, fused, in_parts);
     let mut text = String::new();
     // Writing to a String does not fail.
-    let _ = Printer { program: &program, out: &mut text, depth: 0 }.kernel();
+    let _ = Printer { program: &program, fused, out: &mut text, depth: 0 }.kernel();
     text
 }
 
@@ -25,11 +26,12 @@ pub(crate) fn generate(tile: &Tile, packing: &Packing, in_parts: bool) -> String
 #[cfg(test)]
 pub(crate) fn canonical(tile: &Tile, packing: &Packing) -> String {
     let head = if tile.workgroup().is_some() { include_str!("tiled.wgsl") } else { include_str!("direct.wgsl") };
-    format!("{head}\n{}", generate(tile, packing, false))
+    format!("{head}\n{}", generate(tile, packing, &Fused::behind("y"), false))
 }
 
 struct Printer<'a> {
     program: &'a Program,
+    fused: &'a Fused,
     out: &'a mut String,
     /// Of the braces around a statement.
     depth: usize,
@@ -55,7 +57,9 @@ impl Printer<'_> {
             // Weights that are read at once.
             alias Weights = array<vec4<f32>, {unit}>;\n\n"
         ))?;
-        writeln!(self.out, "{HEAD}")?;
+        let input = format!("var<storage, {}> input", self.fused.read());
+        writeln!(self.out, "{}", HEAD.replace("var<storage, read> input", &input))?;
+        self.load()?;
         self.store()?;
         if in_parts {
             self.text(
@@ -84,22 +88,59 @@ impl Printer<'_> {
         self.text("}")
     }
 
-    /// Finishing an output or a vector of them.
-    fn store(&mut self) -> fmt::Result {
-        let finished = |value: &str| match self.program.split_k {
-            true => value.to_string(),
-            false => format!("Elem(activate({value}, alpha, params.beta))"),
+    /// Reading an input or a vector of them where something is done to it first.
+    fn load(&mut self) -> fmt::Result {
+        if !self.fused.pre_activates() {
+            return Ok(());
+        }
+        let value = match self.program.operands.vectors {
+            true => {
+                let value = |component| format!("pre_activate(x{component}, alpha, params.pre_beta)");
+                format!("Loaded({})", COMPONENTS.map(value).join(", "))
+            }
+            false => "pre_activate(x, alpha, params.pre_beta)".into(),
         };
-        let text = if self.program.output_vectors {
-            let values: String = (0..4).map(|number| format!("{},\n", finished(&format!("acc{number}")))).collect();
+        self.text(&format!(
+            "// What is read of the inputs, through the activation before the products.
+            fn load(at: i32, alpha: f32) -> Loaded {{
+            let x = Loaded(input[at]);
+            return {value};
+            }}\n\n"
+        ))
+    }
+
+    /// Finishing an output or a vector of them, to which is added what stands at `beside` in the residual.
+    fn store(&mut self) -> fmt::Result {
+        let vectors = self.program.output_vectors;
+        let [at, beside] = ["at", "beside"].map(|at| if vectors { format!("u32({at}) / 4u") } else { at.into() });
+        let wide = if vectors { "vec4<f32>" } else { "f32" };
+        let (parameter, added) = match self.fused.adds {
+            Adds::Nothing => ("", String::new()),
+            Adds::Output => ("", format!("let added = {wide}(output[{at}]);\n")),
+            Adds::Residual => {
+                let read = self.fused.read();
+                self.text(&format!(
+                    "@group(0) @binding({RESIDUAL}) var<storage, {read}> residual: array<Output>;\n\n"
+                ))?;
+                ("beside: i32, ", format!("let added = {wide}(residual[{beside}]);\n"))
+            }
+        };
+        let finished = |value: &str, component: &str| match (self.program.split_k, self.fused.adds) {
+            (true, _) => value.to_string(),
+            (false, Adds::Nothing) => format!("Elem(activate({value}, alpha, params.beta))"),
+            (false, _) => format!("Elem(activate({value} + added{component}, alpha, params.beta))"),
+        };
+        let text = if vectors {
+            let value = |(number, component)| format!("{},\n", finished(&format!("acc{number}"), component));
+            let values: String = COMPONENTS.into_iter().enumerate().map(value).collect();
             format!(
-                "fn store(at: i32, acc0: f32, acc1: f32, acc2: f32, acc3: f32, alpha: f32) {{
-                output[u32(at) / 4u] = Output(
+                "fn store(at: i32, {parameter}acc0: f32, acc1: f32, acc2: f32, acc3: f32, alpha: f32) {{
+                {added}output[{at}] = Output(
                 {values});\n}}\n\n"
             )
         } else {
-            let value = finished("acc");
-            format!("fn store(at: i32, acc: f32, alpha: f32) {{\noutput[at] = {value};\n}}\n\n")
+            let value = finished("acc", "");
+            format!("fn store(at: i32, {parameter}acc: f32, alpha: f32) {{\n{added}output[at] = {value};\n}}\n\n")
         };
         self.text(&text)
     }
@@ -176,13 +217,15 @@ impl Printer<'_> {
             }
             Statement::AdvanceInputs(channels) => {
                 let distance = self.channels_on(*channels);
-                self.line(format_args!("at += {distance};"))
+                self.line(format_args!("at += {distance};"))?;
+                if self.fused.pre_by_channel { self.line(format_args!("channel += {channels};")) } else { Ok(()) }
             }
             Statement::AdvanceWeights { number, units } => self.line(format_args!("w{number} += {units};")),
             Statement::FillInput { number, channel } => {
-                let from = format!("input[at + {channel} * params.input_channel_stride + from{number}]");
+                let from = format!("at + {channel} * params.input_channel_stride + from{number}");
                 let to = format!("input_chunk[{channel}][e{number} / {unit}][e{number} % {unit}]");
-                self.line(format_args!("{to} = select(0.0, f32({from}), has{number});"))
+                let value = self.loaded(&from, *channel);
+                self.line(format_args!("{to} = select(0.0, {value}, has{number});"))
             }
             Statement::FillWeight { number } => {
                 let to = format!("weight_chunk[f{number} / {weights}][f{number} % {weights}]");
@@ -192,7 +235,11 @@ impl Printer<'_> {
                 let component = if self.program.width == 1 { "" } else { COMPONENTS[*lane] };
                 let values: String = accumulators.iter().map(|number| format!("acc{number}{component}, ")).collect();
                 let at = format!("at + {lane} * params.output_channel_stride");
-                self.line(format_args!("store({at}, {values}alpha{vector}{component});"))
+                let beside = match self.fused.adds {
+                    Adds::Residual => format!("beside + {lane} * params.residual_channel_stride, "),
+                    Adds::Nothing | Adds::Output => String::new(),
+                };
+                self.line(format_args!("store({at}, {beside}{values}alpha{vector}{component});"))
             }
         }
     }
@@ -227,6 +274,15 @@ impl Printer<'_> {
         }
     }
 
+    /// What is read there, of the input channel so many on.
+    fn loaded(&self, at: &str, channel: usize) -> String {
+        match (self.fused.pre_activates(), self.fused.pre_by_channel) {
+            (false, _) => format!("Loaded(input[{at}])"),
+            (true, false) => format!("load({at}, params.pre_alpha)"),
+            (true, true) => format!("load({at}, pre_alpha(channel + {channel}))"),
+        }
+    }
+
     /// The value of an input.
     fn input(&self, at: &InputAt) -> String {
         match at {
@@ -242,7 +298,7 @@ impl Printer<'_> {
                     at += &format!(" + {}{base}", LETTERS[axis]);
                     at += &if beyond == 0 { String::new() } else { format!(" + {beyond}") };
                 }
-                let value = format!("Loaded(input[{at}])");
+                let value = self.loaded(&at, *channel);
                 let tests: Vec<String> =
                     tests.iter().map(|&(a, number)| format!("has_{}{number}", LETTERS[a])).collect();
                 if tests.is_empty() { value } else { format!("select(Loaded(), {value}, {})", tests.join(" && ")) }

@@ -5,7 +5,7 @@ use super::layout::Winograd;
 use super::wgsl::Stores;
 use crate::error::Result;
 use crate::gpu::compiled::{Compiled, CompiledKernel};
-use crate::gpu::device::binding::{entry, whole};
+use crate::gpu::device::binding::{Slices, entry};
 use crate::gpu::device::context::Context;
 use crate::gpu::device::step::Step;
 use crate::gpu::dispatch::Window;
@@ -50,27 +50,32 @@ shader_struct! {
 }
 
 /// What runs an operation at one shape.
-#[derive(Clone, Debug)]
+#[derive(Debug)]
 pub(crate) struct Machine {
     context: Context,
-    geometry: Geometry,
     to_points: ComputePipeline,
     to_outputs: ComputePipeline,
-    products: Compiled,
+    /// The parameters of both transforms, chunk by chunk, and how many invocations they are for.
+    uniform: Buffer,
+    params: Vec<(Window, u32)>,
+    /// The products of a chunk, and their kernels.
+    products: Vec<Step>,
+    product_kernels: Vec<CompiledKernel>,
+    multiply_adds: u64,
     /// The layer's weights in the order of `gather`, for its biases.
     records: Buffer,
     /// Between the kernels: inputs at their points, and products.
     scratch: [Buffer; 2],
-    winograd: Winograd,
-    wide: usize,
+    scratch_bytes: [u64; 2],
+    channels: [u32; 2],
     workgroup: u32,
 }
 
 impl Machine {
     /// Compiles the transforms around the products.
-    pub(crate) fn new(weights: &Weights, plan: &Plan, winograd: &Winograd, products: Compiled) -> Result<Self> {
+    pub(crate) fn new(weights: &Weights, plan: &Plan, winograd: &Winograd, products: &Compiled) -> Result<Self> {
         let (context, geometry, storage) = (&weights.context, plan.geometry(), plan.storage());
-        let profile = context.profile();
+        let (op, profile) = (&geometry.op, context.profile());
         // A processor wants much work for an invocation, a GPU neighbouring invocations on neighbouring tiles.
         let (wide, workgroup) = match profile.class {
             DeviceClass::Software => (4, 16),
@@ -79,134 +84,130 @@ impl Machine {
         let aligned = profile.binding_alignment.is_multiple_of(16);
         let rows = geometry.output_strides().spatial[2] == 1 && geometry.output[2].is_multiple_of(4);
         let stores = if aligned && rows { Stores::Quads } else { Stores::Single };
-        let activation = activation::call(geometry.op.activation());
-        let [points, sums] = winograd.scratch();
+        let activation = activation::call(op.activation());
+        let scratch_bytes = winograd.scratch();
+        let scratch = [context.scratch(0, scratch_bytes[0])?, context.scratch(1, scratch_bytes[1])?];
+        let params: Vec<Params> =
+            (0..winograd.chunks).flat_map(|chunk| params(geometry, winograd, wide, chunk)).collect();
+        let (uniform, windows) = context.uniforms(&params.iter().map(bytemuck::bytes_of).collect::<Vec<_>>())?;
+        let [input, output] = [0, 1].map(|number: usize| scratch[number].slice(..scratch_bytes[number]));
+        let steps = products.steps(Slices { input, output, residual: None })?;
+        // All calls share the scratch: nothing may come between the steps of a chunk.
+        let alone = |step: &Step| Step { kernel: "winograd_product", band: None, multiply_adds: 0, ..step.clone() };
         Ok(Self {
             to_points: context.pipeline(&Variant::WinogradInput { storage, wide, workgroup })?,
             to_outputs: context.pipeline(&Variant::WinogradOutput { storage, activation, wide, workgroup, stores })?,
-            products,
+            uniform,
+            params: windows.into_iter().zip(&params).map(|(at, params)| (at, params.invocations as u32)).collect(),
+            products: steps.iter().map(alone).collect(),
+            product_kernels: products.kernels(),
+            multiply_adds: steps.iter().map(|step| step.multiply_adds).sum(),
             records: weights.records.clone(),
-            scratch: [context.scratch(0, points)?, context.scratch(1, sums)?],
-            winograd: winograd.clone(),
+            scratch,
+            scratch_bytes,
+            channels: [op.in_channels() as u32, op.out_channels() as u32],
             context: context.clone(),
-            geometry: geometry.clone(),
-            wide,
             workgroup,
         })
     }
 
-    /// Each compiled kernel once; `any` buffer will do.
-    pub(crate) fn kernels(&self, any: &Buffer) -> Vec<CompiledKernel> {
-        let transform = |pipeline: &ComputePipeline, buffers: usize| CompiledKernel {
+    /// Each compiled kernel once.
+    pub(crate) fn kernels(&self) -> Vec<CompiledKernel> {
+        let transform = |pipeline: &ComputePipeline, buffers: &[u32]| CompiledKernel {
             pipeline: pipeline.clone(),
-            params: size_of::<Params>(),
-            buffers,
+            params: size_of::<Params>() as u64,
+            buffers: buffers.to_vec(),
+            uniforms: Vec::new(),
         };
-        let mut kernels = self.products.kernels(any);
-        kernels.extend([transform(&self.to_points, 2), transform(&self.to_outputs, 3)]);
+        let mut kernels = self.product_kernels.clone();
+        kernels.extend([transform(&self.to_points, &[1, 2]), transform(&self.to_outputs, &[1, 2, 3])]);
         kernels
     }
 
     /// The dispatches over the caller's buffers, of which they see so many bytes, in their order.
-    pub(crate) fn steps(&self, input: BufferSlice<'_>, output: BufferSlice<'_>, bytes: [u64; 2]) -> Result<Vec<Step>> {
-        let Self { context, geometry, winograd: laid, scratch: [points, sums], .. } = self;
-        let op = &geometry.op;
-        let [point_bytes, product_bytes] = laid.scratch();
-        let product = self.products.steps(points.slice(..point_bytes), sums.slice(..product_bytes))?;
-        let multiply_adds = product.iter().map(|step| step.multiply_adds).sum();
-        // All calls share the scratch: nothing may come between the steps of a chunk.
-        let product = product.iter().map(|step| Step {
-            kernel: "winograd_product",
-            band: None,
-            multiply_adds: 0,
-            ..step.clone()
-        });
-        let params: Vec<Params> = (0..laid.chunks).flat_map(|chunk| self.params(chunk)).collect();
-        let (uniform, windows) = context.uniforms(&params.iter().map(bytemuck::bytes_of).collect::<Vec<_>>())?;
-        let slice = |slice: &BufferSlice<'_>, size: u64| Window { offset: slice.offset(), size };
-        let part = |size: u64| Window { offset: 0, size };
-        let (from, to) = (slice(&input, bytes[0]), slice(&output, bytes[1]));
+    pub(crate) fn steps(&self, slices: Slices<'_>, bytes: [u64; 2]) -> Result<Vec<Step>> {
+        let Self { context, scratch: [points, sums], scratch_bytes, .. } = self;
+        let caller = |binding: u32, slice: BufferSlice<'_>, size: u64| {
+            (binding, slice.buffer().clone(), Window { offset: slice.offset(), size })
+        };
+        let part = |binding: u32, buffer: &Buffer, size: u64| (binding, buffer.clone(), Window { offset: 0, size });
+        let to_points = [caller(1, slices.input, bytes[0]), part(2, points, scratch_bytes[0])];
+        let to_outputs = [
+            part(1, sums, scratch_bytes[1]),
+            part(2, &self.records, self.records.size()),
+            caller(3, slices.output, bytes[1]),
+        ];
         context.checked("binding buffers", || {
-            let step =
-                |kernel: &'static str, pipeline: &ComputePipeline, params: &Params, channels: usize, entries: &[_]| {
-                    let layout = pipeline.get_bind_group_layout(0);
-                    let descriptor = BindGroupDescriptor { label: Some("upconv winograd"), layout: &layout, entries };
-                    Step {
-                        pipeline: pipeline.clone(),
-                        bind_group: context.device().create_bind_group(&descriptor),
-                        workgroups: [(params.invocations as u32).div_ceil(self.workgroup), channels as u32, 1],
-                        kernel,
-                        band: None,
-                        multiply_adds: 0,
-                    }
-                };
-            let mut steps = Vec::new();
-            for (chunk, pair) in params.chunks_exact(2).enumerate() {
-                let entries = [
-                    entry(0, &uniform, windows[2 * chunk]),
-                    entry(1, input.buffer(), from),
-                    entry(2, points, part(point_bytes)),
-                ];
-                let to_points = step("winograd_input", &self.to_points, &pair[0], op.in_channels(), &entries);
-                steps.push(Step { multiply_adds, ..to_points });
-                steps.extend(product.clone());
-                let entries = [
-                    entry(0, &uniform, windows[2 * chunk + 1]),
-                    entry(1, sums, part(product_bytes)),
-                    entry(2, &self.records, whole(&self.records)),
-                    entry(3, output.buffer(), to),
-                ];
-                steps.push(step("winograd_output", &self.to_outputs, &pair[1], op.out_channels(), &entries));
-            }
-            steps
+            let layouts = [&self.to_points, &self.to_outputs].map(|pipeline| pipeline.get_bind_group_layout(0));
+            let step = |turn: usize, &(params, invocations): &(Window, u32), buffers: &[(u32, Buffer, Window)]| {
+                let buffers = buffers.iter().map(|(binding, buffer, window)| entry(*binding, buffer, *window));
+                let entries: Vec<_> = std::iter::once(entry(0, &self.uniform, params)).chain(buffers).collect();
+                let layout = &layouts[turn];
+                let descriptor = BindGroupDescriptor { label: Some("upconv winograd"), layout, entries: &entries };
+                Step {
+                    pipeline: [&self.to_points, &self.to_outputs][turn].clone(),
+                    bind_group: context.device().create_bind_group(&descriptor),
+                    workgroups: [invocations.div_ceil(self.workgroup), self.channels[turn], 1],
+                    layer: 0,
+                    kernel: ["winograd_input", "winograd_output"][turn],
+                    band: None,
+                    multiply_adds: [self.multiply_adds, 0][turn],
+                }
+            };
+            let chunk = |pair: &[(Window, u32)]| {
+                let mut steps = vec![step(0, &pair[0], &to_points)];
+                steps.extend_from_slice(&self.products);
+                steps.push(step(1, &pair[1], &to_outputs));
+                steps
+            };
+            self.params.chunks_exact(2).flat_map(chunk).collect()
         })
     }
+}
 
-    /// The parameters of both transforms of a chunk.
-    fn params(&self, chunk: usize) -> [Params; 2] {
-        let (geometry, laid) = (&self.geometry, &self.winograd);
-        let op = &geometry.op;
-        let all = geometry.batch * laid.tiles[0] * laid.tiles[1];
-        let first = chunk * laid.chunk;
-        let tiles = laid.chunk.min(all - first);
-        let axes = |extents: [usize; 3], strides: [usize; 3]| {
-            [1, 2].map(|a| GpuAxis {
-                // Tap 0 reaches an output from its own place, and tap 2 from two before.
-                origin: op.axes3()[a].pad_begin as i32 - 2,
-                extent: extents[a] as i32,
-                stride: strides[a] as i32,
-                padding: 0,
-            })
-        };
-        let (xs, ys) = (geometry.input_strides(), geometry.output_strides());
-        let channel = laid.chunk / self.wide;
-        let common = Params {
-            invocations: (tiles / self.wide) as i32,
-            first_tile: first as i32,
-            tiles_x: laid.tiles[1] as i32,
-            tiles_y: laid.tiles[0] as i32,
-            channel: channel as i32,
-            record: Record::new(op).stride as i32,
-            beta: activation::parameters(op.activation(), 0).1,
-            ..Params::default()
-        };
-        [
-            Params {
-                axes: axes(geometry.input, xs.spatial),
-                point: (channel * op.in_channels()) as i32,
-                batch_stride: xs.batch as i32,
-                channel_stride: xs.channel as i32,
-                ..common
-            },
-            Params {
-                axes: axes(geometry.output, ys.spatial),
-                point: (channel * op.out_channels()) as i32,
-                batch_stride: ys.batch as i32,
-                channel_stride: ys.channel as i32,
-                ..common
-            },
-        ]
-    }
+/// The parameters of both transforms of a chunk, with so many tiles in an invocation.
+fn params(geometry: &Geometry, laid: &Winograd, wide: usize, chunk: usize) -> [Params; 2] {
+    let op = &geometry.op;
+    let all = geometry.batch * laid.tiles[0] * laid.tiles[1];
+    let first = chunk * laid.chunk;
+    let tiles = laid.chunk.min(all - first);
+    let axes = |extents: [usize; 3], strides: [usize; 3]| {
+        [1, 2].map(|a| GpuAxis {
+            // Tap 0 reaches an output from its own place, and tap 2 from two before.
+            origin: op.axes3()[a].pad_begin as i32 - 2,
+            extent: extents[a] as i32,
+            stride: strides[a] as i32,
+            padding: 0,
+        })
+    };
+    let (xs, ys) = (geometry.input_strides(), geometry.output_strides());
+    let channel = laid.chunk / wide;
+    let common = Params {
+        invocations: (tiles / wide) as i32,
+        first_tile: first as i32,
+        tiles_x: laid.tiles[1] as i32,
+        tiles_y: laid.tiles[0] as i32,
+        channel: channel as i32,
+        record: Record::new(op).stride as i32,
+        beta: activation::parameters(op.activation(), 0).1,
+        ..Params::default()
+    };
+    [
+        Params {
+            axes: axes(geometry.input, xs.spatial),
+            point: (channel * op.in_channels()) as i32,
+            batch_stride: xs.batch as i32,
+            channel_stride: xs.channel as i32,
+            ..common
+        },
+        Params {
+            axes: axes(geometry.output, ys.spatial),
+            point: (channel * op.out_channels()) as i32,
+            batch_stride: ys.batch as i32,
+            channel_stride: ys.channel as i32,
+            ..common
+        },
+    ]
 }
 
 const _: () = assert!(POINTS == 36 && TILE == 4, "the shaders' texts speak of 36 points and tiles of 4");
