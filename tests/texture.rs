@@ -11,7 +11,7 @@ use device::{context, device_with};
 use fastrand::Rng;
 use std::process::ExitCode;
 use upconv::gpu::{
-    Channels, Context, Curve, Layer, Pixels, Planes, Rectangle, TextureReader, TextureRegion, TextureRenderer,
+    Components, Context, Curve, Layer, Pixels, Planes, Rectangle, TextureReader, TextureRegion, TextureRenderer,
     TextureWriter,
 };
 use upconv::upscale::network::{Kind, Layer as NetworkLayer};
@@ -24,7 +24,7 @@ fn main() -> ExitCode {
         ("a_texture_becomes_planes_with_its_border_replicated", a_texture_becomes_planes_with_its_border_replicated),
         ("a_rectangle_becomes_planes_with_uneven_borders", a_rectangle_becomes_planes_with_uneven_borders),
         ("textures_are_upsampled_in_one_pass", textures_are_upsampled_in_one_pass),
-        ("each_set_of_channels_is_read_and_written", each_set_of_channels_is_read_and_written),
+        ("each_set_of_components_is_read_and_written", each_set_of_components_is_read_and_written),
         ("stored_values_go_through_linear_light_unchanged", stored_values_go_through_linear_light_unchanged),
         ("transparent_colours_do_not_bleed_on_any_device", transparent_colours_do_not_bleed_on_any_device),
         ("every_format_that_can_be_drawn_to_is_written", every_format_that_can_be_drawn_to_is_written),
@@ -158,8 +158,8 @@ fn submit(context: &Context, passes: impl FnOnce(&mut wgpu::ComputePass<'_>)) {
     record(context, |encoder| passes(&mut encoder.begin_compute_pass(&Default::default())));
 }
 
-fn of(channels: Channels) -> Pixels {
-    Pixels { channels, ..Pixels::default() }
+fn of(components: Components) -> Pixels {
+    Pixels { components, ..Pixels::default() }
 }
 
 /// The planes of a region, read through a [`TextureReader`].
@@ -180,7 +180,7 @@ fn planes<'a>(
 
 /// The four planes of a whole texture.
 fn rgba(context: &Context, texture: &wgpu::Texture) -> Vec<f32> {
-    planes(context, texture, [texture.width(), texture.height()], [0; 2], of(Channels::Rgba)).to_f32()
+    planes(context, texture, [texture.width(), texture.height()], [0; 2], of(Components::Rgba)).to_f32()
 }
 
 /// Random planes from 0 to 1, exactly representable in f16.
@@ -207,7 +207,7 @@ fn a_texture_becomes_planes_with_its_border_replicated() {
     let context = context();
     let bytes = [0, 51, 102, 255, 255, 204, 153, 51];
     let texture = filled(context, [2, 1], TextureFormat::Rgba8Unorm, READ, &bytes);
-    let got = planes(context, &texture, [2, 1], [1; 2], of(Channels::Rgb));
+    let got = planes(context, &texture, [2, 1], [1; 2], of(Components::Rgb));
     assert_eq!(got.shape(), [1, 3, 3, 4]);
     let expected: Vec<f32> = [[0.0, 255.0], [51.0, 204.0], [102.0, 153.0]]
         .iter()
@@ -228,7 +228,7 @@ fn a_rectangle_becomes_planes_with_uneven_borders() {
     {
         let rectangle = Rectangle { x: x as u32, y: y as u32, width: w as u32, height: h as u32 };
         let region = TextureRegion::new(&texture).rectangle(rectangle);
-        let got = planes(context, region, [w as u32, h as u32], border, of(Channels::Grey));
+        let got = planes(context, region, [w as u32, h as u32], border, of(Components::Grey));
         let (rows, columns) = (h + border[0] + border[1], w + border[0] + border[1]);
         assert_eq!(got.shape(), [1, 1, rows, columns]);
         for (index, got) in got.to_f32().into_iter().enumerate() {
@@ -293,32 +293,32 @@ fn drawable(context: &Context) -> TextureFormat {
     if is_gl(context) { TextureFormat::Rgba16Float } else { TextureFormat::Rgba32Float }
 }
 
-fn each_set_of_channels_is_read_and_written() {
+fn each_set_of_components_is_read_and_written() {
     let context = context();
     let (r, g, b, a) = (0.125, 0.25, 0.5, 0.75);
     let before = [0.25, 0.375, 0.625, 0.875];
-    for (channels, read, pixel) in [
-        (Channels::Alpha, &[a][..], [0.0, 0.0, 0.0, a]),
-        (Channels::Grey, &[r], [r, r, r, 1.0]),
-        (Channels::GreyAlpha, &[r, a], [r, r, r, a]),
-        (Channels::RedGreen, &[r, g], [r, g, 0.0, 1.0]),
-        (Channels::Rgb, &[r, g, b], [r, g, b, 1.0]),
-        (Channels::Rgba, &[r, g, b, a], [r, g, b, a]),
+    for (components, read, pixel) in [
+        (Components::Alpha, &[a][..], [0.0, 0.0, 0.0, a]),
+        (Components::Grey, &[r], [r, r, r, 1.0]),
+        (Components::GreyAlpha, &[r, a], [r, r, r, a]),
+        (Components::RedGreen, &[r, g], [r, g, 0.0, 1.0]),
+        (Components::Rgb, &[r, g, b], [r, g, b, 1.0]),
+        (Components::Rgba, &[r, g, b, a], [r, g, b, a]),
     ] {
-        assert_eq!(channels.count(), read.len());
+        assert_eq!(components.count(), read.len());
         let source = float_texture(context, [1, 1], TextureFormat::Rgba32Float, READ, &[r, g, b, a]);
-        let values = planes(context, &source, [1, 1], [0; 2], of(channels));
-        assert_eq!(values.to_f32(), read, "{channels:?}");
+        let values = planes(context, &source, [1, 1], [0; 2], of(components));
+        assert_eq!(values.to_f32(), read, "{components:?}");
         let buffer = context.upload(&values, Storage::F32).unwrap();
         for (usage, drawn) in [(STORAGE, false), (TARGET, true)] {
             let format = drawable(context);
             let target = float_texture(context, [1, 1], format, usage, &before);
-            written(context, of(channels), buffer.slice(..), (&target).into(), format, drawn);
-            let expected = match (channels, drawn) {
-                (Channels::Alpha, true) => [before[0], before[1], before[2], a],
+            written(context, of(components), buffer.slice(..), (&target).into(), format, drawn);
+            let expected = match (components, drawn) {
+                (Components::Alpha, true) => [before[0], before[1], before[2], a],
                 _ => pixel,
             };
-            assert_eq!(rgba(context, &target), expected, "{channels:?}, drawn: {drawn}");
+            assert_eq!(rgba(context, &target), expected, "{components:?}, drawn: {drawn}");
         }
     }
 }
@@ -525,16 +525,16 @@ fn planes_beyond_a_binding_are_copied_in_bands() {
     let texture = float_texture(&small, size, format, READ, &pixels);
     let storages = [Storage::F32, Storage::F16];
     for &storage in if small.profile().f16 { &storages[..] } else { &storages[..1] } {
-        for channels in [Channels::Grey, Channels::GreyAlpha, Channels::Rgb, Channels::Rgba] {
-            let with = Pixels { storage, ..of(channels) };
-            let component = |channel: usize| if channels == Channels::GreyAlpha { channel * 3 } else { channel };
+        for components in [Components::Grey, Components::GreyAlpha, Components::Rgb, Components::Rgba] {
+            let with = Pixels { storage, ..of(components) };
+            let component = |channel: usize| if components == Components::GreyAlpha { channel * 3 } else { channel };
             let got = planes(&small, &texture, size, border, with);
             let (shape, got) = (got.shape().to_vec(), got.to_f32());
             for (index, got) in got.into_iter().enumerate() {
                 let [c, y, x] = [index / shape[3] / shape[2], index / shape[3] % shape[2], index % shape[3]];
                 let inside = |at: usize, extent: usize| at.saturating_sub(border[0]).min(extent - 1);
                 let expected = pixels[(inside(y, height) * width + inside(x, width)) * 4 + component(c)];
-                assert_eq!(got, expected, "{storage:?}, channel {c} of {channels:?}, row {y}, column {x}");
+                assert_eq!(got, expected, "{storage:?}, channel {c} of {components:?}, row {y}, column {x}");
             }
 
             let values = planes(&small, &texture, size, [0; 2], with);
@@ -552,11 +552,11 @@ fn planes_beyond_a_binding_are_copied_in_bands() {
                         let (y, x, cut) = (at / width, at % width, cut as usize);
                         let inside = (cut..height - cut).contains(&y) && (cut..width - cut).contains(&x);
                         let pixel = &pixels[at * 4..][..4];
-                        let expected = match (channels, c) {
+                        let expected = match (components, c) {
                             _ if !inside => 0.0,
-                            (Channels::GreyAlpha | Channels::Rgba, 3) => pixel[3],
+                            (Components::GreyAlpha | Components::Rgba, 3) => pixel[3],
                             (_, 3) => 1.0,
-                            (Channels::Grey | Channels::GreyAlpha, _) => pixel[0],
+                            (Components::Grey | Components::GreyAlpha, _) => pixel[0],
                             _ => pixel[c],
                         };
                         assert_eq!(got, expected, "{with:?}, drawn: {drawn}, cut {cut}, element {index}");
@@ -567,10 +567,10 @@ fn planes_beyond_a_binding_are_copied_in_bands() {
     }
     // A row is not cut.
     let wide = self::texture(&small, [49, 1], format, READ);
-    let reader = TextureReader::new(&small, [0; 2], of(Channels::Grey)).unwrap();
+    let reader = TextureReader::new(&small, [0; 2], of(Components::Grey)).unwrap();
     let refusal = reader.bind(&wide, buffer(&small, 196).slice(..)).unwrap_err();
     assert!(matches!(refusal, Error::Limit { needed: 7, limit: 6, .. }), "{refusal}");
-    let renderer = TextureRenderer::new(&small, format, of(Channels::Grey)).unwrap();
+    let renderer = TextureRenderer::new(&small, format, of(Components::Grey)).unwrap();
     let place = Rectangle { x: 0, y: 0, width: 2000, height: 1 };
     let refusal = renderer.place(buffer(&small, 8000).slice(..), place).unwrap_err();
     assert!(matches!(refusal, Error::Limit { limit: 4096, .. }), "{refusal}");
@@ -588,9 +588,9 @@ fn levels_and_layers_have_their_own_sizes() {
         mip_level_count: 2,
         ..descriptor([9, 6], format, STORAGE | TARGET)
     });
-    let reader = TextureReader::new(context, [1; 2], of(Channels::Grey)).unwrap();
-    let writer = TextureWriter::new(context, format, of(Channels::Grey)).unwrap();
-    let renderer = TextureRenderer::new(context, format, of(Channels::Grey)).unwrap();
+    let reader = TextureReader::new(context, [1; 2], of(Components::Grey)).unwrap();
+    let writer = TextureWriter::new(context, format, of(Components::Grey)).unwrap();
+    let renderer = TextureRenderer::new(context, format, of(Components::Grey)).unwrap();
     for (level, layer, width, height) in [(0, 0, 9, 6), (0, 2, 9, 6), (1, 1, 4, 3)] {
         let region = TextureRegion::new(&texture).level(level).layer(layer);
         for drawn in [false, true] {
@@ -732,9 +732,9 @@ fn unfit_formats_are_refused_in_their_own_line() {
         "texture: format Rgba8UnormSrgb is not written as a storage texture, expected one of Rgba8Unorm, Bgra8Unorm, \
          Rgba16Float, Rgba32Float, R32Float; a TextureRenderer draws to others"
     );
-    let alpha = refusal(TextureRenderer::new(context, F::Rg8Unorm, of(Channels::Alpha)));
+    let alpha = refusal(TextureRenderer::new(context, F::Rg8Unorm, of(Components::Alpha)));
     assert_eq!(alpha, "texture: format Rg8Unorm has no alpha that could be written");
-    let premultiplied = Pixels { premultiplied: true, ..of(Channels::Rgb) };
+    let premultiplied = Pixels { premultiplied: true, ..of(Components::Rgb) };
     let expected = "texture: premultiplied planes Rgb have no alpha by which they could be divided";
     assert_eq!(refusal(TextureWriter::new(context, F::Rgba8Unorm, premultiplied)), expected);
     assert_eq!(refusal(TextureRenderer::new(context, F::Rgba8Unorm, premultiplied)), expected);
@@ -892,7 +892,7 @@ fn a_network_enlarges_textures_as_it_does_tensors() {
     let bound = as_seen.prepare(size[0], size[1]).unwrap().bind(source, target).unwrap();
     record(context, |encoder| bound.encode(encoder));
     let tolerance = if format == F::Rgba32Float { 1e-5 } else { 1e-3 };
-    let got = planes(context, target, double, [0; 2], of(Channels::Rgb));
+    let got = planes(context, target, double, [0; 2], of(Components::Rgb));
     assert_near(&got.to_f32(), &enlarged(&tensor), tolerance);
     assert_eq!(rgba(context, &to)[0], 0.0, "beside the rectangle nothing is written");
 }
@@ -915,7 +915,7 @@ fn alpha_is_drawn_into_the_colours_of_a_network() {
     let to = texture(context, [4, 2], format, TARGET);
     let colours = doubling().on_textures(context, format, format, Storage::F32).unwrap();
     let alpha = Method::Nearest.upsampler(2, 1).unwrap().on_textures(context, format, format, Storage::F32).unwrap();
-    let alpha = alpha.with_pixels([of(Channels::Alpha); 2]).unwrap();
+    let alpha = alpha.with_pixels([of(Components::Alpha); 2]).unwrap();
     record(context, |encoder| {
         colours.prepare(2, 1).unwrap().bind(&from, &to).unwrap().encode(encoder);
         alpha.prepare(2, 1).unwrap().bind(&from, &to).unwrap().encode(encoder);
@@ -1001,7 +1001,7 @@ fn unfit_textures_of_upscalers_are_refused() {
     assert_eq!(refusal(prepared.bind(&srgb, &large)), "texture: its format is Rgba8UnormSrgb, but Rgba8Unorm is read");
     let [read, written] = upscaler.pixels();
     assert_eq!(
-        refusal(upscaler.with_pixels([Pixels { channels: Channels::Rgba, ..read }, written])),
+        refusal(upscaler.with_pixels([Pixels { components: Components::Rgba, ..read }, written])),
         "texture: 4 channels of F32 given, expected 3 of F32"
     );
     let five = Method::Bilinear.upsampler(2, 5).unwrap();

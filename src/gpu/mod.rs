@@ -64,7 +64,7 @@ pub use profile::{DeviceClass, DeviceProfile, Matrices};
 pub use request::Request;
 pub use storage::Storage;
 pub use texture::{
-    BoundDraw, BoundTarget, BoundTexture, Channels, Curve, Pixels, Planes, Rectangle, TextureReader, TextureRegion,
+    BoundDraw, BoundTarget, BoundTexture, Components, Curve, Pixels, Planes, Rectangle, TextureReader, TextureRegion,
     TextureRenderer, TextureWriter,
 };
 pub use timing::{DispatchTime, Timestamps};

@@ -5,7 +5,7 @@ use super::network::Network;
 use super::resample::Upsampler;
 use crate::error::{Error, Result};
 use crate::gpu::{
-    Bound, BoundDraw, BoundTarget, BoundTexture, Chain, Channels, Context, Curve, Pixels, Planes, PreparedChain,
+    Bound, BoundDraw, BoundTarget, BoundTexture, Chain, Components, Context, Curve, Pixels, Planes, PreparedChain,
     Rectangle, Storage, TextureReader, TextureRegion, TextureRenderer,
 };
 use wgpu::{Buffer, BufferUsages, CommandEncoder, ComputePass, ComputePassDescriptor, RenderPass, TextureFormat};
@@ -38,7 +38,7 @@ use wgpu::{Buffer, BufferUsages, CommandEncoder, ComputePass, ComputePassDescrip
 /// Networks enlarge colours: alpha is not looked at, and that of the target is 1. A filter of 4 channels, or of 2, takes
 /// straight alpha, multiplies before it mixes, and divides after. Textures with premultiplied colours get
 /// [other pixels](Self::with_pixels), and so does a filter of one channel that enlarges alpha alone, into a target with a
-/// network's colours: [`Channels::Alpha`].
+/// network's colours: [`Components::Alpha`].
 #[derive(Clone, Debug)]
 pub struct OnTextures {
     chain: Chain,
@@ -98,7 +98,7 @@ impl Network {
         target: TextureFormat,
         storage: Storage,
     ) -> Result<OnTextures> {
-        let pixels = Pixels { channels: Channels::Rgb, storage, ..Pixels::default() };
+        let pixels = Pixels { components: Components::Rgb, storage, ..Pixels::default() };
         let inside = self.encoding();
         OnTextures::new(
             self.on_gpu(context)?,
@@ -124,18 +124,18 @@ impl Upsampler {
         target: TextureFormat,
         storage: Storage,
     ) -> Result<OnTextures> {
-        let (channels, premultiplied) = match self.op.in_channels() {
-            1 => (Channels::Grey, false),
-            2 => (Channels::GreyAlpha, true),
-            3 => (Channels::Rgb, false),
-            4 => (Channels::Rgba, true),
+        let (components, premultiplied) = match self.op.in_channels() {
+            1 => (Components::Grey, false),
+            2 => (Components::GreyAlpha, true),
+            3 => (Components::Rgb, false),
+            4 => (Components::Rgba, true),
             given => {
                 let what = "channels of a filter on textures".into();
                 return Err(Error::OutOfRange { what, given: given as i128, expected: "1 to 4".into() });
             }
         };
         let chain = Chain::new(context, &[(self.op.clone(), self.weight.clone(), None)])?;
-        let pixels = Pixels { channels, premultiplied, storage, ..Pixels::default() };
+        let pixels = Pixels { components, premultiplied, storage, ..Pixels::default() };
         let scale = self.op.axes().first().map_or(1, |axis| axis.stride);
         let frame = Frame { scale, crop: 0, border: [self.border; 2] };
         OnTextures::new(chain, pixels, (source, Encoding::seen_in(source), target), frame)
@@ -175,7 +175,7 @@ impl OnTextures {
     /// [`Error::Texture`] for other numbers of channels than those of the network or filter and where the two are not
     /// stored alike, and what [`TextureReader::new`] and [`TextureRenderer::new`] refuse.
     pub fn with_pixels(&self, [read, written]: [Pixels; 2]) -> Result<Self> {
-        let kind = |pixels: Pixels| (pixels.channels.count(), pixels.storage);
+        let kind = |pixels: Pixels| (pixels.components.count(), pixels.storage);
         for (given, own) in [read, written].into_iter().zip(self.pixels()) {
             if kind(given) != kind(own) {
                 let ((given, stored), (expected, as_this)) = (kind(given), kind(own));

@@ -14,7 +14,7 @@ mod renderer;
 mod writer;
 
 pub use binding::BoundTexture;
-pub use pixels::{Channels, Curve, Pixels};
+pub use pixels::{Components, Curve, Pixels};
 pub use planes::Planes;
 pub use reader::TextureReader;
 pub use region::{Rectangle, TextureRegion};
@@ -24,21 +24,22 @@ pub use writer::TextureWriter;
 #[cfg(test)]
 pub(crate) mod tests {
     use super::pixels::Way;
-    use super::{Channels, Curve, Pixels, reader, writer};
+    use super::{Components, Curve, Pixels, reader, writer};
     use crate::gpu::kernels::variant::body;
     use crate::gpu::storage::Storage;
 
-    /// The shaders of readers, writers and renderers: every way of treating colours, every set of channels, every format.
+    /// The shaders of readers, writers and renderers: every way of treating colours, every set of components, every format.
     pub(crate) fn sources(storage: Storage) -> Vec<String> {
         let mut pixels = Vec::new();
         for curve in [Curve::None, Curve::Encode, Curve::Decode] {
-            pixels.extend([false, true].map(|premultiplied| (curve, premultiplied, Channels::Rgba)));
+            pixels.extend([false, true].map(|premultiplied| (curve, premultiplied, Components::Rgba)));
         }
-        let others = [Channels::Alpha, Channels::Grey, Channels::GreyAlpha, Channels::RedGreen, Channels::Rgb];
-        pixels.extend(others.map(|channels| (Curve::None, false, channels)));
+        let others =
+            [Components::Alpha, Components::Grey, Components::GreyAlpha, Components::RedGreen, Components::Rgb];
+        pixels.extend(others.map(|components| (Curve::None, false, components)));
         let mut sources = Vec::new();
-        for (curve, premultiplied, channels) in pixels {
-            let pixels = Pixels { channels, curve, premultiplied, storage };
+        for (curve, premultiplied, components) in pixels {
+            let pixels = Pixels { components, curve, premultiplied, storage };
             sources.push(format!("{}\n{}", pixels.header(Way::Read), body(reader::SHADER)));
             sources.push(writer::source(pixels, "rgba8unorm"));
         }

@@ -12,7 +12,7 @@ const CURVES: &str = include_str!("../../../shaders/curves.wgsl");
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
 pub struct Pixels {
     /// What the planes hold.
-    pub channels: Channels,
+    pub components: Components,
     /// What is done to the colours on their way.
     pub curve: Curve,
     /// Whether the planes hold colours multiplied by alpha, and the texture straight ones: a [`TextureReader`] multiplies,
@@ -40,10 +40,10 @@ pub struct Pixels {
 /// | `Rgb` | red, green, blue | (red, green, blue, 1) |
 /// | `Rgba` | red, green, blue, alpha | the same |
 ///
-/// Of a pixel, a texture keeps the channels that it has; of those that it lacks it gives 0, and 1 of alpha.
+/// Of a pixel, a texture keeps the components that it has; of those that it lacks it gives 0, and 1 of alpha.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
 #[allow(missing_docs, reason = "the table says what each is")]
-pub enum Channels {
+pub enum Components {
     Alpha,
     Grey,
     GreyAlpha,
@@ -72,7 +72,7 @@ pub(super) enum Way {
     Write,
 }
 
-impl Channels {
+impl Components {
     /// The number of planes.
     pub fn count(self) -> usize {
         self.row().0
@@ -81,17 +81,17 @@ impl Channels {
     /// The number of planes; the planes of a pixel p; the pixel of planes p. In WGSL.
     fn row(self) -> (usize, &'static str, &'static str) {
         match self {
-            Channels::Alpha => (1, "p.aaaa", "vec4(vec3(0.0), p.x)"),
-            Channels::Grey => (1, "p", "vec4(p.xxx, 1.0)"),
-            Channels::GreyAlpha => (2, "p.raaa", "p.xxxy"),
-            Channels::RedGreen => (2, "p", "vec4(p.xy, 0.0, 1.0)"),
-            Channels::Rgb => (3, "p", "vec4(p.xyz, 1.0)"),
-            Channels::Rgba => (4, "p", "p"),
+            Components::Alpha => (1, "p.aaaa", "vec4(vec3(0.0), p.x)"),
+            Components::Grey => (1, "p", "vec4(p.xxx, 1.0)"),
+            Components::GreyAlpha => (2, "p.raaa", "p.xxxy"),
+            Components::RedGreen => (2, "p", "vec4(p.xy, 0.0, 1.0)"),
+            Components::Rgb => (3, "p", "vec4(p.xyz, 1.0)"),
+            Components::Rgba => (4, "p", "p"),
         }
     }
 
     pub(super) fn have_alpha(self) -> bool {
-        matches!(self, Channels::Alpha | Channels::GreyAlpha | Channels::Rgba)
+        matches!(self, Components::Alpha | Components::GreyAlpha | Components::Rgba)
     }
 }
 
@@ -107,9 +107,9 @@ impl Pixels {
 
     /// Refuses to write premultiplied colours without the alpha that they are multiplied by.
     pub(super) fn check_writable(&self) -> Result<()> {
-        if self.premultiplied && !self.channels.have_alpha() {
+        if self.premultiplied && !self.components.have_alpha() {
             let problem =
-                format!("premultiplied planes {:?} have no alpha by which they could be divided", self.channels);
+                format!("premultiplied planes {:?} have no alpha by which they could be divided", self.components);
             return Err(Error::Texture { problem });
         }
         Ok(())
@@ -127,7 +127,7 @@ impl Pixels {
             (true, Way::Read) => "colour * alpha",
             (true, Way::Write) => "select(vec3(0.0), colour / alpha, alpha > 0.0)",
         };
-        let (_, planes, pixel) = self.channels.row();
+        let (_, planes, pixel) = self.components.row();
         let arranged = if way == Way::Read { planes } else { pixel };
         format!(
             "{}\n\

@@ -74,7 +74,7 @@ impl TextureReader {
     /// The shape of the planes for a region of `width` × `height` pixels.
     pub fn shape(&self, width: u32, height: u32) -> [usize; 4] {
         let extent = |pixels: u32| (pixels as usize).saturating_add(self.border[0]).saturating_add(self.border[1]);
-        [1, self.pixels.channels.count(), extent(height), extent(width)]
+        [1, self.pixels.components.count(), extent(height), extent(width)]
     }
 
     /// Binds what is read of a texture with usage `TEXTURE_BINDING`, in any format that a shader reads as floats, and

@@ -1,7 +1,7 @@
 //! From planes to the targets of render passes.
 
 use super::binding::{Program, Set, bind_groups, planes, window_of};
-use super::pixels::{Channels, Pixels};
+use super::pixels::{Components, Pixels};
 use super::planes::{Planes, check_buffers};
 use super::region::{Rectangle, TextureRegion, check_floats, problem};
 use super::writer::{check_format, source};
@@ -49,10 +49,10 @@ pub struct BoundTarget {
 }
 
 impl TextureRenderer {
-    /// A renderer to targets of a format. Of every target, [`Channels::Alpha`] writes the alpha only.
+    /// A renderer to targets of a format. Of every target, [`Components::Alpha`] writes the alpha only.
     ///
     /// # Errors
-    /// [`Error::Texture`] for a format that cannot be drawn to, for [`Channels::Alpha`] and a format without alpha, and
+    /// [`Error::Texture`] for a format that cannot be drawn to, for [`Components::Alpha`] and a format without alpha, and
     /// for premultiplied planes without alpha; [`Error::Feature`] for `Rg11b10Ufloat` without `RG11B10UFLOAT_RENDERABLE`;
     /// [`Error::DType`] for planes of f16 on a device without `SHADER_F16`; [`Error::Limit`] where shaders cannot see
     /// four buffers: the limit is that of the weakest kind of shader, which through OpenGL may see none;
@@ -62,11 +62,11 @@ impl TextureRenderer {
         pixels.check_writable()?;
         check_buffers(context)?;
         check_target(context, format)?;
-        let write_mask = match pixels.channels {
-            Channels::Alpha if format.components() < 4 => {
+        let write_mask = match pixels.components {
+            Components::Alpha if format.components() < 4 => {
                 return problem(format!("format {format:?} has no alpha that could be written"));
             }
-            Channels::Alpha => ColorWrites::ALPHA,
+            Components::Alpha => ColorWrites::ALPHA,
             _ => ColorWrites::ALL,
         };
         let device = context.device();
@@ -120,7 +120,7 @@ impl TextureRenderer {
         let region = region.into();
         check_format(region.seen_as(), self.format)?;
         let (view, place) = region.open(&self.context, TextureUsages::RENDER_ATTACHMENT)?;
-        let covers = self.pixels.channels != Channels::Alpha && region.covers_its_level(place);
+        let covers = self.pixels.components != Components::Alpha && region.covers_its_level(place);
         Ok(BoundTarget { draw: self.place(planes, place)?, view, covers })
     }
 
@@ -130,7 +130,7 @@ impl TextureRenderer {
     /// [`Error::Shape`] and [`Error::Buffer`] for planes that do not fit, [`Error::Limit`] where a row exceeds a binding,
     /// [`Error::Device`].
     pub fn place<'p>(&self, planes: impl Into<Planes<'p>>, place: Rectangle) -> Result<BoundDraw> {
-        let kind = (self.pixels.channels.count(), self.pixels.storage);
+        let kind = (self.pixels.components.count(), self.pixels.storage);
         let bands = planes.into().bands(&self.context, kind, place, usize::MAX)?;
         let sets: Vec<Set<'_>> = bands
             .iter()

@@ -85,7 +85,7 @@ impl TextureWriter {
         check_format(region.seen_as(), self.format)?;
         let (view, rectangle) = region.open(context, TextureUsages::STORAGE_BINDING)?;
         let most_rows = most_rows(context, rectangle.width as usize)?;
-        let kind = (self.pixels.channels.count(), self.pixels.storage);
+        let kind = (self.pixels.components.count(), self.pixels.storage);
         let bands = planes.into().bands(context, kind, rectangle, most_rows)?;
         let dispatches = bands.into_iter().map(|band| {
             let windows = band.windows.map(|window| window_of(&band.slice, window));
