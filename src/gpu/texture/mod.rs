@@ -1,9 +1,5 @@
 //! Textures in and out, for upsampling inside a renderer: a texture becomes the input of a layer, and a layer's output
 //! becomes a texture, all in the caller's passes.
-//!
-//! A texture is read as its format says: of a `…Srgb` format a shader sees linear light, of a `…Unorm` format the stored
-//! values. Upsampling in linear light keeps the energy of highlights, upsampling the stored values is what picture
-//! programs do, and networks are trained on either. [`Curve`] goes from one to the other, in reading and in writing.
 
 mod binding;
 mod pixels;

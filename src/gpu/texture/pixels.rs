@@ -54,6 +54,12 @@ pub enum Components {
 }
 
 /// What is done to colours between a texture and planes; alpha is never changed.
+///
+/// A texture is read as its format says: of a `…Srgb` format a shader sees linear light, of a `…Unorm` format the stored
+/// values. Upsampling in linear light keeps the energy of highlights, upsampling the stored values is what picture
+/// programs do, and networks are trained on either. The target of a render pass encodes by itself where its format is
+/// `…Srgb`; storage textures never do. Hardware decodes and encodes approximately: where each stored value counts, a
+/// texture is better [seen](super::TextureRegion::format) without `Srgb`.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
 pub enum Curve {
     /// Nothing.
