@@ -416,6 +416,8 @@ fn every_format_that_can_be_drawn_to_is_written() {
         (F::Rgba32Float, [(0.0, 0.0); 4]),
     ] {
         if is_gl(context) && matches!(format, F::R32Float | F::Rg32Float | F::Rgba32Float) {
+            let refused = refusal(TextureRenderer::new(context, format, Pixels::default()));
+            assert_eq!(refused, format!("texture: format {format:?} cannot be drawn to"));
             continue;
         }
         if format == F::Rg11b10Ufloat && !context.device().features().contains(wgpu::Features::RG11B10UFLOAT_RENDERABLE)

@@ -8,9 +8,10 @@ use super::writer::{check_format, source};
 use crate::error::{Error, Result};
 use crate::gpu::device::context::Context;
 use wgpu::{
-    BindGroup, BindGroupLayout, Color, ColorTargetState, ColorWrites, CommandEncoder, Features, FragmentState, LoadOp,
-    MultisampleState, Operations, RenderPass, RenderPassColorAttachment, RenderPassDescriptor, RenderPipeline,
-    RenderPipelineDescriptor, ShaderStages, StoreOp, TextureFormat, TextureUsages, TextureView, VertexState,
+    BindGroup, BindGroupLayout, Color, ColorTargetState, ColorWrites, CommandEncoder, Extent3d, Features,
+    FragmentState, LoadOp, MultisampleState, Operations, RenderPass, RenderPassColorAttachment, RenderPassDescriptor,
+    RenderPipeline, RenderPipelineDescriptor, ShaderStages, StoreOp, TextureDescriptor, TextureDimension,
+    TextureFormat, TextureUsages, TextureView, VertexState,
 };
 
 /// Draws the planes of an output to the target of a render pass, in any format that can be drawn to: R8, Rg8, R16, Rg16,
@@ -189,12 +190,29 @@ fn check_target(context: &Context, format: TextureFormat) -> Result<()> {
     if format == TextureFormat::Rg11b10Ufloat && !features.contains(Features::RG11B10UFLOAT_RENDERABLE) {
         return Err(Error::Feature { what: "drawing to Rg11b10Ufloat", feature: "RG11B10UFLOAT_RENDERABLE" });
     }
-    let usages = format.guaranteed_format_features(features).allowed_usages;
-    // With that feature a device may have more formats than WebGPU guarantees, and wgpu says which.
-    if usages.contains(TextureUsages::RENDER_ATTACHMENT)
+    // With that feature a device may have more formats than WebGPU guarantees.
+    let guaranteed = format.guaranteed_format_features(features).allowed_usages;
+    if guaranteed.contains(TextureUsages::RENDER_ATTACHMENT)
         || features.contains(Features::TEXTURE_ADAPTER_SPECIFIC_FORMAT_FEATURES)
     {
-        return Ok(());
+        // Through OpenGL it may have fewer, which only making one tells.
+        match context.checked("trying a texture's format", || context.device().create_texture(&smallest(format))) {
+            Err(Error::Device { .. }) => {}
+            made => return made.map(drop),
+        }
     }
     problem(format!("format {format:?} cannot be drawn to"))
+}
+
+fn smallest(format: TextureFormat) -> TextureDescriptor<'static> {
+    TextureDescriptor {
+        label: Some("upconv texture"),
+        size: Extent3d::default(),
+        mip_level_count: 1,
+        sample_count: 1,
+        dimension: TextureDimension::D2,
+        format,
+        usage: TextureUsages::RENDER_ATTACHMENT,
+        view_formats: &[],
+    }
 }
