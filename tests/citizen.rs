@@ -1,4 +1,4 @@
-//! upconv inside somebody else's application: textures, faults, lost devices, threads, allocations, memory.
+//! upconv inside somebody else's application: faults, lost devices, threads, allocations, memory.
 
 #![allow(clippy::unwrap_used, clippy::panic, reason = "a test fails by panicking")]
 
@@ -7,14 +7,13 @@ mod common;
 mod device;
 
 use common::{Case, Values, no_activation, random_case, tensor};
-use device::{context, fresh_context};
+use device::{context, device_with, fresh_context};
 use fastrand::Rng;
 use std::alloc::{GlobalAlloc, Layout, System};
 use std::process::ExitCode;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::task::Poll;
-use upconv::gpu::{Context, Encoding, Layer, Prepared, Request, TextureReader, TextureWriter};
-use upconv::upscale::Method;
+use upconv::gpu::{Context, Layer, Prepared, Request};
 use upconv::{ConvTranspose, Convention, DeviceProfile, Error, Kernel, Storage, Tensor, reference, wgpu};
 
 fn main() -> ExitCode {
@@ -23,12 +22,6 @@ fn main() -> ExitCode {
         return ExitCode::SUCCESS;
     }
     device::run(&[
-        ("a_texture_becomes_planes_with_its_border_replicated", a_texture_becomes_planes_with_its_border_replicated),
-        ("textures_are_upsampled_in_one_pass", textures_are_upsampled_in_one_pass),
-        ("linear_light_is_encoded", linear_light_is_encoded),
-        ("unfit_textures_are_refused", unfit_textures_are_refused),
-        ("planes_beyond_a_binding_are_copied_in_bands", planes_beyond_a_binding_are_copied_in_bands),
-        ("a_view_has_the_size_of_its_level", a_view_has_the_size_of_its_level),
         ("encode_allocates_what_the_same_calls_by_hand_do", encode_allocates_what_the_same_calls_by_hand_do),
         ("repeated_runs_and_encodes_leave_memory_flat", repeated_runs_and_encodes_leave_memory_flat),
         ("what_is_warm_compiles_no_more", what_is_warm_compiles_no_more),
@@ -83,271 +76,10 @@ fn buffer(context: &Context, size: u64) -> wgpu::Buffer {
     context.device().create_buffer(&wgpu::BufferDescriptor { label: None, size, usage, mapped_at_creation: false })
 }
 
-fn texture(context: &Context, [width, height]: [u32; 2], format: wgpu::TextureFormat) -> wgpu::Texture {
-    let writable = if format.is_srgb() { wgpu::TextureUsages::empty() } else { wgpu::TextureUsages::STORAGE_BINDING };
-    context.device().create_texture(&wgpu::TextureDescriptor {
-        label: None,
-        size: wgpu::Extent3d { width, height, depth_or_array_layers: 1 },
-        mip_level_count: 1,
-        sample_count: 1,
-        dimension: wgpu::TextureDimension::D2,
-        format,
-        usage: wgpu::TextureUsages::TEXTURE_BINDING
-            | wgpu::TextureUsages::COPY_DST
-            | wgpu::TextureUsages::COPY_SRC
-            | writable,
-        view_formats: &[],
-    })
-}
-
-/// A texture with these bytes.
-fn filled(context: &Context, size: [u32; 2], format: wgpu::TextureFormat, bytes: &[u8]) -> wgpu::Texture {
-    let texture = texture(context, size, format);
-    let row = bytes.len() as u32 / size[1];
-    context.queue().write_texture(
-        texture.as_image_copy(),
-        bytes,
-        wgpu::TexelCopyBufferLayout { offset: 0, bytes_per_row: Some(row), rows_per_image: None },
-        texture.size(),
-    );
-    texture
-}
-
-fn view(texture: &wgpu::Texture) -> wgpu::TextureView {
-    texture.create_view(&wgpu::TextureViewDescriptor::default())
-}
-
 fn submit(context: &Context, record: impl FnOnce(&mut wgpu::ComputePass<'_>)) {
     let mut encoder = context.device().create_command_encoder(&Default::default());
     record(&mut encoder.begin_compute_pass(&Default::default()));
     context.queue().submit([encoder.finish()]);
-}
-
-/// The planes of a texture, read through a [`TextureReader`].
-fn planes(context: &Context, texture: &wgpu::Texture, channels: usize, border: usize) -> Tensor {
-    let reader = TextureReader::new(context, channels, border, Storage::F32).unwrap();
-    let shape = reader.shape(texture.width(), texture.height());
-    let planes = buffer(context, (shape.iter().product::<usize>() * 4) as u64);
-    let bound = reader.bind(&view(texture), planes.slice(..)).unwrap();
-    submit(context, |pass| bound.encode(pass));
-    context.download(&planes, &shape, Storage::F32).unwrap()
-}
-
-fn a_texture_becomes_planes_with_its_border_replicated() {
-    let context = context();
-    let bytes = [0, 51, 102, 255, 255, 204, 153, 51];
-    let texture = filled(context, [2, 1], wgpu::TextureFormat::Rgba8Unorm, &bytes);
-    let got = planes(context, &texture, 3, 1);
-    assert_eq!(got.shape(), [1, 3, 3, 4]);
-    let expected: Vec<f32> = [[0.0, 255.0], [51.0, 204.0], [102.0, 153.0]]
-        .iter()
-        .flat_map(|&[a, b]| [[a, a, b, b]; 3].concat())
-        .map(|v: f32| v / 255.0)
-        .collect();
-    for (got, expected) in got.to_f32().iter().zip(expected) {
-        assert!((got - expected).abs() < 1e-6, "{got}, not {expected}");
-    }
-}
-
-fn textures_are_upsampled_in_one_pass() {
-    let context = context();
-    let mut rng = Rng::with_seed(1);
-    let (width, height) = (13, 9);
-    let pixels: Vec<f32> = (0..width * height * 4).map(|_| rng.f32()).collect();
-    let small = filled(context, [width, height], wgpu::TextureFormat::Rgba32Float, bytemuck::cast_slice(&pixels));
-    let large = texture(context, [width * 3, height * 3], wgpu::TextureFormat::Rgba32Float);
-
-    let up = Method::Bicubic.upsampler(3, 4).unwrap();
-    let reader = TextureReader::new(context, 4, up.border, Storage::F32).unwrap();
-    let writer =
-        TextureWriter::new(context, 4, wgpu::TextureFormat::Rgba32Float, Encoding::Linear, Storage::F32).unwrap();
-    let layer = Layer::new(context, &up.op, &up.weight, None).unwrap();
-    let prepared = layer.prepare(&reader.shape(width, height), Storage::F32).unwrap();
-    let (x, y) = (buffer(context, prepared.input_bytes()), buffer(context, prepared.output_bytes()));
-    let read = reader.bind(&view(&small), x.slice(..)).unwrap();
-    let bound = prepared.bind(x.slice(..), y.slice(..)).unwrap();
-    let write = writer.bind(y.slice(..), &view(&large)).unwrap();
-    submit(context, |pass| {
-        read.encode(pass);
-        bound.encode(pass);
-        write.encode(pass);
-    });
-    let got = planes(context, &large, 4, 0);
-
-    let input = planes(context, &small, 4, up.border);
-    let expected = reference::conv_transpose(&up.op, &input, &up.weight, None).unwrap();
-    let comparison = expected.compare(&got).unwrap();
-    assert!(comparison.passed(), "{comparison:?}");
-}
-
-fn linear_light_is_encoded() {
-    let context = context();
-    // A view in sRGB is decoded when it is read, and written back through the curve: the same bytes.
-    let bytes: Vec<u8> = (0..=255u8).flat_map(|v| [v, 255 - v, v / 2, v]).collect();
-    let stored = filled(context, [256, 1], wgpu::TextureFormat::Rgba8UnormSrgb, &bytes);
-    let linear = planes(context, &stored, 4, 0);
-    let x = context.upload(&linear, Storage::F32).unwrap();
-    let written = texture(context, [256, 1], wgpu::TextureFormat::Rgba8Unorm);
-    let writer = TextureWriter::new(context, 4, wgpu::TextureFormat::Rgba8Unorm, Encoding::Srgb, Storage::F32).unwrap();
-    let bound = writer.bind(x.slice(..), &view(&written)).unwrap();
-    submit(context, |pass| bound.encode(pass));
-    let got = planes(context, &written, 4, 0).to_f32();
-    for (index, byte) in bytes.iter().enumerate() {
-        let got = got[index % 4 * 256 + index / 4] * 255.0;
-        assert!((got - f32::from(*byte)).abs() < 1.01, "{got}, not {byte}");
-    }
-    let mean = linear.to_f32()[..256].iter().sum::<f32>() / 256.0;
-    assert!(mean < 0.4, "reading decoded: the mean {mean} of linear light is below that of the stored values");
-}
-
-fn unfit_textures_are_refused() {
-    let context = context();
-    let reader = TextureReader::new(context, 4, 0, Storage::F32).unwrap();
-    let small = filled(context, [2, 2], wgpu::TextureFormat::Rgba8Unorm, &[0; 16]);
-    let refusal = |result: upconv::Result<_>| match result {
-        Ok(_) => panic!("it was accepted"),
-        Err(error) => error.to_string(),
-    };
-    let planes = buffer(context, 60);
-    assert_eq!(refusal(reader.bind(&view(&small), planes.slice(..))), "planes buffer: 60 bytes given, but 64 needed");
-    let srgb = wgpu::TextureFormat::Rgba8UnormSrgb;
-    let writer = |format| TextureWriter::new(context, 4, format, Encoding::Linear, Storage::F32);
-    assert!(writer(srgb).unwrap_err().to_string().contains("Rgba8UnormSrgb cannot be written, expected Rgba8Unorm"));
-    let writer = writer(wgpu::TextureFormat::Rgba8Unorm).unwrap();
-    let read_only = filled(context, [2, 2], srgb, &[0; 16]);
-    let planes = buffer(context, 64);
-    assert!(refusal(writer.bind(planes.slice(..), &view(&read_only))).contains("lacks TextureUsages(STORAGE_BINDING)"));
-    assert_eq!(
-        TextureReader::new(context, 5, 0, Storage::F32).unwrap_err().to_string(),
-        "channels of a texture is 5, expected 1 to 4"
-    );
-}
-
-/// A device with the smallest bindings, on which the planes of a small texture are already too large, and two workgroups
-/// along an axis.
-fn device_of_small_bindings() -> Context {
-    let features = context().device().features() & wgpu::Features::SHADER_F16;
-    device_with(features, |limits| wgpu::Limits {
-        max_storage_buffer_binding_size: 4096,
-        max_compute_workgroups_per_dimension: 6,
-        ..limits
-    })
-}
-
-fn planes_beyond_a_binding_are_copied_in_bands() {
-    let small = device_of_small_bindings();
-    let mut rng = Rng::with_seed(40);
-    let (width, height, border) = (37, 61, 3);
-    // Numbers of f16 too.
-    let pixels: Vec<f32> = (0..width * height * 4).map(|_| rng.u8(..).into()).collect();
-    let format = wgpu::TextureFormat::Rgba32Float;
-    let texture = filled(&small, [width as u32, height as u32], format, bytemuck::cast_slice(&pixels));
-    let storages = [Storage::F32, Storage::F16];
-    for &storage in if small.profile().f16 { &storages[..] } else { &storages[..1] } {
-        for channels in 1..=4 {
-            let reader = TextureReader::new(&small, channels, border, storage).unwrap();
-            let shape = reader.shape(width as u32, height as u32);
-            let planes = buffer(&small, (shape.iter().product::<usize>() as u64 * storage.size()).next_multiple_of(4));
-            let bound = reader.bind(&view(&texture), planes.slice(..)).unwrap();
-            submit(&small, |pass| bound.encode(pass));
-            let got = small.download(&planes, &shape, storage).unwrap().to_f32();
-            for (index, got) in got.into_iter().enumerate() {
-                let [c, y, x] = [index / shape[3] / shape[2], index / shape[3] % shape[2], index % shape[3]];
-                let inside = |at: usize, extent: usize| at.saturating_sub(border).min(extent - 1);
-                let expected = pixels[(inside(y, height) * width + inside(x, width)) * 4 + c];
-                assert_eq!(got, expected, "{storage:?}, channel {c} of {channels}, row {y}, column {x}");
-            }
-
-            let reader = TextureReader::new(&small, channels, 0, storage).unwrap();
-            let read = reader.bind(&view(&texture), planes.slice(..)).unwrap();
-            let written = self::texture(&small, [width as u32, height as u32], format);
-            let writer = TextureWriter::new(&small, channels, format, Encoding::Linear, storage).unwrap();
-            let write = writer.bind(planes.slice(..), &view(&written)).unwrap();
-            submit(&small, |pass| {
-                read.encode(pass);
-                write.encode(pass);
-            });
-            let got = self::planes(&small, &written, 4, 0).to_f32();
-            for (index, got) in got.into_iter().enumerate() {
-                let (c, pixel) = (index / (width * height), &pixels[index % (width * height) * 4..][..4]);
-                let expected = match (channels, c) {
-                    (2, 3) => pixel[1],
-                    (4, 3) => pixel[3],
-                    (_, 3) => 1.0,
-                    (1 | 2, _) => pixel[0],
-                    _ => pixel[c],
-                };
-                assert_eq!(got, expected, "{storage:?}, {channels} channels, element {index}");
-            }
-        }
-    }
-    // A row is not cut.
-    let wide = filled(&small, [49, 1], format, &[0; 49 * 16]);
-    let reader = TextureReader::new(&small, 1, 0, Storage::F32).unwrap();
-    let refusal = reader.bind(&view(&wide), buffer(&small, 196).slice(..)).unwrap_err();
-    assert!(matches!(refusal, Error::Limit { needed: 7, limit: 6, .. }), "{refusal}");
-}
-
-fn a_view_has_the_size_of_its_level() {
-    let context = context();
-    let format = wgpu::TextureFormat::Rgba32Float;
-    let texture = context.device().create_texture(&wgpu::TextureDescriptor {
-        label: None,
-        size: wgpu::Extent3d { width: 9, height: 6, depth_or_array_layers: 3 },
-        mip_level_count: 2,
-        sample_count: 1,
-        dimension: wgpu::TextureDimension::D2,
-        format,
-        usage: wgpu::TextureUsages::TEXTURE_BINDING
-            | wgpu::TextureUsages::STORAGE_BINDING
-            | wgpu::TextureUsages::COPY_DST,
-        view_formats: &[],
-    });
-    let (reader, writer) = (
-        TextureReader::new(context, 1, 1, Storage::F32).unwrap(),
-        TextureWriter::new(context, 1, format, Encoding::Linear, Storage::F32).unwrap(),
-    );
-    for (level, layer, width, height) in [(0, 0, 9, 6), (0, 2, 9, 6), (1, 1, 4, 3)] {
-        let described = wgpu::TextureViewDescriptor {
-            dimension: Some(wgpu::TextureViewDimension::D2),
-            base_mip_level: level,
-            mip_level_count: Some(1),
-            base_array_layer: layer,
-            array_layer_count: Some(1),
-            ..Default::default()
-        };
-        let values: Vec<f32> = (0..width * height).map(|index| index as f32 + 100.0 * level as f32).collect();
-        let x = context.upload(&Tensor::f32([values.len()], values.clone()).unwrap(), Storage::F32).unwrap();
-        let write = writer.bind_view(x.slice(..), &texture, &described);
-        if context.device().adapter_info().backend == wgpu::Backend::Gl {
-            let refusal = write.unwrap_err().to_string();
-            assert!(refusal.contains("2 mip levels and 3 layers; through OpenGL"), "{refusal}");
-            continue;
-        }
-        let write = write.unwrap();
-        // It is of the view's size to the byte.
-        let [_, _, rows, columns] = reader.shape(width, height);
-        let planes = buffer(context, (rows * columns * 4) as u64);
-        let read = reader.bind_view(&texture, &described, planes.slice(..)).unwrap();
-        submit(context, |pass| {
-            write.encode(pass);
-            read.encode(pass);
-        });
-        let got = context.download(&planes, &[rows, columns], Storage::F32).unwrap().to_f32();
-        for (index, got) in got.into_iter().enumerate() {
-            let inside = |at: usize, extent: u32| at.saturating_sub(1).min(extent as usize - 1);
-            let (y, x) = (inside(index / columns, height), inside(index % columns, width));
-            assert_eq!(got, values[y * width as usize + x], "level {level}, layer {layer}, row {y}, column {x}");
-        }
-        // A view does not tell its level.
-        let view = texture.create_view(&described);
-        let refusal = reader.bind(&view, planes.slice(..)).unwrap_err().to_string();
-        assert!(refusal.contains("2 mip levels"), "{refusal}");
-        assert!(matches!(writer.bind(x.slice(..), &view), Err(Error::Texture { .. })));
-    }
-    let none = wgpu::TextureViewDescriptor { base_mip_level: 2, ..Default::default() };
-    let refusal = reader.bind_view(&texture, &none, buffer(context, 4).slice(..)).unwrap_err();
-    assert!(matches!(refusal, Error::Texture { .. }), "{refusal}");
 }
 
 fn small_layer(context: &Context) -> (Layer, Case) {
@@ -802,19 +534,6 @@ fn a_destroyed_device_is_an_error_and_a_new_one_works() {
     assert!(matches!(error, Error::DeviceLost { .. }), "{error:?}");
     let (layer, case) = small_layer(&fresh_context());
     layer.run(&case.input).unwrap();
-}
-
-/// A device of a test's own, with these features and limits.
-fn device_with(features: wgpu::Features, limits: fn(wgpu::Limits) -> wgpu::Limits) -> Context {
-    let adapters = pollster::block_on(upconv::gpu::adapters(false));
-    let adapter = adapters.first().unwrap();
-    let descriptor = wgpu::DeviceDescriptor {
-        required_features: features,
-        required_limits: limits(adapter.limits()),
-        ..Default::default()
-    };
-    let (device, queue) = pollster::block_on(adapter.request_device(&descriptor)).unwrap();
-    Context::new(device, queue)
 }
 
 fn a_device_with_low_limits_suffices() {

@@ -9,8 +9,8 @@ mod shipped;
 
 use fastrand::Rng;
 use shipped::{check, expected, network, picture, pixels};
-use upconv::upscale::Network;
 use upconv::upscale::network::{Kind, Layer};
+use upconv::upscale::{Encoding, Network};
 use upconv::{Activation, ConvTranspose, DType, Tensor, reference};
 
 /// A convolution of stride 1 as it is defined, in f64.
@@ -176,6 +176,18 @@ fn files_are_read_as_they_were_written() {
     assert_eq!(Network::from_safetensors(&shipped.to_safetensors(&[]).unwrap()).unwrap(), shipped);
 }
 
+#[test]
+fn a_description_says_what_the_values_of_colours_are() {
+    assert_eq!(network().encoding(), Encoding::Srgb, "where it says nothing");
+    for (name, encoding) in [("srgb", Encoding::Srgb), ("linear", Encoding::Linear)] {
+        let key = format!(r#"\"rgb\",\"encoding\":\"{name}\""#);
+        let read = Network::from_safetensors(&described(|header| header.replace(r#"\"rgb\""#, &key))).unwrap();
+        assert_eq!(read.encoding(), encoding);
+        assert_eq!(read, network().with_encoding(encoding));
+        assert_eq!(Network::from_safetensors(&read.to_safetensors(&[]).unwrap()).unwrap(), read);
+    }
+}
+
 /// A layer that pads with zeros makes more than is asked for, and what depends on the zeros is cut off.
 #[test]
 fn layers_that_pad_need_a_border_too() {
@@ -272,6 +284,11 @@ fn descriptions_that_are_wrong_are_refused() {
         (r#"\"border\":7"#, r#"\"border\":6"#, "layer 6, with a border of 6: output size"),
         (r#"\"border\":7"#, r#"\"border\":7,\"boarder\":8"#, r#"unknown key "boarder", expected "border""#),
         (r#"\"rgb\""#, r#"\"cmyk\""#, "colour: unknown variant `cmyk`, expected `rgb`"),
+        (
+            r#"\"rgb\""#,
+            r#"\"rgb\",\"encoding\":\"gamma\""#,
+            "encoding: unknown variant `gamma`, expected `srgb` or `linear`",
+        ),
         (r#"\"kind\":\"deconv\""#, r#"\"kind\":\"pool\""#, "layers[6]: kind: unknown variant `pool`"),
         (
             r#"\"weight\":\"conv3.weight\""#,

@@ -63,7 +63,10 @@ pub use prepared::{Bound, Prepared};
 pub use profile::{DeviceClass, DeviceProfile, Matrices};
 pub use request::Request;
 pub use storage::Storage;
-pub use texture::{BoundTexture, Encoding, TextureReader, TextureWriter};
+pub use texture::{
+    BoundDraw, BoundTarget, BoundTexture, Components, Curve, Pixels, Planes, Rectangle, TextureReader, TextureRegion,
+    TextureRenderer, TextureWriter,
+};
 pub use timing::{DispatchTime, Timestamps};
 pub use tune::Tuning;
 #[cfg(not(target_family = "wasm"))]

@@ -1,9 +1,15 @@
 //! Pictures enlarged by whole factors, as transposed convolutions: by a resampling filter ([`Method`]) or by a trained
 //! network ([`Network`]).
 
+mod encoding;
 pub mod network;
+#[cfg(feature = "gpu")]
+mod on_textures;
 mod replicate;
 pub mod resample;
 
+pub use encoding::Encoding;
 pub use network::Network;
+#[cfg(feature = "gpu")]
+pub use on_textures::{BoundOnTextures, OnTextures, PlacedOnTextures, PreparedOnTextures};
 pub use resample::{MAX_SCALE, Method, Upsampler, bilinear_kernel};

@@ -7,6 +7,7 @@ pub(crate) use harness::run;
 
 use std::sync::OnceLock;
 use upconv::gpu::{AdapterRequest, Context};
+use upconv::wgpu;
 
 /// The device of all tests.
 #[allow(dead_code, reason = "not every test file uses it")]
@@ -24,4 +25,18 @@ pub(crate) fn fresh_context() -> Context {
     Context::request(&AdapterRequest::default()).unwrap_or_else(|error| {
         panic!("{error}; install a driver (./scripts/test offers it), or set UPCONV_SKIP_GPU_TESTS=1")
     })
+}
+
+/// A device of a test's own, with these features and limits.
+#[allow(dead_code, reason = "not every test file uses it")]
+pub(crate) fn device_with(features: wgpu::Features, limits: fn(wgpu::Limits) -> wgpu::Limits) -> Context {
+    let adapters = pollster::block_on(upconv::gpu::adapters(false));
+    let adapter = adapters.first().unwrap();
+    let descriptor = wgpu::DeviceDescriptor {
+        required_features: features,
+        required_limits: limits(adapter.limits()),
+        ..Default::default()
+    };
+    let (device, queue) = pollster::block_on(adapter.request_device(&descriptor)).unwrap();
+    Context::new(device, queue)
 }

@@ -14,7 +14,7 @@ use upconv::upscale::network::CHANNELS;
 /// The most that the inputs and outputs of a group of tiles take.
 const GROUP: usize = 32 << 20;
 
-/// A picture as a network sees it: red, green and blue from 0 to 1.
+/// A picture that a network enlarges.
 pub(super) struct Colours<'a, T> {
     pub(super) samples: &'a [T],
     /// Samples of a pixel: 1 or 2 of a grey one, whose value serves for all three; 3 or 4 of a coloured one.
@@ -31,7 +31,8 @@ impl<T: Sample> Colours<'_, T> {
         if self.is_grey() { 1 } else { CHANNELS }
     }
 
-    /// The planes of a tile with the network's borders.
+    /// The planes of a tile with the network's borders, as the network sees it: red, green and blue from 0 to 1, in the
+    /// encoding that it wants.
     fn tile(&self, tiles: &Tiles, top: usize, left: usize, network: &Network) -> Result<Tensor> {
         let (border, both) = (network.border(), network.border() + network.border_end());
         let (height, width) = (tiles.rows + both, tiles.columns + both);
@@ -44,7 +45,7 @@ impl<T: Sample> Colours<'_, T> {
             let row = &self.samples[inside(top, index % height, tiles.height) * row..][..row];
             for (x, out) in out.iter_mut().enumerate() {
                 let value: f32 = row[inside(left, x, tiles.width) * self.channels + channel].into();
-                *out = value / T::FULL;
+                *out = network.encoding().of_stored(value / T::FULL);
             }
         });
         Ok(Tensor::f32([1, CHANNELS, height, width], planes)?)
@@ -126,6 +127,7 @@ impl Assembly<'_> {
     /// Rounds the planes of a tile into its place in a band. Values are clamped as floats, before they are integers.
     fn place<U: Sample>(&self, planes: &[f32], rows: &Range<usize>, left: usize, band: &mut [U]) -> Result<()> {
         let (scale, crop, channels) = (self.network.scale(), self.network.crop(), self.channels);
+        let nearest = |value: f32| U::nearest(self.network.encoding().to_stored(value) * U::FULL);
         let plane = self.out_height * self.out_width;
         ensure!(planes.len() == CHANNELS * plane, "the network made {} values, not {}", planes.len(), CHANNELS * plane);
         let columns = self.tiles.columns.min(self.tiles.width - left) * scale;
@@ -136,10 +138,10 @@ impl Assembly<'_> {
             for (x, pixel) in out.chunks_exact_mut(channels).enumerate() {
                 let at = |channel: usize| planes[channel * plane + first + x];
                 match pixel {
-                    [grey] => *grey = U::nearest((at(0) + at(1) + at(2)) / 3.0 * U::FULL),
+                    [grey] => *grey = nearest((at(0) + at(1) + at(2)) / 3.0),
                     colours => {
                         for (channel, colour) in colours.iter_mut().enumerate() {
-                            *colour = U::nearest(at(channel) * U::FULL);
+                            *colour = nearest(at(channel));
                         }
                     }
                 }
@@ -152,6 +154,7 @@ impl Assembly<'_> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use upconv::upscale::Encoding;
     use upconv::upscale::network::WAIFU2X_PHOTO;
 
     #[test]
@@ -164,5 +167,21 @@ mod tests {
         let mut band = vec![7_u8; 12];
         assembly.place(&planes, &(0..1), 0, &mut band).unwrap();
         assert_eq!(band[..6], [0, 0, 255, 0, 0, 0]);
+    }
+
+    #[test]
+    fn a_network_sees_the_encoding_that_it_wants() {
+        let network = Network::from_safetensors(WAIFU2X_PHOTO).unwrap().with_encoding(Encoding::Linear);
+        let tiles = Tiles { width: 1, height: 1, rows: 8, columns: 8 };
+        let picture = Colours { samples: &[188_u8, 0, 255], channels: 3 };
+        let planes = picture.tile(&tiles, 0, 0, &network).unwrap().to_f32();
+        let plane = planes.len() / 3;
+        assert!((planes[0] - 0.5029).abs() < 1e-4 && planes[plane] == 0.0 && planes[2 * plane] == 1.0);
+        let assembly = Assembly { network: &network, tiles, out_height: 16, out_width: 16, channels: 3 };
+        let mut made = vec![0.5; 3 * 256];
+        (made[256], made[512]) = (-1.0, 1.5);
+        let mut band = vec![7_u8; 12];
+        assembly.place(&made, &(0..1), 0, &mut band).unwrap();
+        assert_eq!(band[..3], [188, 0, 255]);
     }
 }

@@ -82,7 +82,11 @@ impl fmt::Debug for Context {
 }
 
 /// Features that are used where a device has them; none is needed.
-const OPTIONAL: Features = Features::SHADER_F16.union(Features::TIMESTAMP_QUERY).union(Features::PIPELINE_CACHE);
+const OPTIONAL: Features = Features::SHADER_F16
+    .union(Features::TIMESTAMP_QUERY)
+    .union(Features::PIPELINE_CACHE)
+    .union(Features::BGRA8UNORM_STORAGE)
+    .union(Features::RG11B10UFLOAT_RENDERABLE);
 
 /// What the kernel `matrix` needs, beside `SHADER_F16` where the matrices are of f16.
 const COOPERATIVE: Features = Features::EXPERIMENTAL_COOPERATIVE_MATRIX.union(Features::SUBGROUP);

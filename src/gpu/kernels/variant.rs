@@ -152,7 +152,7 @@ pub(crate) mod tests {
     use crate::kernel::Kernel;
     use crate::op::{Operands, Residual};
     use crate::{DeviceClass, DeviceProfile, Error};
-    use naga::ShaderStage;
+    use naga::EntryPoint;
     use naga::back::{glsl, hlsl, msl, spv};
     use naga::proc::{BoundsCheckPolicies, BoundsCheckPolicy};
     use naga::valid::{Capabilities, ModuleInfo, ValidationFlags, Validator};
@@ -213,13 +213,7 @@ pub(crate) mod tests {
                     }
                 }
             }
-            let elem = elem(storage);
-            sources.insert(format!("{elem}\n{}", body(include_str!("../../../shaders/from_texture.wgsl"))));
-            for format in ["rgba8unorm", "rgba16float", "rgba32float", "r32float"] {
-                let picture = format!("alias Picture = texture_storage_2d<{format}, write>;");
-                let to = body(include_str!("../../../shaders/to_texture.wgsl"));
-                sources.insert(format!("{elem}\n{picture}\n{to}"));
-            }
+            sources.extend(crate::gpu::texture::tests::sources(storage));
         }
         sources
     }
@@ -304,15 +298,15 @@ pub(crate) mod tests {
         for source in sources() {
             let (module, info) = parse(&source);
             for entry in &module.entry_points {
-                spirv(&module, &info, &entry.name, BoundsCheckPolicy::Unchecked);
-                to_msl(&module, &info, &entry.name);
+                spirv(&module, &info, entry, BoundsCheckPolicy::Unchecked);
+                to_msl(&module, &info, entry);
                 if is_cooperative(&source) {
                     continue;
                 }
-                to_hlsl(&module, &info, &entry.name);
+                to_hlsl(&module, &info, entry);
                 // GL has no f16.
                 if !source.contains("enable f16;") {
-                    to_glsl(&module, &info, &entry.name);
+                    to_glsl(&module, &info, entry);
                 }
             }
         }
@@ -327,7 +321,7 @@ pub(crate) mod tests {
             let (module, info) = parse(source);
             for entry in &module.entry_points {
                 for buffer in [BoundsCheckPolicy::Unchecked, BoundsCheckPolicy::Restrict] {
-                    let words = spirv(&module, &info, &entry.name, buffer);
+                    let words = spirv(&module, &info, entry, buffer);
                     let mut child = Command::new("spirv-val")
                         .args(["--target-env", "vulkan1.3", "-"])
                         .stdin(Stdio::piped())
@@ -354,43 +348,43 @@ pub(crate) mod tests {
         BoundsCheckPolicies { index, buffer, image_load: index, binding_array: BoundsCheckPolicy::Unchecked }
     }
 
-    fn spirv(module: &naga::Module, info: &ModuleInfo, entry: &str, buffer: BoundsCheckPolicy) -> Vec<u32> {
+    fn spirv(module: &naga::Module, info: &ModuleInfo, entry: &EntryPoint, buffer: BoundsCheckPolicy) -> Vec<u32> {
         let options = spv::Options {
             lang_version: (1, 6),
             bounds_check_policies: policies(buffer),
             use_storage_input_output_16: true,
             ..spv::Options::default()
         };
-        let stage = spv::PipelineOptions { shader_stage: ShaderStage::Compute, entry_point: entry.into() };
+        let stage = spv::PipelineOptions { shader_stage: entry.stage, entry_point: entry.name.clone() };
         spv::write_vec(module, info, &options, Some(&stage)).unwrap()
     }
 
-    fn to_hlsl(module: &naga::Module, info: &ModuleInfo, entry: &str) {
+    fn to_hlsl(module: &naga::Module, info: &ModuleInfo, entry: &EntryPoint) {
         let options = hlsl::Options { shader_model: hlsl::ShaderModel::V6_2, ..hlsl::Options::default() };
-        let stage = hlsl::PipelineOptions { entry_point: Some((ShaderStage::Compute, entry.into())) };
+        let stage = hlsl::PipelineOptions { entry_point: Some((entry.stage, entry.name.clone())) };
         let mut text = String::new();
         let written = hlsl::Writer::new(&mut text, &options, &stage).write(module, info, None).unwrap();
         assert!(written.entry_point_names.iter().all(Result::is_ok));
     }
 
-    fn to_msl(module: &naga::Module, info: &ModuleInfo, entry: &str) {
+    fn to_msl(module: &naga::Module, info: &ModuleInfo, entry: &EntryPoint) {
         let options = msl::Options {
             lang_version: (2, 3),
             bounds_check_policies: policies(BoundsCheckPolicy::Restrict),
             ..msl::Options::default()
         };
         let stage = msl::PipelineOptions {
-            entry_point: Some((ShaderStage::Compute, entry.into())),
+            entry_point: Some((entry.stage, entry.name.clone())),
             ..msl::PipelineOptions::default()
         };
         let (_, written) = msl::write_string(module, info, &options, &stage).unwrap();
         assert!(written.entry_point_names.iter().all(Result::is_ok));
     }
 
-    fn to_glsl(module: &naga::Module, info: &ModuleInfo, entry: &str) {
+    fn to_glsl(module: &naga::Module, info: &ModuleInfo, entry: &EntryPoint) {
         let options = glsl::Options { version: glsl::Version::new_gles(310), ..glsl::Options::default() };
         let stage =
-            glsl::PipelineOptions { shader_stage: ShaderStage::Compute, entry_point: entry.into(), multiview: None };
+            glsl::PipelineOptions { shader_stage: entry.stage, entry_point: entry.name.clone(), multiview: None };
         let mut text = String::new();
         let policies = BoundsCheckPolicies::default();
         glsl::Writer::new(&mut text, module, info, &options, &stage, policies).unwrap().write().unwrap();

@@ -8,6 +8,7 @@ use crate::describe::Described as DescribedActivation;
 use crate::describe::json::{OneOrMany, Strict, Unique, listed, natural, read as read_keys};
 use crate::error::Result;
 use crate::tensor::Tensor;
+use crate::upscale::encoding::Encoding;
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -27,6 +28,7 @@ pub(super) struct Described {
     pub(super) layers: Vec<Layer>,
     pub(super) scale: usize,
     pub(super) border: usize,
+    pub(super) encoding: Encoding,
 }
 
 /// The description.
@@ -37,7 +39,13 @@ struct Description {
     scale: i64,
     border: i64,
     colour: Colour,
+    #[serde(default, skip_serializing_if = "is_default")]
+    encoding: Encoding,
     layers: Vec<Strict<LayerKeys>>,
+}
+
+fn is_default(encoding: &Encoding) -> bool {
+    *encoding == Encoding::default()
 }
 
 #[derive(Serialize, Deserialize)]
@@ -69,7 +77,7 @@ pub(super) fn read(bytes: &[u8]) -> Result<Described> {
     };
     let wrong = |error: String| problem(format!("the description under {KEY:?}: {error}"));
     let description: Description = Unique::parse(text).and_then(read_keys).map_err(wrong)?;
-    let Description { version, scale, border, layers, colour: Colour::Rgb } = description;
+    let Description { version, scale, border, layers, encoding, colour: Colour::Rgb } = description;
     if version != VERSION {
         return Err(wrong(format!("version is {version}, expected {VERSION}")));
     }
@@ -79,7 +87,7 @@ pub(super) fn read(bytes: &[u8]) -> Result<Described> {
     }
     check_size(&file, &layers)?;
     let layers = layers.into_iter().enumerate().map(|(index, Strict(keys))| layer(&mut file, index, keys));
-    Ok(Described { layers: layers.collect::<Result<_>>()?, scale, border })
+    Ok(Described { layers: layers.collect::<Result<_>>()?, scale, border, encoding })
 }
 
 /// What layers name, each time anew, must not be far more than what there is.
@@ -133,7 +141,13 @@ fn pair(what: &str, given: Option<OneOrMany<i64>>, missing: usize) -> std::resul
     }
 }
 
-pub(super) fn write(layers: &[Layer], scale: usize, border: usize, notes: &[(&str, &str)]) -> Result<Vec<u8>> {
+pub(super) fn write(
+    layers: &[Layer],
+    scale: usize,
+    border: usize,
+    encoding: Encoding,
+    notes: &[(&str, &str)],
+) -> Result<Vec<u8>> {
     let mut slopes = Vec::new();
     let mut tensors: Vec<(String, Arc<Tensor>)> = Vec::new();
     let mut described = Vec::new();
@@ -158,7 +172,7 @@ pub(super) fn write(layers: &[Layer], scale: usize, border: usize, notes: &[(&st
     }
     tensors.append(&mut slopes);
     let (scale, border) = (scale as i64, border as i64);
-    let description = Description { version: VERSION, scale, border, colour: Colour::Rgb, layers: described };
+    let description = Description { version: VERSION, scale, border, colour: Colour::Rgb, encoding, layers: described };
     let text = serde_json::to_value(description).map_err(|error| problem(error.to_string()))?.to_string();
     let mut metadata: BTreeMap<String, String> =
         notes.iter().map(|&(key, value)| (key.to_owned(), value.to_owned())).collect();

@@ -41,7 +41,8 @@
 //! | `version` | 1 |
 //! | `scale` | the factor, 1 to [`MAX_SCALE`](super::MAX_SCALE) |
 //! | `border` | the pixels on each side that the network reads, 0 to [`MAX_BORDER`] |
-//! | `colour` | `"rgb"`: three planes, red first, of the stored values over the largest: 0 to 1 |
+//! | `colour` | `"rgb"`: three planes, red first, from 0 to 1 |
+//! | `encoding` | what the values of colours are: `"srgb"`, those that files store; `"linear"`, linear light. If it is missing, `"srgb"` |
 //! | `layers` | 1 to [`MAX_LAYERS`] of them, in their order |
 //!
 //! and of a layer:
@@ -69,6 +70,7 @@ mod layer;
 mod run;
 mod safetensors;
 
+use super::encoding::Encoding;
 use super::replicate::replicate;
 #[cfg(feature = "cpu")]
 use crate::cpu;
@@ -124,6 +126,7 @@ pub struct Network {
     border: [usize; 2],
     /// Before the output that is kept, and after it.
     crop: [usize; 2],
+    encoding: Encoding,
 }
 
 impl Network {
@@ -133,8 +136,8 @@ impl Network {
     /// [`Error::Safetensors`] for a file that is unsound or lacks a tensor, [`Error::Network`] for a description that is
     /// wrong, and what [`Network::new`] refuses.
     pub fn from_safetensors(bytes: &[u8]) -> Result<Self> {
-        let Described { layers, scale, border } = format::read(bytes)?;
-        Self::new(layers, scale, border)
+        let Described { layers, scale, border, encoding } = format::read(bytes)?;
+        Ok(Self::new(layers, scale, border)?.with_encoding(encoding))
     }
 
     /// The network as the bytes of a safetensors file, its tensors as they are, each once even where layers
@@ -143,7 +146,7 @@ impl Network {
     /// # Errors
     /// [`Error::Safetensors`] for a file larger than memory can be.
     pub fn to_safetensors(&self, notes: &[(&str, &str)]) -> Result<Vec<u8>> {
-        format::write(&self.layers, self.scale, self.border(), notes)
+        format::write(&self.layers, self.scale, self.border(), self.encoding, notes)
     }
 
     /// Checks that the layers fit together, and that a border of so many pixels suffices.
@@ -164,15 +167,22 @@ impl Network {
         border: usize,
         crop: usize,
     ) -> Result<Self> {
+        let encoding = Encoding::default();
         Ok(match blocks(&operations, crop, border)? {
             Some(Blocks { operations, blocked, border_end }) => {
-                Self { layers, operations, blocked, scale, border: [border, border_end], crop: [crop, 0] }
+                Self { layers, operations, blocked, scale, border: [border, border_end], crop: [crop, 0], encoding }
             }
             None => {
                 let blocked = vec![false; operations.len()];
-                Self { layers, operations, blocked, scale, border: [border; 2], crop: [crop; 2] }
+                Self { layers, operations, blocked, scale, border: [border; 2], crop: [crop; 2], encoding }
             }
         })
+    }
+
+    /// The same for colours of this encoding.
+    #[must_use]
+    pub fn with_encoding(self, encoding: Encoding) -> Self {
+        Self { encoding, ..self }
     }
 
     /// As [`new`](Self::new), with the product of the strides as scale and the least border that suffices.
@@ -212,6 +222,12 @@ impl Network {
     /// The factor.
     pub fn scale(&self) -> usize {
         self.scale
+    }
+
+    /// What the values of colours are, in the input and the output. [`new`](Self::new) takes it to be
+    /// [`Encoding::Srgb`].
+    pub fn encoding(&self) -> Encoding {
+        self.encoding
     }
 
     /// The pixels that the network reads above and to the left of what it enlarges.
