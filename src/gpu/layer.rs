@@ -16,10 +16,15 @@ use crate::gpu::prepared::Prepared;
 use crate::gpu::request::{Request, Wish};
 use crate::gpu::weights::Weights;
 use crate::kernel::Kernel;
-use crate::op::{Axis, ConvTranspose, Geometry};
-use crate::tensor::{Bias, DType, DataMut, Tensor, TensorView, check_len};
+use crate::op::{Axis, ConvTranspose};
+use crate::tensor::{Bias, DType, Tensor, TensorView};
 use std::sync::Arc;
 use wgpu::BufferUsages;
+#[cfg(not(target_family = "wasm"))]
+use {
+    crate::op::Geometry,
+    crate::tensor::{DataMut, check_len},
+};
 
 /// A transposed convolution with its weights on a device. Cheap to clone; usable from many threads.
 #[derive(Clone, Debug)]

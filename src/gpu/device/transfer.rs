@@ -8,7 +8,9 @@ use crate::gpu::device::span::span;
 use crate::gpu::device::wait::{block_on, finished};
 use crate::gpu::dispatch::Window;
 use crate::gpu::storage::Storage;
-use crate::tensor::{DType, Data, DataMut, DataView, Tensor, TensorView};
+#[cfg(not(target_family = "wasm"))]
+use crate::tensor::DataMut;
+use crate::tensor::{DType, Data, DataView, Tensor, TensorView};
 use futures_intrusive::channel::shared::{OneshotReceiver, oneshot_channel};
 use wgpu::{Buffer, BufferDescriptor, BufferUsages, MapMode, SubmissionIndex};
 
