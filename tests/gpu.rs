@@ -940,11 +940,11 @@ fn unfit_buffers_are_refused() {
 
     let double = Tensor::new([1, 1, 3], Data::F64(vec![0.0; 3])).unwrap();
     assert!(matches!(layer.run(&double), Err(Error::DType { given: DType::F64, .. })));
-    let small = context.limited(DeviceProfile { max_buffer: 64, ..context.profile().clone() });
+    let small = context.limited(DeviceProfile { max_buffer: 1024, ..context.profile().clone() });
     let layer = Layer::new(&small, &op, &Tensor::f32([1, 1, 2], [1.0; 2]).unwrap(), None).unwrap();
     assert_eq!(
-        layer.run(&Tensor::f32([1, 1, 20], [1.0; 20]).unwrap()).unwrap_err().to_string(),
-        "upconv tensor: 80 needed, but the device's limit max_buffer_size is 64"
+        layer.run(&Tensor::f32([1, 1, 300], vec![1.0; 300]).unwrap()).unwrap_err().to_string(),
+        "upconv tensor: 1200 needed, but the device's limit max_buffer_size is 1024"
     );
 }
 

@@ -183,7 +183,9 @@ impl PreparedChain {
 
     /// The buffers between the layers.
     fn between(&self, arena: &Arena) -> Result<[Option<Buffer>; 2]> {
-        arena.buffers(&self.inner.context, between_bytes(&self.inner.stages))
+        let Inner { context, stages, .. } = &*self.inner;
+        let make = |bytes| context.buffer("upconv activations", bytes, BufferUsages::STORAGE);
+        arena.buffers(between_bytes(stages), make)
     }
 
     fn bind_between(

@@ -2,8 +2,10 @@
 
 use super::conv_transpose::ConvTranspose;
 use super::operands::Operands;
+#[cfg(feature = "gpu")]
+use super::operands::Residual;
 use crate::error::{Error, Result};
-use crate::layout::{Layout, Strides};
+use crate::layout::{Channels, Layout, Strides};
 use crate::tensor::element_count;
 
 /// A [`ConvTranspose`] at one input shape: everything about sizes that a backend needs.
@@ -143,6 +145,13 @@ impl Geometry {
         (self.op.out_channels / self.op.groups) as u128
     }
 
+    /// The strides of a tensor of `own` channels, or of these channels of a larger one.
+    fn strides(&self, channels: Option<Channels>, own: usize, extents: &[usize; 3]) -> Strides {
+        let Channels { first, of } = channels.unwrap_or(Channels { first: 0, of: own });
+        let strides = self.op.layout.strides(of, extents);
+        Strides { first: first * strides.channel, ..strides }
+    }
+
     fn shape(&self, channels: usize, extents: &[usize; 3]) -> Vec<usize> {
         let spatial = &extents[3 - self.op.rank..];
         let mut shape = self.op.layout.shape(channels, spatial);
@@ -150,5 +159,64 @@ impl Geometry {
             shape.insert(0, self.batch);
         }
         shape
+    }
+}
+
+/// Where the operands lie.
+#[cfg(feature = "gpu")]
+impl Geometry {
+    /// The same operation at the same shape, with operands that lie so.
+    ///
+    /// # Errors
+    /// [`Error::OutOfRange`] for channels beyond those of the larger tensor, [`Error::Overflow`] for a tensor beyond all
+    /// bounds.
+    pub(crate) fn with_operands(mut self, operands: Operands) -> Result<Self> {
+        let (inputs, outputs) = (self.op.in_channels(), self.op.out_channels());
+        let residual = match operands.residual {
+            Residual::Tensor(channels) => channels,
+            Residual::None | Residual::Output => None,
+        };
+        let within = [
+            ("input", operands.input, inputs, self.input),
+            ("output", operands.output, outputs, self.output),
+            ("residual", residual, outputs, self.output),
+        ];
+        for (what, channels, own, extents) in within {
+            let Some(Channels { first, of }) = channels else { continue };
+            if first.checked_add(own).is_none_or(|end| end > of) {
+                return Err(Error::OutOfRange {
+                    what: format!("the first channel of the {what}, which has {own} of {of} channels"),
+                    given: first as i128,
+                    expected: match of.checked_sub(own) {
+                        Some(last) => format!("0 to {last}"),
+                        None => "a tensor of at least as many".into(),
+                    },
+                });
+            }
+            element_count(&[&[self.batch, of][..], &extents].concat())?;
+        }
+        self.operands = operands;
+        Ok(self)
+    }
+
+    /// The elements of the tensor that has the input.
+    pub(crate) fn input_tensor_len(&self) -> usize {
+        self.tensor_len(self.operands.input, self.op.in_channels(), self.input)
+    }
+
+    /// The elements of the tensor that has the output.
+    pub(crate) fn output_tensor_len(&self) -> usize {
+        self.tensor_len(self.operands.output, self.op.out_channels(), self.output)
+    }
+
+    /// The elements of the tensor that has the residual, and its strides; `None` where there is no such tensor.
+    pub(crate) fn residual_tensor(&self) -> Option<(usize, Strides)> {
+        let Residual::Tensor(channels) = self.operands.residual else { return None };
+        let own = self.op.out_channels();
+        Some((self.tensor_len(channels, own, self.output), self.strides(channels, own, &self.output)))
+    }
+
+    fn tensor_len(&self, channels: Option<Channels>, own: usize, extents: [usize; 3]) -> usize {
+        self.batch * channels.map_or(own, |channels| channels.of) * extents.iter().product::<usize>()
     }
 }

@@ -4,7 +4,7 @@
 
 use super::args::Args;
 use super::filter;
-use super::folder::Task;
+use super::find::Task;
 use super::model::{Model, Steps};
 use super::on_device::OnDevice;
 use super::planes::{Sample, View};

@@ -1,6 +1,5 @@
 //! The pictures in a folder, and what else is in it.
 
-use super::folder::Task;
 use crate::picture::Format;
 use anyhow::{Context as _, Error, Result, bail, ensure};
 use std::collections::BTreeMap;
@@ -13,6 +12,13 @@ const SYSTEM: [&str; 6] = ["thumbs.db", "ehthumbs.db", "ehthumbs_vista.db", "des
 
 /// At most so many kinds of what was left out are named.
 const KINDS: usize = 6;
+
+/// A picture to enlarge, and where to write the result.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct Task {
+    pub(super) input: PathBuf,
+    pub(super) output: PathBuf,
+}
 
 /// What is in a folder.
 #[derive(Debug)]

@@ -1,22 +1,14 @@
 //! Many pictures: several at a time, whatever becomes of the others.
 
-use super::find::Found;
+use super::find::{Found, Task};
 use crate::output::{note, one_line};
 use crate::threads;
 use anyhow::{Context as _, Error, Result, bail};
 use std::collections::BTreeMap;
 use std::fs;
-use std::path::PathBuf;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Mutex, PoisonError};
 use std::thread;
-
-/// A picture to enlarge, and where to write the result.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) struct Task {
-    pub(super) input: PathBuf,
-    pub(super) output: PathBuf,
-}
 
 /// Works on all tasks, `jobs` at a time. A failure does not stop the others; the error at the end names those that
 /// failed.

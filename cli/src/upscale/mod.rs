@@ -23,7 +23,7 @@ use crate::{originals, threads};
 use anyhow::{Context as _, Result, bail, ensure};
 pub(crate) use args::Args;
 use engine::{Engine, How};
-use folder::Task;
+use find::Task;
 use model::Model;
 use progress::progress;
 use std::fs;

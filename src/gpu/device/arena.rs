@@ -1,10 +1,9 @@
 //! The buffers between the layers of chains: two, which all chains of a device use in turn.
 
 use crate::error::Result;
-use crate::gpu::device::context::Context;
 use crate::gpu::device::lock::lock;
 use std::sync::{Mutex, MutexGuard};
-use wgpu::{Buffer, BufferUsages};
+use wgpu::Buffer;
 
 /// What stands between the layers of chains: what is written by the first, third … layer of one, and by the second,
 /// fourth … All chains share the two, which grow with the largest need, and go when the last chain does: a queue runs one
@@ -26,12 +25,18 @@ pub(crate) enum For {
 
 impl Arena {
     /// Two buffers of at least so many bytes, as far as they are needed.
-    pub(crate) fn buffers(&self, context: &Context, bytes: [Option<u64>; 2]) -> Result<[Option<Buffer>; 2]> {
+    ///
+    /// `make` makes a buffer of so many bytes.
+    pub(crate) fn buffers(
+        &self,
+        bytes: [Option<u64>; 2],
+        make: impl Fn(u64) -> Result<Buffer>,
+    ) -> Result<[Option<Buffer>; 2]> {
         let mut buffers = lock(&self.buffers);
         for (buffer, bytes) in buffers.iter_mut().zip(bytes) {
             let there = buffer.as_ref().map_or(0, Buffer::size);
             if let Some(needed) = bytes.filter(|&bytes| bytes > there) {
-                *buffer = Some(context.buffer("upconv activations", needed, BufferUsages::STORAGE)?);
+                *buffer = Some(make(needed)?);
             }
         }
         Ok([0, 1].map(|turn| buffers[turn].clone().filter(|_| bytes[turn].is_some())))

@@ -1,7 +1,7 @@
 //! What is fused around a kernel's sums, as far as it changes the kernel's text: the header that replaces its own.
 
 use super::activation;
-use super::variant::{body, elem};
+use super::header::{body, elem};
 use crate::activation::Activation;
 use crate::gpu::storage::Storage;
 use crate::op::{Geometry, Residual};

@@ -3,6 +3,7 @@
 pub(crate) mod activation;
 pub(crate) mod fused;
 pub(crate) mod gather;
+pub(crate) mod header;
 pub(crate) mod matrix;
 pub(crate) mod pack;
 pub(crate) mod params;

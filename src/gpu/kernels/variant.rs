@@ -2,6 +2,7 @@
 //! with a line `// ---`, to make the variants.
 
 use super::fused::{Adds, Fused};
+use super::header::{body, elem};
 use super::pack::tiles::Packing;
 use super::tiles::tile::Tile;
 use super::winograd::wgsl::Stores;
@@ -90,7 +91,7 @@ impl Variant {
             Variant::Matrix { matrix, storage, activation } => {
                 let (elem, kernel) = (matrix::wgsl::elem(matrix, *storage), matrix::wgsl::generate(matrix));
                 let header = Fused::behind(activation).header(*storage);
-                format!("{}\n{kernel}", header.replace(self::elem(*storage), &elem))
+                format!("{}\n{kernel}", header.replace(super::header::elem(*storage), &elem))
             }
             Variant::MatrixWeights { factors } => {
                 format!("{}\n{}", elem(*factors).replace("Elem", "Factor"), body(MATRIX_WEIGHTS))
@@ -129,19 +130,6 @@ impl Plan {
     pub fn wgsl(&self) -> String {
         Variant::of(self).source()
     }
-}
-
-/// The header's type of stored elements.
-pub(crate) fn elem(storage: Storage) -> &'static str {
-    match storage {
-        Storage::F32 => "alias Elem = f32;",
-        Storage::F16 => "enable f16;\nalias Elem = f16;",
-    }
-}
-
-/// What follows the header of a shader file.
-pub(crate) fn body(file: &str) -> &str {
-    file.split_once("// ---\n").map_or(file, |(_, body)| body)
 }
 
 #[cfg(test)]

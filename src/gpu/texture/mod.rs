@@ -21,7 +21,7 @@ pub use writer::TextureWriter;
 pub(crate) mod tests {
     use super::pixels::Way;
     use super::{Components, Curve, Pixels, reader, writer};
-    use crate::gpu::kernels::variant::body;
+    use crate::gpu::kernels::header::body;
     use crate::gpu::storage::Storage;
 
     /// The shaders of readers, writers and renderers: every way of treating colours, every set of components, every format.

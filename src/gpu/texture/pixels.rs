@@ -3,7 +3,7 @@
 use crate::dtype::DType;
 use crate::error::{Error, Result};
 use crate::gpu::device::context::Context;
-use crate::gpu::kernels::variant::{body, elem};
+use crate::gpu::kernels::header::{body, elem};
 use crate::gpu::storage::Storage;
 
 const CURVES: &str = include_str!("../../../shaders/curves.wgsl");

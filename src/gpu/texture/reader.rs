@@ -7,7 +7,7 @@ use super::region::{TextureRegion, check_floats};
 use crate::error::Result;
 use crate::gpu::device::binding::check;
 use crate::gpu::device::context::Context;
-use crate::gpu::kernels::variant::body;
+use crate::gpu::kernels::header::body;
 use wgpu::{BindingResource, BindingType, BufferSlice, TextureSampleType, TextureUsages, TextureViewDimension};
 
 pub(super) const SHADER: &str = include_str!("../../../shaders/from_texture.wgsl");

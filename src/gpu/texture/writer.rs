@@ -6,7 +6,7 @@ use super::planes::{Planes, check_buffers};
 use super::region::{TextureRegion, problem};
 use crate::error::{Error, Result};
 use crate::gpu::device::context::Context;
-use crate::gpu::kernels::variant::body;
+use crate::gpu::kernels::header::body;
 use wgpu::{
     BindingResource, BindingType, Features, StorageTextureAccess, TextureFormat, TextureUsages, TextureViewDimension,
 };
