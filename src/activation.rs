@@ -64,14 +64,13 @@ pub enum Activation {
 impl Activation {
     /// Checks the parameters against the number of channels of what it is applied to: the "input" or the "output".
     pub(crate) fn validate(&self, channels: usize, of: &str) -> Result<()> {
+        if let Some((what, values)) = self.by_channel()
+            && values.len() != channels
+        {
+            let expected = format!("[{channels}], one for each {of} channel");
+            return Err(Error::Shape { what, given: vec![values.len()], expected });
+        }
         match self {
-            Activation::Prelu { slopes: values } | Activation::Snake { alphas: values } if values.len() != channels => {
-                Err(Error::Shape {
-                    what: if self.name() == "snake" { "snake alphas" } else { "prelu slopes" },
-                    given: vec![values.len()],
-                    expected: format!("[{channels}], one for each {of} channel"),
-                })
-            }
             Activation::Clip { min, max } if min > max || min.is_nan() || max.is_nan() => {
                 Err(Error::Clip { min: *min, max: *max })
             }
@@ -98,10 +97,13 @@ impl Activation {
         }
     }
 
-    /// Whether each channel has a parameter of its own.
-    #[cfg(any(feature = "gpu", feature = "cpu"))]
-    pub(crate) fn varies_by_channel(&self) -> bool {
-        matches!(self, Activation::Prelu { .. } | Activation::Snake { .. })
+    /// The parameters of each channel, and what they are, where each has one of its own.
+    pub(crate) fn by_channel(&self) -> Option<(&'static str, &[f32])> {
+        match self {
+            Activation::Prelu { slopes } => Some(("prelu slopes", slopes)),
+            Activation::Snake { alphas } => Some(("snake alphas", alphas)),
+            _ => None,
+        }
     }
 
     /// The numbers `(alpha, beta)` of a channel: the slope below 0, the frequency or the limit as alpha, the bounds of a

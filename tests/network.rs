@@ -160,6 +160,9 @@ fn files_are_read_as_they_were_written() {
         Activation::None,
         Activation::Relu,
         Activation::LeakyRelu { alpha: 0.1 },
+        Activation::Snake { alphas: slopes.clone() },
+        Activation::Elu { alpha: 0.5 },
+        Activation::Silu,
         Activation::Prelu { slopes },
         Activation::Clip { min: -0.5, max: 1e30 },
         Activation::Sigmoid,
@@ -374,7 +377,10 @@ fn a_small_file_cannot_ask_for_all_memory() {
     let prelu = r#"{"kind":"conv","weight":"w","activation":{"kind":"prelu","slopes":"many"}}"#.to_owned();
     let file = file_of(&description(0, &[prelu]), &[("w", &[3, 3, 1, 1]), ("many", &[1 << 20])]);
     let refusal = Network::from_safetensors(&file).unwrap_err().to_string();
-    assert_eq!(refusal, "network: layer 0: prelu has 1048576 slopes, expected 3, one for each output channel");
+    assert_eq!(
+        refusal,
+        "network: layer 0: \"many\" has 1048576 parameters of the activation, expected 3, one for each output channel"
+    );
 }
 
 #[test]

@@ -197,9 +197,11 @@ fn activation(line: &Line<'_>, channels: usize, weights: &mut Reader<'_>) -> Res
         "TanH" => (&[], Activation::Tanh),
         "Mish" => (&[], Activation::Mish),
         "GELU" => (&[], Activation::Gelu),
+        "Swish" => (&[], Activation::Silu),
+        "ELU" => (&[0], Activation::Elu { alpha: line.real(0, 0.1)? }),
         other => bail!(
             "{other} layers are not converted; Convolution, Deconvolution and their DepthWise forms are, with ReLU, \
-             PReLU, Clip, Sigmoid, TanH, Mish, HardSwish and GELU"
+             PReLU, Clip, Sigmoid, TanH, Mish, HardSwish, GELU, Swish and ELU"
         ),
     };
     line.only(keys)?;

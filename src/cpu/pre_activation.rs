@@ -38,7 +38,7 @@ fn through<'a, T: Element>(
     }
     let mut values = filled("the input after its activation", T::default(), x.len())?;
     // From one channel to the next; without parameters of their own they are alike.
-    let run = if activation.varies_by_channel() { geometry.input_strides().channel } else { usize::MAX };
+    let run = if activation.by_channel().is_some() { geometry.input_strides().channel } else { usize::MAX };
     values.par_chunks_mut(CHUNK).zip(x.par_chunks(CHUNK)).enumerate().for_each(|(number, (values, x))| {
         values.copy_from_slice(x);
         let (mut left, mut at) = (values, number * CHUNK);

@@ -52,7 +52,7 @@ impl Weights {
         span!("pack", shape = ?weight.shape(), bytes = weight.data().len() as u64 * 4);
         let packed = pack(op, weight, bias)?;
         let records = context.upload_bytes("upconv weights", bytemuck::cast_slice(&packed))?;
-        let pre_alphas = op.pre_activation().varies_by_channel().then(|| {
+        let pre_alphas = op.pre_activation().by_channel().is_some().then(|| {
             let mut alphas = vec![0.0; MAX_PRE_ALPHAS];
             for (channel, alpha) in alphas.iter_mut().enumerate().take(op.in_channels()) {
                 *alpha = op.pre_activation().parameters(channel).0;

@@ -50,7 +50,7 @@ impl Fused {
         Self {
             activation: activation::call(op.activation()),
             pre_activation: activation::call(op.pre_activation()),
-            pre_by_channel: op.pre_activation().varies_by_channel(),
+            pre_by_channel: op.pre_activation().by_channel().is_some(),
             adds: match operands.residual {
                 Residual::None => Adds::Nothing,
                 Residual::Output => Adds::Output,
@@ -76,8 +76,8 @@ impl Fused {
         if self.one_buffer { "read_write" } else { "read" }
     }
 
-    /// The header of `sum` and of the kernels of a tile that adds nothing: the type of the stored elements, the
-    /// activation, and what is done to the inputs where that is something.
+    /// What every kernel has above its own text: the type of the stored elements, the activation, and what is done to the
+    /// inputs where that is something.
     pub(crate) fn header(&self, storage: Storage) -> String {
         let (value, activates) = match (self.activation, storage) {
             ("y", Storage::F32) => ("y".into(), false),

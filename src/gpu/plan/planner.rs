@@ -117,7 +117,7 @@ pub(crate) fn check(geometry: &Geometry, storage: Storage, profile: &DeviceProfi
     }
     profile.check()?;
     let (pre, channels) = (geometry.op.pre_activation(), geometry.op.in_channels());
-    if pre.varies_by_channel() && channels > MAX_PRE_ALPHAS {
+    if pre.by_channel().is_some() && channels > MAX_PRE_ALPHAS {
         return Err(Error::OutOfRange {
             what: format!("the input channels of a {} before the products on the GPU", pre.name()),
             given: channels as i128,

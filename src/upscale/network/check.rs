@@ -60,9 +60,8 @@ pub(super) fn operations(layers: &[Layer]) -> Result<Vec<ConvTranspose>> {
 fn parameters(activation: &Activation) -> Vec<f32> {
     match activation {
         Activation::LeakyRelu { alpha } | Activation::Elu { alpha } => vec![*alpha],
-        Activation::Prelu { slopes: values } | Activation::Snake { alphas: values } => values.clone(),
         Activation::Clip { min, max } => vec![*min, *max],
         Activation::HardSwish { alpha, beta } => vec![*alpha, *beta],
-        _ => Vec::new(),
+        _ => activation.by_channel().map(|(_, values)| values.to_vec()).unwrap_or_default(),
     }
 }

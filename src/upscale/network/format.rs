@@ -3,7 +3,6 @@
 use super::check::{MAX_LAYERS, problem};
 use super::layer::{Kind, Layer};
 use super::safetensors::{self, File};
-use crate::activation::Activation;
 use crate::describe::Described as DescribedActivation;
 use crate::describe::json::{OneOrMany, Strict, Unique, listed, natural, read as read_keys};
 use crate::error::Result;
@@ -120,9 +119,9 @@ fn layer(file: &mut File<'_>, index: usize, keys: LayerKeys) -> Result<Layer> {
         // Slopes are copied: there must be as many as the weight has output channels.
         let channels = layer.op().map_err(|error| wrong(error.to_string()))?.out_channels();
         layer.activation = activation.resolve(|name: String| match file.elements(&name) {
-            Some(given) if given != channels => {
-                Err(wrong(format!("prelu has {given} slopes, expected {channels}, one for each output channel")))
-            }
+            Some(given) if given != channels => Err(wrong(format!(
+                "{name:?} has {given} parameters of the activation, expected {channels}, one for each output channel"
+            ))),
             _ => Ok(file.tensor(&name)?.to_f32()),
         })?;
     }
@@ -148,7 +147,7 @@ pub(super) fn write(
     encoding: Encoding,
     notes: &[(&str, &str)],
 ) -> Result<Vec<u8>> {
-    let mut slopes = Vec::new();
+    let mut parameters = Vec::new();
     let mut tensors: Vec<(String, Arc<Tensor>)> = Vec::new();
     let mut described = Vec::new();
     for (index, layer) in layers.iter().enumerate() {
@@ -156,8 +155,8 @@ pub(super) fn write(
         let both = |values: [usize; 2]| Some(OneOrMany::Many(values.map(|value| value as i64).to_vec()));
         let weight = name_of(&mut tensors, &layer.weight, named("weight"));
         let bias = layer.bias.as_ref().map(|bias| name_of(&mut tensors, bias, named("bias")));
-        if let Activation::Prelu { slopes: values } = &layer.activation {
-            slopes.push((named("slopes"), Arc::new(Tensor::f32([values.len()], &values[..])?)));
+        if let Some((_, values)) = layer.activation.by_channel() {
+            parameters.push((named("activation"), Arc::new(Tensor::f32([values.len()], values)?)));
         }
         described.push(Strict(LayerKeys {
             kind: layer.kind,
@@ -167,10 +166,10 @@ pub(super) fn write(
             padding: both(layer.padding),
             dilation: both(layer.dilation),
             groups: Some(layer.groups as i64),
-            activation: Some(DescribedActivation::new(&layer.activation, |_| named("slopes"))),
+            activation: Some(DescribedActivation::new(&layer.activation, |_| named("activation"))),
         }));
     }
-    tensors.append(&mut slopes);
+    tensors.append(&mut parameters);
     let (scale, border) = (scale as i64, border as i64);
     let description = Description { version: VERSION, scale, border, colour: Colour::Rgb, encoding, layers: described };
     let text = serde_json::to_value(description).map_err(|error| problem(error.to_string()))?.to_string();

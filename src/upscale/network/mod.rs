@@ -54,7 +54,7 @@
 //! | `bias` | the name of its tensor, `[out]` | none |
 //! | `stride`, `padding`, `dilation` | one number, or two for (h, w); a convolution has stride 1; padding adds zeros around the input of a convolution and crops the output of a transposed one | 1, 0, 1 |
 //! | `groups` | as in PyTorch | 1 |
-//! | `activation` | an activation as [`describe`](crate::describe#activations) has it, but with the name of a tensor for the `slopes` of a prelu | none |
+//! | `activation` | an activation as [`describe`](crate::describe#activations) has it, but with the name of a tensor for the `slopes` of a prelu and the `alphas` of a snake | none |
 //!
 //! Other keys are refused, so that a misspelt one is not overlooked. Tensors that no layer names are allowed, other
 //! keys of `__metadata__` too. Layers may name the same tensor, which is kept once; it is packed for each of them, so

@@ -132,7 +132,7 @@ impl Params {
             last_part: band.finishes_sums(geometry).into(),
             alpha,
             beta,
-            alpha_in_record: op.activation().varies_by_channel().into(),
+            alpha_in_record: op.activation().by_channel().is_some().into(),
             pre_alpha,
             pre_beta,
             channels_fastest: (ys.channel == 1).into(),
