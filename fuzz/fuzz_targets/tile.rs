@@ -4,7 +4,7 @@
 
 use arbitrary::Unstructured;
 use libfuzzer_sys::fuzz_target;
-use upconv::gpu::candidates;
+use upconv::gpu::{Reuse, candidates};
 use upconv::{Kernel, Plan};
 use upconv_fuzz::check_plan;
 

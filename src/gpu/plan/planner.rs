@@ -202,6 +202,7 @@ mod tests {
     use crate::gpu::dispatch::GATHER_WORKGROUP;
     use crate::gpu::plan::candidate::candidates;
     use crate::gpu::profile::DeviceClass;
+    use crate::layout::Channels;
     use crate::op::ConvTranspose;
 
     fn upsample(layout: Layout) -> ConvTranspose {
@@ -234,6 +235,30 @@ mod tests {
         let plan = planned(op, shape, profile).unwrap();
         plan.check(profile);
         plan
+    }
+
+    /// Channels of larger tensors, residuals and one buffer for all, in bands and not.
+    #[test]
+    fn operands_that_lie_elsewhere_are_seen_where_they_lie() {
+        let channels = |first: usize| Some(Channels { first, of: 11 });
+        for layout in [Layout::ChannelsFirst, Layout::ChannelsLast] {
+            for (max_binding, kernel) in [(1 << 27, Kernel::Direct), (1 << 27, Kernel::Gather), (2048, Kernel::Gather)]
+            {
+                let op = upsample(layout);
+                let shape = if layout == Layout::ChannelsFirst { [3, 3, 6, 8] } else { [3, 6, 8, 3] };
+                let residual = Residual::Tensor(channels(8));
+                let operands = Operands { input: channels(2), output: channels(7), residual, one_buffer: true };
+                let geometry = op.at(&shape).unwrap().with_operands(operands).unwrap();
+                let plan = Plan::with_kernel(&geometry, Storage::F32, &small(max_binding), kernel).unwrap();
+                plan.check(&small(max_binding));
+                // An item's other channels are not in between.
+                assert!(plan.bands().all(|band| band.batch.len() == 1) && plan.dispatch_count() >= 3);
+                let (len, strides) = geometry.residual_tensor().unwrap();
+                assert_eq!((len, strides.first), (3 * 11 * 12 * 16, 8 * strides.channel));
+                let windows = plan.dispatches().iter().map(|dispatch| dispatch.residual.unwrap());
+                assert!(windows.max_by_key(|window| window.offset).unwrap().offset < 4 * len as u64);
+            }
+        }
     }
 
     fn small(max_binding: u64) -> DeviceProfile {
