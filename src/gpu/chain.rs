@@ -126,6 +126,7 @@ impl Chain {
             return Err(Error::Limit { what, needed, limit, limit_name: "max_buffer_size" });
         }
         let [for_runs, for_callers] = [For::Runs, For::Callers].map(|whose| context.arena(whose));
+        for_callers.expect(between_bytes(&stages));
         let inner = Inner { context, stages, for_runs, for_callers, slots: Mutex::default() };
         Ok(PreparedChain { inner: Arc::new(inner) })
     }
@@ -171,8 +172,9 @@ impl PreparedChain {
     /// Binds the caller's buffers, on the terms of [`Prepared::bind`].
     ///
     /// What is encoded of several chains of a context in one pass runs one after another: they share the buffers between
-    /// their layers. So all [pieces](Bound::pieces) of one are submitted before anything of another. What is bound before
-    /// a larger chain needs larger buffers keeps those it has.
+    /// their layers. So all [pieces](Bound::pieces) of one are submitted before anything of another. The buffers are made
+    /// for the largest chain that is prepared by then; what is bound keeps those it has, also when a larger one comes, so
+    /// that those who prepare all of their chains before they bind the first have the buffers once.
     ///
     /// # Errors
     /// As [`Prepared::bind`].

@@ -11,6 +11,8 @@ use wgpu::Buffer;
 #[derive(Debug, Default)]
 pub(crate) struct Arena {
     buffers: Mutex<[Option<Buffer>; 2]>,
+    /// The most bytes that a chain was prepared for: what is made anew suffices for all of them.
+    expected: Mutex<[u64; 2]>,
     /// Held while the pieces of a run are submitted, which use the same buffers as those of every other run.
     submitting: Mutex<()>,
 }
@@ -24,6 +26,13 @@ pub(crate) enum For {
 }
 
 impl Arena {
+    /// Buffers that are made from now on are to suffice for so many bytes; what is bound keeps those it has.
+    pub(crate) fn expect(&self, bytes: [Option<u64>; 2]) {
+        for (expected, bytes) in lock(&self.expected).iter_mut().zip(bytes) {
+            *expected = bytes.unwrap_or(0).max(*expected);
+        }
+    }
+
     /// Two buffers of at least so many bytes, as far as they are needed.
     ///
     /// `make` makes a buffer of so many bytes.
@@ -33,10 +42,11 @@ impl Arena {
         make: impl Fn(u64) -> Result<Buffer>,
     ) -> Result<[Option<Buffer>; 2]> {
         let mut buffers = lock(&self.buffers);
-        for (buffer, bytes) in buffers.iter_mut().zip(bytes) {
+        let expected = *lock(&self.expected);
+        for ((buffer, bytes), expected) in buffers.iter_mut().zip(bytes).zip(expected) {
             let there = buffer.as_ref().map_or(0, Buffer::size);
             if let Some(needed) = bytes.filter(|&bytes| bytes > there) {
-                *buffer = Some(make(needed)?);
+                *buffer = Some(make(needed.max(expected))?);
             }
         }
         Ok([0, 1].map(|turn| buffers[turn].clone().filter(|_| bytes[turn].is_some())))
