@@ -3,7 +3,7 @@
 use anyhow::Result;
 use upconv::gpu::{self, Context, Request};
 use upconv::reference::{self, Comparison, Expected};
-use upconv::{Activation, ConvTranspose, DType, Error, Kernel, Layout, Storage, Tensor, WeightLayout};
+use upconv::{Activation, ConvTranspose, DType, Error, Kernel, Layout, Storage, Tensor, WeightLayout, cpu};
 
 /// One operation with seeded data, and the result of the reference.
 pub(super) struct Case {
@@ -50,6 +50,16 @@ impl Case {
             results.push((kernel.to_string(), comparison));
         }
         Ok(results)
+    }
+
+    /// Runs it on the CPU, which adds no residual: it is held against the operation without one.
+    pub(super) fn on_cpu(&self) -> Result<Comparison> {
+        let Self { op, input, weight, bias, .. } = self;
+        let got = cpu::Layer::new(op, weight, Some(bias))?.run(input)?;
+        Ok(match self.residual {
+            None => self.expected.compare(&got)?,
+            Some(_) => reference::conv_transpose(op, input, weight, Some(bias))?.compare(&got)?,
+        })
     }
 
     /// With values from `least` to 1.

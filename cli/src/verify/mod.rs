@@ -10,7 +10,7 @@ use case::{Case, cases};
 use serde::Serialize;
 use upconv::gpu::{self, Context};
 use upconv::reference::Comparison;
-use upconv::{Kernel, Storage, cpu};
+use upconv::{Kernel, Storage};
 
 /// The options of `verify`.
 #[derive(clap::Args)]
@@ -177,10 +177,7 @@ impl Device {
                 }
                 results
             }
-            Device::Cpu => {
-                let got = cpu::Layer::new(&case.op, &case.weight, Some(&case.bias))?.run(&case.input)?;
-                vec![("cpu".to_string(), case.expected.compare(&got)?)]
-            }
+            Device::Cpu => vec![("cpu".to_string(), case.on_cpu()?)],
         };
         let row = |(kernel, comparison): (String, Comparison)| Row {
             device: self.name(),
