@@ -59,11 +59,11 @@ impl Layout {
 /// Some channels of a larger tensor: those from `first` on, of `of` in all. The tensor has the same layout, batch and
 /// spatial extents.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub struct Channels {
+pub(crate) struct Channels {
     /// The first of them.
-    pub first: usize,
+    pub(crate) first: usize,
     /// The channels of the larger tensor.
-    pub of: usize,
+    pub(crate) of: usize,
 }
 
 /// The order of the weight's axes: `i` stands for all input channels, `o` for the output channels of one group.
