@@ -97,8 +97,6 @@ impl fmt::Display for Explanation {
         if let Some(tasks) = self.tasks() {
             writeln!(f, "tasks          {tasks}, for {} threads", self.threads)?;
         }
-        let (useful, effective) = (geometry.useful_multiply_adds(), geometry.effective_multiply_adds());
-        let share = if effective == 0 { 100.0 } else { useful as f64 / effective as f64 * 100.0 };
-        write!(f, "multiply-adds  {useful} useful of {effective} ({share:.1} %, the rest is cropped)")
+        write!(f, "multiply-adds  {}", geometry.multiply_adds_in_words())
     }
 }

@@ -1,8 +1,9 @@
 //! The multithreaded CPU backend.
 //!
-//! [`Layer`] mirrors [`gpu::Layer`](crate::gpu::Layer), and [`Chain`] a row of them: weights are packed once, and it may be run on any number of
-//! inputs and threads. Work is spread over rayon's current pool, so that the number of threads is the caller's; where there
-//! is none and the system gives no threads, that is [`Error::Threads`](crate::Error::Threads):
+//! [`Layer`] mirrors [`gpu::Layer`](crate::gpu::Layer), and [`Chain`] a row of them: weights are packed once, and it
+//! may be run on any number of inputs and threads. Work is spread over rayon's current pool, so that the number of
+//! threads is the caller's; where there is none and the system gives no threads, that is
+//! [`Error::Threads`](crate::Error::Threads):
 //!
 //! ```
 //! # fn main() -> Result<(), upconv::Error> {

@@ -141,6 +141,14 @@ impl Geometry {
         self.input_len() as u128 * self.group_out_channels() * taps
     }
 
+    /// Both, for those who explain a plan.
+    #[cfg(any(feature = "gpu", feature = "cpu"))]
+    pub(crate) fn multiply_adds_in_words(&self) -> String {
+        let (useful, effective) = (self.useful_multiply_adds(), self.effective_multiply_adds());
+        let share = if effective == 0 { 100.0 } else { useful as f64 / effective as f64 * 100.0 };
+        format!("{useful} useful of {effective} ({share:.1} %, the rest is cropped)")
+    }
+
     fn group_out_channels(&self) -> u128 {
         (self.op.out_channels / self.op.groups) as u128
     }

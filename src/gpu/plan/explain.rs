@@ -38,9 +38,7 @@ impl fmt::Display for Explanation<'_> {
             writeln!(f, "workgroup      {workgroup}")?;
         }
         writeln!(f, "phases         {} (those that taps reach, for each axis)", phases.join(" x "))?;
-        let (useful, effective) = (geometry.useful_multiply_adds(), geometry.effective_multiply_adds());
-        let share = if effective == 0 { 100.0 } else { useful as f64 / effective as f64 * 100.0 };
-        writeln!(f, "multiply-adds  {useful} useful of {effective} ({share:.1} %, the rest is cropped)")?;
+        writeln!(f, "multiply-adds  {}", geometry.multiply_adds_in_words())?;
         writeln!(f, "dispatches     {}, each sum in {parts} part{}", plan.dispatch_count(), plural(parts))?;
         if plan.splits() > 1 {
             writeln!(f, "splits         {}, added up in their order by another kernel", plan.splits())?;
