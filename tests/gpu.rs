@@ -188,11 +188,19 @@ fn every_type_and_activation_in_a_random_sweep() {
     assert!(exact > 100 && bounded > 500, "{exact} exact, {bounded} within their bound");
 }
 
-/// Any activation, with slopes that are powers of two and integer bounds, so that the piecewise linear ones are exact.
+/// How many activations [`activation_number`] has.
+const ACTIVATIONS: usize = 13;
+
 fn random_activation(rng: &mut Rng, out_channels: usize) -> Activation {
+    let number = rng.usize(0..ACTIVATIONS);
+    activation_number(number, rng, out_channels)
+}
+
+/// An activation, with slopes that are powers of two and integer bounds, so that the piecewise linear ones are exact.
+fn activation_number(number: usize, rng: &mut Rng, out_channels: usize) -> Activation {
     let mut slope = || [-2.0, -0.5, 0.0, 0.125, 0.25, 4.0][rng.usize(0..6)];
     let (alpha, slopes) = (slope(), (0..out_channels).map(|_| slope()).collect());
-    match rng.usize(0..13) {
+    match number {
         0 => Activation::None,
         1 => Activation::Relu,
         2 => Activation::LeakyRelu { alpha },
@@ -210,12 +218,15 @@ fn random_activation(rng: &mut Rng, out_channels: usize) -> Activation {
 }
 
 fn activations_pass_nan_on_and_keep_infinities() {
-    let values = [f32::NAN, f32::INFINITY, f32::NEG_INFINITY, -0.0, 100.0, -100.0];
+    let values = [f32::NAN, f32::INFINITY, f32::NEG_INFINITY, -0.0, 100.0, -100.0, 1e30, -1e30];
     let mut rng = Rng::with_seed(21);
-    for _ in 0..60 {
-        let op = ConvTranspose::builder().kernel([1]).activation(random_activation(&mut rng, 1)).build().unwrap();
+    let mut activations: Vec<_> = (0..4 * ACTIVATIONS).map(|i| activation_number(i / 4, &mut rng, 1)).collect();
+    // Its angle overflows where its result does not.
+    activations.push(Activation::Snake { alphas: vec![1e10] });
+    for activation in activations {
+        let op = ConvTranspose::builder().kernel([1]).activation(activation).build().unwrap();
         let case = Case {
-            input: Tensor::f32([1, 1, 6], values).unwrap(),
+            input: Tensor::f32([1, 1, values.len()], values).unwrap(),
             weight: Tensor::f32([1, 1, 1], [1.0]).unwrap(),
             bias: None,
             op,

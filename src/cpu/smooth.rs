@@ -100,9 +100,10 @@ pub(super) fn snake(x: f32, alpha: f32) -> f32 {
     const ROUND: f32 = 12_582_912.0;
     // π in parts of which the first two have few digits, so that few multiples of them are rounded.
     const PI: [f32; 3] = [3.140_625, 9.670_257_6e-4, 6.277_114e-7];
-    let z = alpha * x;
+    let z = clip(alpha * x, -1e38, 1e38);
     let n = (z * std::f32::consts::FRAC_1_PI + ROUND) - ROUND;
-    // sin² has the period π. Far out, where z has no digits left behind the point, any angle will do.
+    // sin² has the period π. Far out, where z has no digits left behind the point, any angle will do, a finite one where
+    // it overflows.
     let r = clip(z - n * PI[0] - n * PI[1] - n * PI[2], -1.6, 1.6);
     // The series of the sine, to 6e-8 on |r| ≤ π/2.
     let r2 = r * r;
@@ -112,7 +113,8 @@ pub(super) fn snake(x: f32, alpha: f32) -> f32 {
     let p = p * r2 + 1.0 / 120.0;
     let p = p * r2 - 1.0 / 6.0;
     let sine = p * r2 * r + r;
-    if alpha == 0.0 { x } else { x + sine * sine / alpha }
+    // The sine of an infinity is NaN, which x − x is there.
+    if alpha == 0.0 { x } else { x + (sine * sine / alpha + (x - x)) }
 }
 
 #[cfg(test)]
@@ -122,7 +124,7 @@ mod tests {
     #[test]
     fn all_are_close_to_their_f64_twins() {
         type Function = fn(f32) -> f32;
-        let functions: [(Activation, Function); 7] = [
+        let functions: [(Activation, Function); 8] = [
             (Activation::Sigmoid, super::sigmoid),
             (Activation::Tanh, super::tanh),
             (Activation::Mish, super::mish),
@@ -130,6 +132,7 @@ mod tests {
             (Activation::Silu, super::silu),
             (Activation::Elu { alpha: 0.5 }, |x| super::elu(x, 0.5)),
             (Activation::Snake { alphas: vec![0.75] }, |x| super::snake(x, 0.75)),
+            (Activation::Snake { alphas: vec![1e10] }, |x| super::snake(x, 1e10)),
         ];
         for (activation, function) in functions {
             let mut worst: f64 = 0.0;
