@@ -39,9 +39,9 @@ struct Axis {
     output_extent: i32,
     taps_begin: i32,     // of an element's taps, those that this dispatch adds up
     taps_end: i32,
+    decimation: i32,     // of the full output every so many elements are kept: 1, unless this is an ordinary convolution
     padding_1: i32,
     padding_2: i32,
-    padding_3: i32,
 }
 
 struct Params {
@@ -96,7 +96,7 @@ fn floor_div(a: i32, b: i32) -> i32 {
 }
 
 fn taps_of(axis: Axis, o: i32) -> Taps {
-    let u = o + axis.pad_begin;
+    let u = o * axis.decimation + axis.pad_begin;
     let q = floor_div(u, axis.stride);
     let r = u - q * axis.stride;
     if r % axis.gcd != 0 {

@@ -3,7 +3,7 @@
 #![doc = include_str!("../docs/conventions.md")]
 
 use crate::error::{Error, Result};
-use crate::op::{Axis, ConvTranspose, check_pad};
+use crate::op::{Axis, ConvTranspose, Convolution, check_pad};
 use crate::tensor::{Tensor, TensorView};
 
 /// One framework's way of choosing the output's extent and position.
@@ -85,6 +85,31 @@ pub enum AutoPad {
     Valid,
 }
 
+impl Convolution {
+    /// The same convolution with the padding that ONNX's `auto_pad` means at this input shape: `Valid` is none, and the
+    /// `Same` ones give `⌈input / stride⌉` elements, what is odd of the padding being at the end (`SameUpper`, also
+    /// PyTorch's and TensorFlow's `same`) or at the beginning.
+    ///
+    /// # Errors
+    /// [`Error::Shape`] for a shape that does not fit.
+    pub fn auto_padded(&self, auto_pad: AutoPad, input_shape: &[usize]) -> Result<Self> {
+        let axes = self.transposed().axes();
+        let same = |axis: &Axis, input: usize| {
+            let output = input.div_ceil(axis.decimation) as i64;
+            let total = ((output - 1) * axis.decimation as i64 + axis.reach() + 1 - input as i64).max(0);
+            (total / 2, total - total / 2)
+        };
+        let extents = self.transposed().input_extents(input_shape)?;
+        let same = || axes.iter().zip(extents).map(|(axis, input)| same(axis, input));
+        self.with_padding(&match auto_pad {
+            AutoPad::NotSet => return Ok(self.clone()),
+            AutoPad::Valid => vec![(0, 0); axes.len()],
+            AutoPad::SameUpper => same().collect::<Vec<_>>(),
+            AutoPad::SameLower => same().map(|(less, more)| (more, less)).collect(),
+        })
+    }
+}
+
 /// The argument `padding` of TensorFlow and Keras.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Padding {
@@ -108,6 +133,11 @@ impl Convention {
     /// [`Error::AxisCount`] for lists that do not have one value for each spatial axis, [`Error::Unreachable`] for an
     /// output size that the framework refuses too, and whatever [`ConvTranspose::at`] refuses.
     pub fn resolve(&self, op: &ConvTranspose, input_shape: &[usize]) -> Result<ConvTranspose> {
+        if op.is_decimated() && *self != Convention::Explicit {
+            let decimation = op.axes().iter().map(|axis| axis.decimation).max().unwrap_or(1);
+            let what = "the decimation of an operation whose output's extent a convention chooses".into();
+            return Err(Error::OutOfRange { what, given: decimation as i128, expected: "1".into() });
+        }
         let resolved = match self {
             Convention::Explicit => op.clone(),
             Convention::OutputSize(sizes) => {

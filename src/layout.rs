@@ -80,6 +80,10 @@ pub enum WeightLayout {
     Ohwi,
     /// `[out_channels / groups, in_channels, h, w]`: tract, and a convolution's own weight read backwards.
     Oihw,
+    /// `[h, w, in_channels, out_channels / groups]`.
+    Hwio,
+    /// `[in_channels, h, w, out_channels / groups]`.
+    Ihwo,
 }
 
 /// Distances, in elements, between neighbours of a weight along its axes.
@@ -91,6 +95,16 @@ pub(crate) struct WeightStrides {
 }
 
 impl WeightLayout {
+    /// Every one of them.
+    pub const ALL: [WeightLayout; 6] = [
+        WeightLayout::Iohw,
+        WeightLayout::Hwoi,
+        WeightLayout::Ohwi,
+        WeightLayout::Oihw,
+        WeightLayout::Hwio,
+        WeightLayout::Ihwo,
+    ];
+
     /// The layout in letters, for `rank` spatial axes.
     pub fn letters(self, rank: usize) -> String {
         let spatial = spatial_letters(rank);
@@ -99,6 +113,21 @@ impl WeightLayout {
             WeightLayout::Hwoi => format!("{spatial}oi"),
             WeightLayout::Ohwi => format!("o{spatial}i"),
             WeightLayout::Oihw => format!("oi{spatial}"),
+            WeightLayout::Hwio => format!("{spatial}io"),
+            WeightLayout::Ihwo => format!("i{spatial}o"),
+        }
+    }
+
+    /// The order in which a convolution and the transposed one have the same weight: the inputs of the one are the outputs
+    /// of the other.
+    pub fn exchanged(self) -> Self {
+        match self {
+            WeightLayout::Iohw => WeightLayout::Oihw,
+            WeightLayout::Oihw => WeightLayout::Iohw,
+            WeightLayout::Hwoi => WeightLayout::Hwio,
+            WeightLayout::Hwio => WeightLayout::Hwoi,
+            WeightLayout::Ohwi => WeightLayout::Ihwo,
+            WeightLayout::Ihwo => WeightLayout::Ohwi,
         }
     }
 
@@ -108,6 +137,8 @@ impl WeightLayout {
             WeightLayout::Hwoi => [kernel, &[output, input]].concat(),
             WeightLayout::Ohwi => [&[output], kernel, &[input]].concat(),
             WeightLayout::Oihw => [&[output, input], kernel].concat(),
+            WeightLayout::Hwio => [kernel, &[input, output]].concat(),
+            WeightLayout::Ihwo => [&[input], kernel, &[output]].concat(),
         }
     }
 
@@ -120,6 +151,8 @@ impl WeightLayout {
             WeightLayout::Hwoi => WeightStrides { input: 1, output: input, spatial: outer(output * input) },
             WeightLayout::Ohwi => WeightStrides { input: 1, output: d * h * w * input, spatial: outer(input) },
             WeightLayout::Oihw => WeightStrides { input: d * h * w, output: input * d * h * w, spatial: inner },
+            WeightLayout::Hwio => WeightStrides { input: output, output: 1, spatial: outer(output * input) },
+            WeightLayout::Ihwo => WeightStrides { input: d * h * w * output, output: 1, spatial: outer(output) },
         }
     }
 }
@@ -140,7 +173,7 @@ mod tests {
     #[test]
     fn strides_agree_with_the_shape_in_letters() {
         let (i, o, kernel) = (5, 7, [2, 3, 4]);
-        for layout in [WeightLayout::Iohw, WeightLayout::Hwoi, WeightLayout::Ohwi, WeightLayout::Oihw] {
+        for layout in WeightLayout::ALL {
             let expected = dense(&layout.shape(i, o, &kernel));
             let strides = layout.strides(i, o, &kernel);
             for (letter, expected) in layout.letters(3).chars().zip(expected) {

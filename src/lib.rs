@@ -104,7 +104,7 @@ pub use error::{Error, Result};
 pub use gpu::{Candidate, DeviceClass, DeviceProfile, Plan, Storage};
 pub use kernel::{Kernel, Refusal};
 pub use layout::{Layout, WeightLayout};
-pub use op::{Axis, ConvTranspose, Geometry, OutputPaddingPolicy};
+pub use op::{Axis, ConvTranspose, Convolution, Geometry, OutputPaddingPolicy};
 pub use tensor::{Bias, DType, Data, DataMut, DataView, Tensor, TensorView};
 #[cfg(feature = "gpu")]
 pub use wgpu;

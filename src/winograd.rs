@@ -77,7 +77,7 @@ pub(crate) const F4: Transform = Transform {
 
 /// Whether the transform can compute an operation: two axes, kernel 3×3, stride 1, dilation 1, one group; any padding.
 pub(crate) fn serves(op: &ConvTranspose) -> bool {
-    let three = |axis: &crate::Axis| axis.kernel == 3 && axis.stride == 1 && axis.dilation == 1;
+    let three = |axis: &crate::Axis| axis.kernel == 3 && [axis.stride, axis.dilation, axis.decimation] == [1; 3];
     op.rank() == 2 && op.groups() == 1 && op.axes().iter().all(three)
 }
 
@@ -184,7 +184,7 @@ mod tests {
     #[test]
     fn errors_are_within_what_is_stated_in_every_layout() {
         let mut rng = Rng::with_seed(72);
-        let layouts = [WeightLayout::Iohw, WeightLayout::Hwoi, WeightLayout::Ohwi, WeightLayout::Oihw];
+        let layouts = WeightLayout::ALL;
         let sizes = [(1, 60), (3, 30), (17, 20), (64, 12), (256, 6), (1024, 2)];
         for ((inputs, outputs), layout) in sizes.into_iter().zip(layouts.into_iter().cycle()) {
             for least in [-1.0, 0.0] {

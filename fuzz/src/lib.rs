@@ -40,7 +40,7 @@ pub fn operation(
     };
     let padding = (0..rank).map(&mut pad).collect::<Result<Vec<_>>>()?;
     let layout = if u.arbitrary()? { Layout::ChannelsFirst } else { Layout::ChannelsLast };
-    let weight_layouts = [WeightLayout::Iohw, WeightLayout::Hwoi, WeightLayout::Ohwi, WeightLayout::Oihw];
+    let weight_layouts = WeightLayout::ALL;
     let op = ConvTranspose::builder()
         .in_channels(in_channels)
         .out_channels(out_channels)

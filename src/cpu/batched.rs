@@ -10,7 +10,7 @@ use super::microkernel::{Product, Tap, most_rows};
 use super::output::Slot;
 use super::packed::{Block, Packed, RowGroup};
 use super::panel::{Finite, clear_padding};
-use super::range::length;
+use super::range::{input_of, length};
 use super::scratch::Scratch;
 use super::task::Parts;
 use super::work::Work;
@@ -30,7 +30,8 @@ fn classes(geometry: &Geometry, block: &Block, positions: impl Iterator<Item = [
     let input = geometry.input();
     let mut classes: BTreeMap<Vec<usize>, Vec<[i64; 3]>> = BTreeMap::new();
     for q in positions {
-        let in_bounds = |offset: &[i64; 3]| (0..3).all(|a| (0..input[a] as i64).contains(&(q[a] - offset[a])));
+        let read = |a: usize, offset: &[i64; 3]| input_of(&geometry.op().axes3()[a], q[a]) - offset[a];
+        let in_bounds = |offset: &[i64; 3]| (0..3).all(|a| (0..input[a] as i64).contains(&read(a, offset)));
         let taps = (0..block.offsets.len()).filter(|&tap| in_bounds(&block.offsets[tap])).collect();
         let class = classes.entry(taps).or_default();
         reserve(class, 1)?;
@@ -77,7 +78,8 @@ pub(super) fn run<T: OfF32>(
             let classes = classes(work.geometry, block, positions)?;
             // Where the input that a tap reads, which is in bounds, is in the panel's first channel.
             let place = |q: [i64; 3], tap: usize| {
-                let [z, y, x]: [i64; 3] = std::array::from_fn(|axis| q[axis] - block.offsets[tap][axis]);
+                let [z, y, x]: [i64; 3] =
+                    std::array::from_fn(|axis| input_of(&op.axes3()[axis], q[axis]) - block.offsets[tap][axis]);
                 ((z * height + y) * width + x) as usize * pitch_of_position
             };
             for &tile in tiles {

@@ -6,7 +6,7 @@ use super::memory::{Result, grow, product, reserve};
 use super::microkernel::{Product, Tap, all_taps, most_rows};
 use super::packed::{Block, Packed};
 use super::panel::{Finite, Source};
-use super::range::length;
+use super::range::{box_extent, input_of, length};
 use super::scratch::Scratch;
 use super::task::Parts;
 use super::work::Work;
@@ -46,9 +46,14 @@ fn run_item<T: OfF32>(
     let in_group = op.in_channels() / op.groups();
     // Taps read from `least` to `most` inputs before q, so that the box begins at `from`.
     let reach = packed.reach;
-    let from: [i64; 3] = std::array::from_fn(|axis| shape.q[axis].start - reach[axis].1);
-    let extents: [usize; 3] =
-        std::array::from_fn(|axis| length(&shape.q[axis]) + (reach[axis].1 - reach[axis].0) as usize);
+    let axes = op.axes3();
+    let from: [i64; 3] = std::array::from_fn(|axis| input_of(&axes[axis], shape.q[axis].start) - reach[axis].1);
+    let mut extents: [usize; 3] =
+        std::array::from_fn(|axis| box_extent(&axes[axis], length(&shape.q[axis]), reach[axis].1 - reach[axis].0));
+    // Along x, inputs that are a step apart lie side by side, behind those of the residue before.
+    let steps = axes.each_ref().map(|axis| axis.decimation);
+    extents[2] = extents[2].next_multiple_of(steps[2]);
+    let beside = |x: i64| x % steps[2] as i64 * (extents[2] / steps[2]) as i64 + x / steps[2] as i64;
     let channel_stride = product(extents);
     let size = channel_stride.saturating_mul(in_group);
     // The last vector of a line may read beyond the box.
@@ -59,7 +64,10 @@ fn run_item<T: OfF32>(
     }
     let shift = |[z, y, x]: [i64; 3]| ((z * extents[1] as i64 + y) * extents[2] as i64 + x) as usize;
     let taps = |block: &Block| {
-        let back = |offset: &[i64; 3]| shift(std::array::from_fn(|axis| reach[axis].1 - offset[axis]));
+        let back = |offset: &[i64; 3]| {
+            let [z, y, x] = std::array::from_fn(|axis| reach[axis].1 - offset[axis]);
+            shift([z, y, beside(x)])
+        };
         all_taps(block.offsets.iter().map(back))
     };
     for row_group in &packed.groups {
@@ -84,7 +92,8 @@ fn run_item<T: OfF32>(
                     starts.clear();
                     reserve(starts, lines.len() * (advance / lanes))?;
                     for line in lines {
-                        let [z, y] = [(line.z, 0), (line.y, 1)].map(|(q, axis)| q - shape.q[axis].start);
+                        let [z, y] =
+                            [(line.z, 0), (line.y, 1)].map(|(q, axis)| (q - shape.q[axis].start) * steps[axis] as i64);
                         let x = q.start - shape.q[2].start;
                         starts.extend((0..advance / lanes).map(|v| shift([z, y, x]) + v * lanes));
                     }

@@ -109,6 +109,7 @@ pub(super) fn choose(geometry: &Geometry, packed: Option<&Packed>, threads: usiz
             tiles: channel_tiles.len(),
             rows: out_group * packed.phases(),
             span: packed.reach.map(|(least, most)| most - least),
+            steps: axes.each_ref().map(|axis| axis.decimation),
             lanes,
             in_group,
             work: out_group * kernel,

@@ -35,6 +35,8 @@ pub(super) struct Costs {
     pub(super) rows: usize,
     /// How much longer than its `q` a box is on each axis: the distance of the first input that a tap reads from the last.
     pub(super) span: [i64; 3],
+    /// The distance between the inputs of neighbouring `q` on each axis.
+    pub(super) steps: [usize; 3],
     pub(super) lanes: usize,
     pub(super) in_group: usize,
     /// Multiply-adds of one `q` and input channel.
@@ -50,7 +52,8 @@ impl Costs {
     fn of(&self, candidate: &Candidate, panel: usize) -> Option<f64> {
         let Candidate { lengths, parts } = *candidate;
         // In f64, exact up to 2⁵³: the box of a valid operation may exceed 64 bits.
-        let boxed: f64 = (0..3).map(|axis| lengths[axis] as f64 + self.span[axis] as f64).product();
+        let extent = |axis: usize| lengths[axis] as f64 * self.steps[axis] as f64 + self.span[axis] as f64;
+        let boxed: f64 = (0..3).map(extent).product();
         if boxed * self.in_group as f64 > panel as f64 {
             return None;
         }
@@ -114,6 +117,7 @@ mod tests {
                 tiles: 1,
                 rows: 4,
                 span,
+                steps: [1; 3],
                 lanes: 16,
                 in_group,
                 work,

@@ -43,6 +43,12 @@ impl<T: Element> Weights<T> {
         Ok(Self { weight: reordered, bias: collect("the bias", bias.len(), bias.iter().copied())? })
     }
 
+    /// Every kernel, of so many taps, turned by 180°: in the order `iohw` the weight of the operation's adjoint.
+    pub(super) fn turned(&self, taps: usize) -> Result<Vec<T>> {
+        let turned = self.weight.chunks_exact(taps).flat_map(|kernel| kernel.iter().rev().copied());
+        collect("the turned weights", self.weight.len(), turned)
+    }
+
     /// The same weights in another type.
     pub(super) fn map<U>(&self, convert: impl Fn(T) -> U) -> Result<Weights<U>> {
         let map = |values: &[T]| collect("the weights", values.len(), values.iter().map(|&value| convert(value)));
@@ -58,6 +64,8 @@ struct Run {
     input: usize,
     output: usize,
     count: usize,
+    /// The distance between the inputs that neighbouring outputs of the run read.
+    input_step: usize,
 }
 
 impl Run {
@@ -67,10 +75,10 @@ impl Run {
         let (skipped, end) = (before(segment.start), before(segment.end));
         let output = || self.output + skipped * stride - segment.start;
         (skipped < end).then(|| Run {
-            tap: self.tap,
-            input: self.input + skipped,
+            input: self.input + skipped * self.input_step,
             output: output(),
             count: end - skipped,
+            ..*self
         })
     }
 }
@@ -79,6 +87,9 @@ impl Run {
 fn runs(geometry: &Geometry) -> Result<Vec<Run>> {
     let axis = &geometry.op().axes3()[2];
     let (input, output) = (geometry.input()[2] as i64, geometry.output()[2] as i64);
+    if axis.decimation > 1 {
+        return decimated_runs(axis, input, output);
+    }
     let table = AxisPhases::new(axis);
     let stride = axis.stride as i64;
     let mut runs = Vec::new();
@@ -89,10 +100,30 @@ fn runs(geometry: &Geometry) -> Result<Vec<Run>> {
         for (tap, offset) in table.taps(phase) {
             let (first, last) = (least.max(offset), most.min(input - 1 + offset));
             if first <= last {
-                let output = (first * stride + shift) as usize;
+                let (input, output) = ((first - offset) as usize, (first * stride + shift) as usize);
                 reserve(&mut runs, 1)?;
-                runs.push(Run { tap, input: (first - offset) as usize, output, count: (last - first + 1) as usize });
+                runs.push(Run { tap, input, output, count: (last - first + 1) as usize, input_step: 1 });
             }
+        }
+    }
+    runs.sort_unstable_by_key(|run| (run.output, run.tap));
+    Ok(runs)
+}
+
+/// Where only every so many outputs are kept: the run of each tap that reaches one, the stride being 1.
+fn decimated_runs(axis: &Axis, input: i64, output: i64) -> Result<Vec<Run>> {
+    let step = axis.decimation as i64;
+    let mut runs = Vec::new();
+    for tap in 0..axis.kernel {
+        // Output o reads input o·step + lead.
+        let lead = axis.pad_begin - tap as i64 * axis.dilation as i64;
+        let first = (-lead.div_euclid(step)).max(0);
+        let last = (input - 1 - lead).div_euclid(step).min(output - 1);
+        if first <= last {
+            let count = (last - first + 1) as usize;
+            let input = (first * step + lead) as usize;
+            reserve(&mut runs, 1)?;
+            runs.push(Run { tap, input, output: first as usize, count, input_step: axis.decimation });
         }
     }
     runs.sort_unstable_by_key(|run| (run.output, run.tap));
@@ -115,7 +146,7 @@ fn reaching(
 ) -> impl Iterator<Item = (usize, usize)> + Clone + use<> {
     let (step, tap_step) = (table.input_step as i64, table.tap_step);
     // The first tap reads the input `newest`, and each further one `step` inputs before that.
-    let (first_tap, newest, taps) = match table.at(output as i64 + axis.pad_begin) {
+    let (first_tap, newest, taps) = match table.at(axis.full_coordinate(output as i64)) {
         Some((phase, q)) => {
             let newest = q - phase.first_offset;
             let skipped = (newest - (input as i64 - 1)).max(0) as u64;
@@ -173,7 +204,8 @@ pub(super) fn run<T: Stored>(
                             let x1 = x0 + iz * xs.spatial[0] + iy * xs.spatial[1];
                             let w = &weights.weight[(((co * in_group + ci) * kd + kz) * kh + ky) * kw..][..kw];
                             for run in &*within {
-                                let x = x[x1 + run.input * xs.spatial[2]..].iter().step_by(xs.spatial[2]);
+                                let x = x[x1 + run.input * xs.spatial[2]..].iter();
+                                let x = x.step_by(xs.spatial[2] * run.input_step);
                                 let y = accumulators[run.output..].iter_mut().step_by(stride);
                                 for (y, &x) in y.zip(x).take(run.count) {
                                     *y += w[run.tap] * x;
@@ -233,11 +265,11 @@ mod tests {
 
     #[test]
     fn segments_cut_a_run_without_loss() {
-        let run = Run { tap: 7, input: 3, output: 5, count: 9 };
+        let run = Run { tap: 7, input: 3, output: 5, count: 9, input_step: 1 };
         for (stride, len) in [(1, 4), (3, 7), (4, 1), (100, 50)] {
             let mut pairs = Vec::new();
             for start in (0..1000).step_by(len) {
-                if let Some(Run { tap: 7, input, output, count }) = run.within(&(start..start + len), stride) {
+                if let Some(Run { tap: 7, input, output, count, .. }) = run.within(&(start..start + len), stride) {
                     assert!(output + (count - 1) * stride < len);
                     pairs.extend((0..count).map(|j| (input + j, start + output + j * stride)));
                 }

@@ -7,7 +7,7 @@ use super::memory::{Result, collect, grow, product, reserve};
 use super::microkernel::{Product, all_taps, most_rows};
 use super::packed::Packed;
 use super::panel::{Finite, Source, clear_padding};
-use super::range::length;
+use super::range::{input_of, length};
 use super::scratch::Scratch;
 use super::task::Parts;
 use super::work::Work;
@@ -27,7 +27,7 @@ pub(super) fn run<T: OfF32>(
     let mut written = 0;
     let Scratch { panel, results, rounded, starts, .. } = scratch;
     let (op, items, lanes) = (work.geometry.op(), &work.shape.items, packed.level.lanes());
-    let in_group = op.in_channels() / op.groups();
+    let (in_group, axes) = (op.in_channels() / op.groups(), op.axes3());
     for row_group in &packed.groups {
         let [zs, ys] = work.outer_q(row_group);
         let count = product([items.len(), length(&zs), length(&ys)]);
@@ -47,7 +47,8 @@ pub(super) fn run<T: OfF32>(
                 for (index, line) in lines.iter().enumerate() {
                     let source = Source::new(work.geometry, work.x, items.start + line.item, group * in_group);
                     let panel = &mut panel[index * width..];
-                    source.im2col_row(in_group, &block.offsets, [line.z, line.y], &q, panel, pitch);
+                    let first = [input_of(&axes[0], line.z), input_of(&axes[1], line.y), input_of(&axes[2], q.start)];
+                    source.im2col_row(in_group, &block.offsets, first, width, panel, pitch);
                 }
                 clear_padding(&mut panel[..size], pitch, used);
                 if packed.has_zero_taps && !packed.instructions.run(Finite(&panel[..size])) {

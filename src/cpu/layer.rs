@@ -12,7 +12,7 @@ use super::simd::Level;
 use super::winograd::{self, Winograd};
 use super::{gather, pre_activation, products, threads};
 use crate::error::{Error, Result};
-use crate::op::{ConvTranspose, Geometry};
+use crate::op::{ConvTranspose, Convolution, Geometry};
 use crate::tensor::{Bias, DType, Data, DataMut, DataView, Tensor, TensorView, check_len};
 use half::slice::HalfFloatSliceExt;
 use std::borrow::Cow;
@@ -40,6 +40,8 @@ struct Inner {
     single: OnceLock<gather::Weights<f32>>,
     /// Made when first needed, unless the weights came in f64.
     double: OnceLock<gather::Weights<f64>>,
+    /// The layer whose forward pass is this one's input gradient, made when it is first needed.
+    adjoint: OnceLock<Layer>,
 }
 
 impl Layer {
@@ -51,6 +53,22 @@ impl Layer {
     /// Shapes that do not fit the operation; [`Error::Memory`] where there is no memory for the packed weights.
     pub fn new<'a>(op: &ConvTranspose, weight: impl Into<TensorView<'a>>, bias: impl Into<Bias<'a>>) -> Result<Self> {
         Self::with_level(op, weight, bias, Level::best())
+    }
+
+    /// An ordinary convolution as a layer: that of its [`transposed`](Convolution::transposed) form, which
+    /// [`op`](Self::op) then is.
+    ///
+    /// `weight` has [`Convolution::weight_shape`], `bias` `[out_channels]`; any [`DType`].
+    ///
+    /// # Errors
+    /// As [`Layer::new`].
+    pub fn convolution<'a>(
+        convolution: &Convolution,
+        weight: impl Into<TensorView<'a>>,
+        bias: impl Into<Bias<'a>>,
+    ) -> Result<Self> {
+        let (weight, bias) = (convolution.turned(weight)?, bias.into());
+        Self::build(convolution.transposed(), weight.view(), bias, Level::best(), false)
     }
 
     /// As [`Layer::new`], but by Winograd's transforms for two axes, kernel 3×3 at stride 1 and dilation 1, channels
@@ -123,6 +141,7 @@ impl Layer {
                 chosen: Mutex::default(),
                 single,
                 double,
+                adjoint: OnceLock::new(),
             }),
         })
     }
@@ -152,16 +171,49 @@ impl Layer {
     /// what is needed to compute it, and [`Error::Threads`] where rayon has no pool and the system gives no threads.
     pub fn run<'a>(&self, input: impl Into<TensorView<'a>>) -> Result<Tensor> {
         let input = input.into();
-        let geometry = self.inner.op.at(input.shape())?;
+        self.run_at(&self.inner.op.at(input.shape())?, input)
+    }
+
+    /// The input gradient at an input shape: of `gradient`, the one with respect to the sums before the activation, of the
+    /// output's shape. It is the ordinary convolution with this layer's weights, which are turned when they are first
+    /// needed.
+    ///
+    /// # Errors
+    /// [`Error::Shape`] for a gradient of another shape; as [`Layer::run`].
+    pub(crate) fn sum_input_gradient(&self, input_shape: &[usize], gradient: TensorView<'_>) -> Result<Tensor> {
+        let geometry = self.inner.op.at(input_shape)?;
+        let adjoint = match self.inner.adjoint.get() {
+            Some(adjoint) => adjoint,
+            None => {
+                let made = self.make_adjoint()?;
+                self.inner.adjoint.get_or_init(|| made)
+            }
+        };
+        adjoint.run_at(&geometry.adjoint().at(gradient.shape())?, gradient)
+    }
+
+    fn make_adjoint(&self) -> Result<Self> {
+        let Inner { op, double, level, .. } = &*self.inner;
+        let (adjoint, taps) = (op.adjoint(), op.axes().iter().map(|axis| axis.kernel).product());
+        let shape = adjoint.transposed().weight_shape();
+        let weight = match double.get() {
+            Some(double) => Tensor::f64(shape, double.turned(taps)?)?,
+            None => Tensor::f32(shape, self.single()?.turned(taps)?)?,
+        };
+        Self::build(adjoint.transposed(), weight.view(), Bias(None), *level, false)
+    }
+
+    /// As [`Layer::run`], at a geometry that may have other pads than the operation.
+    fn run_at(&self, geometry: &Geometry, input: TensorView<'_>) -> Result<Tensor> {
         let data = match input.data() {
             DataView::F64(x) => {
                 let mut y = Vec::new();
                 // SAFETY: where `fill_f64` succeeds, it has written every slot.
-                unsafe { output::write(&mut y, geometry.output_len(), |y| self.fill_f64(&geometry, x, y)) }?;
+                unsafe { output::write(&mut y, geometry.output_len(), |y| self.fill_f64(geometry, x, y)) }?;
                 Data::F64(y)
             }
-            DataView::F16(_) => Data::F16(self.write(&geometry, input, Vec::new())?),
-            DataView::F32(_) | DataView::Bf16(_) => Data::F32(self.write(&geometry, input, Vec::new())?),
+            DataView::F16(_) => Data::F16(self.write(geometry, input, Vec::new())?),
+            DataView::F32(_) | DataView::Bf16(_) => Data::F32(self.write(geometry, input, Vec::new())?),
         };
         Tensor::new(geometry.output_shape(), data)
     }

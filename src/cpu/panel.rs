@@ -1,7 +1,6 @@
 //! Panels: the part of an input that a product reads, with zeros where it reaches beyond the input.
 
 use super::memory::{Result, collect, grow, product};
-use super::range::length;
 use crate::layout::Strides;
 use crate::op::Geometry;
 use pulp::{Simd, WithSimd};
@@ -13,29 +12,34 @@ pub(super) struct Source<'a> {
     pub(super) x: &'a [f32],
     pub(super) strides: Strides,
     pub(super) extents: [usize; 3],
+    /// The distance between inputs that neighbouring `q` of a row read.
+    pub(super) step: usize,
 }
 
 impl<'a> Source<'a> {
     pub(super) fn new(geometry: &Geometry, x: &'a [f32], item: usize, channel: usize) -> Self {
         let strides = geometry.input_strides();
         let x = &x[item * strides.batch + channel * strides.channel..];
-        Self { x, strides, extents: geometry.input() }
+        Self { x, strides, extents: geometry.input(), step: geometry.op().axes3()[2].decimation }
     }
 
-    /// Of `length` inputs `from ..` along a row, the range that is in bounds, and where it starts in a channel; nothing
+    /// Of `length` inputs along a row, from `from` on and a step apart, the range that is in bounds, and where it starts in a channel; nothing
     /// where the row itself is out of bounds.
     pub(super) fn in_bounds(&self, [z, y]: [i64; 2], from: i64, length: usize) -> (Range<usize>, usize) {
         let [depth, height, width] = self.extents.map(|extent| extent as i64);
         if !(0..depth).contains(&z) || !(0..height).contains(&y) {
             return (0..0, 0);
         }
-        let start = (-from).clamp(0, length as i64) as usize;
-        let end = (width - from).clamp(start as i64, length as i64) as usize;
+        let step = self.step as i64;
+        // The inputs below a coordinate: ⌈(coordinate − from) / step⌉ of them.
+        let below = |coordinate: i64| -(from - coordinate).div_euclid(step);
+        let start = below(0).clamp(0, length as i64) as usize;
+        let end = below(width).clamp(start as i64, length as i64) as usize;
         if start == end {
             return (0..0, 0);
         }
         let [sz, sy, sx] = self.strides.spatial;
-        (start..end, z as usize * sz + y as usize * sy + (from + start as i64) as usize * sx)
+        (start..end, z as usize * sz + y as usize * sy + (from + start as i64 * step) as usize * sx)
     }
 
     /// Copies the inputs of a channel that [`in_bounds`](Self::in_bounds) found, with zeros around them.
@@ -48,7 +52,7 @@ impl<'a> Source<'a> {
         }
         let from = &self.x[channel * self.strides.channel + at..];
         let row = &mut row[within.clone()];
-        match self.strides.spatial[2] {
+        match self.strides.spatial[2] * self.step {
             1 if row.len() >= 16 => row.copy_from_slice(&from[..row.len()]),
             // A call would take longer.
             1 => row.iter_mut().zip(from).for_each(|(to, &from)| *to = from),
@@ -56,7 +60,8 @@ impl<'a> Source<'a> {
         }
     }
 
-    /// Fills `panel` with `[channel][z][y][x]` of the box that starts at `from`.
+    /// Fills `panel` with `[channel][z][y][x]` of the box that starts at `from`; where a row's inputs are a step apart, with
+    /// `[channel][z][y][residue][x]`: those that are read together side by side. `extents` has whole steps along x.
     pub(super) fn copy_box(
         &self,
         channels: usize,
@@ -65,11 +70,12 @@ impl<'a> Source<'a> {
         panel: &mut Vec<f32>,
     ) -> Result<()> {
         let [depth, height, width] = extents;
-        let size = product(extents);
+        let (size, width) = (product(extents), width / self.step);
         grow(panel, size.saturating_mul(channels))?;
         let lines = (0..depth as i64).flat_map(|z| (0..height as i64).map(move |y| [from[0] + z, from[1] + y]));
-        let lines = lines.map(|line| self.in_bounds(line, from[2], width));
-        let lines = collect("the rows of a panel", product([depth, height]), lines)?;
+        let lines = lines.flat_map(|line| (0..self.step as i64).map(move |residue| (line, from[2] + residue)));
+        let lines = lines.map(|(line, from)| self.in_bounds(line, from, width));
+        let lines = collect("the rows of a panel", product([depth, height, self.step]), lines)?;
         if self.strides.channel == 1 && self.strides.spatial[2] > 1 {
             // Channels last: a few channels at a time, so that each line of the input's memory is read once.
             for (first, block) in (0..channels).step_by(16).zip(panel[..channels * size].chunks_mut(16 * size)) {
@@ -97,7 +103,7 @@ impl<'a> Source<'a> {
         block.fill(0.0);
         for (line, (within, at)) in lines.iter().enumerate() {
             for (place, x) in within.clone().enumerate() {
-                let pixel = &self.x[at + place * self.strides.spatial[2] + first..];
+                let pixel = &self.x[at + place * self.strides.spatial[2] * self.step + first..];
                 let to = block[line * width + x..].iter_mut().step_by(size);
                 for (to, &from) in to.zip(pixel) {
                     *to = from;
@@ -106,20 +112,20 @@ impl<'a> Source<'a> {
         }
     }
 
-    /// Im2col of one row of `q`: writes, for each channel and tap, its inputs into `panel[channel][tap]`, rows that are
-    /// `pitch` apart.
+    /// Im2col of one row of `q`, for whose first one a tap at offset 0 reads the input `first`: writes, for each channel and
+    /// tap, its inputs into `panel[channel][tap]`, rows that are `pitch` apart.
     pub(super) fn im2col_row(
         &self,
         channels: usize,
         offsets: &[[i64; 3]],
-        [z, y]: [i64; 2],
-        q: &Range<i64>,
+        first: [i64; 3],
+        length: usize,
         panel: &mut [f32],
         pitch: usize,
     ) {
-        let length = length(q);
         for (tap, offset) in offsets.iter().enumerate() {
-            let (within, from) = self.in_bounds([z - offset[0], y - offset[1]], q.start - offset[2], length);
+            let [z, y, x] = [0, 1, 2].map(|axis| first[axis] - offset[axis]);
+            let (within, from) = self.in_bounds([z, y], x, length);
             for channel in 0..channels {
                 let row = &mut panel[(channel * offsets.len() + tap) * pitch..][..length];
                 self.copy_row(channel, (&within, from), row);

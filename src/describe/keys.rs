@@ -277,7 +277,7 @@ impl Keys {
     }
 
     fn weight_layout(&self, rank: usize) -> Told<WeightLayout> {
-        let all = [WeightLayout::Iohw, WeightLayout::Hwoi, WeightLayout::Ohwi, WeightLayout::Oihw];
+        let all = WeightLayout::ALL;
         let Some(letters) = &self.filter_layout else { return Ok(WeightLayout::Iohw) };
         let letters = letters.to_ascii_lowercase();
         all.into_iter().find(|layout| letters == layout.letters(rank)).ok_or_else(|| {

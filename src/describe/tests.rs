@@ -270,7 +270,7 @@ fn any_operation(rng: &mut Rng) -> ConvTranspose {
         .output_padding_policy(OutputPaddingPolicy::Lenient)
         .padding(padding)
         .layout([Layout::ChannelsFirst, Layout::ChannelsLast][rng.usize(..2)])
-        .weight_layout([WeightLayout::Iohw, WeightLayout::Hwoi, WeightLayout::Ohwi, WeightLayout::Oihw][rng.usize(..4)])
+        .weight_layout(WeightLayout::ALL[rng.usize(..6)])
         .activation(activations[rng.usize(..5)].clone())
         .build()
         .unwrap()

@@ -16,9 +16,9 @@ use crate::gpu::prepared::Prepared;
 use crate::gpu::request::{Request, Wish};
 use crate::gpu::weights::Weights;
 use crate::kernel::Kernel;
-use crate::op::{Axis, ConvTranspose};
+use crate::op::{Axis, ConvTranspose, Convolution};
 use crate::tensor::{Bias, DType, Tensor, TensorView};
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 use wgpu::BufferUsages;
 #[cfg(not(target_family = "wasm"))]
 use {
@@ -36,6 +36,8 @@ pub struct Layer {
 struct Inner {
     weights: Weights,
     prepared: Cache<Key, Prepared>,
+    /// The layer whose forward pass is this one's input gradient, made when it is first needed.
+    adjoint: OnceLock<Layer>,
 }
 
 /// All that the preparations of a layer differ in.
@@ -65,8 +67,28 @@ impl Layer {
         bias: impl Into<Bias<'a>>,
     ) -> Result<Self> {
         let (weight, Bias(bias)) = (weight.into(), bias.into());
-        let weights = Weights::new(context, op, weight, bias)?;
-        Ok(Self { inner: Arc::new(Inner { weights, prepared: Cache::new(MAX_PREPARED) }) })
+        Ok(Self::of(Weights::new(context, op, weight, bias)?))
+    }
+
+    /// An ordinary convolution as a layer: that of its [`transposed`](Convolution::transposed) form, which
+    /// [`op`](Self::op) then is.
+    ///
+    /// `weight` has [`Convolution::weight_shape`], `bias` `[out_channels]`; any [`DType`], converted to f32.
+    ///
+    /// # Errors
+    /// As [`new`](Self::new).
+    pub fn convolution<'a>(
+        context: &Context,
+        convolution: &Convolution,
+        weight: impl Into<TensorView<'a>>,
+        bias: impl Into<Bias<'a>>,
+    ) -> Result<Self> {
+        let (weight, Bias(bias)) = (convolution.turned(weight)?, bias.into());
+        Ok(Self::of(Weights::new(context, convolution.transposed(), weight.view(), bias)?))
+    }
+
+    fn of(weights: Weights) -> Self {
+        Self { inner: Arc::new(Inner { weights, prepared: Cache::new(MAX_PREPARED), adjoint: OnceLock::new() }) }
     }
 
     /// The operation.
@@ -127,6 +149,26 @@ impl Layer {
         let mut candidates = candidates(&self.op().at(input_shape)?, self.context().profile());
         candidates.retain(|candidate| self.inner.weights.finite || candidate.kernel() == Kernel::Gather);
         Ok(candidates)
+    }
+
+    /// Plans the input gradient at an input shape: what is prepared reads the gradient with respect to the sums before the
+    /// activation, of the output's shape, and writes the one with respect to the input. It is the ordinary convolution
+    /// with this layer's weights, for which [`Request::accumulating`] adds to what the gradient's buffer holds.
+    ///
+    /// The weights are turned on the device when they are first needed.
+    ///
+    /// # Errors
+    /// As [`prepare`](Self::prepare).
+    pub fn prepare_input_gradient(&self, input_shape: &[usize], request: impl Into<Request>) -> Result<Prepared> {
+        let geometry = self.op().at(input_shape)?;
+        let adjoint = match self.inner.adjoint.get() {
+            Some(adjoint) => adjoint,
+            None => {
+                let made = Self::of(self.inner.weights.adjoint()?);
+                self.inner.adjoint.get_or_init(|| made)
+            }
+        };
+        adjoint.prepare_op(&geometry.adjoint(), &geometry.output_shape(), request.into())
     }
 
     fn prepare_op(&self, op: &ConvTranspose, input_shape: &[usize], request: Request) -> Result<Prepared> {

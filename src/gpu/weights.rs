@@ -6,6 +6,7 @@ use crate::gpu::device::context::Context;
 use crate::gpu::device::span::span;
 use crate::gpu::kernels::fused::MAX_PRE_ALPHAS;
 use crate::gpu::kernels::matrix::layout::Matrix;
+use crate::gpu::kernels::pack::adjoint::AdjointParams;
 use crate::gpu::kernels::pack::records::{Record, pack, record_bytes};
 use crate::gpu::kernels::pack::{matrix, points, tiles};
 use crate::gpu::kernels::variant::Variant;
@@ -128,6 +129,18 @@ impl Weights {
             let records = self.pack(&variant, bytemuck::bytes_of(&params), params.workgroups(), bytes)?;
             Ok(Arc::new(Self::of_records(&self.context, product, records)))
         })
+    }
+
+    /// Those of the adjoint, whose forward pass is this operation's input gradient.
+    pub(crate) fn adjoint(&self) -> Result<Self> {
+        let adjoint = self.op.adjoint().transposed().clone();
+        let params = AdjointParams::new(&self.op, &adjoint);
+        let workgroups = params.workgroups(self.context.profile().max_workgroups);
+        let bytes = record_bytes(&adjoint);
+        span!("pack", kernel = "adjoint", bytes);
+        let records = self.pack(&Variant::AdjointWeights, bytemuck::bytes_of(&params), workgroups, bytes)?;
+        let (finite, beyond_f16) = (self.finite, self.beyond_f16);
+        Ok(Self { finite, beyond_f16, ..Self::of_records(&self.context, &adjoint, records) })
     }
 
     /// The weights in another order, which takes so many bytes.

@@ -17,16 +17,20 @@ pub struct Axis {
     pub pad_end: i64,
     /// Number of elements by which the output is longer at its end.
     pub output_padding: usize,
+    /// Of what padding leaves, every so many elements are the output, from the first on: 1 for a transposed convolution, the
+    /// stride of an ordinary one, which is the transposed convolution of stride 1 with its kernel turned.
+    pub decimation: usize,
 }
 
 impl Axis {
     /// The axis that changes nothing: what an operation of lower rank has in place of the missing axes.
-    pub const UNIT: Axis = Axis { kernel: 1, stride: 1, dilation: 1, pad_begin: 0, pad_end: 0, output_padding: 0 };
+    pub const UNIT: Axis =
+        Axis { kernel: 1, stride: 1, dilation: 1, pad_begin: 0, pad_end: 0, output_padding: 0, decimation: 1 };
 
     /// The output extent for `input` elements; `index` numbers the axis in the error.
     ///
-    /// `(input − 1)·stride + dilation·(kernel − 1) + 1 + output_padding − pad_begin − pad_end`, checked, in 64 bits.
-    /// This is the one place where an output size is computed.
+    /// `(input − 1)·stride + dilation·(kernel − 1) + 1 + output_padding − pad_begin − pad_end`, checked, in 64 bits; of
+    /// these elements every `decimation`-th. This is the one place where an output size is computed.
     ///
     /// # Errors
     /// [`Error::OutputSize`] where less than one element is left, [`Error::Overflow`] where 64 bits do not suffice,
@@ -38,7 +42,7 @@ impl Axis {
         }
         let computed = self.full_extent(index, input)?;
         match usize::try_from(computed) {
-            Ok(extent) if extent > 0 => Ok(extent),
+            Ok(extent) if extent > 0 => Ok(extent.div_ceil(self.decimation)),
             _ => Err(Error::OutputSize {
                 axis: index,
                 computed,
@@ -58,8 +62,28 @@ impl Axis {
         (self.kernel as i64 - 1) * self.dilation as i64
     }
 
+    /// The coordinate `u` of the full output where output `o` is.
+    pub(crate) fn full_coordinate(&self, o: i64) -> i64 {
+        o * self.decimation as i64 + self.pad_begin
+    }
+
+    /// The axis that leads back from `output` elements to `input`, with the kernel turned: input `i` and output `o` meet in
+    /// tap `k` where `i·stride + k·dilation = o·decimation + pad_begin`, and with `kernel − 1 − k` for `k` that is an axis
+    /// again, on which stride and decimation have changed places. It needs no output padding: `pad_end` is chosen so that
+    /// there are `input` elements.
+    pub(crate) fn adjoint(&self, input: usize, output: usize) -> Self {
+        let (input, output) = (input as i64, output as i64);
+        let pad_begin = self.reach() - self.pad_begin;
+        let full = (output - 1) * self.decimation as i64 + self.reach() + 1;
+        let pad_end = full - pad_begin - ((input - 1) * self.stride as i64 + 1);
+        Self { stride: self.decimation, decimation: self.stride, pad_begin, pad_end, output_padding: 0, ..*self }
+    }
+
     /// How many pairs of an input and a tap land on the output: those that padding crops are not counted.
     pub(crate) fn landings(&self, input: usize, output: usize) -> u128 {
+        if self.decimation > 1 {
+            return self.adjoint(input, output).landings(output, input);
+        }
         let pad_begin = i128::from(self.pad_begin);
         self.pairs_up_to(input, pad_begin + output as i128 - 1) - self.pairs_up_to(input, pad_begin - 1)
     }

@@ -60,6 +60,8 @@ pub struct Builder {
     dilation: Option<Vec<usize>>,
     output_padding: Option<Vec<usize>>,
     policy: OutputPaddingPolicy,
+    /// See [`Axis::decimation`]; one for each axis, and none beside a stride.
+    pub(super) decimation: Option<Vec<usize>>,
     layout: Layout,
     weight_layout: WeightLayout,
     activation: Activation,
@@ -78,6 +80,7 @@ impl Default for Builder {
             dilation: None,
             output_padding: None,
             policy: OutputPaddingPolicy::Strict,
+            decimation: None,
             layout: Layout::ChannelsFirst,
             weight_layout: WeightLayout::Iohw,
             activation: Activation::None,
@@ -105,6 +108,7 @@ impl ConvTranspose {
             dilation: Some(each(|axis| axis.dilation)),
             output_padding: Some(each(|axis| axis.output_padding)),
             policy: OutputPaddingPolicy::Lenient,
+            decimation: Some(each(|axis| axis.decimation)),
             layout: self.layout,
             weight_layout: self.weight_layout,
             activation: self.activation.clone(),
@@ -228,6 +232,7 @@ impl Builder {
                 pad_begin: padding[index].begin,
                 pad_end: padding[index].end,
                 output_padding: output_padding[index],
+                decimation: self.decimation.as_ref().map_or(1, |decimation| decimation[index]),
             };
             check_pad(index, axis.pad_begin)?;
             check_pad(index, axis.pad_end)?;
@@ -262,7 +267,7 @@ impl Builder {
     }
 }
 
-fn per_axis<T: Clone>(what: &'static str, given: Option<Vec<T>>, rank: usize, default: T) -> Result<Vec<T>> {
+pub(super) fn per_axis<T: Clone>(what: &'static str, given: Option<Vec<T>>, rank: usize, default: T) -> Result<Vec<T>> {
     let values = given.unwrap_or_else(|| vec![default; rank]);
     axis_count(what, values.len(), rank)?;
     Ok(values)

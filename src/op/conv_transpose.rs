@@ -88,6 +88,11 @@ impl ConvTranspose {
         &self.pre_activation
     }
 
+    /// Whether it is an ordinary convolution with a stride: see [`Axis::decimation`].
+    pub(crate) fn is_decimated(&self) -> bool {
+        self.axes.iter().any(|axis| axis.decimation > 1)
+    }
+
     /// This description with other pads and output paddings, one `(pad_begin, pad_end, output_padding)` for each axis.
     ///
     /// # Errors

@@ -1,4 +1,5 @@
-//! What is computed: the description of a transposed convolution, its validation, and the formula of its output size.
+//! What is computed: the description of a transposed convolution, its validation, and the formula of its output size; and
+//! the ordinary convolution, its adjoint.
 
 mod axis;
 mod builder;
@@ -6,6 +7,7 @@ mod builder;
 mod chain;
 mod conv_transpose;
 mod convolution;
+mod from_convolution;
 mod geometry;
 #[cfg_attr(not(feature = "gpu"), allow(dead_code, reason = "only the GPU backend has operands that lie elsewhere"))]
 mod operands;
@@ -13,13 +15,14 @@ mod operands;
 pub use axis::Axis;
 pub use builder::{Builder, OutputPaddingPolicy, Pad};
 pub use conv_transpose::ConvTranspose;
+pub use convolution::{Convolution, ConvolutionBuilder};
 pub use geometry::Geometry;
 
 pub(crate) use builder::check_pad;
 #[cfg(any(feature = "gpu", feature = "cpu"))]
 pub(crate) use chain::check_chain;
 #[cfg(feature = "picture")]
-pub(crate) use convolution::{convolution, rotated};
+pub(crate) use from_convolution::{convolution, rotated};
 #[cfg(feature = "gpu")]
 pub(crate) use operands::{Operands, Residual};
 
@@ -34,7 +37,8 @@ mod tests {
 
     #[test]
     fn output_size_is_the_formula() {
-        let axis = Axis { kernel: 4, stride: 3, dilation: 2, pad_begin: 1, pad_end: 2, output_padding: 1 };
+        let axis =
+            Axis { kernel: 4, stride: 3, dilation: 2, pad_begin: 1, pad_end: 2, output_padding: 1, ..Axis::UNIT };
         assert_eq!(axis.output_extent(0, 5).unwrap(), 4 * 3 + 2 * 3 + 1 + 1 - 1 - 2);
         let negative = Axis { pad_begin: -3, pad_end: -1, ..axis };
         assert_eq!(negative.output_extent(0, 1).unwrap(), 6 + 1 + 1 + 4);

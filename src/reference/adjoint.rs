@@ -58,7 +58,7 @@ pub fn matrix<'a>(op: &ConvTranspose, input_shape: &[usize], weight: impl Into<T
         for o in positions(geometry.output) {
             let taps = [0, 1, 2].map(|a| {
                 let axis = &op.axes3()[a];
-                let reach = o[a] as i64 + axis.pad_begin - i[a] as i64 * axis.stride as i64;
+                let reach = axis.full_coordinate(o[a] as i64) - i[a] as i64 * axis.stride as i64;
                 let dilation = axis.dilation as i64;
                 (reach >= 0 && reach % dilation == 0 && reach / dilation < axis.kernel as i64)
                     .then_some((reach / dilation) as usize)
@@ -116,7 +116,9 @@ pub fn conv<'a>(
                     for k in positions(kernel) {
                         let o = [0, 1, 2].map(|a| {
                             let axis = &op.axes3()[a];
-                            i[a] as i64 * axis.stride as i64 + k[a] as i64 * axis.dilation as i64 - axis.pad_begin
+                            let at = i[a] as i64 * axis.stride as i64 + k[a] as i64 * axis.dilation as i64;
+                            let (at, kept) = (at - axis.pad_begin, axis.decimation as i64);
+                            if at.rem_euclid(kept) == 0 { at.div_euclid(kept) } else { -1 }
                         });
                         if o.iter().zip(&geometry.output).all(|(&o, &extent)| (0..extent as i64).contains(&o)) {
                             let at = n * ys.batch + co * ys.channel + offset(&o.map(|o| o as usize), &ys.spatial);

@@ -31,7 +31,8 @@ fn landings(axis: &Axis, input: usize, output: usize) -> Result<Vec<Landing>> {
     for i in 0..input {
         for tap in 0..axis.kernel {
             let o = i as i64 * axis.stride as i64 + tap as i64 * axis.dilation as i64 - axis.pad_begin;
-            if (0..output as i64).contains(&o) {
+            let (o, left_out) = (o.div_euclid(axis.decimation as i64), o.rem_euclid(axis.decimation as i64));
+            if left_out == 0 && (0..output as i64).contains(&o) {
                 landings.push(Landing { input: i, tap, output: o as usize });
             }
         }

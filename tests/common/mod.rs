@@ -52,8 +52,7 @@ pub(crate) fn random_case(rng: &mut Rng, values: Values, activation: impl Fn(&mu
         let (extents, output_padding) = (each(1, most), each(0, 4));
         let padding: Vec<(i64, i64)> = (0..rank).map(|_| (rng.i64(-2..=4), rng.i64(-2..=4))).collect();
         let layout = if rng.bool() { Layout::ChannelsFirst } else { Layout::ChannelsLast };
-        let weight_layout =
-            [WeightLayout::Iohw, WeightLayout::Hwoi, WeightLayout::Ohwi, WeightLayout::Oihw][rng.usize(0..4)];
+        let weight_layout = WeightLayout::ALL[rng.usize(0..6)];
         let output_padding: Vec<usize> =
             output_padding.iter().zip(stride.iter().zip(&dilation)).map(|(a, (s, d))| a % s.max(d)).collect();
         let op = ConvTranspose::builder()

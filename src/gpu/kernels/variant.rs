@@ -16,6 +16,7 @@ const GATHER: &str = include_str!("../../../shaders/gather.wgsl");
 const SUM: &str = include_str!("../../../shaders/sum.wgsl");
 const PACK: &str = include_str!("../../../shaders/pack.wgsl");
 const MATRIX_WEIGHTS: &str = include_str!("../../../shaders/matrix_weights.wgsl");
+const ADJOINT_WEIGHTS: &str = include_str!("../../../shaders/adjoint_weights.wgsl");
 const WINOGRAD_WEIGHTS: &str = include_str!("../../../shaders/winograd_weights.wgsl");
 
 /// What distinguishes one compiled kernel from another.
@@ -33,6 +34,8 @@ pub(crate) enum Variant {
     Matrix { matrix: Box<Matrix>, storage: Storage, activation: &'static str },
     /// `matrix_weights.wgsl`
     MatrixWeights { factors: Storage },
+    /// `adjoint_weights.wgsl`
+    AdjointWeights,
     /// `winograd_weights.wgsl`
     WinogradWeights,
     /// `winograd_input.wgsl` for `wide` tiles in an invocation.
@@ -96,6 +99,7 @@ impl Variant {
             Variant::MatrixWeights { factors } => {
                 format!("{}\n{}", elem(*factors).replace("Elem", "Factor"), body(MATRIX_WEIGHTS))
             }
+            Variant::AdjointWeights => ADJOINT_WEIGHTS.to_string(),
             Variant::WinogradWeights => WINOGRAD_WEIGHTS.to_string(),
             Variant::WinogradInput { storage, wide, workgroup } => {
                 format!("{}\n{}", elem(*storage), winograd::wgsl::input(*wide, *workgroup))
@@ -118,6 +122,7 @@ impl Variant {
             Variant::Sum { .. } => "sum",
             Variant::Pack | Variant::MatrixWeights { .. } => "pack",
             Variant::Matrix { .. } => "matrix",
+            Variant::AdjointWeights => "turn",
             Variant::WinogradWeights => "weights",
             Variant::WinogradInput { .. } => "to_points",
             Variant::WinogradOutput { .. } => "to_outputs",
@@ -174,6 +179,7 @@ pub(crate) mod tests {
     fn sources() -> BTreeSet<String> {
         let mut sources: BTreeSet<String> = winograd::machine::tests::variants().iter().map(Variant::source).collect();
         sources.insert(Variant::Pack.source());
+        sources.insert(Variant::AdjointWeights.source());
         sources.extend(matrix::params::tests::variants().iter().map(Variant::source));
         for storage in [Storage::F32, Storage::F16] {
             for plan in split_plans(storage) {
@@ -416,5 +422,6 @@ pub(crate) mod tests {
         assert_eq!(sum::SumAxis::layout(), layout(&sum_module, "Axis"));
         assert_eq!(sum::Params::layout(), layout(&sum_module, "Params"));
         assert_eq!(pack::tiles::PackParams::layout(), layout(&pack_module, "Params"));
+        assert_eq!(pack::adjoint::AdjointParams::layout(), layout(&validate(ADJOINT_WEIGHTS), "Params"));
     }
 }

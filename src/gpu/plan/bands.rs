@@ -356,9 +356,9 @@ impl<'a> Bander<'a> {
             let a = &self.geometry.op.axes3()[axis];
             let stride = a.stride as i64;
             let reach = a.reach();
-            let first = (output.start as i64 + a.pad_begin - reach).div_euclid(stride).max(0);
-            let last =
-                (output.end as i64 - 1 + a.pad_begin).div_euclid(stride).min(self.geometry.input[axis] as i64 - 1);
+            let [first, last] = [output.start, output.end - 1].map(|o| a.full_coordinate(o as i64));
+            let first = (first - reach).div_euclid(stride).max(0);
+            let last = last.div_euclid(stride).min(self.geometry.input[axis] as i64 - 1);
             if first > last {
                 return None;
             }

@@ -136,6 +136,7 @@ fn check_plain(geometry: &Geometry) -> std::result::Result<(), Refusal> {
         ("a residual", residual != Residual::None),
         ("channels of a larger tensor", input.is_some() || output.is_some()),
         ("operands in one buffer", one_buffer),
+        ("the stride of an ordinary convolution", geometry.op.is_decimated()),
     ];
     match fused.into_iter().find(|(_, wanted)| *wanted) {
         Some((what, _)) => Err(Refusal::NotFused { what }),
@@ -170,10 +171,11 @@ fn check_coordinates(geometry: &Geometry) -> Result<()> {
     for (index, axis) in op.axes().iter().enumerate() {
         let (input, output) = (geometry.input[missing + index] as i64, geometry.output[missing + index] as i64);
         let reach = axis.reach();
-        let stride = axis.stride as i64;
-        for value in
-            [input, output, reach, stride, axis.dilation as i64, axis.pad_begin.abs(), output + axis.pad_begin.abs()]
-        {
+        let [stride, dilation] = [axis.stride, axis.dilation].map(|step| step as i64);
+        // Tiles reach some cells beyond the output.
+        let full = (output + 64).saturating_mul(axis.decimation as i64);
+        let full = if axis.decimation == 1 { output } else { full };
+        for value in [input, full, reach, stride, dilation, axis.pad_begin.abs(), full + axis.pad_begin.abs()] {
             if value > limit {
                 return Err(Error::OutOfRange {
                     what: format!("a coordinate on axis {index} on the GPU"),

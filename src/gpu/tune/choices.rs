@@ -69,6 +69,8 @@ impl Subject {
             each(|axis| axis.pad_begin.to_string()),
             op.groups(),
         );
+        let kept = each(|axis| axis.decimation.to_string());
+        let layer = if op.is_decimated() { format!("{layer}, decimation {kept}") } else { layer };
         Self { adapter: adapter.into(), layer }
     }
 }

@@ -28,9 +28,9 @@ shader_struct! {
         output_extent: i32,
         taps_begin: i32,
         taps_end: i32,
+        decimation: i32,
         padding_1: i32,
         padding_2: i32,
-        padding_3: i32,
     }
 }
 
@@ -103,6 +103,7 @@ impl Params {
                 output_extent: band.output[a].len() as i32,
                 taps_begin: band.taps[a].start as i32,
                 taps_end: band.taps[a].end as i32,
+                decimation: axis.decimation as i32,
                 ..GpuAxis::default()
             }
         });

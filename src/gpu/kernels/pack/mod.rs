@@ -1,5 +1,6 @@
 //! Every order in which a kernel reads its weights.
 
+pub(crate) mod adjoint;
 pub(crate) mod matrix;
 pub(crate) mod points;
 pub(crate) mod records;

@@ -23,6 +23,8 @@ pub(crate) struct TileAxis {
     pub(crate) cells: usize,
     /// How many outputs of a cell it computes: all `stride` of them, or a part that divides it.
     pub(crate) phases: usize,
+    /// The distance between the inputs of neighbouring cells: 1, or the operation's decimation, whose stride is then 1.
+    pub(crate) step: usize,
 }
 
 /// A tap of an invocation: which input it reads, counted from a cell's first, for which output of the cell.
@@ -53,13 +55,13 @@ impl TileAxis {
     /// A part of the phases is possible where all parts look alike: without dilation, with as many taps for each phase,
     /// and with no part that begins in one cell and ends in the next.
     pub(crate) fn new(axis: &Axis, cells: usize, phases: usize) -> Option<Self> {
-        let Axis { kernel, stride, dilation, pad_begin, .. } = *axis;
+        let Axis { kernel, stride, dilation, pad_begin, decimation: step, .. } = *axis;
         let shift = pad_begin.rem_euclid(stride as i64) as usize;
         let alike = dilation == 1
             && kernel.is_multiple_of(stride)
             && stride.is_multiple_of(phases)
             && shift.is_multiple_of(phases);
-        (phases == stride || alike).then_some(Self { kernel, stride, dilation, shift, cells, phases })
+        (phases == stride || alike).then_some(Self { kernel, stride, dilation, shift, cells, phases, step })
     }
 
     /// The reads that are inside for every invocation where `axis` turns `input` elements into `output`.
@@ -68,7 +70,7 @@ impl TileAxis {
         let last_carry =
             if self.phase_parts() > 1 { (self.stride - self.phases + self.shift) / self.stride } else { 0 };
         let origin = axis.pad_begin.div_euclid(self.stride as i64);
-        let end = input as i64 - (last_cell + last_carry) as i64 - origin;
+        let end = input as i64 - (last_cell * self.step + last_carry) as i64 - origin;
         // What no invocation reads must not make another kernel; a vector of four reaches 3 elements beyond.
         let reads = self.reads();
         let (Some(first), Some(last)) = (reads.first(), reads.last()) else { return InBounds::default() };
@@ -98,9 +100,15 @@ impl TileAxis {
         taps
     }
 
+    /// The input that a tap at this offset reads for a cell, counted from that of the first cell at offset 0.
+    pub(crate) fn read(&self, cell: i64, offset: i64) -> i64 {
+        cell * self.step as i64 + offset
+    }
+
     /// The inputs that an invocation reads, counted from that of its first cell at offset 0, in order.
     pub(crate) fn reads(&self) -> Vec<i64> {
-        let reads = self.taps().into_iter().flat_map(|tap| (0..self.cells as i64).map(move |cell| cell + tap.offset));
+        let cells = 0..self.cells as i64;
+        let reads = self.taps().into_iter().flat_map(|tap| cells.clone().map(move |cell| self.read(cell, tap.offset)));
         reads.collect::<BTreeSet<i64>>().into_iter().collect()
     }
 

@@ -2,7 +2,7 @@
 
 use super::axis::{InBounds, TileAxis};
 use super::products::multiply;
-use super::program::{Input, InputAt, Operands, Statement, Weight, WeightAt, text};
+use super::program::{Input, InputAt, Operands, Statement, Weight, WeightAt, text, times};
 use super::register_tile::RegisterTile;
 use super::source::{Grid, Source};
 use crate::gpu::hardware::Order;
@@ -96,9 +96,10 @@ impl Buffers {
     /// Which inputs: their distances along each axis, kept inside, and whether they were.
     fn place_inputs(&self, tile: &RegisterTile, out: &mut Vec<Statement>) {
         let loads = self.loads(tile);
-        for (axis, letter, _) in tile.used_axes() {
+        for (axis, letter, along) in tile.used_axes() {
             let carry = if tile.phase_parts() > 1 { format!(" + carry_{letter}") } else { String::new() };
-            text!(out; "let first_{letter} = {letter} + params.axes[{axis}].origin{carry};");
+            let first = times(letter, along.step);
+            text!(out; "let first_{letter} = {first} + params.axes[{axis}].origin{carry};");
             for (number, &Load { offset, in_bounds, .. }) in loads[axis].iter().enumerate() {
                 if !in_bounds {
                     out.push(Statement::Test { axis, number, offset });

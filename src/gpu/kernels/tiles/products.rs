@@ -40,7 +40,7 @@ pub(crate) fn products(tile: &RegisterTile, order: Order, channels: usize) -> Ve
             slots,
             channel,
             taps: taps.map(|tap| tap.tap),
-            reads: [0, 1, 2].map(|a| accumulator.at[a].0 as i64 + taps[a].offset),
+            reads: [0, 1, 2].map(|a| tile.axes[a].read(accumulator.at[a].0 as i64, taps[a].offset)),
         }));
     }
     // The sorts are stable: the channels and taps of an accumulator stay in their order.

@@ -201,6 +201,11 @@ pub(crate) fn part(width: usize, number: usize) -> &'static str {
     }
 }
 
+/// `name * factor`.
+pub(crate) fn times(name: &str, factor: usize) -> String {
+    if factor == 1 { name.into() } else { format!("{name} * {factor}") }
+}
+
 /// `name + offset`.
 pub(crate) fn plus(name: &str, offset: i64) -> String {
     if offset < 0 { format!("{name} - {}", -offset) } else { format!("{name} + {offset}") }

@@ -205,7 +205,7 @@ fn axis_options(
             let in_bounds = if any_size { InBounds::default() } else { tile.in_bounds(axis, input, output) };
             let of = |reading| Loads::of(&loads(&tile, in_bounds, reading));
             let reading = Reading::Vectors(lead);
-            let vectors = aligned && tile.cells.is_multiple_of(4) && tile.phase_parts() == 1;
+            let vectors = aligned && (tile.cells * tile.step).is_multiple_of(4) && tile.phase_parts() == 1;
             AxisOption {
                 axis: tile,
                 in_bounds,

@@ -4,7 +4,7 @@
 
 use super::axis::TileAxis;
 use super::products::multiply;
-use super::program::{Condition, Input, InputAt, Memory, Operands, Statement, Weight, WeightAt, plus, text};
+use super::program::{Condition, Input, InputAt, Memory, Operands, Statement, Weight, WeightAt, plus, text, times};
 use super::register_tile::RegisterTile;
 use super::source::{Grid, Source};
 use crate::gpu::hardware::Order;
@@ -27,7 +27,8 @@ pub(crate) struct WorkgroupTile {
 
 /// Elements of one unit of inputs along w: 4, 2 or 1, so that what an invocation reads begins with a whole one.
 pub(crate) fn input_unit(tile: &RegisterTile) -> usize {
-    [4, 2].into_iter().find(|unit| tile.axes[2].cells.is_multiple_of(*unit)).unwrap_or(1)
+    let inputs = tile.axes[2].cells * tile.axes[2].step;
+    [4, 2].into_iter().find(|unit| inputs.is_multiple_of(*unit)).unwrap_or(1)
 }
 
 /// The first input that a tile reads along an axis, counted from that of its first cell at offset 0, and how many
@@ -52,7 +53,7 @@ impl WorkgroupTile {
 
     /// Rows along d and h, and units along w, of one item and channel: what all tiles of the box read.
     pub(crate) fn extents(&self, tile: &RegisterTile) -> [usize; 3] {
-        let [z, y, x] = [0, 1, 2].map(|a| (self.lanes[a] - 1) * tile.axes[a].cells);
+        let [z, y, x] = [0, 1, 2].map(|a| (self.lanes[a] - 1) * tile.axes[a].cells * tile.axes[a].step);
         let [rows_z, rows_y, units] = spans(tile);
         [z + rows_z, y + rows_y, x / input_unit(tile) + units]
     }
@@ -184,15 +185,17 @@ impl Source for WorkgroupTile {
             text!(out; "let record{vector} = {record} - params.weight_window;");
         }
         for (a, letter, axis) in tile.used_axes() {
-            let first = plus(&format!("box_{letter} + params.axes[{a}].origin"), span(axis).0);
+            let origin = format!("{} + params.axes[{a}].origin", times(&format!("box_{letter}"), axis.step));
+            let first = plus(&origin, span(axis).0);
             text!(out; "let first_{letter} = {first};");
         }
         self.place_inputs(tile, &memory, &mut out);
         self.place_weights(packing, &memory, &mut out);
         text!(out; "// The unit where its own inputs begin.
             var own_unit = own_n;");
-        for (a, letter, _) in tile.used_axes().rev() {
-            let own = if a == 2 { format!("own_x / {}", memory.unit) } else { format!("own_{letter}") };
+        for (a, letter, axis) in tile.used_axes().rev() {
+            let own = times(&format!("own_{letter}"), axis.step);
+            let own = if a == 2 { format!("{own} / {}", memory.unit) } else { own };
             text!(out; "own_unit = own_unit * {} + {own};", self.extents(tile)[a]);
         }
         out

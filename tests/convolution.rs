@@ -1,0 +1,201 @@
+//! The ordinary convolution: its description, and the kernels that compute it.
+
+#![allow(clippy::unwrap_used, clippy::panic, reason = "a test fails by panicking")]
+
+mod common;
+#[path = "common/device.rs"]
+mod device;
+
+use common::{Case, Values, no_activation, random_case, tensor};
+use device::context;
+use fastrand::Rng;
+use std::process::ExitCode;
+use upconv::convention::AutoPad;
+use upconv::gpu::{Layer, Prepared, Request};
+use upconv::{Activation, Convolution, DeviceClass, DeviceProfile, Error, Kernel, Storage, Tensor, reference};
+
+fn main() -> ExitCode {
+    device::run(&[
+        ("integers_are_exact_in_a_random_sweep", integers_are_exact_in_a_random_sweep),
+        ("reals_are_within_their_bound_in_a_random_sweep", reals_are_within_their_bound_in_a_random_sweep),
+        ("deep_layers_are_exact_by_every_kernel_and_split", deep_layers_are_exact_by_every_kernel_and_split),
+        ("bands_give_the_same_bits", bands_give_the_same_bits),
+        ("a_kernel_of_4096_taps_finishes", a_kernel_of_4096_taps_finishes),
+        ("kernels_that_cannot_are_refused", kernels_that_cannot_are_refused),
+    ])
+}
+
+/// Runs what is prepared into an output full of NaN, which an element that is not written would keep.
+fn run(prepared: &Prepared, input: &Tensor) -> Tensor {
+    let (shape, storage, context) = (prepared.geometry().output_shape(), prepared.plan().storage(), context());
+    let poison = Tensor::f32(shape.clone(), vec![f32::NAN; prepared.geometry().output_len()]).unwrap();
+    let (x, y) = (context.upload(input, storage).unwrap(), context.upload(&poison, storage).unwrap());
+    let mut encoder = context.device().create_command_encoder(&Default::default());
+    prepared.encode(&mut encoder, x.slice(..), y.slice(..)).unwrap();
+    context.queue().submit([encoder.finish()]);
+    context.download(&y, &shape, storage).unwrap()
+}
+
+/// The input gradient of a layer, and the convolution with its weights: by those of the kernels that can.
+fn by_each(case: &Case, dy: &Tensor, kernels: &[Kernel]) -> Vec<(&'static str, Kernel, Tensor)> {
+    let conv = case.op.adjoint();
+    // Compilers take long for large tiles: these get the small ones of an unknown device.
+    let device = context().limited(DeviceProfile { class: DeviceClass::Unknown, ..context().profile().clone() });
+    let layer = Layer::new(&device, &case.op, &case.weight, None).unwrap();
+    let ordinary = Layer::convolution(&device, &conv, &case.weight, None).unwrap();
+    let mut results = Vec::new();
+    for &kernel in kernels {
+        let request = Request::new(Storage::F32).kernel(kernel);
+        for (name, prepared) in [
+            ("input gradient", layer.prepare_input_gradient(case.input.shape(), request)),
+            ("convolution", ordinary.prepare(dy.shape(), request)),
+        ] {
+            match prepared {
+                Ok(prepared) => results.push((name, kernel, run(&prepared, dy))),
+                Err(Error::Kernel { .. } | Error::Limit { .. }) if kernel != Kernel::Gather => {}
+                Err(error) => panic!("{name}, {kernel}: {error}"),
+            }
+        }
+    }
+    results
+}
+
+fn gradient_of_output(rng: &mut Rng, case: &Case, values: Values) -> Tensor {
+    tensor(rng, &case.op.at(case.input.shape()).unwrap().output_shape(), values)
+}
+
+fn integers_are_exact_in_a_random_sweep() {
+    let mut rng = Rng::with_seed(151);
+    let mut runs = [0; Kernel::EXACT.len()];
+    let mut strided = 0;
+    for number in 0..600 {
+        let case = random_case(&mut rng, Values::Integers, no_activation);
+        let dy = gradient_of_output(&mut rng, &case, Values::Integers);
+        // Literal loops, which know neither the turned kernel nor what is kept of an output.
+        let expected = reference::conv(&case.op, case.input.shape(), &dy, &case.weight).unwrap();
+        let conv = case.op.adjoint();
+        let turned = conv.turned(&case.weight).unwrap();
+        assert_eq!(reference::run(conv.transposed(), &dy, &turned, None).unwrap().to_f64(), expected.to_f64());
+        let kernels = if number % 24 == 0 { Kernel::EXACT } else { &[Kernel::Gather] };
+        for (name, kernel, got) in by_each(&case, &dy, kernels) {
+            assert_eq!(got.shape(), case.input.shape(), "case {number}, {name}, {kernel}: {case:?}");
+            assert_eq!(got.to_f64(), expected.to_f64(), "case {number}, {name}, {kernel}: {case:?}");
+            runs[kernel as usize] += 1;
+        }
+        strided += usize::from(conv.stride().iter().any(|&stride| stride > 1));
+    }
+    assert_eq!(runs[Kernel::Gather as usize], 1200);
+    assert!(runs.iter().all(|&runs| runs >= 40), "{runs:?}");
+    assert!(strided > 400, "{strided}");
+}
+
+fn reals_are_within_their_bound_in_a_random_sweep() {
+    let mut rng = Rng::with_seed(152);
+    for number in 0..100 {
+        let case = random_case(&mut rng, Values::Reals, no_activation);
+        let dy = gradient_of_output(&mut rng, &case, Values::Reals);
+        let conv = case.op.adjoint();
+        let expected =
+            reference::conv_transpose(conv.transposed(), &dy, &conv.turned(&case.weight).unwrap(), None).unwrap();
+        let kernels = if number % 10 == 0 { Kernel::EXACT } else { &[Kernel::Gather] };
+        for (name, kernel, got) in by_each(&case, &dy, kernels) {
+            let comparison = expected.compare(&got).unwrap();
+            assert!(comparison.passed(), "case {number}, {name}, {kernel}: {comparison:?}, {case:?}");
+        }
+    }
+}
+
+/// The kinds of layers that networks have, with the tiles of every class of devices, split and not.
+fn deep_layers_are_exact_by_every_kernel_and_split() {
+    let mut rng = Rng::with_seed(153);
+    let conv = Convolution::builder;
+    let relu = Activation::LeakyRelu { alpha: 0.25 };
+    for (conv, shape) in [
+        (conv().in_channels(32).out_channels(48).kernel([4, 4]).stride([2, 2]).padding([1, 1]), vec![1, 32, 20, 24]),
+        (conv().in_channels(64).out_channels(20).kernel([3, 3]).stride([2, 2]).padding([1, 1]), vec![2, 64, 16, 16]),
+        (conv().in_channels(3).out_channels(16).kernel([7, 7]).stride([2, 2]).padding([3, 3]), vec![1, 3, 33, 41]),
+        (conv().in_channels(48).out_channels(48).groups(48).kernel([3, 3]).stride([2, 2]), vec![1, 48, 17, 18]),
+        (conv().in_channels(16).out_channels(8).kernel([3, 3]).dilation([2, 2]).stride([3, 3]), vec![1, 16, 24, 24]),
+        (conv().in_channels(40).out_channels(32).kernel([16]).stride([8]).padding([4]), vec![1, 40, 400]),
+        (conv().in_channels(16).out_channels(16).kernel([4; 3]).stride([2; 3]).padding([1; 3]), vec![1, 16, 8, 8, 8]),
+        (conv().in_channels(32).out_channels(32).kernel([2, 2]).stride([2, 2]), vec![1, 32, 16, 16]),
+    ] {
+        let conv = conv.activation(relu.clone()).build().unwrap();
+        let x = tensor(&mut rng, &shape, Values::Integers);
+        let weight = tensor(&mut rng, &conv.weight_shape(), Values::Integers);
+        let bias = tensor(&mut rng, &[conv.out_channels()], Values::Integers);
+        let turned = conv.turned(&weight).unwrap();
+        let expected = reference::conv_transpose(conv.transposed(), &x, &turned, &bias).unwrap();
+        let mut kernels = [0; Kernel::EXACT.len()];
+        for class in [DeviceClass::Software, DeviceClass::Nvidia, DeviceClass::Desktop, DeviceClass::Unknown] {
+            let device = context().limited(DeviceProfile { class, ..context().profile().clone() });
+            let layer = Layer::convolution(&device, &conv, &weight, &bias).unwrap();
+            let candidates = layer.candidates(&shape).unwrap();
+            let splits = candidates.iter().filter(|candidate| candidate.to_string().contains("split")).take(1);
+            let mut prepared: Vec<_> = candidates.iter().take(1).chain(splits).collect();
+            prepared.extend(
+                Kernel::EXACT
+                    .iter()
+                    .filter_map(|kernel| candidates.iter().find(|candidate| candidate.kernel() == *kernel)),
+            );
+            for candidate in prepared {
+                let prepared = match layer.prepare(&shape, Request::new(Storage::F32).candidate(*candidate)) {
+                    Ok(prepared) => prepared,
+                    Err(Error::Limit { .. }) => continue,
+                    Err(error) => panic!("{candidate}: {error}"),
+                };
+                let comparison = expected.compare(&run(&prepared, &x)).unwrap();
+                assert_eq!(comparison.inexact, 0, "{candidate}: {comparison:?}, {conv:?}");
+                kernels[candidate.kernel() as usize] += 1;
+            }
+        }
+        assert!(kernels[Kernel::Direct as usize] >= 5, "{kernels:?}, {conv:?}");
+    }
+}
+
+fn bands_give_the_same_bits() {
+    let mut rng = Rng::with_seed(154);
+    let conv =
+        Convolution::builder().in_channels(8).out_channels(12).kernel([4, 3]).stride([2, 3]).padding([(1, 2); 2]);
+    let conv = conv.build().unwrap();
+    let x = tensor(&mut rng, &[2, 8, 31, 30], Values::Reals);
+    let weight = tensor(&mut rng, &conv.weight_shape(), Values::Reals);
+    for kernel in Kernel::EXACT {
+        let on = |max_multiply_adds| {
+            let device = context().limited(DeviceProfile { max_multiply_adds, ..context().profile().clone() });
+            let layer = Layer::convolution(&device, &conv, &weight, None).unwrap();
+            let prepared = layer.prepare(x.shape(), Request::new(Storage::F32).kernel(*kernel)).unwrap();
+            (prepared.plan().dispatch_count(), run(&prepared, &x))
+        };
+        let ((whole, expected), (bands, got)) = (on(1 << 34), on(40_000));
+        assert!(whole == 1 && bands > 8, "{kernel}: {whole} and {bands} dispatches");
+        assert_eq!(got, expected, "{kernel}");
+    }
+}
+
+/// Overlap-add of sound, read backwards: few outputs of many taps each.
+fn a_kernel_of_4096_taps_finishes() {
+    let mut rng = Rng::with_seed(155);
+    let conv = Convolution::builder().out_channels(2).kernel([4096]).stride([1024]).build().unwrap();
+    let x = tensor(&mut rng, &[1, 1, 16384], Values::Integers);
+    let weight = tensor(&mut rng, &conv.weight_shape(), Values::Integers);
+    let layer = Layer::convolution(context(), &conv, &weight, None).unwrap();
+    let expected = reference::run(conv.transposed(), &x, &conv.turned(&weight).unwrap(), None).unwrap();
+    assert_eq!(expected.shape(), [1, 2, 13]);
+    assert_eq!(layer.run(&x).unwrap(), expected);
+}
+
+fn kernels_that_cannot_are_refused() {
+    let conv = Convolution::builder().kernel([3, 3]).stride([2, 2]).build().unwrap();
+    let weight = Tensor::f32([1, 1, 3, 3], vec![1.0; 9]).unwrap();
+    let layer = Layer::convolution(context(), &conv, &weight, None).unwrap();
+    for kernel in [Kernel::Winograd, Kernel::Matrix] {
+        let refused = layer.prepare(&[1, 1, 9, 9], Request::new(Storage::F32).kernel(kernel)).unwrap_err().to_string();
+        assert!(refused.contains("the stride of an ordinary convolution"), "{refused}");
+    }
+    let same = conv.auto_padded(AutoPad::SameUpper, &[1, 1, 9, 8]).unwrap();
+    assert_eq!(same.padding(), [(1, 1), (0, 1)]);
+    assert_eq!(same.at(&[1, 1, 9, 8]).unwrap().output_shape(), [1, 1, 5, 4]);
+    let refused = Layer::convolution(context(), &conv, &Tensor::f32([1, 9], vec![1.0; 9]).unwrap(), None).unwrap_err();
+    assert_eq!(refused.to_string(), "weight of a convolution has shape [1, 9], expected [1, 1, 3, 3] (oihw)");
+}
