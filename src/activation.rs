@@ -1,6 +1,7 @@
 //! Functions applied to each output element after the bias, or to each input element before the products.
 
 use crate::error::{Error, Result};
+use std::f64::consts::FRAC_1_SQRT_2;
 
 /// A function fused into an operation: behind the bias ([`activation`](crate::op::Builder::activation)), or before the
 /// products ([`pre_activation`](crate::op::Builder::pre_activation)).
@@ -143,7 +144,7 @@ impl Activation {
             Activation::Tanh => y.tanh(),
             Activation::HardSwish { .. } => y * clip(alpha * y + beta, 0.0, 1.0),
             Activation::Mish => y * y.exp().ln_1p().tanh(),
-            Activation::Gelu => 0.5 * y * libm::erfc(-y * std::f64::consts::FRAC_1_SQRT_2),
+            Activation::Gelu => 0.5 * y * libm::erfc(-y * FRAC_1_SQRT_2),
             Activation::Silu => y / (1.0 + (-y).exp()),
             Activation::Elu { .. } => {
                 if y < 0.0 {
@@ -159,6 +160,105 @@ impl Activation {
                     y + (alpha * y).sin().powi(2) / alpha
                 }
             }
+        }
+    }
+}
+
+/// Derivatives. At kinks, and where comparisons meet NaN, they are PyTorch's.
+impl Activation {
+    /// The derivative for a channel at the argument `z`, in f64.
+    pub(crate) fn derivative(&self, channel: usize, z: f64) -> f64 {
+        let (alpha, beta) = self.parameters(channel);
+        let (alpha, beta) = (f64::from(alpha), f64::from(beta));
+        let sigmoid = |z: f64| 1.0 / (1.0 + (-z).exp());
+        match self {
+            Activation::None => 1.0,
+            Activation::Relu => {
+                if z <= 0.0 {
+                    0.0
+                } else {
+                    1.0
+                }
+            }
+            Activation::LeakyRelu { .. } | Activation::Prelu { .. } => {
+                if z > 0.0 {
+                    1.0
+                } else {
+                    alpha
+                }
+            }
+            Activation::Clip { .. } => {
+                if z >= alpha && z <= beta {
+                    1.0
+                } else {
+                    0.0
+                }
+            }
+            Activation::Sigmoid => sigmoid(z) * sigmoid(-z),
+            Activation::Tanh => 1.0 - z.tanh().powi(2),
+            Activation::HardSwish { .. } => {
+                let inside = alpha * z + beta;
+                if inside <= 0.0 {
+                    0.0
+                } else if inside >= 1.0 {
+                    1.0
+                } else {
+                    2.0 * alpha * z + beta
+                }
+            }
+            Activation::Mish => {
+                let tanh = z.exp().ln_1p().tanh();
+                tanh + z * sigmoid(z) * (1.0 - tanh * tanh)
+            }
+            Activation::Gelu => {
+                let density = (-0.5 * z * z).exp() * 0.5 * std::f64::consts::FRAC_2_SQRT_PI * FRAC_1_SQRT_2;
+                0.5 * libm::erfc(-z * FRAC_1_SQRT_2) + z * density
+            }
+            Activation::Silu => sigmoid(z) * (1.0 + z * sigmoid(-z)),
+            Activation::Elu { .. } => {
+                if z <= 0.0 {
+                    alpha * z.exp()
+                } else {
+                    1.0
+                }
+            }
+            Activation::Snake { .. } => {
+                if alpha == 0.0 {
+                    1.0
+                } else {
+                    1.0 + (2.0 * alpha * z).sin()
+                }
+            }
+        }
+    }
+
+    /// The derivative for a channel where the function has the value `y`, if that [tells](Self::tells_derivative) it.
+    pub(crate) fn derivative_at_value(&self, channel: usize, y: f64) -> f64 {
+        let alpha = f64::from(self.parameters(channel).0);
+        match self {
+            Activation::Sigmoid => y * (1.0 - y),
+            Activation::Tanh => 1.0 - y * y,
+            Activation::Elu { .. } if y <= 0.0 => y + alpha,
+            Activation::Elu { .. } => 1.0,
+            // The others that tell it are positive where their argument is.
+            _ => self.derivative(channel, y),
+        }
+    }
+
+    /// Whether the function's value tells its derivative. It does not where two arguments with different derivatives have
+    /// one value.
+    pub(crate) fn tells_derivative(&self) -> bool {
+        match self {
+            Activation::None | Activation::Relu | Activation::Sigmoid | Activation::Tanh => true,
+            Activation::LeakyRelu { alpha } | Activation::Elu { alpha } => *alpha >= 0.0,
+            Activation::Prelu { slopes } => slopes.iter().all(|&slope| slope >= 0.0),
+            // At its bounds the derivative is 1, and beyond them, where the value is the same, 0.
+            Activation::Clip { .. } => false,
+            Activation::HardSwish { .. }
+            | Activation::Mish
+            | Activation::Gelu
+            | Activation::Silu
+            | Activation::Snake { .. } => false,
         }
     }
 }
@@ -225,6 +325,71 @@ pub(crate) mod tests {
             let value = activation.apply(0, -0.75);
             assert!((value - expected).abs() < 1e-7, "{activation:?}: {value}");
         }
+    }
+
+    /// The slope between two neighbours of a point.
+    fn slope(activation: &Activation, z: f64) -> f64 {
+        let step = 1e-5;
+        (activation.apply(0, z + step) - activation.apply(0, z - step)) / (2.0 * step)
+    }
+
+    #[test]
+    fn derivatives_are_the_slopes() {
+        for activation in all() {
+            for z in (-700..700).map(|i| f64::from(i) * 0.01 + 0.005) {
+                let (slope, derivative) = (slope(&activation, z), activation.derivative(0, z));
+                assert!((slope - derivative).abs() < 1e-8, "{activation:?} at {z}: {derivative}, expected {slope}");
+                let at_value = activation.derivative_at_value(0, activation.apply(0, z));
+                let told = !activation.tells_derivative() || (at_value - derivative).abs() < 1e-12;
+                assert!(told, "{activation:?} at {z}: {at_value}, expected {derivative}");
+            }
+            // Nothing overflows on the way.
+            for z in [-1e4, 1e4] {
+                let derivative = activation.derivative(0, z);
+                assert!((slope(&activation, z) - derivative).abs() < 1e-4, "{activation:?} at {z}: {derivative}");
+            }
+        }
+        // The branches of the derivative by value that `all` has.
+        let told: Vec<&str> = all().iter().filter(|a| a.tells_derivative()).map(Activation::name).collect();
+        assert_eq!(told, ["none", "relu", "leaky_relu", "sigmoid", "tanh", "elu"]);
+    }
+
+    #[test]
+    fn derivatives_at_kinks_are_those_of_pytorch() {
+        // The gradient of torch.nn.functional of a tensor with these elements; hardtanh is not clamp, which `clip` is.
+        let clip = Activation::Clip { min: -1.0, max: 6.0 };
+        let hard_swish = Activation::HardSwish { alpha: 0.25, beta: 0.5 };
+        for (activation, z, expected) in [
+            (Activation::Relu, 0.0, 0.0),
+            (Activation::LeakyRelu { alpha: 0.25 }, 0.0, 0.25),
+            (Activation::Prelu { slopes: vec![-2.0] }, 0.0, -2.0),
+            (Activation::Elu { alpha: 0.5 }, 0.0, 0.5),
+            (clip.clone(), -1.0, 1.0),
+            (clip.clone(), 6.0, 1.0),
+            (clip, 6.5, 0.0),
+            (hard_swish.clone(), -2.0, 0.0),
+            (hard_swish, 2.0, 1.0),
+        ] {
+            assert_eq!(activation.derivative(0, z), expected, "{activation:?} at {z}");
+            if activation.tells_derivative() {
+                let at_value = activation.derivative_at_value(0, activation.apply(0, z));
+                assert_eq!(at_value, expected, "{activation:?} at {z}");
+            }
+        }
+    }
+
+    #[test]
+    fn a_value_with_two_derivatives_tells_none() {
+        for activation in [
+            Activation::LeakyRelu { alpha: -0.5 },
+            Activation::LeakyRelu { alpha: f32::NAN },
+            Activation::Prelu { slopes: vec![0.5, -0.5] },
+            Activation::Elu { alpha: -1.0 },
+        ] {
+            assert!(!activation.tells_derivative(), "{activation:?}");
+        }
+        let prelu = Activation::Prelu { slopes: vec![0.5, 0.0] };
+        assert!(prelu.tells_derivative() && prelu.derivative_at_value(1, 0.0) == 0.0);
     }
 
     #[test]

@@ -86,6 +86,10 @@ pub enum Error {
     #[error("{what} is {given}, expected {expected}")]
     DType { what: &'static str, given: DType, expected: &'static str },
 
+    /// A gradient cannot be computed of what is given.
+    #[error("the gradient {problem}")]
+    Gradient { problem: String },
+
     /// A limit of the device is exceeded.
     #[error("{what}: {needed} needed, but the device's limit {limit_name} is {limit}")]
     Limit { what: String, needed: u64, limit: u64, limit_name: &'static str },

@@ -81,6 +81,7 @@ mod dtype;
 pub mod error;
 #[cfg(feature = "gpu")]
 pub mod gpu;
+mod gradient;
 mod kernel;
 pub mod layout;
 #[cfg(feature = "ndarray")]
@@ -102,6 +103,7 @@ pub use convention::Convention;
 pub use error::{Error, Result};
 #[cfg(feature = "gpu")]
 pub use gpu::{Candidate, DeviceClass, DeviceProfile, Plan, Storage};
+pub use gradient::OutputGradient;
 pub use kernel::{Kernel, Refusal};
 pub use layout::{Layout, WeightLayout};
 pub use op::{Axis, ConvTranspose, Convolution, Geometry, OutputPaddingPolicy};

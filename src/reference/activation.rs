@@ -1,4 +1,4 @@
-//! How an activation changes an error, and what evaluating it adds.
+//! How an activation changes an error, and what evaluating it or its derivative adds.
 
 use crate::activation::Activation;
 
@@ -38,6 +38,42 @@ pub(super) fn evaluation_error(activation: &Activation, channel: usize, y: f64) 
     }
 }
 
+/// The error of evaluating the derivative in single precision, at the argument `z`, by the grants of
+/// [`evaluation_error`]: a sum `1 − tanh²` has twice the error of the tangent, a factor multiplies it, and beside a kink of
+/// `hard_swish`, where rounding decides the side, either is right.
+pub(super) fn derivative_error(activation: &Activation, channel: usize, z: f64) -> f64 {
+    let ulp = f64::from(f32::EPSILON);
+    let (alpha, beta) = activation.parameters(channel);
+    let (alpha, beta) = (f64::from(alpha), f64::from(beta));
+    match activation {
+        // What is compared is exact.
+        Activation::None
+        | Activation::Relu
+        | Activation::Clip { .. }
+        | Activation::LeakyRelu { .. }
+        | Activation::Prelu { .. } => 0.0,
+        Activation::HardSwish { .. } => {
+            let rounded = 4.0 * ulp * ((alpha * z).abs() + beta.abs());
+            let (inside, slope) = (alpha * z + beta, 2.0 * alpha * z + beta);
+            let jump = if inside.abs() <= rounded {
+                slope.abs()
+            } else if (inside - 1.0).abs() <= rounded {
+                (slope - 1.0).abs()
+            } else {
+                0.0
+            };
+            jump + rounded
+        }
+        Activation::Sigmoid | Activation::Gelu => 16.0 * ulp,
+        Activation::Tanh => 40.0 * ulp,
+        Activation::Silu => 16.0 * ulp * z.abs().max(1.0),
+        Activation::Mish => 56.0 * ulp * z.abs().max(1.0),
+        Activation::Elu { .. } => 16.0 * ulp * alpha.abs(),
+        // An angle so large that its rounding is a turn leaves nothing but 0 to 2.
+        Activation::Snake { .. } => (16.0 * ulp * (1.0 + (2.0 * alpha * z).abs())).min(2.0),
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -57,6 +93,60 @@ mod tests {
                 steepest <= bound * (1.0 + 1e-9) && steepest > 0.8 * bound,
                 "{activation:?}: {steepest} of {bound}"
             );
+        }
+    }
+
+    /// The derivative in f32, as a backend might compute it, with `exp` within 3 + 2·|z| ulp.
+    fn derivative_in_f32(activation: &Activation, z: f32) -> f32 {
+        let exp = |z: f32| z.exp() * (1.0 + (3.0 + 2.0 * z.abs()) * f32::EPSILON);
+        let sigmoid = |z: f32| 1.0 / (1.0 + exp(-z));
+        let (alpha, beta) = activation.parameters(0);
+        match activation {
+            Activation::Sigmoid => sigmoid(z) * (1.0 - sigmoid(z)),
+            Activation::Tanh => {
+                let tanh = 2.0 * sigmoid(2.0 * z) - 1.0;
+                1.0 - tanh * tanh
+            }
+            Activation::HardSwish { .. } => {
+                let inside = alpha * z + beta;
+                if inside <= 0.0 {
+                    0.0
+                } else if inside >= 1.0 {
+                    1.0
+                } else {
+                    2.0 * alpha * z + beta
+                }
+            }
+            Activation::Mish => {
+                let e = exp(z.min(20.0));
+                let n = e * (e + 2.0);
+                let tanh = n / (n + 2.0);
+                tanh + z * sigmoid(z) * (1.0 - tanh * tanh)
+            }
+            Activation::Gelu => {
+                let phi = 0.5 * (1.0 + libm::erff(z * std::f32::consts::FRAC_1_SQRT_2)) + 0.75e-7;
+                phi + z * exp(-0.5 * z * z) * 0.398_942_3
+            }
+            Activation::Silu => sigmoid(z) * (1.0 + z * (1.0 - sigmoid(z))),
+            Activation::Elu { .. } if z <= 0.0 => alpha * exp(z),
+            Activation::Snake { .. } => 1.0 + (2.0 * alpha * z).sin(),
+            _ => activation.derivative(0, f64::from(z)) as f32,
+        }
+    }
+
+    #[test]
+    fn derivatives_in_single_precision_are_within_their_bound() {
+        for activation in all() {
+            let mut worst = 0.0_f64;
+            for z in (-60_000..60_000).map(|i| i as f32 * 0.0005).chain([1e4, -1e4, 1e8]) {
+                let expected = activation.derivative(0, f64::from(z));
+                let error = (f64::from(derivative_in_f32(&activation, z)) - expected).abs();
+                let bound = derivative_error(&activation, 0, f64::from(z));
+                assert!(error <= bound, "{activation:?} at {z}: {error} of {bound}");
+                worst = worst.max(if bound > 0.0 { error / bound } else { 0.0 });
+            }
+            let exact = derivative_error(&activation, 0, 1.0) == 0.0;
+            assert!(exact || worst > 0.03, "{activation:?}: {worst} of the bound at most");
         }
     }
 }

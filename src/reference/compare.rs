@@ -4,22 +4,30 @@ use super::Sums;
 use super::activation::{evaluation_error, lipschitz};
 use crate::activation::Activation;
 use crate::error::{Error, Result};
+use crate::kernel::{Kernel, Refusal};
 use crate::layout::Strides;
 use crate::op::{ConvTranspose, Geometry};
-use crate::tensor::{DType, TensorView};
+use crate::tensor::{DType, Tensor, TensorView};
 
 /// What Winograd's transforms add to an error, in ε of the largest sum that an output could have.
 const WINOGRAD: f64 = 256.0;
 
-/// What the reference expects of a result, element by element.
+/// What the reference expects of a result, element by element: of the output, or of a gradient.
 #[derive(Clone, Debug)]
 pub struct Expected {
     shape: Vec<usize>,
     value: Vec<f64>,
     products: Vec<u32>,
     magnitude: Vec<f64>,
-    /// The errors of pre-activations, for each element; empty where they have none.
+    /// What the errors of the factors add to each sum; empty where they have none.
     inherited: Vec<f64>,
+    /// What only an output has.
+    forward: Option<Box<Forward>>,
+}
+
+/// What is known of an output beyond its sums.
+#[derive(Clone, Debug)]
+struct Forward {
     op: ConvTranspose,
     /// The error of evaluating the activation in f32, for each element; empty where it has none.
     evaluation: Vec<f64>,
@@ -52,7 +60,14 @@ impl Comparison {
 }
 
 impl Expected {
-    pub(super) fn new(geometry: Geometry, value: Vec<f64>, sums: Sums, largest: Vec<f64>) -> Self {
+    /// Sums that are the result themselves.
+    pub(super) fn sums(shape: Vec<usize>, sums: Sums) -> Self {
+        let Sums { value, magnitude, products, inherited } = sums;
+        Self { shape, value, products, magnitude, inherited, forward: None }
+    }
+
+    /// The outputs of these sums.
+    pub(super) fn output(geometry: Geometry, value: Vec<f64>, sums: Sums, largest: Vec<f64>) -> Self {
         let activation = geometry.op.activation();
         let evaluation = if *activation == Activation::None {
             Vec::new()
@@ -61,20 +76,12 @@ impl Expected {
             let error = |(index, &sum)| evaluation_error(activation, index / channel % channels, sum);
             sums.value.iter().enumerate().map(error).collect()
         };
-        Self {
-            shape: geometry.output_shape(),
-            value,
-            products: sums.products,
-            magnitude: sums.magnitude,
-            inherited: sums.inherited,
-            evaluation,
-            largest,
-            strides: geometry.output_strides(),
-            op: geometry.op,
-        }
+        let shape = geometry.output_shape();
+        let forward = Forward { evaluation, largest, strides: geometry.output_strides(), op: geometry.op };
+        Self { value, forward: Some(Box::new(forward)), ..Self::sums(shape, sums) }
     }
 
-    /// The output's shape.
+    /// The result's shape.
     pub fn shape(&self) -> &[usize] {
         &self.shape
     }
@@ -84,27 +91,31 @@ impl Expected {
         &self.value
     }
 
-    /// The number of products summed for each output, the bias counted as one.
+    /// The number of products summed for each element, the bias counted as one.
     pub fn products(&self) -> &[u32] {
         &self.products
     }
 
-    /// The sum of the products' magnitudes for each output, the bias included.
+    /// The sum of the products' magnitudes for each element, the bias included.
     pub fn magnitude(&self) -> &[f64] {
         &self.magnitude
     }
 
-    pub(super) fn into_shape_and_value(self) -> (Vec<usize>, Vec<f64>) {
-        (self.shape, self.value)
+    /// The expected values as a tensor, each rounded once to `dtype`.
+    ///
+    /// # Errors
+    /// None that is known: the values fill the shape.
+    pub fn into_tensor(self, dtype: DType) -> Result<Tensor> {
+        Ok(Tensor::f64(self.shape, self.value)?.into_dtype(dtype))
     }
 
     /// The largest error an element may have where it is computed in f32 and stored as `dtype` (f64: computed in it).
     ///
     /// `n·ε·Σ|x·w|`, the standard bound for a sum of `n` products in any order, with ε = 2⁻²³: WGSL does not fix the
     /// rounding mode, so an operation may err by a whole unit in the last place. An activation multiplies it by its
-    /// Lipschitz constant and adds the error of its own evaluation; a pre-activation adds the errors of its evaluations, each
-    /// times its weight; f16 storage adds its rounding. Subnormal
-    /// numbers may be flushed to zero.
+    /// Lipschitz constant and adds the error of its own evaluation; a pre-activation, and in a gradient the derivative of
+    /// an activation, add the errors of their evaluations, each times the other factor of its product; f16 storage adds
+    /// its rounding. Subnormal numbers may be flushed to zero.
     pub fn bound(&self, index: usize, dtype: DType) -> f64 {
         let computed = self.computed(index, dtype, self.sum_error(index, dtype));
         computed + self.stored(index, dtype, computed)
@@ -120,16 +131,17 @@ impl Expected {
         f64::from(self.products[index]) * (epsilon * self.magnitude[index] + tiny) + self.inherited(index, dtype)
     }
 
-    /// What the errors of evaluating the pre-activation add to an element's sum.
+    /// What the errors of the factors add to an element's sum.
     fn inherited(&self, index: usize, dtype: DType) -> f64 {
         self.inherited.get(index).copied().unwrap_or(0.0) * evaluated_in(dtype)
     }
 
     /// The largest error of an element whose sum may err by so much, before it is stored.
     fn computed(&self, index: usize, dtype: DType, sum: f64) -> f64 {
-        let channel = index / self.strides.channel % self.op.out_channels();
-        let evaluation = self.evaluation.get(index).copied().unwrap_or(0.0);
-        let error = lipschitz(self.op.activation(), channel) * sum;
+        let Some(forward) = &self.forward else { return sum };
+        let channel = index / forward.strides.channel % forward.op.out_channels();
+        let evaluation = forward.evaluation.get(index).copied().unwrap_or(0.0);
+        let error = lipschitz(forward.op.activation(), channel) * sum;
         error + evaluation * evaluated_in(dtype)
     }
 
@@ -162,13 +174,16 @@ impl Expected {
     /// the way to an output, and at most `25 + in_channels` roundings follow one another.
     ///
     /// # Errors
-    /// [`Error::Shape`] where the shapes differ.
+    /// [`Error::Shape`] where the shapes differ, [`Error::Kernel`] for gradients, which that kernel does not compute.
     pub fn compare_winograd<'a>(&self, got: impl Into<TensorView<'a>>) -> Result<Comparison> {
-        let channels = self.op.out_channels();
-        let relative = (WINOGRAD + self.op.in_channels() as f64) * f64::from(f32::EPSILON);
+        let Some(forward) = &self.forward else {
+            return Err(Error::Kernel { kernel: Kernel::Winograd, reason: Refusal::NotFused { what: "gradients" } });
+        };
+        let channels = forward.op.out_channels();
+        let relative = (WINOGRAD + forward.op.in_channels() as f64) * f64::from(f32::EPSILON);
         self.compare_by(got.into(), |index| {
-            let (item, channel) = (index / self.strides.batch, index / self.strides.channel % channels);
-            relative * self.largest[item * channels + channel]
+            let (item, channel) = (index / forward.strides.batch, index / forward.strides.channel % channels);
+            relative * forward.largest[item * channels + channel]
         })
     }
 
@@ -176,7 +191,7 @@ impl Expected {
     fn compare_by(&self, got: TensorView<'_>, sum_error: impl Fn(usize) -> f64) -> Result<Comparison> {
         if got.shape() != self.shape {
             return Err(Error::Shape {
-                what: "compared output",
+                what: "compared result",
                 given: got.shape().to_vec(),
                 expected: format!("{:?}", self.shape),
             });

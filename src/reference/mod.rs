@@ -1,44 +1,26 @@
-//! The oracle: transposed convolution as it is defined, by scattering, in f64.
+//! The oracle: transposed convolution as it is defined, by scattering, in f64; and its gradients.
 //!
 //! Each input element multiplies the whole kernel and adds the result to the output where it lands. Nothing here uses
 //! the phase table (`phase.rs`): the backends gather, the reference scatters, so that a mistake in an index is
 //! unlikely to be made twice. Beside each value it keeps the number of products and the sum of their magnitudes, from
-//! which [`Expected::compare`] derives how far a backend may be off.
+//! which [`Expected::compare`] derives how far a backend may be off. The gradients sum over the same products, each of
+//! which joins an input, a weight and an output.
 
 mod activation;
 mod adjoint;
 mod compare;
+mod gradient;
+mod product;
 
 pub use adjoint::{Matrix, conv, matrix};
 pub use compare::{Comparison, Expected};
+pub use gradient::{bias_gradient, input_gradient, slope_gradient, sum_gradient, weight_gradient};
 
 use crate::activation::Activation;
 use crate::error::{Error, Result};
-use crate::op::{Axis, ConvTranspose, Geometry};
-use crate::tensor::{Bias, DType, DataMut, Tensor, TensorView, check_len, filled, reserved};
-
-/// One product on an axis: this input element times this tap lands on this output element.
-#[derive(Clone, Copy)]
-struct Landing {
-    input: usize,
-    tap: usize,
-    output: usize,
-}
-
-/// All products of an axis, in the order of inputs, then taps; those that padding crops are left out.
-fn landings(axis: &Axis, input: usize, output: usize) -> Result<Vec<Landing>> {
-    let mut landings = reserved("the reference's products on an axis", axis.landings(input, output))?;
-    for i in 0..input {
-        for tap in 0..axis.kernel {
-            let o = i as i64 * axis.stride as i64 + tap as i64 * axis.dilation as i64 - axis.pad_begin;
-            let (o, left_out) = (o.div_euclid(axis.decimation as i64), o.rem_euclid(axis.decimation as i64));
-            if left_out == 0 && (0..output as i64).contains(&o) {
-                landings.push(Landing { input: i, tap, output: o as usize });
-            }
-        }
-    }
-    Ok(landings)
-}
+use crate::op::{ConvTranspose, Geometry};
+use crate::tensor::{Bias, DType, DataMut, Tensor, TensorView, check_len, filled};
+use product::{Sums, each_product};
 
 /// The transposed convolution of `input` with `weight`, plus `bias`, through the activation, in f64.
 ///
@@ -84,29 +66,23 @@ fn expect(
         let expected = format!("{:?}, the output's", geometry.output_shape());
         return Err(Error::Shape { what: "residual", given: residual.shape().to_vec(), expected });
     }
-    let mut sums = Sums::new(&geometry)?;
+    let mut sums = Sums::new("the reference's output", geometry.output_len())?;
     let (mut x, w, bias) = (input.to_f64(), weight.to_f64(), bias.map(|bias| bias.to_f64()));
     let errors = pre_activate(&geometry, &mut x)?;
-    scatter(&geometry, &x, &w, &mut sums)?;
+    each_product(&geometry, |at| sums.add(at.output, x[at.input] * w[at.weight]))?;
     if errors.iter().any(|&error| error != 0.0) {
-        let (mut inherited, w) = (Sums::new(&geometry)?, w.iter().map(|w| w.abs()).collect::<Vec<_>>());
-        scatter(&geometry, &errors, &w, &mut inherited)?;
-        sums.inherited = inherited.value;
+        sums.inherited = filled("the errors of the sums", 0.0, geometry.output_len())?;
+        each_product(&geometry, |at| sums.inherited[at.output] += errors[at.input] * w[at.weight].abs())?;
     }
     let largest = largest_sums(&geometry, &x, &w, bias.as_deref())?;
     let channel_stride = geometry.output_strides().channel;
-    for (index, value) in sums.value.iter_mut().enumerate() {
-        let channel = index / channel_stride % op.out_channels();
-        if let Some(bias) = &bias {
-            *value += bias[channel];
-            sums.magnitude[index] += bias[channel].abs();
-            sums.products[index] += 1;
+    if let Some(bias) = &bias {
+        for index in 0..geometry.output_len() {
+            sums.add(index, bias[index / channel_stride % op.out_channels()]);
         }
     }
-    for (index, residual) in residual.map(|residual| residual.to_f64()).iter().flatten().enumerate() {
-        sums.value[index] += residual;
-        sums.magnitude[index] += residual.abs();
-        sums.products[index] += 1;
+    for (index, &residual) in residual.map(|residual| residual.to_f64()).iter().flatten().enumerate() {
+        sums.add(index, residual);
     }
     let value = sums
         .value
@@ -114,7 +90,7 @@ fn expect(
         .enumerate()
         .map(|(index, &sum)| op.activation().apply(index / channel_stride % op.out_channels(), sum))
         .collect();
-    Ok(Expected::new(geometry, value, sums, largest))
+    Ok(Expected::output(geometry, value, sums, largest))
 }
 
 /// As [`conv_transpose`], with the result as a tensor of the input's element type (bf16 gives f32): the reference as
@@ -129,9 +105,8 @@ pub fn run<'a>(
     bias: impl Into<Bias<'a>>,
 ) -> Result<Tensor> {
     let input = input.into();
-    let (shape, value) = expect(op, input, weight.into(), bias.into(), None)?.into_shape_and_value();
     let dtype = if input.dtype() == DType::Bf16 { DType::F32 } else { input.dtype() };
-    Ok(Tensor::f64(shape, value)?.into_dtype(dtype))
+    expect(op, input, weight.into(), bias.into(), None)?.into_tensor(dtype)
 }
 
 /// As [`run`], into the caller's memory: each value is rounded once to `output`'s element type. Returns the sizes.
@@ -149,8 +124,7 @@ pub fn run_into<'a>(
     let (input, mut output) = (input.into(), output.into());
     let geometry = op.at(input.shape())?;
     check_len(&geometry.output_shape(), output.len())?;
-    let (_, value) = expect(op, input, weight.into(), bias.into(), None)?.into_shape_and_value();
-    output.round_from(&value);
+    output.round_from(expect(op, input, weight.into(), bias.into(), None)?.value());
     Ok(geometry)
 }
 
@@ -169,61 +143,6 @@ fn pre_activate(geometry: &Geometry, x: &mut [f64]) -> Result<Vec<f64>> {
         *x = op.pre_activation().apply(channel, *x);
     }
     Ok(errors)
-}
-
-/// What the scatter accumulates for each output element, before bias and activation are in.
-struct Sums {
-    value: Vec<f64>,
-    magnitude: Vec<f64>,
-    products: Vec<u32>,
-    /// What the errors of the inputs add up to; empty where they have none.
-    inherited: Vec<f64>,
-}
-
-impl Sums {
-    fn new(geometry: &Geometry) -> Result<Self> {
-        let (what, len) = ("the reference's output", geometry.output_len());
-        Ok(Self {
-            value: filled(what, 0.0, len)?,
-            magnitude: filled(what, 0.0, len)?,
-            products: filled(what, 0, len)?,
-            inherited: Vec::new(),
-        })
-    }
-}
-
-fn scatter(geometry: &Geometry, x: &[f64], w: &[f64], sums: &mut Sums) -> Result<()> {
-    let (op, axes) = (geometry.op(), geometry.op().axes3());
-    let on = |a: usize| landings(&axes[a], geometry.input[a], geometry.output[a]);
-    let (lz, ly, lx) = (on(0)?, on(1)?, on(2)?);
-    let (xs, ys) = (geometry.input_strides(), geometry.output_strides());
-    let (in_group, out_group) = (op.in_channels() / op.groups(), op.out_channels() / op.groups());
-    let ws = op.weight_layout().strides(op.in_channels(), out_group, &axes.map(|axis| axis.kernel));
-    for n in 0..geometry.batch {
-        for ci in 0..op.in_channels() {
-            for o in 0..out_group {
-                let co = ci / in_group * out_group + o;
-                let x0 = n * xs.batch + ci * xs.channel;
-                let y0 = n * ys.batch + co * ys.channel;
-                let w0 = ci * ws.input + o * ws.output;
-                for z in &lz {
-                    for y in &ly {
-                        let x1 = x0 + z.input * xs.spatial[0] + y.input * xs.spatial[1];
-                        let y1 = y0 + z.output * ys.spatial[0] + y.output * ys.spatial[1];
-                        let w1 = w0 + z.tap * ws.spatial[0] + y.tap * ws.spatial[1];
-                        for l in &lx {
-                            let product = x[x1 + l.input * xs.spatial[2]] * w[w1 + l.tap * ws.spatial[2]];
-                            let at = y1 + l.output * ys.spatial[2];
-                            sums.value[at] += product;
-                            sums.magnitude[at] += product.abs();
-                            sums.products[at] += 1;
-                        }
-                    }
-                }
-            }
-        }
-    }
-    Ok(())
 }
 
 /// The largest sum that an output could have, by items of the batch and output channels: of each input channel the
