@@ -61,19 +61,23 @@ fn elu(y: f32, alpha: f32) -> f32 {
 }
 
 // sin² has the period pi, whose three parts are subtracted so many times from the angle; far out, where that has no digits
-// left behind the point, any angle will do, a finite one where it overflows. Then the series of the sine, to 6e-8: WGSL's
-// own may err by 5e-4.
+// left behind the point, any angle will do, a finite one where it overflows.
 fn snake(y: f32, alpha: f32) -> f32 {
     let z = clip(alpha * y, -1e38, 1e38);
     let n = round(z * 0.31830988);
     let r = clip(fma(-n, 6.2771141e-7, fma(-n, 9.6702576e-4, fma(-n, 3.140625, z))), -1.6, 1.6);
-    let q = r * r;
-    let p = fma(fma(fma(fma(fma(-2.5052108e-8, q, 2.7557319e-6), q, -1.9841270e-4), q, 8.3333333e-3), q, -0.16666667), q, 1.0);
-    let sine = r * p;
-    let result = select(y + sine * sine / alpha, y, alpha == 0.0);
+    let s = sine(r);
+    let result = select(y + s * s / alpha, y, alpha == 0.0);
     // The sine of an infinity is NaN. Its bits are made from the infinity's: `y - y` may be taken for 0.
     let bits = bitcast<u32>(y);
     return select(result, bitcast<f32>(bits | 0x00400000u), (bits & 0x7fffffffu) == 0x7f800000u && alpha != 0.0);
+}
+
+// The series of the sine, to 6e-8 for angles up to pi / 2: WGSL's own may err by 5e-4.
+fn sine(r: f32) -> f32 {
+    let q = r * r;
+    let p = fma(fma(fma(fma(fma(-2.5052108e-8, q, 2.7557319e-6), q, -1.9841270e-4), q, 8.3333333e-3), q, -0.16666667), q, 1.0);
+    return r * p;
 }
 
 // Abramowitz and Stegun 7.1.26: |error| <= 1.5e-7.

@@ -41,6 +41,7 @@ mod hardware;
 mod kernels;
 mod layer;
 mod plan;
+mod pointwise;
 mod prepared;
 mod profile;
 mod request;

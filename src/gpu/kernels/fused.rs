@@ -6,7 +6,7 @@ use crate::activation::Activation;
 use crate::gpu::storage::Storage;
 use crate::op::{Geometry, Residual};
 
-const ACTIVATION: &str = include_str!("../../../shaders/activation.wgsl");
+pub(crate) const ACTIVATION: &str = include_str!("../../../shaders/activation.wgsl");
 
 /// The binding of the residual, where that is a tensor of its own.
 pub(crate) const RESIDUAL: u32 = 5;
@@ -130,6 +130,6 @@ fn function(name: &str, value: &str) -> String {
 }
 
 /// An activation that leaves NaN as it is.
-fn guarded(call: &str) -> String {
+pub(crate) fn guarded(call: &str) -> String {
     format!("select({call}, y, is_nan(y))")
 }

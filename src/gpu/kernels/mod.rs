@@ -7,6 +7,7 @@ pub(crate) mod header;
 pub(crate) mod matrix;
 pub(crate) mod pack;
 pub(crate) mod params;
+pub(crate) mod pointwise;
 pub(crate) mod sum;
 pub(crate) mod tiles;
 pub(crate) mod variant;

@@ -4,6 +4,7 @@
 use super::fused::{Adds, Fused};
 use super::header::{body, elem};
 use super::pack::tiles::Packing;
+use super::pointwise::Function;
 use super::tiles::tile::Tile;
 use super::winograd::wgsl::Stores;
 use super::{activation, matrix, tiles, winograd};
@@ -36,6 +37,8 @@ pub(crate) enum Variant {
     MatrixWeights { factors: Storage },
     /// `adjoint_weights.wgsl`
     AdjointWeights,
+    /// `pointwise.wgsl`
+    Pointwise { function: Function, storage: Storage },
     /// `winograd_weights.wgsl`
     WinogradWeights,
     /// `winograd_input.wgsl` for `wide` tiles in an invocation.
@@ -99,6 +102,7 @@ impl Variant {
             Variant::MatrixWeights { factors } => {
                 format!("{}\n{}", elem(*factors).replace("Elem", "Factor"), body(MATRIX_WEIGHTS))
             }
+            Variant::Pointwise { function, storage } => function.source(*storage),
             Variant::AdjointWeights => ADJOINT_WEIGHTS.to_string(),
             Variant::WinogradWeights => WINOGRAD_WEIGHTS.to_string(),
             Variant::WinogradInput { storage, wide, workgroup } => {
@@ -122,6 +126,7 @@ impl Variant {
             Variant::Sum { .. } => "sum",
             Variant::Pack | Variant::MatrixWeights { .. } => "pack",
             Variant::Matrix { .. } => "matrix",
+            Variant::Pointwise { .. } => "pointwise",
             Variant::AdjointWeights => "turn",
             Variant::WinogradWeights => "weights",
             Variant::WinogradInput { .. } => "to_points",
@@ -208,6 +213,11 @@ pub(crate) mod tests {
                 }
             }
             sources.extend(crate::gpu::texture::tests::sources(storage));
+            for activation in crate::activation::tests::all() {
+                let functions = [false, true].map(|by_value| Function::gradient(&activation, by_value));
+                let functions = functions.into_iter().chain([Function::activation(&activation)]);
+                sources.extend(functions.map(|function| Variant::Pointwise { function, storage }.source()));
+            }
         }
         sources
     }
@@ -256,7 +266,7 @@ pub(crate) mod tests {
         // Two kernels for 9 operations on 5 classes with 2 storages, whole and in parts, if no two were alike; and those
         // around them, some splits among them.
         let count = sources().len();
-        assert!((100..=2 * 9 * 5 * 2 * 2 + 80).contains(&count), "{count}");
+        assert!((100..=2 * 9 * 5 * 2 * 2 + 160).contains(&count), "{count}");
     }
 
     /// Where a sum takes a product as it is, a compiler may round once or twice, and otherwise in each kernel.
@@ -412,7 +422,7 @@ pub(crate) mod tests {
 
     #[test]
     fn parameters_have_the_same_layout_in_rust_and_in_wgsl() {
-        use crate::gpu::kernels::{gather::params as gather, pack, sum, tiles::params as direct};
+        use crate::gpu::kernels::{gather::params as gather, pack, pointwise, sum, tiles::params as direct};
         let (gather_module, sum_module, pack_module) = (validate(GATHER), validate(SUM), validate(PACK));
         let direct_module = validate(include_str!("../../../shaders/direct.wgsl"));
         assert_eq!(gather::GpuAxis::layout(), layout(&gather_module, "Axis"));
@@ -422,6 +432,8 @@ pub(crate) mod tests {
         assert_eq!(sum::SumAxis::layout(), layout(&sum_module, "Axis"));
         assert_eq!(sum::Params::layout(), layout(&sum_module, "Params"));
         assert_eq!(pack::tiles::PackParams::layout(), layout(&pack_module, "Params"));
+        let pointwise_module = validate(&Function::Gradient("1.0").source(Storage::F32));
+        assert_eq!(pointwise::Params::layout(), layout(&pointwise_module, "Params"));
         assert_eq!(pack::adjoint::AdjointParams::layout(), layout(&validate(ADJOINT_WEIGHTS), "Params"));
     }
 }
