@@ -7,11 +7,13 @@ mod apply;
 mod atomic;
 mod bench;
 mod cache;
+mod case;
 mod convert_ncnn;
 mod device;
 mod explain;
 #[cfg(fuzzing)]
 pub mod fuzzing;
+mod grad;
 mod info;
 mod input;
 mod interrupt;
@@ -59,6 +61,8 @@ enum Command {
     ConvertNcnn(convert_ncnn::Args),
     /// Run the operation on .npy files.
     Apply(apply::Args),
+    /// Compute the operation's gradients on .npy files: of the input, the weight and the bias.
+    Grad(grad::Args),
     /// Check every kernel against the reference, on every adapter of this machine and on the CPU.
     Verify(verify::Args),
     /// Explain how an operation would be computed: kernel, phases, multiply-adds, dispatches.
@@ -95,6 +99,7 @@ fn run(command: Command) -> Result<()> {
         Command::Upscale(args) => upscale::run(&args),
         Command::ConvertNcnn(args) => convert_ncnn::run(&args),
         Command::Apply(args) => threads::start().and_then(|()| apply::run(&args)),
+        Command::Grad(args) => threads::start().and_then(|()| grad::run(&args)),
         Command::Verify(args) => threads::start().and_then(|()| verify::run(&args)),
         Command::Explain(args) => explain::run(&args),
         Command::Bench(args) => threads::start().and_then(|()| bench::run(&args)),

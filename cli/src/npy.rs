@@ -5,7 +5,7 @@ use crate::input::{self, Input};
 use anyhow::{Context, Result, bail, ensure};
 use half::f16;
 use npyz::{DType, NpyFile, Order, TypeChar, WriterBuilder};
-use std::io::Read;
+use std::io::{Read, Write};
 use std::path::Path;
 use upconv::{Data, Tensor};
 
@@ -128,15 +128,21 @@ fn in_c_order<T: Copy>(elements: Vec<T>, shape: &[usize], order: Order) -> Vec<T
 
 /// Writes a tensor in C order and puts the file in its place.
 pub(crate) fn write(mut file: AtomicFile, tensor: &Tensor) -> Result<()> {
+    fill(&mut file, tensor)?;
+    file.commit()
+}
+
+/// Writes a tensor in C order to a file that is not yet in its place.
+pub(crate) fn fill(file: &mut AtomicFile, tensor: &Tensor) -> Result<()> {
     let shape: Vec<u64> = tensor.shape().iter().map(|&n| n as u64).collect();
     match tensor.data() {
-        Data::F16(v) => write_elements(&mut file, &shape, v),
-        Data::F32(v) => write_elements(&mut file, &shape, v),
-        Data::F64(v) => write_elements(&mut file, &shape, v),
-        _ => write_elements(&mut file, &shape, &tensor.to_f32()),
+        Data::F16(v) => write_elements(file, &shape, v),
+        Data::F32(v) => write_elements(file, &shape, v),
+        Data::F64(v) => write_elements(file, &shape, v),
+        _ => write_elements(file, &shape, &tensor.to_f32()),
     }
-    .with_context(|| format!("cannot write {}", file.path().display()))?;
-    file.commit()
+    .and_then(|()| file.flush())
+    .with_context(|| format!("cannot write {}", file.path().display()))
 }
 
 fn write_elements<T: npyz::AutoSerialize + Copy>(
