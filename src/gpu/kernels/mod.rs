@@ -10,4 +10,5 @@ pub(crate) mod params;
 pub(crate) mod sum;
 pub(crate) mod tiles;
 pub(crate) mod variant;
+pub(crate) mod weight_gradient;
 pub(crate) mod winograd;
