@@ -219,6 +219,11 @@ impl Prepared {
 }
 
 impl Bound {
+    /// What runs in this order.
+    pub(crate) fn new(context: &Context, steps: Vec<Step>) -> Self {
+        Self { context: context.clone(), steps }
+    }
+
     /// What runs one after the other, on the same device.
     pub(crate) fn joined(context: &Context, parts: impl IntoIterator<Item = Bound>) -> Self {
         let of = |(layer, part): (usize, Bound)| part.steps.into_iter().map(move |step| Step { layer, ..step });

@@ -11,4 +11,5 @@ pub(crate) mod pointwise;
 pub(crate) mod sum;
 pub(crate) mod tiles;
 pub(crate) mod variant;
+pub(crate) mod weight_gradient;
 pub(crate) mod winograd;

@@ -6,8 +6,9 @@ use super::header::{body, elem};
 use super::pack::tiles::Packing;
 use super::pointwise::Function;
 use super::tiles::tile::Tile;
+use super::weight_gradient::tile::WeightTile;
 use super::winograd::wgsl::Stores;
-use super::{activation, matrix, tiles, winograd};
+use super::{activation, matrix, tiles, weight_gradient, winograd};
 use crate::activation::Activation;
 use crate::gpu::kernels::matrix::layout::Matrix;
 use crate::gpu::plan::body::{Body, Plan};
@@ -16,6 +17,9 @@ use crate::gpu::storage::Storage;
 const GATHER: &str = include_str!("../../../shaders/gather.wgsl");
 const SUM: &str = include_str!("../../../shaders/sum.wgsl");
 const PACK: &str = include_str!("../../../shaders/pack.wgsl");
+const WEIGHT_GRADIENT: &str = include_str!("../../../shaders/weight_gradient.wgsl");
+const BIAS_GRADIENT: &str = include_str!("../../../shaders/bias_gradient.wgsl");
+const GRADIENT_SUM: &str = include_str!("../../../shaders/gradient_sum.wgsl");
 const MATRIX_WEIGHTS: &str = include_str!("../../../shaders/matrix_weights.wgsl");
 const ADJOINT_WEIGHTS: &str = include_str!("../../../shaders/adjoint_weights.wgsl");
 const WINOGRAD_WEIGHTS: &str = include_str!("../../../shaders/winograd_weights.wgsl");
@@ -45,6 +49,14 @@ pub(crate) enum Variant {
     WinogradInput { storage: Storage, wide: usize, workgroup: u32 },
     /// `winograd_output.wgsl` for `wide` tiles in an invocation.
     WinogradOutput { storage: Storage, activation: &'static str, wide: usize, workgroup: u32, stores: Stores },
+    /// `weight_gradient.wgsl`
+    WeightGradient { storage: Storage },
+    /// A tile of the weight's gradient.
+    WeightTiles { tile: WeightTile, storage: Storage },
+    /// `bias_gradient.wgsl`
+    BiasGradient { storage: Storage },
+    /// `gradient_sum.wgsl`
+    GradientSum,
 }
 
 impl Variant {
@@ -115,6 +127,12 @@ impl Variant {
                     winograd::wgsl::output(*wide, *workgroup, *stores)
                 )
             }
+            Variant::WeightGradient { storage } => format!("{}\n{}", elem(*storage), body(WEIGHT_GRADIENT)),
+            Variant::WeightTiles { tile, storage } => {
+                format!("{}\n{}", elem(*storage), weight_gradient::wgsl::generate(tile))
+            }
+            Variant::BiasGradient { storage } => format!("{}\n{}", elem(*storage), body(BIAS_GRADIENT)),
+            Variant::GradientSum => GRADIENT_SUM.to_string(),
         }
     }
 
@@ -131,6 +149,10 @@ impl Variant {
             Variant::WinogradWeights => "weights",
             Variant::WinogradInput { .. } => "to_points",
             Variant::WinogradOutput { .. } => "to_outputs",
+            Variant::WeightGradient { .. } => "weight_gradient",
+            Variant::WeightTiles { .. } => "weight_tiles",
+            Variant::BiasGradient { .. } => "bias_gradient",
+            Variant::GradientSum => "gradient_sum",
         }
     }
 }

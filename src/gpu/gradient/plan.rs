@@ -1,0 +1,175 @@
+//! The plan of a layer's gradients: a pure function of the operation, its shape, the request and the device.
+
+use super::bias::{BiasCut, BiasSums};
+use super::cut::{Demand, MAX_DISPATCHES};
+use super::parts::{BiasParts, Parts};
+use super::request::{GradientKernel, GradientRequest};
+use super::weight::{WeightCut, WeightSums};
+use crate::error::{Error, Result};
+use crate::gpu::kernels::weight_gradient::search;
+use crate::gpu::kernels::weight_gradient::tile::WeightTile;
+use crate::gpu::plan::planner::check;
+use crate::gpu::profile::DeviceProfile;
+use crate::gpu::storage::Storage;
+use crate::op::Geometry;
+use std::fmt;
+
+/// Everything that is decided before a device is touched: which kernel computes the gradient of a weight, in which parts
+/// its sums and the bias's are cut, and in which dispatches these are added up.
+#[derive(Clone, Debug, PartialEq)]
+pub struct GradientPlan {
+    pub(crate) geometry: Geometry,
+    pub(crate) request: GradientRequest,
+    pub(crate) kernel: GradientKernel,
+    pub(crate) weight: WeightSums,
+    pub(crate) bias: BiasSums,
+    reason: String,
+    scratch: u64,
+}
+
+impl GradientPlan {
+    /// Plans the gradients of an operation's weight and bias at a shape on a device.
+    ///
+    /// # Errors
+    /// [`Error::Limit`] where one part of one tile needs more than the device offers, [`Error::OutOfRange`] where a
+    /// coordinate exceeds the 32 bits of a shader's integers, [`Error::DType`] for f16 storage on a device without it.
+    pub fn new(geometry: &Geometry, request: GradientRequest, profile: &DeviceProfile) -> Result<Self> {
+        check(geometry, request.storage, profile)?;
+        let plan = |kernel, reason: String| Self::with_kernel(geometry, request, profile, kernel, reason);
+        match request.kernel {
+            Some(kernel) => plan(kernel, "it was asked for".into()),
+            None => {
+                let (gather, (tiles, _)) =
+                    (search::cost(&WeightTile::single(), geometry, profile), search::best(geometry, profile));
+                if gather <= tiles {
+                    return plan(
+                        GradientKernel::Gather,
+                        format!("`tiles` is estimated at {:.1} times its cost", tiles / gather),
+                    );
+                }
+                let reason = format!("`gather` is estimated at {:.1} times its cost", gather / tiles);
+                match plan(GradientKernel::Tiles, reason) {
+                    // A tile may need more than a single weight.
+                    Err(Error::Limit { .. }) => {
+                        plan(GradientKernel::Gather, "one tile needs more than the device's limits".into())
+                    }
+                    result => result,
+                }
+            }
+        }
+    }
+
+    fn with_kernel(
+        geometry: &Geometry,
+        request: GradientRequest,
+        profile: &DeviceProfile,
+        kernel: GradientKernel,
+        reason: String,
+    ) -> Result<Self> {
+        let tile = match kernel {
+            GradientKernel::Gather => WeightTile::single(),
+            GradientKernel::Tiles => search::best(geometry, profile).1,
+        };
+        let (parts, bias_parts) = (Parts::new(geometry, &tile, profile), BiasParts::new(geometry, profile));
+        let refuse = |(limit_name, needed, limit): Demand| Error::Limit {
+            what: format!("the gradients of {:?} -> {:?}", geometry.input_shape(), geometry.output_shape()),
+            needed,
+            limit,
+            limit_name,
+        };
+        for (what, given) in [("rows of inputs", parts.segments), ("outputs of a channel", bias_parts.positions)] {
+            if given > MAX_COUNT {
+                let what = format!("the number of {what} in a batch, for a gradient on the GPU");
+                return Err(Error::OutOfRange { what, given: given as i128, expected: format!("at most {MAX_COUNT}") });
+            }
+        }
+        let iterations = parts.iterations.max(bias_parts.iterations());
+        if iterations > profile.max_iterations {
+            return Err(refuse(("max_iterations", iterations, profile.max_iterations)));
+        }
+        let least = geometry.useful_multiply_adds() / u128::from(profile.max_multiply_adds);
+        if least > MAX_DISPATCHES as u128 {
+            let least = least.min(u64::MAX.into()) as u64;
+            return Err(refuse(("max_dispatches", least, MAX_DISPATCHES as u64)));
+        }
+        let storage = request.storage;
+        let cut = WeightCut { geometry, storage, profile, tile: &tile, parts: &parts };
+        let slabs = cut.slabs().map_err(refuse)?;
+        let mut scratch = slabs.iter().map(|slab| cut.scratch(&slab.ranges)).max().unwrap_or(4);
+        let bias_cut = BiasCut { geometry, storage, profile, parts: &bias_parts };
+        let bias_slabs = bias_cut.slabs().map_err(refuse)?;
+        scratch = bias_slabs.iter().map(|slab| bias_cut.scratch(&slab.ranges[0])).fold(scratch, u64::max);
+        Ok(Self {
+            geometry: geometry.clone(),
+            request,
+            kernel,
+            reason,
+            scratch,
+            weight: WeightSums { tile, parts, slabs },
+            bias: BiasSums { parts: bias_parts, slabs: bias_slabs },
+        })
+    }
+
+    /// The operation at its shape.
+    pub fn geometry(&self) -> &Geometry {
+        &self.geometry
+    }
+
+    /// How the elements of the input and of the output's gradient are stored.
+    pub fn storage(&self) -> Storage {
+        self.request.storage
+    }
+
+    /// The kernel of the weight's gradient.
+    pub fn kernel(&self) -> GradientKernel {
+        self.kernel
+    }
+
+    /// Why this kernel and not another.
+    pub fn reason(&self) -> &str {
+        &self.reason
+    }
+
+    /// Into how many parts the sum of each weight is cut.
+    pub fn parts(&self) -> usize {
+        self.weight.parts.count
+    }
+
+    /// How many dispatches there are for the weight, those that add up its parts included.
+    pub fn dispatch_count(&self) -> usize {
+        self.weight.slabs.iter().map(|slab| slab.dispatches.len() + 1).sum()
+    }
+
+    /// Bytes of scratch memory for the parts of the sums.
+    pub fn scratch_bytes(&self) -> u64 {
+        self.scratch
+    }
+}
+
+/// The most rows of inputs and outputs of a channel: the kernels count them in `i32`.
+const MAX_COUNT: usize = 1 << 30;
+
+/// The plan in words, one fact a line.
+impl fmt::Display for GradientPlan {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { geometry, weight, bias, .. } = self;
+        let invocation = match self.kernel {
+            GradientKernel::Gather => "one weight, one part of its sum".into(),
+            GradientKernel::Tiles => {
+                format!("{}, {} sums in registers, one part of each", weight.tile, weight.tile.weights())
+            }
+        };
+        writeln!(f, "gradients      of {:?} -> {:?}", geometry.input_shape(), geometry.output_shape())?;
+        writeln!(f, "kernel         {}: {}", self.kernel, self.reason)?;
+        writeln!(f, "invocation     {invocation}")?;
+        writeln!(
+            f,
+            "parts          {} of {} rows of {} inputs each",
+            weight.parts.count, weight.parts.part_segments, weight.parts.positions
+        )?;
+        writeln!(f, "multiply-adds  {}", geometry.multiply_adds_in_words())?;
+        let bias_dispatches: usize = bias.slabs.iter().map(|slab| slab.dispatches.len() + 1).sum();
+        writeln!(f, "dispatches     {}, and {bias_dispatches} for the bias, if it is wanted", self.dispatch_count())?;
+        write!(f, "memory         {} bytes of scratch", self.scratch)
+    }
+}
