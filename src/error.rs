@@ -106,13 +106,6 @@ pub enum Error {
     #[error("kernel {kernel} cannot run this: {reason}")]
     Kernel { kernel: Kernel, reason: Refusal },
 
-    /// An activation stands between the operation and a gradient.
-    #[error(
-        "{what} is for operations without an activation, and this one has {given}: pass the gradient before the \
-         activation to a layer without it"
-    )]
-    Activation { what: &'static str, given: String },
-
     /// A buffer given for a binding cannot be used.
     #[error("{what} buffer: {problem}")]
     Buffer { what: &'static str, problem: String },

@@ -44,6 +44,19 @@ pub struct OutputGradient<'a> {
     saved: Saved<'a>,
 }
 
+/// All gradients of a layer, as the backends' `backward` gives them.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Gradients {
+    /// Of the input, in its shape.
+    pub input: Tensor,
+    /// Of the weight, in its shape.
+    pub weight: Tensor,
+    /// Of the bias, `[out_channels]`, whether or not the layer has one.
+    pub bias: Tensor,
+    /// Of the slopes of a prelu, `[out_channels]`, where the sums were given.
+    pub slopes: Option<Tensor>,
+}
+
 const NOTHING: &str = "only the gradient of the output is given";
 
 /// What tells an activation's derivative.
@@ -55,6 +68,17 @@ pub(crate) enum Saved<'a> {
     Output(TensorView<'a>),
     /// What the activation was applied to.
     Sum(TensorView<'a>),
+}
+
+#[cfg(feature = "gpu")]
+impl<'a> Saved<'a> {
+    /// The tensor, if there is one.
+    pub(crate) fn tensor(self) -> Option<TensorView<'a>> {
+        match self {
+            Saved::Nothing => None,
+            Saved::Output(tensor) | Saved::Sum(tensor) => Some(tensor),
+        }
+    }
 }
 
 impl<'a> OutputGradient<'a> {

@@ -8,7 +8,8 @@ use crate::{input, npy, originals};
 use anyhow::{Result, bail, ensure};
 use std::path::{Path, PathBuf};
 use upconv::convention::flip_kernel;
-use upconv::{Activation, ConvTranspose, DType, OutputGradient, Tensor, reference};
+use upconv::gpu::{self, Context};
+use upconv::{Activation, ConvTranspose, DType, Gradients, OutputGradient, Tensor, reference};
 
 /// The gradient of the output in a folder.
 const GRADIENT: &str = "dy.npy";
@@ -163,7 +164,7 @@ impl Backward {
 /// The gradients that are wanted, in the input's element type; that of the weight as it is in its file.
 fn gradients(backend: &Backend, backward: &Backward, wanted: Each<bool>) -> Result<Each<Option<Tensor>>> {
     let [dx, mut dw, db] = match backend {
-        Backend::Gpu(_) => bail!("gradients on the gpu: not built yet"),
+        Backend::Gpu(context) => by_gpu(context, backward, wanted)?,
         Backend::Cpu => bail!("gradients on the cpu: not built yet"),
         Backend::Reference => by_reference(backward, wanted)?,
     };
@@ -171,6 +172,25 @@ fn gradients(backend: &Backend, backward: &Backward, wanted: Each<bool>) -> Resu
         dw = dw.map(|dw| flip_kernel(&backward.case.op, &dw)).transpose()?;
     }
     Ok([dx, dw, db])
+}
+
+/// Those that are wanted, together.
+fn by_gpu(context: &Context, backward: &Backward, wanted: Each<bool>) -> upconv::Result<Each<Option<Tensor>>> {
+    let Case { op, input, weight, .. } = &backward.case;
+    let gradient = backward.gradient();
+    let layer = gpu::Layer::new(context, op, weight, None)?;
+    let dtype = if input.dtype() == DType::Bf16 { DType::F32 } else { input.dtype() };
+    let all = match wanted {
+        [true, false, false] => [Some(layer.input_gradient(input.shape(), gradient)?), None, None],
+        [false, true, false] => [None, Some(layer.weight_gradient(input, gradient)?), None],
+        [false, false, true] => [None, None, Some(layer.bias_gradient(input.shape(), gradient)?)],
+        _ => {
+            let Gradients { input, weight, bias, .. } = layer.backward(input, gradient)?;
+            let [dx, dw, db] = wanted;
+            [dx.then_some(input), dw.then_some(weight), db.then_some(bias)]
+        }
+    };
+    Ok(all.map(|gradient| gradient.map(|gradient| gradient.into_dtype(dtype))))
 }
 
 /// The gradients that are wanted, of the operation and its weight as they are in the case.

@@ -45,6 +45,8 @@ struct Inner {
 struct Key {
     /// Conventions change the padding.
     axes: [Axis; 3],
+    /// Whether the activation is in it, which training leaves out.
+    activates: bool,
     input_shape: Vec<usize>,
     request: Request,
 }
@@ -171,12 +173,13 @@ impl Layer {
         adjoint.prepare_op(&geometry.adjoint(), &geometry.output_shape(), request.into())
     }
 
-    fn prepare_op(&self, op: &ConvTranspose, input_shape: &[usize], request: Request) -> Result<Prepared> {
+    pub(crate) fn prepare_op(&self, op: &ConvTranspose, input_shape: &[usize], request: Request) -> Result<Prepared> {
         if matches!(request.wish, Wish::Candidate(_)) {
             // Of many, which are tried in turn, none is worth another's place.
             return self.prepare_anew(op, input_shape, request);
         }
-        let key = Key { axes: *op.axes3(), input_shape: input_shape.to_vec(), request };
+        let (axes, activates) = (*op.axes3(), op.activation() == self.op().activation());
+        let key = Key { axes, activates, input_shape: input_shape.to_vec(), request };
         self.inner.prepared.get(&key, || Ok((self.prepare_anew(op, input_shape, request)?, 1)))
     }
 

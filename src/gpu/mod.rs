@@ -57,7 +57,10 @@ pub use chain::{Chain, Pending, PreparedChain};
 pub use device::adapter::{AdapterRequest, adapter_number, adapters, check_environment};
 pub use device::context::Context;
 pub use dispatch::Band;
-pub use gradient::{GradientKernel, GradientPlan, GradientRequest, PreparedWeightGradient};
+pub use gradient::{
+    BackwardBuffers, GradientKernel, GradientPlan, GradientRequest, PreparedBackward, PreparedTraining,
+    PreparedWeightGradient, Saved,
+};
 pub use layer::Layer;
 pub use plan::body::Plan;
 pub use plan::candidate::{Candidate, candidates};

@@ -16,7 +16,6 @@ use wgpu::{BindGroupDescriptor, Buffer, BufferSlice, ComputePipeline};
 pub(crate) struct Pointwise {
     context: Context,
     function: Function,
-    storage: Storage,
     pipeline: ComputePipeline,
     calls: Vec<Call>,
     uniform: Buffer,
@@ -61,17 +60,11 @@ impl Pointwise {
         Ok(Self {
             context: context.clone(),
             function,
-            storage,
             pipeline: context.pipeline(&Variant::Pointwise { function, storage })?,
             calls: parts.into_iter().zip(windows).map(call).collect(),
             uniform,
             alphas: context.upload_bytes("upconv activation", bytemuck::cast_slice(&alphas))?,
         })
-    }
-
-    /// How its operands are stored.
-    pub(crate) fn storage(&self) -> Storage {
-        self.storage
     }
 
     /// The dispatches over these buffers, of which only the last is written. `second` is looked at where the function has

@@ -157,38 +157,52 @@ impl PreparedWeightGradient {
                 return Err(Error::Buffer { what: "bias gradient", problem });
             }
         }
-        let scratch = context.buffer("upconv sums", self.plan.scratch_bytes(), BufferUsages::STORAGE)?;
+        let scratch = self.scratch()?;
         let steps = context.checked("binding buffers", || {
-            let step = |call: &Call, result: BufferSlice<'_>| {
-                let operands = (1..).zip(&call.operands).map(|(binding, &(operand, window))| {
-                    let slice = match operand {
-                        Operand::Sums => return entry(binding, &scratch, whole(&scratch)),
-                        Operand::Input => input,
-                        Operand::Gradient => gradient,
-                        Operand::Result => result,
-                    };
-                    entry(binding, slice.buffer(), Window { offset: window.offset + slice.offset(), ..window })
-                });
-                let params = entry(0, &self.compiled.uniform, call.params);
-                let entries: Vec<_> = std::iter::once(params).chain(operands).collect();
-                let layout = &call.pipeline.get_bind_group_layout(0);
-                let descriptor = BindGroupDescriptor { label: Some("upconv gradient"), layout, entries: &entries };
-                Step {
-                    pipeline: call.pipeline.clone(),
-                    bind_group: context.device().create_bind_group(&descriptor),
-                    workgroups: call.workgroups,
-                    layer: 0,
-                    kernel: call.kernel,
-                    band: None,
-                    multiply_adds: call.multiply_adds,
-                }
-            };
-            let weight = self.compiled.weight.iter().map(|call| step(call, weight_gradient));
-            let bias =
-                bias_gradient.into_iter().flat_map(|slice| self.compiled.bias.iter().map(move |call| (call, slice)));
-            weight.chain(bias.map(|(call, slice)| step(call, slice))).collect()
+            let weight = self.compiled.weight.iter().map(|call| (call, weight_gradient));
+            let bias = bias_gradient.map(|slice| self.compiled.bias.iter().map(move |call| (call, slice)));
+            let calls = weight.chain(bias.into_iter().flatten());
+            calls.map(|(call, result)| self.step(call, [input, gradient, result], &scratch)).collect()
         })?;
         Ok(Bound::new(context, steps))
+    }
+
+    /// The dispatches of the bias's gradient alone, over buffers that were checked.
+    pub(crate) fn bias_steps(&self, gradient: BufferSlice<'_>, bias_gradient: BufferSlice<'_>) -> Result<Vec<Step>> {
+        let scratch = self.scratch()?;
+        self.context.checked("binding buffers", || {
+            let operands = [gradient, gradient, bias_gradient];
+            self.compiled.bias.iter().map(|call| self.step(call, operands, &scratch)).collect()
+        })
+    }
+
+    fn scratch(&self) -> Result<Buffer> {
+        self.context.buffer("upconv sums", self.plan.scratch_bytes(), BufferUsages::STORAGE)
+    }
+
+    fn step(&self, call: &Call, [input, gradient, result]: [BufferSlice<'_>; 3], scratch: &Buffer) -> Step {
+        let operands = (1..).zip(&call.operands).map(|(binding, &(operand, window))| {
+            let slice = match operand {
+                Operand::Sums => return entry(binding, scratch, whole(scratch)),
+                Operand::Input => input,
+                Operand::Gradient => gradient,
+                Operand::Result => result,
+            };
+            entry(binding, slice.buffer(), Window { offset: window.offset + slice.offset(), ..window })
+        });
+        let params = entry(0, &self.compiled.uniform, call.params);
+        let entries: Vec<_> = std::iter::once(params).chain(operands).collect();
+        let layout = &call.pipeline.get_bind_group_layout(0);
+        let descriptor = BindGroupDescriptor { label: Some("upconv gradient"), layout, entries: &entries };
+        Step {
+            pipeline: call.pipeline.clone(),
+            bind_group: self.context.device().create_bind_group(&descriptor),
+            workgroups: call.workgroups,
+            layer: 0,
+            kernel: call.kernel,
+            band: None,
+            multiply_adds: call.multiply_adds,
+        }
     }
 }
 

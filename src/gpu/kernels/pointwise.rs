@@ -21,6 +21,9 @@ pub(crate) enum Function {
 }
 
 impl Function {
+    /// What a prelu's slope was multiplied with, times the gradient: what is summed to the slope's own.
+    pub(crate) const SLOPES: Self = Self::Gradient("select(second, 0.0, second > 0.0)");
+
     pub(crate) fn activation(activation: &Activation) -> Self {
         Self::Activation(activation::call(activation))
     }

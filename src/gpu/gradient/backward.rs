@@ -1,0 +1,278 @@
+//! The whole backward pass of a layer: its gradients with what they share, prepared for a shape and bound to the caller's
+//! buffers.
+
+use super::prepared::PreparedWeightGradient;
+use super::request::GradientRequest;
+use crate::activation::Activation;
+use crate::error::{Error, Result};
+use crate::gpu::device::binding::check;
+use crate::gpu::device::context::Context;
+use crate::gpu::device::span::span;
+use crate::gpu::kernels::pointwise::Function;
+use crate::gpu::layer::Layer;
+use crate::gpu::pointwise::Pointwise;
+use crate::gpu::prepared::{Bound, Prepared};
+use crate::gpu::request::Request;
+use crate::gradient;
+use crate::op::Geometry;
+use wgpu::{BufferSlice, BufferUsages};
+
+/// What the backward pass needs of the forward pass for the activation's derivative.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Saved {
+    /// Nothing: there is no activation.
+    Nothing,
+    /// The output.
+    Output,
+    /// The sums before the activation, which [`PreparedTraining`](super::PreparedTraining) keeps.
+    Sum,
+}
+
+impl From<gradient::Saved<'_>> for Saved {
+    fn from(saved: gradient::Saved<'_>) -> Self {
+        match saved {
+            gradient::Saved::Nothing => Saved::Nothing,
+            gradient::Saved::Output(_) => Saved::Output,
+            gradient::Saved::Sum(_) => Saved::Sum,
+        }
+    }
+}
+
+/// The gradients of a layer, planned for one input shape: of the input, the weight, the bias, and the slopes of a prelu.
+/// Cheap to clone.
+#[derive(Clone, Debug)]
+pub struct PreparedBackward {
+    context: Context,
+    saved: Saved,
+    /// The gradient of the sums, where there is an activation.
+    through: Option<Pointwise>,
+    /// What is summed to the gradient of a prelu's slopes.
+    slopes: Option<Pointwise>,
+    input: Prepared,
+    weight: PreparedWeightGradient,
+}
+
+/// The caller's buffers for a backward pass: what is read, and which gradients are wanted. They have usage STORAGE and begin
+/// at multiples of the device's `min_storage_buffer_offset_alignment`; none that is written may be in the buffer of
+/// another.
+#[derive(Clone, Copy, Debug)]
+pub struct BackwardBuffers<'a> {
+    /// The input of the forward pass, of [`input_bytes`](PreparedBackward::input_bytes).
+    pub input: BufferSlice<'a>,
+    /// The gradient of the output, of [`output_bytes`](PreparedBackward::output_bytes).
+    pub gradient: BufferSlice<'a>,
+    /// What is [`saved`](PreparedBackward::saved) of the forward pass, as many bytes.
+    pub saved: Option<BufferSlice<'a>>,
+    /// Where the gradient of the input goes, of [`input_bytes`](PreparedBackward::input_bytes).
+    pub input_gradient: Option<BufferSlice<'a>>,
+    /// Where the gradient of the weight goes, f32 in the weight's order, of
+    /// [`weight_bytes`](PreparedBackward::weight_bytes).
+    pub weight_gradient: Option<BufferSlice<'a>>,
+    /// Where the gradient of the bias goes, f32, of [`bias_bytes`](PreparedBackward::bias_bytes).
+    pub bias_gradient: Option<BufferSlice<'a>>,
+    /// Where the gradient of the slopes of a prelu goes, as many bytes.
+    pub slope_gradient: Option<BufferSlice<'a>>,
+}
+
+impl Layer {
+    /// Plans the backward pass for an input shape: the gradients of the input, the weight and the bias, through the
+    /// activation, and of the slopes of a prelu. Each is what [`prepare_input_gradient`](Self::prepare_input_gradient) and
+    /// [`prepare_weight_gradient`](Self::prepare_weight_gradient) compute of the gradient of the sums, which they share:
+    /// it is stored once, as the operands are. All have the same bits on every run.
+    ///
+    /// With [`GradientRequest::accumulating`] all gradients are added to what their buffers hold.
+    ///
+    /// # Errors
+    /// [`Error::Gradient`] for an operation with an activation before the products; as the two.
+    pub fn prepare_backward(
+        &self,
+        input_shape: &[usize],
+        request: impl Into<GradientRequest>,
+    ) -> Result<PreparedBackward> {
+        let saved = match self.op().activation() {
+            Activation::None => Saved::Nothing,
+            // The output tells the slope, but not what the slope was multiplied with.
+            Activation::Prelu { .. } => Saved::Sum,
+            activation if activation.tells_derivative() => Saved::Output,
+            _ => Saved::Sum,
+        };
+        self.prepare_backward_with(input_shape, request.into(), saved)
+    }
+
+    /// As [`prepare_backward`](Self::prepare_backward), with what was saved, which must suffice.
+    pub(crate) fn prepare_backward_with(
+        &self,
+        input_shape: &[usize],
+        request: GradientRequest,
+        saved: Saved,
+    ) -> Result<PreparedBackward> {
+        let (op, context) = (self.op(), self.context());
+        span!("prepare", shape = ?input_shape, storage = ?request.storage);
+        let pre = op.pre_activation();
+        if *pre != Activation::None {
+            let problem = format!("through {} before the products is not computed", pre.name());
+            return Err(Error::Gradient { problem });
+        }
+        let geometry = op.at(input_shape)?;
+        let prelu = saved == Saved::Sum && matches!(op.activation(), Activation::Prelu { .. });
+        let pointwise = |function| Pointwise::new(context, &geometry, request.storage, function);
+        let function = Function::gradient(op.activation(), saved == Saved::Output);
+        let mut input = Request::new(request.storage);
+        if request.accumulate {
+            input = input.accumulating();
+        }
+        Ok(PreparedBackward {
+            context: context.clone(),
+            saved,
+            through: (saved != Saved::Nothing).then(|| pointwise(function)).transpose()?,
+            slopes: prelu.then(|| pointwise(Function::SLOPES)).transpose()?,
+            input: self.prepare_input_gradient(input_shape, input)?,
+            weight: self.prepare_weight_gradient_before_activation(input_shape, request)?,
+        })
+    }
+}
+
+impl PreparedBackward {
+    /// The device.
+    pub fn context(&self) -> &Context {
+        &self.context
+    }
+
+    /// The sizes.
+    pub fn geometry(&self) -> &Geometry {
+        self.weight.geometry()
+    }
+
+    /// What has to be kept of the forward pass.
+    pub fn saved(&self) -> Saved {
+        self.saved
+    }
+
+    /// The gradient of the input: its plan, and what it takes alone.
+    pub fn input_gradient(&self) -> &Prepared {
+        &self.input
+    }
+
+    /// The gradients of weight and bias: their plan, and what they take alone.
+    pub fn weight_gradient(&self) -> &PreparedWeightGradient {
+        &self.weight
+    }
+
+    /// Whether it can compute the gradient of slopes.
+    #[cfg(not(target_family = "wasm"))]
+    pub(crate) fn has_slopes(&self) -> bool {
+        self.slopes.is_some()
+    }
+
+    /// The bytes of the input, and of its gradient.
+    pub fn input_bytes(&self) -> u64 {
+        self.weight.input_bytes()
+    }
+
+    /// The bytes of the output's gradient, and of what is saved.
+    pub fn output_bytes(&self) -> u64 {
+        self.weight.gradient_bytes()
+    }
+
+    /// The bytes of the weight's gradient.
+    pub fn weight_bytes(&self) -> u64 {
+        self.weight.weight_gradient_bytes()
+    }
+
+    /// The bytes of the bias's gradient.
+    pub fn bias_bytes(&self) -> u64 {
+        self.weight.bias_gradient_bytes()
+    }
+
+    /// Binds the caller's buffers. It makes bind groups and scratch memory; nothing is written.
+    ///
+    /// # Errors
+    /// [`Error::Gradient`] where what is saved is missing, where slopes are asked of another activation than prelu, or where
+    /// no gradient is wanted; [`Error::Buffer`] for a buffer that is too small, not aligned, without usage STORAGE, or
+    /// one's that is written and another's too; [`Error::Device`].
+    pub fn bind(&self, buffers: &BackwardBuffers<'_>) -> Result<Bound> {
+        span!("bind", kernel = "backward");
+        self.check(buffers)?;
+        let (context, gradient) = (&self.context, buffers.gradient);
+        let usage = BufferUsages::STORAGE;
+        let of_outputs = || context.buffer("upconv gradient of sums", self.output_bytes(), usage);
+        let mut steps = Vec::new();
+        // A residual's gradient is that of the sums; here it is scratch.
+        let sums = match (&self.through, buffers.saved) {
+            (Some(through), Some(saved)) => {
+                let sums = of_outputs()?;
+                steps.extend(through.steps(gradient, saved, sums.slice(..))?);
+                Some(sums)
+            }
+            _ => None,
+        };
+        let dz = sums.as_ref().map_or(gradient, |sums| sums.slice(..));
+        if let Some(dx) = buffers.input_gradient {
+            steps.extend_from_slice(self.input.bind(dz, dx)?.steps());
+        }
+        if let Some(dw) = buffers.weight_gradient {
+            steps.extend_from_slice(self.weight.bind(buffers.input, dz, dw, buffers.bias_gradient)?.steps());
+        } else if let Some(db) = buffers.bias_gradient {
+            steps.extend(self.weight.bias_steps(dz, db)?);
+        }
+        if let (Some(slopes), Some(saved), Some(da)) = (&self.slopes, buffers.saved, buffers.slope_gradient) {
+            let products = of_outputs()?;
+            steps.extend(slopes.steps(gradient, saved, products.slice(..))?);
+            steps.extend(self.weight.bias_steps(products.slice(..), da)?);
+        }
+        Ok(Bound::new(context, steps))
+    }
+
+    fn check(&self, buffers: &BackwardBuffers<'_>) -> Result<()> {
+        let BackwardBuffers { input, gradient, saved, .. } = *buffers;
+        let needs = |what: &str| {
+            let name = self.geometry().op().activation().name();
+            Err(Error::Gradient { problem: format!("through {name} needs {what} as `saved`") })
+        };
+        match (self.saved, saved) {
+            (Saved::Output, None) => return needs("the output of the forward pass"),
+            (Saved::Sum, None) => return needs("the sums before it, which the forward pass for training keeps,"),
+            _ => {}
+        }
+        let outputs = self.output_bytes();
+        let read = [
+            Some(("input", input, self.input_bytes())),
+            Some(("output gradient", gradient, outputs)),
+            saved.filter(|_| self.saved != Saved::Nothing).map(|slice| ("saved", slice, outputs)),
+        ];
+        let written = [
+            buffers.input_gradient.map(|slice| ("input gradient", slice, self.input_bytes())),
+            buffers.weight_gradient.map(|slice| ("weight gradient", slice, self.weight_bytes())),
+            buffers.bias_gradient.map(|slice| ("bias gradient", slice, self.bias_bytes())),
+            buffers.slope_gradient.map(|slice| ("slope gradient", slice, self.bias_bytes())),
+        ];
+        if buffers.slope_gradient.is_some() && self.slopes.is_none() {
+            let name = self.geometry().op().activation().name();
+            return Err(Error::Gradient {
+                problem: format!("of slopes is that of a prelu, and the activation is {name}"),
+            });
+        }
+        if written.iter().all(Option::is_none) {
+            return Err(Error::Gradient { problem: "of nothing is wanted: no buffer to write to was given".into() });
+        }
+        for (what, slice, size) in read.iter().chain(&written).flatten() {
+            check(&self.context, what, slice, *size)?;
+        }
+        let range = |slice: &BufferSlice<'_>, size: u64| slice.offset()..slice.offset() + size;
+        for (number, &(what, slice, size)) in written.iter().flatten().enumerate() {
+            if let Some((other, ..)) = read.iter().flatten().find(|(_, other, _)| other.buffer() == slice.buffer()) {
+                let problem =
+                    format!("is the {other}'s buffer too, which wgpu does not allow a dispatch that writes to it");
+                return Err(Error::Buffer { what, problem });
+            }
+            for &(other, beside, its_size) in written.iter().flatten().take(number) {
+                let (a, b) = (range(&slice, size), range(&beside, its_size));
+                if slice.buffer() == beside.buffer() && a.start < b.end && b.start < a.end {
+                    let problem = format!("has the bytes {a:?}, which overlap the {other}'s, {b:?} of the same buffer");
+                    return Err(Error::Buffer { what, problem });
+                }
+            }
+        }
+        Ok(())
+    }
+}
