@@ -12,7 +12,7 @@ use fastrand::Rng;
 use std::process::ExitCode;
 use upconv::gpu::{BackwardBuffers, Context, GradientRequest, Layer, Saved};
 use upconv::reference::Expected;
-use upconv::wgpu::{Buffer, BufferUsages};
+use upconv::wgpu::{self, Buffer, BufferUsages};
 use upconv::{
     Activation, ConvTranspose, DType, DeviceClass, DeviceProfile, Error, OutputGradient, Storage, Tensor, reference,
 };
@@ -152,7 +152,7 @@ fn f16_is_within_its_bound() {
 }
 
 fn empty(size: u64) -> Buffer {
-    let descriptor = upconv::wgpu::BufferDescriptor {
+    let descriptor = wgpu::BufferDescriptor {
         label: None,
         size,
         usage: BufferUsages::STORAGE | BufferUsages::COPY_SRC,
