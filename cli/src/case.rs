@@ -161,11 +161,13 @@ impl List {
             let (files, report) = (files_of(output), with_suffix(output, ".err"));
             let clear = || files.iter().try_for_each(|file| remove(file));
             // What an earlier run left must not be taken for this one's.
-            let result = remove(&report).and_then(|()| clear()).and_then(|()| each(folder, output));
+            let result = remove(&report).and_then(|()| clear()).and_then(|()| {
+                // Nor may a part of the results be taken for all.
+                each(folder, output).or_else(|error| clear().and(Err(error)))
+            });
             let Err(error) = result else { continue };
             refused += 1;
-            // Nor may a part of the results be taken for all.
-            if let Err(failure) = clear().and_then(|()| write_report(&report, &error)) {
+            if let Err(failure) = write_report(&report, &error) {
                 note!("upconv: {}: {} (and {})", folder.display(), one_line(&error), one_line(&failure));
             }
         }

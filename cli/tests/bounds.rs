@@ -43,6 +43,8 @@ fn nothing_is_read_without_a_bound() {
             "has more than the 16777216",
         ),
         ("apply --batch /dev/zero --device cpu".into(), "has more than the 67108864 bytes allowed"),
+        ("grad op.json -i x.npy -w x.npy -g /dev/zero --dx y.npy".into(), "/dev/zero: not an .npy file"),
+        ("grad --batch /dev/zero".into(), "has more than the 67108864 bytes allowed"),
         (format!("explain /dev/zero {shapes}"), "has more than the 16777216 bytes allowed"),
         (format!("tune /dev/zero {shapes}"), "has more than the 16777216 bytes allowed"),
         (format!("tune op.json {shapes} --tuning /dev/zero"), "has more than the 16777216 bytes allowed"),

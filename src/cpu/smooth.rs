@@ -94,6 +94,7 @@ pub(super) fn elu(x: f32, alpha: f32) -> f32 {
 }
 
 /// `x + sin²(alpha·x) / alpha`; `x` where alpha is 0.
+#[allow(clippy::eq_op, reason = "an infinity less itself is NaN")]
 #[inline(always)]
 pub(super) fn snake(x: f32, alpha: f32) -> f32 {
     // Adding it leaves the nearest integer in the last bits of the sum.
