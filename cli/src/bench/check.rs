@@ -4,10 +4,10 @@ use super::workloads::Case;
 use anyhow::Result;
 use std::time::{Duration, Instant};
 use upconv::reference::{self, Comparison, Expected};
-use upconv::{ConvTranspose, Layout, Tensor};
+use upconv::{Layout, Tensor};
 
 /// The multiply-adds that the f64 reference may do for one check: about 5 s.
-const BUDGET: u128 = 1_000_000_000;
+pub(super) const BUDGET: u128 = 1_000_000_000;
 
 /// The reference for a workload's output, or for a stated part of it where the whole would take minutes.
 pub(crate) struct Check {
@@ -53,17 +53,7 @@ impl Check {
             pads[last].1 = (axis.dilation * (axis.kernel - 1) + 1) as i64 - axis.stride as i64;
             output_padding[last] = 0;
         }
-        let part = ConvTranspose::builder()
-            .in_channels(op.in_channels())
-            .out_channels(count)
-            .groups(op.groups())
-            .kernel(axes.iter().map(|axis| axis.kernel))
-            .stride(axes.iter().map(|axis| axis.stride))
-            .dilation(axes.iter().map(|axis| axis.dilation))
-            .padding(pads)
-            .output_padding(output_padding)
-            .layout(layout)
-            .build()?;
+        let part = op.to_builder().out_channels(count).padding(pads).output_padding(output_padding).build()?;
         let items_of = pick(&case.input, 0, &spread(items, items))?;
         let input = pick(&items_of, column_axis(layout, &items_of), &spread(wide, wide))?;
         let weight = if count < op.out_channels() { pick(&case.weight, 1, &channels)? } else { case.weight.clone() };
@@ -127,7 +117,7 @@ fn at_most(count: usize, each: u128) -> usize {
 }
 
 /// `count` of the numbers below `end`, evenly spread, the first and the last among them.
-fn spread(end: usize, count: usize) -> Vec<usize> {
+pub(super) fn spread(end: usize, count: usize) -> Vec<usize> {
     match count {
         1 => vec![0],
         _ => (0..count).map(|index| index * (end - 1) / (count - 1)).collect(),
@@ -135,7 +125,7 @@ fn spread(end: usize, count: usize) -> Vec<usize> {
 }
 
 /// The slices of a tensor at these indices of an axis.
-fn pick(tensor: &Tensor, axis: usize, indices: &[usize]) -> Result<Tensor> {
+pub(super) fn pick(tensor: &Tensor, axis: usize, indices: &[usize]) -> Result<Tensor> {
     let mut shape = tensor.shape().to_vec();
     let (outer, inner): (usize, usize) = (shape[..axis].iter().product(), shape[axis + 1..].iter().product());
     let extent = std::mem::replace(&mut shape[axis], indices.len());
@@ -146,6 +136,7 @@ fn pick(tensor: &Tensor, axis: usize, indices: &[usize]) -> Result<Tensor> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use upconv::ConvTranspose;
 
     #[test]
     fn slices_are_picked_along_any_axis() {

@@ -8,11 +8,13 @@ mod cost;
 mod figure;
 mod growth;
 mod growth_plot;
+mod pass;
 mod plot;
 mod report;
 mod subject;
 mod svg;
 mod timing;
+mod weight_check;
 pub(crate) mod workloads;
 
 use crate::atomic::AtomicFile;
@@ -23,14 +25,16 @@ pub(crate) use check::Check;
 use clap::ValueEnum;
 pub(crate) use cost::Cost;
 use indicatif::{ProgressBar, ProgressFinish, ProgressStyle};
+use pass::Pass;
 use report::Row;
 use serde::Serialize;
 use std::io::Write;
 use std::path::{Path, PathBuf};
-use subject::Subject;
+use subject::{Measured, Subject};
 use timing::Budget;
 use upconv::Error;
 use upconv::gpu::{AdapterRequest, Tuning};
+use weight_check::WeightCheck;
 pub(crate) use workloads::{Case, Workload};
 
 const NOTE: &str = include_str!("note.md");
@@ -41,6 +45,9 @@ pub(crate) struct Args {
     /// Time only these workloads (case-insensitive); by default all but the largest, O1.
     #[arg(long, value_name = "W1,W3,...", value_delimiter = ',')]
     workloads: Vec<String>,
+    /// Time these passes: the layer itself, or the gradients of its input and its weight.
+    #[arg(long, value_enum, value_delimiter = ',', default_value = "forward", conflicts_with = "growth")]
+    pass: Vec<Pass>,
     /// Where to compute; `gpu` accepts software devices too.
     #[arg(long, value_enum, value_delimiter = ',', default_value = "all")]
     device: Vec<Choice>,
@@ -119,17 +126,17 @@ pub(crate) fn run(args: &Args) -> Result<()> {
     }
     lines.print(&format!("\n{}\n", report::head()));
     let mut rows = Vec::new();
-    for workload in &workloads {
+    for (workload, &pass) in workloads.iter().flat_map(|workload| args.pass.iter().map(move |pass| (workload, pass))) {
         if lines.failed() && !files {
             break;
         }
-        let mut new = measure(workload, &subjects, budget, &bar)?;
+        let mut new = measure(workload, pass, &subjects, budget, &bar)?;
         for (row, ceilings) in new.iter_mut().zip(&ceilings) {
             if let (Some(row), Some(ceilings)) = (row, ceilings) {
                 row.compare_with(ceilings);
             }
         }
-        bar.suspend(|| lines.print(&text(workload, &new)));
+        bar.suspend(|| lines.print(&text(workload, pass, &new)));
         rows.extend(new.into_iter().flatten());
     }
     bar.finish_and_clear();
@@ -183,31 +190,48 @@ fn subjects(args: &Args) -> Result<Vec<Subject>> {
 }
 
 /// A row for each device, or `None` where the device does not run the workload.
-fn measure(workload: &Workload, subjects: &[Subject], budget: Budget, bar: &ProgressBar) -> Result<Vec<Option<Row>>> {
-    bar.set_message(format!("{}: computing the reference", workload.name));
+fn measure(
+    workload: &Workload,
+    pass: Pass,
+    subjects: &[Subject],
+    budget: Budget,
+    bar: &ProgressBar,
+) -> Result<Vec<Option<Row>>> {
+    bar.set_message(format!("{}, {}: computing the reference", workload.name, pass.name()));
     let case = workload.case()?;
+    // Each pass multiplies and reads as much as any other.
     let cost = Cost::new(&case.op, &case.input)?;
-    let check = Check::new(&case, cost.multiply_adds)?;
-    let row = |subject: &Subject| {
-        bar.set_message(format!("{} on {}", workload.name, subject.adapter()));
-        row(workload, &case, cost, &check, subject, budget)
+    let rows = |part: Option<String>, measure: &dyn Fn(&Subject) -> Result<Option<Measured>>| {
+        let row = |subject: &Subject| {
+            bar.set_message(format!("{}, {}, on {}", workload.name, pass.name(), subject.adapter()));
+            let mut row = Row::new(workload, pass, subject);
+            match measure(subject) {
+                Ok(None) => return None,
+                Ok(Some(measured)) => row.fill(measured, cost, part.clone()),
+                Err(error) => row.error = Some(format!("{error:#}")),
+            }
+            Some(row)
+        };
+        subjects.iter().map(row).collect()
     };
-    Ok(subjects.iter().map(row).collect())
-}
-
-fn row(workload: &Workload, case: &Case, cost: Cost, check: &Check, subject: &Subject, budget: Budget) -> Option<Row> {
-    let mut row = Row::new(workload, subject);
-    match subject.measure(case, check, budget) {
-        Ok(None) => return None,
-        Ok(Some(measured)) => row.fill(measured, cost, check.part()),
-        Err(error) => row.error = Some(format!("{error:#}")),
-    }
-    Some(row)
+    Ok(match pass {
+        Pass::Forward | Pass::InputGradient => {
+            let case = if pass == Pass::Forward { case } else { case.input_gradient()? };
+            let check = Check::new(&case, cost.multiply_adds)?;
+            rows(check.part(), &|subject| subject.measure(&case, &check, budget))
+        }
+        Pass::WeightGradient => {
+            let gradient = case.gradient()?;
+            let check = WeightCheck::new(&case, &gradient, cost.multiply_adds)?;
+            rows(check.part(), &|subject| subject.measure_weight_gradient(&case, &gradient, &check, budget))
+        }
+    })
 }
 
 /// The lines of a workload.
-fn text(workload: &Workload, rows: &[Option<Row>]) -> String {
-    let mut text = format!("{:<8}{}: {}\n", workload.name, workload.title, workload.describe());
+fn text(workload: &Workload, pass: Pass, rows: &[Option<Row>]) -> String {
+    let of = if pass == Pass::Forward { String::new() } else { format!(", {}", pass.name()) };
+    let mut text = format!("{:<8}{}: {}{of}\n", workload.name, workload.title, workload.describe());
     let shown = || rows.iter().flatten();
     let best = shown().filter_map(|row| row.median_ms).fold(f64::INFINITY, f64::min);
     for row in shown() {
@@ -217,7 +241,8 @@ fn text(workload: &Workload, rows: &[Option<Row>]) -> String {
         text += &format!("    computed by the reference, and checked: {part}\n");
     }
     if rows.iter().any(Option::is_none) {
-        text += "    f16 tensors run only on GPUs with SHADER_F16\n";
+        text +=
+            "    f16 tensors run only on GPUs with SHADER_F16; the reference is not timed for a weight's gradient\n";
     }
     text
 }

@@ -128,12 +128,13 @@ impl Series<'_> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::bench::pass::Pass;
     use crate::bench::subject::Subject;
     use crate::bench::workloads;
 
     fn row(gflops: Option<f64>) -> Row {
         let workload = &workloads::select(&["W10".into()]).unwrap()[0];
-        Row { gflops, ..Row::new(workload, &Subject::Reference) }
+        Row { gflops, ..Row::new(workload, Pass::Forward, &Subject::Reference) }
     }
 
     #[test]

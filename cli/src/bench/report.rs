@@ -3,6 +3,7 @@
 use super::ceiling::Ceilings;
 use super::cost::Cost;
 use super::figure::figure;
+use super::pass::Pass;
 use super::subject::{Measured, Subject};
 use super::timing::Samples;
 use super::workloads::Workload;
@@ -18,6 +19,8 @@ pub(crate) struct Row {
     pub(crate) workload: String,
     pub(crate) title: String,
     pub(crate) layer: String,
+    /// `forward`, `input-gradient` or `weight-gradient`.
+    pub(crate) pass: &'static str,
     /// `gpu`, `cpu` or `reference`.
     pub(crate) device: &'static str,
     /// The adapter with its driver, or the processor with its threads.
@@ -50,11 +53,12 @@ pub(crate) struct Row {
 
 impl Row {
     /// A row without numbers.
-    pub(crate) fn new(workload: &Workload, subject: &Subject) -> Self {
+    pub(crate) fn new(workload: &Workload, pass: Pass, subject: &Subject) -> Self {
         Self {
             workload: workload.name.clone(),
             title: workload.title.clone(),
             layer: workload.describe(),
+            pass: pass.name(),
             device: subject.device(),
             adapter: subject.adapter(),
             kernel: None,
@@ -178,7 +182,7 @@ mod tests {
         let workload = &workloads::select(&["W10".into()]).unwrap()[0];
         let comparison =
             Some(Comparison { worst_share: 7.5, worst_error: 0.25, worst_index: 0, beyond: 3, inexact: 9 });
-        let mut row = Row::new(workload, &Subject::Cpu);
+        let mut row = Row::new(workload, Pass::Forward, &Subject::Cpu);
         row.fill(Measured { kernel: "cpu".into(), comparison, times: None }, Cost { multiply_adds: 1, bytes: 1 }, None);
         assert_eq!(row.error.as_deref(), Some("3 elements are beyond their bound, the worst by 2.500e-1"));
         assert_eq!((row.verified_share, row.median_ms, row.gflops), (Some(7.5), None, None));
@@ -191,7 +195,7 @@ mod tests {
         let row = |workload: usize, adapter: &str, ceiling_share: Option<f64>| Row {
             adapter: adapter.into(),
             ceiling_share,
-            ..Row::new(&workloads[workload], &Subject::Cpu)
+            ..Row::new(&workloads[workload], Pass::Forward, &Subject::Cpu)
         };
         let rows = [row(0, "a", Some(0.5)), row(0, "b", None), row(1, "a", Some(0.125)), row(1, "b", None)];
         assert_eq!(shares(&rows), "\na, of the nearer ceiling:\nW8 50 %, W10 12 %; geometric mean 25 %\n");

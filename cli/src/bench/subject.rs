@@ -3,6 +3,7 @@
 use super::ceiling::Ceilings;
 use super::check::Check;
 use super::timing::{Budget, Samples, timed};
+use super::weight_check::WeightCheck;
 use super::workloads::Case;
 use anyhow::{Result, bail};
 use std::time::Duration;
@@ -99,6 +100,21 @@ impl Subject {
         }
     }
 
+    /// Checks the gradient of a case's weight, then times it. `None` where the backend does not compute it: f16 without
+    /// `SHADER_F16`, and on the reference.
+    pub(crate) fn measure_weight_gradient(
+        &self,
+        case: &Case,
+        gradient: &Tensor,
+        check: &WeightCheck,
+        budget: Budget,
+    ) -> Result<Option<Measured>> {
+        match self {
+            Subject::Gpu { request, .. } => weight_gradient(&Context::request(request)?, case, gradient, check, budget),
+            Subject::Cpu | Subject::Reference => Ok(None),
+        }
+    }
+
     /// Checks a case, then times it. `None` where the backend does not run it: f16 without `SHADER_F16`.
     pub(crate) fn measure(&self, case: &Case, check: &Check, budget: Budget) -> Result<Option<Measured>> {
         match self {
@@ -139,6 +155,49 @@ fn gpu(context: &Context, case: &Case, check: &Check, budget: Budget) -> Result<
         first_call,
         call: budget.sample(|| Ok(timed(|| call(context, &bound))?.1))?,
         end_to_end: budget.sample(|| Ok(timed(|| Ok(layer.run(&case.input)?))?.1))?,
+        kernel: match on_device(&bound) {
+            Ok(_) => Some(budget.sample(|| Ok(on_device(&bound)?))?),
+            Err(Error::Feature { .. }) => None,
+            Err(error) => return Err(error.into()),
+        },
+    };
+    Ok(Some(Measured { kernel, comparison: Some(comparison), times: Some(times) }))
+}
+
+fn weight_gradient(
+    context: &Context,
+    case: &Case,
+    gradient: &Tensor,
+    check: &WeightCheck,
+    budget: Budget,
+) -> Result<Option<Measured>> {
+    let storage = match case.input.dtype() {
+        DType::F16 if !context.profile().f16 => return Ok(None),
+        DType::F16 => Storage::F16,
+        _ => Storage::F32,
+    };
+    let run = |layer: &Layer| Ok(layer.weight_gradient(&case.input, gradient)?);
+    let ((layer, first), first_call) = timed(|| {
+        let layer = Layer::new(context, &case.op, &case.weight, Some(&case.bias))?;
+        let gradient = run(&layer)?;
+        Ok((layer, gradient))
+    })?;
+    let prepared = layer.prepare_weight_gradient(case.input.shape(), storage)?;
+    let poison = Tensor::f32(case.weight.shape(), vec![f32::NAN; case.weight.to_f32().len()])?;
+    let (x, dy) = (context.upload(&case.input, storage)?, context.upload(gradient, storage)?);
+    let dw = context.upload(&poison, Storage::F32)?;
+    let bound = prepared.bind(x.slice(..), dy.slice(..), dw.slice(..), None)?;
+    call(context, &bound)?;
+    let output = context.download(&dw, case.weight.shape(), Storage::F32)?;
+    let kernel = prepared.plan().kernel().to_string();
+    let comparison = worse(check.compare(&first)?, check.compare(&output)?);
+    if !comparison.passed() {
+        return Ok(Some(Measured { kernel, comparison: Some(comparison), times: None }));
+    }
+    let times = Times {
+        first_call,
+        call: budget.sample(|| Ok(timed(|| call(context, &bound))?.1))?,
+        end_to_end: budget.sample(|| Ok(timed(|| run(&layer))?.1))?,
         kernel: match on_device(&bound) {
             Ok(_) => Some(budget.sample(|| Ok(on_device(&bound)?))?),
             Err(Error::Feature { .. }) => None,

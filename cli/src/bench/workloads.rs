@@ -126,7 +126,7 @@ impl Workload {
 }
 
 /// A tensor of [`element`]s.
-fn random(seed: u64, shape: &[usize]) -> Result<Tensor> {
+pub(super) fn random(seed: u64, shape: &[usize]) -> Result<Tensor> {
     let elements = shape.iter().product::<usize>() as u64;
     Ok(Tensor::f32(shape, (0..elements).map(|index| element(seed, index)).collect::<Vec<f32>>())?)
 }
