@@ -78,7 +78,7 @@ impl Layer {
     /// Plans the backward pass for an input shape: the gradients of the input, the weight and the bias, through the
     /// activation, and of the slopes of a prelu. Each is what [`prepare_input_gradient`](Self::prepare_input_gradient) and
     /// [`prepare_weight_gradient`](Self::prepare_weight_gradient) compute of the gradient of the sums, which they share:
-    /// it is stored once, as the operands are. All have the same bits on every run.
+    /// it is stored once, as the operands are: with f16 it is rounded there. All have the same bits on every run.
     ///
     /// With [`GradientRequest::accumulating`] all gradients are added to what their buffers hold.
     ///

@@ -73,8 +73,8 @@ impl Layer {
     /// All gradients at once, with what they share: uploads, computes, and reads back.
     ///
     /// The gradient of the output may come with the sums of the forward pass or, where that suffices and the activation is
-    /// no prelu, with its output; see [`OutputGradient`]. The tensors are stored as f16 where input and gradient are f16 and
-    /// the device has `SHADER_F16`, and as f32 otherwise; the gradients of weight, bias and slopes are f32.
+    /// no prelu, with its output; see [`OutputGradient`]. The tensors are stored as f16 where input and gradient are f16, the
+    /// device has `SHADER_F16` and there is no activation, and as f32 otherwise; the gradients of weight, bias and slopes are f32.
     ///
     /// # Errors
     /// [`Error::Gradient`](crate::Error::Gradient) where [`OutputGradient`] lacks what the activation needs, for operations
@@ -125,7 +125,9 @@ impl Layer {
         let dy = gradient.gradient();
         let of_gradient = storage_for(dy.dtype(), context)?;
         let of_input = input.map_or(Ok(of_gradient), |input| storage_for(input.dtype(), context))?;
-        let storage = if of_gradient == of_input { of_gradient } else { Storage::F32 };
+        // What is led back through an activation is stored on the way, and is not rounded there.
+        let narrow = of_gradient == of_input && given.tensor().is_none();
+        let storage = if narrow { of_gradient } else { Storage::F32 };
         let prepared = self.prepare_backward_with(input_shape, GradientRequest::new(storage), given.into())?;
         Ok(Pass {
             context,
