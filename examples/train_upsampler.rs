@@ -5,6 +5,7 @@
 //!
 //! `cargo run --release --example train_upsampler [PLOT.svg] [--steps N]`
 
+use std::ops::Range;
 use std::time::Instant;
 use upconv::gpu::{AdapterRequest, BackwardBuffers, Bound, Context, Layer, Request, Saved};
 use upconv::upscale::{Method, bilinear_kernel};
@@ -26,8 +27,8 @@ const TRAINED: usize = 176;
 /// So many outputs at each border count neither in the loss nor in the PSNR: what lies beyond them is missing.
 const MARGIN: usize = 8;
 
-/// The gradient of the mean squared error of the outputs; and the errors as they are shown, added up by rows: one
-/// invocation takes a row.
+/// The gradient of the mean squared error of the outputs, and the error of each row as it is shown: one invocation takes a
+/// row.
 const LOSS: &str = "
 struct Sizes { width: u32, height: u32, margin: u32, rows: u32, count: f32 }
 @group(0) @binding(0) var<uniform> sizes: Sizes;
@@ -48,7 +49,7 @@ fn loss(@builtin(global_invocation_id) id: vec3<u32>) {
         error += select(0.0, shown * shown, inside);
         gradient[at] = select(0.0, 2.0 * (output[at] - wanted[at]) / sizes.count, inside);
     }
-    errors[id.x] += error;
+    errors[id.x] = error;
 }";
 
 /// Kingma and Ba, 2015; `rate` has the correction of both moments' bias in it.
@@ -83,25 +84,38 @@ fn main() -> Result<()> {
     let backward = net.backward(&training)?;
     let adam = Adam::new(&net)?;
 
-    // The held-out part, by the bicubic filter and by the network: measured by the same kernel.
-    let (rows, columns) = (halved.height, halved.width - TRAINED);
-    let held_out = Run::new(&net, [1, rows, columns])?;
-    let crop = |scale: usize| [0, TRAINED * scale, rows * scale, columns * scale];
-    let low = halved.crop(crop(1));
-    held_out.fill(&context, &low, &picture.crop(crop(2)));
+    // The part that is trained on and the one that is held out, as wholes.
+    let rows = halved.height;
+    let part = |first: usize, last: usize| -> Result<_> {
+        let run = Run::new(&net, [1, rows, last - first])?;
+        let low = halved.crop([0, first, rows, last - first]);
+        run.fill(&context, &low, &picture.crop([0, 2 * first, 2 * rows, 2 * (last - first)]));
+        Ok((run, low))
+    };
+    let ((trained, _), (held_out, low)) = (part(0, TRAINED)?, part(TRAINED, halved.width)?);
+
+    // The bicubic filter's result is measured as the network's is.
     let bicubic = {
         let filter = Method::Bicubic.upsampler(2, 3)?;
-        let input = filter.pad(&Tensor::f32([1, 3, rows, columns], low)?)?;
+        let input = filter.pad(&Tensor::f32([1, 3, rows, halved.width - TRAINED], low)?)?;
         let layer = Layer::new(&context, &filter.op, &filter.weight, None)?.prepare(input.shape(), Storage::F32)?;
         let bound = layer.bind(context.upload(&input, Storage::F32)?.slice(..), held_out.output.slice(..))?;
         submit(&context, &[bound], &held_out.loss);
-        held_out.error(&context, 1)?
+        psnr(held_out.error(&context)?)
     };
-    println!("bicubic: {:.2} dB on the part that is held out", psnr(bicubic));
+    println!("bicubic: {bicubic:.2} dB on the part that is held out");
 
-    // Of each report: the step, the mean loss of the steps since the one before, and what is held out.
-    let (mut curve, mut runs): (Vec<[f64; 3]>, usize) = (Vec::new(), 0);
+    // The step, the loss, and the PSNR of what is held out.
+    let mut curve: Vec<[f64; 3]> = Vec::new();
     for step in 0..=steps {
+        if step % EVERY == 0 || step == steps {
+            let (loss, held_out) = (trained.measure(&context)?, psnr(held_out.measure(&context)?));
+            println!("step {step:4}: loss {loss:.6}, held out {held_out:.2} dB");
+            curve.push([step as f64, loss, held_out]);
+        }
+        if step == steps {
+            break;
+        }
         let (mut input, mut wanted) = (Vec::new(), Vec::new());
         for _ in 0..BATCH {
             let (y, x) = (rng.usize(..=halved.height - CROP), rng.usize(..=TRAINED - CROP));
@@ -110,31 +124,20 @@ fn main() -> Result<()> {
         }
         training.fill(&context, &input, &wanted);
         submit(&context, &training.forward, &training.loss);
-        runs += 1;
-        if step % EVERY == 0 || step == steps {
-            submit(&context, &held_out.forward, &held_out.loss);
-            let (loss, error) = (training.error(&context, runs)?, held_out.error(&context, 1)?);
-            println!("step {step:4}: loss {loss:.6}, held out {:.2} dB", psnr(error));
-            curve.push([step as f64, loss, psnr(error)]);
-            runs = 0;
-        }
-        if step < steps {
-            // Up for a while, until Adam knows the gradients' sizes; down to nothing along a cosine.
-            let rise = ((step + 1) as f64 / EVERY as f64).min(1.0);
-            let fall = (1.0 + (std::f64::consts::PI * step as f64 / steps as f64).cos()) / 2.0;
-            let rate = RATE * rise * fall;
-            adam.rate(&context, rate, step as i32 + 1);
-            submit(&context, &backward, &adam.dispatch);
-            net.set_weights()?;
-        }
+        // Up for a while, until Adam knows the gradients' sizes; down to nothing along a cosine.
+        let rise = ((step + 1) as f64 / EVERY as f64).min(1.0);
+        let fall = (1.0 + (std::f64::consts::PI * step as f64 / steps as f64).cos()) / 2.0;
+        adam.rate(&context, RATE * rise * fall, step as i32 + 1);
+        submit(&context, &backward, &adam.dispatch);
+        net.set_weights()?;
     }
-    let (first, last) = (curve[0][2], curve[curve.len() - 1][2]);
+    let ([_, before, _], [_, after, last]) = (curve[0], curve[curve.len() - 1]);
     let seconds = started.elapsed().as_secs_f64();
-    println!("{steps} steps in {seconds:.1} s: {last:.2} dB, {:+.2} dB to bicubic's", last - psnr(bicubic));
+    println!("{steps} steps in {seconds:.1} s: {last:.2} dB, {:+.2} dB to bicubic's", last - bicubic);
     if let Some(path) = plot {
-        std::fs::write(path, draw(&curve, psnr(bicubic)))?;
+        std::fs::write(path, draw(&curve, bicubic))?;
     }
-    if steps > 0 && last <= first { Err("what is held out has not become better".into()) } else { Ok(()) }
+    if steps > 0 && after >= before { Err("the loss has not fallen".into()) } else { Ok(()) }
 }
 
 /// The path of the plot, and the number of steps.
@@ -198,7 +201,7 @@ struct Net {
     /// The bilinear one; then two that keep the extents, and one that enlarges what they found.
     layers: [Layer; 4],
     /// Where the weight and the bias of each layer are, in bytes.
-    places: [[std::ops::Range<u64>; 2]; 4],
+    places: [[Range<u64>; 2]; 4],
     parameters: Buffer,
     gradients: Buffer,
 }
@@ -207,7 +210,7 @@ impl Net {
     fn new(context: &Context, rng: &mut fastrand::Rng) -> Result<Self> {
         let alignment = context.profile().binding_alignment as usize;
         let mut parameters: Vec<f32> = Vec::new();
-        let mut layer = |op: ConvTranspose, weight: Tensor| -> Result<_> {
+        let mut layer = |(op, weight): (ConvTranspose, Tensor)| -> Result<_> {
             let mut place = |values: &[f32]| {
                 parameters.resize((parameters.len() * 4).next_multiple_of(alignment) / 4, 0.0);
                 let first = parameters.len();
@@ -217,26 +220,21 @@ impl Net {
             let places = [place(&weight.to_f32()), place(&vec![0.0; op.out_channels()])];
             Ok((Layer::new(context, &op, &weight, None)?, places))
         };
-        let up = |channels| {
-            ConvTranspose::builder().in_channels(channels).out_channels(3).kernel([4; 2]).stride([2; 2]).padding([1; 2])
+        let up = |weight: Tensor| -> Result<_> {
+            let op = ConvTranspose::builder().in_channels(weight.shape()[0]).out_channels(3);
+            Ok((op.kernel([4; 2]).stride([2; 2]).padding([1; 2]).build()?, weight))
         };
-        let mut conv = |inputs: usize, extent: usize| -> Result<_> {
-            let shape = [CHANNELS, inputs, extent, extent];
+        let mut conv = |inputs: usize| -> Result<_> {
+            let shape = [CHANNELS, inputs, 3, 3];
             // Uniform, of the variance that He et al. give layers before a relu.
-            let most = (6.0 / (inputs * extent * extent) as f32).sqrt();
+            let most = (6.0 / (inputs * 9) as f32).sqrt();
             let values: Vec<f32> = (0..shape.iter().product()).map(|_| most * (2.0 * rng.f32() - 1.0)).collect();
-            let weight = Tensor::f32(shape, values)?;
-            let (op, weight) = ConvTranspose::from_convolution(&weight, [extent / 2; 2], [1; 2], 1)?;
+            let (op, weight) = ConvTranspose::from_convolution(&Tensor::f32(shape, values)?, [1; 2], [1; 2], 1)?;
             Ok((op.to_builder().activation(Activation::Relu).build()?, weight))
         };
-        let (conv1, conv2) = (conv(3, 3)?, conv(CHANNELS, 3)?);
         let nothing = Tensor::f32([CHANNELS, 3, 4, 4], vec![0.0; CHANNELS * 3 * 4 * 4])?;
-        let all = [
-            layer(up(3).build()?, bilinear_kernel(3, 3, 4)?)?,
-            layer(conv1.0, conv1.1)?,
-            layer(conv2.0, conv2.1)?,
-            layer(up(CHANNELS).build()?, nothing)?,
-        ];
+        let all =
+            [layer(up(bilinear_kernel(3, 3, 4)?)?)?, layer(conv(3)?)?, layer(conv(CHANNELS)?)?, layer(up(nothing)?)?];
         let parameters = context.upload(&Tensor::f32([parameters.len()], parameters)?, Storage::F32)?;
         let gradients = buffer(context, parameters.size());
         let (layers, places) = (all.each_ref().map(|(layer, _)| layer.clone()), all.map(|(_, places)| places));
@@ -245,7 +243,7 @@ impl Net {
 
     fn set_weights(&self) -> Result<()> {
         for (layer, [weight, bias]) in self.layers.iter().zip(&self.places) {
-            let slice = |place: &std::ops::Range<u64>| self.parameters.slice(place.clone());
+            let slice = |place: &Range<u64>| self.parameters.slice(place.clone());
             layer.set_weights(slice(weight), Some(slice(bias)))?;
         }
         Ok(())
@@ -258,15 +256,13 @@ impl Net {
         let bind =
             |number: usize, input: &Buffer, gradient, saved: Option<&Buffer>, input_gradient: Option<&Buffer>| {
                 let (layer, [weight, bias]) = (&self.layers[number], &self.places[number]);
-                let slice = |place: &std::ops::Range<u64>| Some(self.gradients.slice(place.clone()));
+                let slice = |place: &Range<u64>| Some(self.gradients.slice(place.clone()));
                 layer.prepare_backward(&shape(layer), Storage::F32)?.bind(&BackwardBuffers {
-                    input: input.slice(..),
-                    gradient,
                     saved: saved.map(|buffer| buffer.slice(..)),
                     input_gradient: input_gradient.map(|buffer| buffer.slice(..)),
                     weight_gradient: slice(weight),
                     bias_gradient: slice(bias),
-                    slope_gradient: None,
+                    ..BackwardBuffers::new(input.slice(..), gradient)
                 })
             };
         let (dy, [d1, d2], [h1, h2]) = (run.gradient.slice(..), &hidden, &run.hidden);
@@ -289,7 +285,7 @@ struct Run {
     output: Buffer,
     wanted: Buffer,
     gradient: Buffer,
-    /// The squared errors of each row, of all runs since they were read.
+    /// The squared errors of each row; their sum over `count` is the loss.
     errors: Buffer,
     count: f64,
     forward: Vec<Bound>,
@@ -329,13 +325,16 @@ impl Run {
         context.queue().write_buffer(&self.wanted, 0, bytemuck::cast_slice(wanted));
     }
 
-    /// The mean squared error of so many runs: those since this was called last.
-    fn error(&self, context: &Context, runs: usize) -> Result<f64> {
+    /// Runs the network and reads the loss.
+    fn measure(&self, context: &Context) -> Result<f64> {
+        submit(context, &self.forward, &self.loss);
+        self.error(context)
+    }
+
+    /// The loss of what was submitted last.
+    fn error(&self, context: &Context) -> Result<f64> {
         let errors = context.download(&self.errors, &[self.errors.size() as usize / 4], Storage::F32)?;
-        let mut encoder = context.device().create_command_encoder(&Default::default());
-        encoder.clear_buffer(&self.errors, 0, None);
-        context.queue().submit([encoder.finish()]);
-        Ok(errors.to_f64().iter().sum::<f64>() / (self.count * runs as f64))
+        Ok(errors.to_f64().iter().sum::<f64>() / self.count)
     }
 }
 
@@ -445,7 +444,7 @@ fn draw(curve: &[[f64; 3]], bicubic: f64) -> String {
         [f64::min as fn(f64, f64) -> f64, f64::max].map(|pick| values.iter().copied().reduce(pick).unwrap_or(0.0))
     };
     let marks = ends(&losses).map(|loss| (loss, format!("{:.5}", 10f64.powf(loss)), false));
-    plot("loss on the crops", 40.0, losses, &marks);
+    plot("loss of the part that is trained on", 40.0, losses, &marks);
     let held_out: Vec<f64> = curve.iter().map(|at| at[2]).collect();
     let marks = ends(&held_out).map(|value| (value, format!("{value:.2} dB"), false));
     let bicubic = (bicubic, format!("bicubic {bicubic:.2}"), true);
@@ -453,5 +452,5 @@ fn draw(curve: &[[f64; 3]], bicubic: f64) -> String {
     for step in [0.0, steps / 2.0, steps] {
         svg += &format!("<text x=\"{:.1}\" y=\"440\" text-anchor=\"middle\">{step:.0}</text>\n", x(step));
     }
-    svg + "<text x=\"636\" y=\"440\">steps</text>\n</svg>\n"
+    svg + "<text x=\"60\" y=\"456\">steps</text>\n</svg>\n"
 }
