@@ -144,7 +144,7 @@ impl ConvolutionBuilder {
             .groups(self.groups.unwrap_or(1))
             .kernel(self.kernel)
             .stride(stride)
-            .padding(padding.iter().map(|pad| (pad.begin, pad.end)))
+            .padding(padding)
             .dilation(dilation)
             .layout(self.layout)
             .activation(self.activation)
