@@ -36,8 +36,11 @@ pub(crate) fn slabs<const D: usize>(
     };
     // By how many halvings a slab is too large, as its parts one by one.
     let too_large = |ranges: &[Range<usize>; D]| {
-        let each = (0..parts).map(|part| excess(&demands(ranges, Some(&(part..part + 1))))).fold(0.0, f64::max);
-        each + excess(&demands(ranges, None))
+        match excess(&demands(ranges, None)) {
+            0.0 => (0..parts).map(|part| excess(&demands(ranges, Some(&(part..part + 1))))).fold(0.0, f64::max),
+            // No cut of the parts makes it fit: it counts more than all that they need.
+            slab => 1e3 + slab,
+        }
     };
     let mut slabs: Vec<Slab<D>> = Vec::new();
     let mut count = 0;
