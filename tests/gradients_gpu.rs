@@ -341,9 +341,9 @@ fn f16_is_read_as_it_is() {
             let got = run_poisoned(&prepared, &pass);
             let what = format!("case {number}, {kernel}: {:?}", pass.case);
             if values == Values::Integers {
-                assert_exact(&got, &expected, &what)
+                assert_exact(&got, &expected, &what);
             } else {
-                assert_within(&got, &expected, &what)
+                assert_within(&got, &expected, &what);
             }
         }
     }

@@ -31,7 +31,8 @@ impl BiasCut<'_> {
     pub(crate) fn slabs(&self) -> Result<Vec<Slab<1>>, Demand> {
         let binding = largest_window(4, self.profile);
         let invocations = u64::from(self.profile.max_workgroups).pow(2) * GATHER_WORKGROUP;
-        slabs([0..self.geometry.op.out_channels()], self.parts.runs.count, |[channels], parts| match parts {
+        let channels = 0..self.geometry.op.out_channels();
+        slabs([channels], self.parts.runs.count, |[channels], parts| match parts {
             None => vec![
                 ("max_storage_buffer_binding_size", self.scratch(channels), binding.min(MAX_SCRATCH)),
                 ("max_storage_buffer_binding_size", self.result(channels).size, binding),

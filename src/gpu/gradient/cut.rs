@@ -68,7 +68,7 @@ pub(crate) fn slabs<const D: usize>(
             continue;
         }
         let mut dispatches = Vec::new();
-        let mut left = if parts == 0 { Vec::new() } else { vec![0..parts] };
+        let mut left: Vec<Range<usize>> = (parts > 0).then_some(0..parts).into_iter().collect();
         while let Some(range) = left.pop() {
             if excess(&demands(&ranges, Some(&range))) == 0.0 {
                 dispatches.push(range);

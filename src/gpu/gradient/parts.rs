@@ -174,7 +174,10 @@ mod tests {
                 assert_eq!(range.start, end);
                 assert!(!range.is_empty() && range.len() <= length.max(1));
                 let within = range.start / item == (range.end - 1) / item;
-                assert!(within || range.start % item == 0 && range.end % item == 0, "{range:?} of {item}");
+                assert!(
+                    within || range.start.is_multiple_of(item) && range.end.is_multiple_of(item),
+                    "{range:?} of {item}"
+                );
                 end = range.end;
             }
             assert_eq!(end, items * item);

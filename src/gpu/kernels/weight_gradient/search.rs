@@ -51,9 +51,10 @@ pub(crate) fn best(geometry: &Geometry, profile: &DeviceProfile) -> (f64, Weight
             for &inputs in &inputs {
                 for &outputs in &outputs {
                     let tile = WeightTile { inputs, outputs, taps, positions, ..single };
+                    // In hardware what a round reads is in registers too, of the rows of taps one at a time.
                     let factors = match profile.class {
                         DeviceClass::Software => 0,
-                        _ => inputs * positions.min(2) + outputs * taps[0],
+                        _ => inputs * positions + outputs * columns.numbers,
                     };
                     if tile.weights() + factors > registers || tile.weights() * positions > unrolled {
                         continue;
@@ -132,7 +133,7 @@ mod tests {
                 let (cost, tile) = best(&geometry, &profile);
                 assert!(cost < readable(&geometry, &profile), "{name} on {class:?}: {tile}");
                 assert!(tile.weights() <= most(class).registers, "{name} on {class:?}: {tile}");
-                assert!(tile.weights() > 8, "{name} on {class:?}: {tile}");
+                assert!(tile.weights() >= 8, "{name} on {class:?}: {tile}");
             }
         }
     }
