@@ -2,7 +2,7 @@
 
 use crate::activation::Activation;
 use crate::error::{Error, Result};
-use crate::op::Geometry;
+use crate::op::{ConvTranspose, Geometry};
 use crate::tensor::{Tensor, TensorView};
 
 /// The gradient of a loss with respect to an operation's output, `dy`, and, where the operation has an activation, what
@@ -57,6 +57,14 @@ pub struct Gradients {
     pub slopes: Option<Tensor>,
 }
 
+/// Refuses operations with an activation before the products, through which no gradient is computed.
+pub(crate) fn refuse_pre_activation(op: &ConvTranspose) -> Result<()> {
+    match op.pre_activation() {
+        Activation::None => Ok(()),
+        pre => Err(Error::Gradient { problem: format!("through {} before the products is not computed", pre.name()) }),
+    }
+}
+
 const NOTHING: &str = "only the gradient of the output is given";
 
 /// What tells an activation's derivative.
@@ -106,10 +114,7 @@ impl<'a> OutputGradient<'a> {
     /// activation before the products, whose gradients are not computed.
     pub(crate) fn check(&self, geometry: &Geometry) -> Result<Saved<'a>> {
         let op = geometry.op();
-        if *op.pre_activation() != Activation::None {
-            let name = op.pre_activation().name();
-            return Err(Error::Gradient { problem: format!("through {name} before the products is not computed") });
-        }
+        refuse_pre_activation(op)?;
         let expected = geometry.output_shape();
         let saved = match self.saved {
             Saved::Nothing => None,

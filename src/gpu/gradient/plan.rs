@@ -39,8 +39,7 @@ impl GradientPlan {
         match request.kernel {
             Some(kernel) => plan(kernel, "it was asked for".into()),
             None => {
-                let (gather, (tiles, _)) =
-                    (search::cost(&WeightTile::single(), geometry, profile), search::best(geometry, profile));
+                let (gather, (tiles, _)) = (search::readable(geometry, profile), search::best(geometry, profile));
                 if gather <= tiles {
                     return plan(
                         GradientKernel::Gather,
@@ -77,11 +76,15 @@ impl GradientPlan {
             limit,
             limit_name,
         };
-        for (what, given) in [("rows of inputs", parts.segments), ("outputs of a channel", bias_parts.positions)] {
+        for (what, given) in [("rows of inputs", parts.runs.all), ("outputs of a channel", bias_parts.runs.all)] {
             if given > MAX_COUNT {
                 let what = format!("the number of {what} in a batch, for a gradient on the GPU");
                 return Err(Error::OutOfRange { what, given: given as i128, expected: format!("at most {MAX_COUNT}") });
             }
+        }
+        let most_parts = parts.runs.count.max(bias_parts.runs.count);
+        if most_parts > MAX_PARTS {
+            return Err(refuse(("max_parts", most_parts as u64, MAX_PARTS as u64)));
         }
         let iterations = parts.iterations.max(bias_parts.iterations());
         if iterations > profile.max_iterations {
@@ -132,7 +135,7 @@ impl GradientPlan {
 
     /// Into how many parts the sum of each weight is cut.
     pub fn parts(&self) -> usize {
-        self.weight.parts.count
+        self.weight.parts.runs.count
     }
 
     /// How many dispatches there are for the weight, those that add up its parts included.
@@ -148,6 +151,9 @@ impl GradientPlan {
 
 /// The most rows of inputs and outputs of a channel: the kernels count them in `i32`.
 const MAX_COUNT: usize = 1 << 30;
+
+/// The most parts of a sum: more are of tensors far beyond every device.
+const MAX_PARTS: usize = 1 << 18;
 
 /// The plan in words, one fact a line.
 impl fmt::Display for GradientPlan {
@@ -165,7 +171,7 @@ impl fmt::Display for GradientPlan {
         writeln!(
             f,
             "parts          {} of {} rows of {} inputs each",
-            weight.parts.count, weight.parts.part_segments, weight.parts.positions
+            weight.parts.runs.count, weight.parts.runs.length, weight.parts.positions
         )?;
         writeln!(f, "multiply-adds  {}", geometry.multiply_adds_in_words())?;
         let bias_dispatches: usize = bias.slabs.iter().map(|slab| slab.dispatches.len() + 1).sum();
