@@ -44,6 +44,21 @@ pub struct OutputGradient<'a> {
     saved: Saved<'a>,
 }
 
+/// What a backward pass gives: the gradients of a loss with respect to what an operation reads.
+#[derive(Clone, Debug, PartialEq)]
+#[non_exhaustive]
+pub struct Gradients {
+    /// With respect to the input, of its shape.
+    pub input: Tensor,
+    /// With respect to the weight, of its shape and in its layout.
+    pub weight: Tensor,
+    /// With respect to the bias, whether the operation was given one or not: `[out_channels]`.
+    pub bias: Tensor,
+    /// With respect to the slopes of an operation whose activation is [`Activation::Prelu`], `[out_channels]`, where its sums
+    /// were given ([`with_sum`](OutputGradient::with_sum)).
+    pub slopes: Option<Tensor>,
+}
+
 const NOTHING: &str = "only the gradient of the output is given";
 
 /// What tells an activation's derivative.

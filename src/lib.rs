@@ -103,7 +103,7 @@ pub use convention::Convention;
 pub use error::{Error, Result};
 #[cfg(feature = "gpu")]
 pub use gpu::{Candidate, DeviceClass, DeviceProfile, Plan, Storage};
-pub use gradient::OutputGradient;
+pub use gradient::{Gradients, OutputGradient};
 pub use kernel::{Kernel, Refusal};
 pub use layout::{Layout, WeightLayout};
 pub use op::{Axis, ConvTranspose, Convolution, Geometry, OutputPaddingPolicy};
