@@ -191,12 +191,17 @@ impl Layer {
     }
 
     fn make_adjoint(&self) -> Result<Self> {
-        let Inner { op, double, level, .. } = &*self.inner;
+        let Inner { op, packed, single, double, level, .. } = &*self.inner;
         let (adjoint, taps) = (op.adjoint(), op.axes().iter().map(|axis| axis.kernel).product());
         let shape = adjoint.transposed().weight_shape();
-        let weight = match double.get() {
-            Some(double) => Tensor::f64(shape, double.turned(taps)?)?,
-            None => Tensor::f32(shape, self.single()?.turned(taps)?)?,
+        let weight = match (double.get(), single.get(), packed) {
+            (Some(double), ..) => Tensor::f64(shape, double.turned(taps)?)?,
+            (None, None, Some(packed)) => {
+                let (mut weight, _) = packed.unpack(op)?;
+                weight.chunks_exact_mut(taps).for_each(<[f32]>::reverse);
+                Tensor::f32(shape, weight)?
+            }
+            (None, ..) => Tensor::f32(shape, self.single()?.turned(taps)?)?,
         };
         Self::build(adjoint.transposed(), weight.view(), Bias(None), *level, false)
     }
@@ -285,7 +290,7 @@ impl Layer {
         let Inner { op, packed, single, .. } = &*self.inner;
         get_or_try_init(single, || {
             let (weight, bias) = packed.as_ref().map(|packed| packed.unpack(op)).transpose()?.unwrap_or_default();
-            gather::Weights::new(op, &weight, &bias)
+            Ok(gather::Weights { weight, bias })
         })
     }
 
