@@ -345,6 +345,17 @@ fn long_sums_err_little() {
     assert!(weight < 1e-5 && bias < 1e-6, "{weight:e} {bias:e}");
 }
 
+/// Its weights are kept in another form.
+#[test]
+fn a_layer_with_winograd_has_the_same_gradients() {
+    let mut rng = Rng::with_seed(180);
+    let op = ConvTranspose::builder().in_channels(3).out_channels(5).kernel([3, 3]).padding([1, 1]).build().unwrap();
+    let (case, dy) = deep_case(&mut rng, Values::Reals, &(op, vec![2, 3, 9, 20]));
+    let layer = Layer::with_winograd(&case.op, &case.weight, None).unwrap();
+    let expected = with_level(&case, Level::best()).backward(&case.input, &dy).unwrap();
+    assert_eq!(layer.backward(&case.input, &dy).unwrap(), expected);
+}
+
 #[test]
 fn gradients_are_adjoint_to_the_forward_pass() {
     let mut rng = Rng::with_seed(175);

@@ -58,15 +58,16 @@ impl<'a, T: Element> Correlation<'a, T> {
     /// The sums `[group][row][column][tap]`, one product after another. For what [`super::outer`] cannot compute.
     pub(super) fn literally(&self) -> Result<Vec<T>> {
         let mut sums = filled("the weight's gradient", T::default(), self.len())?;
+        if self.batch == 0 {
+            return Ok(sums);
+        }
         let [kd, kh, kw] = self.axes.map(|axis| axis.kernel);
         sums.par_chunks_mut(kd * kh * kw).enumerate().for_each(|(index, sums)| {
             let (row, column) = (index / self.columns.channels, index % self.columns.channels);
             let group = row / self.rows.channels;
-            let [rows, columns] = [
-                &self.rows.values[(row * self.rows.strides.channel).min(self.rows.values.len())..],
-                &self.columns.values[((group * self.columns.channels + column) * self.columns.strides.channel)
-                    .min(self.columns.values.len())..],
-            ];
+            let rows = &self.rows.values[row * self.rows.strides.channel..];
+            let first = (group * self.columns.channels + column) * self.columns.strides.channel;
+            let columns = &self.columns.values[first..];
             for (tap, sum) in sums.iter_mut().enumerate() {
                 *sum = self.literal_sum([tap / kw / kh, tap / kw % kh, tap % kw], rows, columns);
             }

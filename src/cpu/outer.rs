@@ -153,7 +153,7 @@ impl Cut {
         let (all, positions) = (of.block(), of.positions());
         let wanted = FEW_POSITIONS.min(product(positions));
         let (mut block, mut boxes) = (all, largest_box(of, all));
-        while product(boxes) < wanted && halve(&mut block, lanes) {
+        while (product(boxes) < wanted || of.panel(boxes, block).len() > PANEL) && halve(&mut block, lanes) {
             boxes = largest_box(of, block);
         }
         let count = |sizes: [usize; 4], extents: [usize; 4]| {
@@ -489,5 +489,101 @@ impl WithSimd for Add<'_> {
     #[inline(always)]
     fn with_simd<S: Simd>(self, _: S) {
         self.sums.iter_mut().zip(self.results).for_each(|(sum, result)| *sum += result);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::op::ConvTranspose;
+
+    /// The cut for an operation at an input shape, channels first.
+    fn cut(op: &ConvTranspose, input: &[usize]) -> (Cut, [usize; 4], [usize; 4]) {
+        let geometry = op.at(input).unwrap();
+        let (x, dz) = (vec![0.0; geometry.input_len()], vec![0.0; geometry.output_len()]);
+        let of = Correlation::new(&geometry, &x, &dz);
+        let cut = Cut::new(&of, 8);
+        let largest = of.panel(cut.boxes, cut.block).len();
+        assert!(largest <= PANEL, "{largest} elements: {op:?}, {cut:?}");
+        (cut, of.block(), of.positions())
+    }
+
+    fn op(inputs: usize, outputs: usize, [kernel, stride, dilation]: [usize; 3]) -> ConvTranspose {
+        let op = ConvTranspose::builder().in_channels(inputs).out_channels(outputs).kernel([kernel; 2]);
+        op.stride([stride; 2]).dilation([dilation; 2]).build().unwrap()
+    }
+
+    #[test]
+    fn panels_fit_and_there_is_work_for_many_threads() {
+        for (op, input) in [
+            (op(512, 256, [4, 2, 1]), [16, 512, 4, 4]),
+            (op(128, 64, [2, 2, 1]), [1, 128, 128, 128]),
+            (op(56, 1, [9, 2, 1]), [1, 56, 256, 256]),
+            (op(21, 21, [64, 32, 1]), [1, 21, 10, 15]),
+            (op(64, 64, [3, 1, 2]), [1, 64, 64, 64]),
+            (op(64, 64, [3, 4, 9]), [1, 64, 64, 64]),
+        ] {
+            let (cut, all, positions) = cut(&op, &input);
+            let (blocks, boxes) = (ranges(cut.block, all).len(), ranges(cut.boxes, positions).len());
+            assert!(product(cut.boxes) >= FEW_POSITIONS, "{op:?}, {cut:?}");
+            assert!((1..=boxes).contains(&cut.parts), "{op:?}, {cut:?}");
+            assert!(blocks * cut.parts >= 16, "{op:?}, {cut:?}");
+        }
+        // More taps than fit, far apart, all but one of which are cropped.
+        let [dilation, kernel] = [1 << 21, 1 << 9];
+        let op = op(1, 1, [kernel, 1 << 20, dilation]).to_builder().padding([((kernel - 1) * dilation) as i64; 2]);
+        let op = op.output_padding([(kernel - 1) * dilation; 2]);
+        let op = op.output_padding_policy(crate::OutputPaddingPolicy::Lenient).build().unwrap();
+        let (cut, ..) = cut(&op, &[1, 1, 1, 1]);
+        assert_eq!(cut.boxes, [1; 4]);
+    }
+
+    #[test]
+    fn ranges_cover_everything_once() {
+        let mut covered = [[[[0; 3]; 5]; 2]; 7];
+        for [a, b, c, d] in ranges([3, 1, 5, 2], [7, 2, 5, 3]) {
+            for (a, b) in a.flat_map(|a| b.clone().map(move |b| (a, b))) {
+                for (c, d) in c.clone().flat_map(|c| d.clone().map(move |d| (c, d))) {
+                    covered[a][b][c][d] += 1;
+                }
+            }
+        }
+        assert_eq!(covered, [[[[1; 3]; 5]; 2]; 7]);
+        assert!(ranges([1; 4], [0, 2, 2, 2]).is_empty());
+    }
+
+    /// In either layout, position i and tap k meet in the entry where their element of the columns was copied.
+    #[test]
+    fn entries_are_what_positions_and_taps_meet() {
+        let mut layouts = [0; 2];
+        for (stride, dilation) in [(1, 1), (2, 1), (1, 2), (3, 2), (5, 1), (2, 7)] {
+            for (positions, taps) in [(1, 1), (1, 4), (6, 1), (5, 3), (2, 4)] {
+                for neighbours in [false, true] {
+                    let axis = Axis { kernel: 9, stride, dilation, pad_begin: 4, ..Axis::UNIT };
+                    let along = Along::new(&axis, positions, taps, neighbours);
+                    layouts[usize::from(along.own)] += 1;
+                    let (position, tap, extent) = (2, 1, 11);
+                    let entries = along.entries(&along.segments(&axis, position, tap, extent));
+                    for i in 0..positions {
+                        for k in 0..taps {
+                            let met = ((position + i) * stride + (tap + k) * dilation).checked_sub(4);
+                            let met = met.filter(|&met| met < extent);
+                            assert_eq!(entries[i * along.position + k * along.tap], met, "{axis:?}");
+                        }
+                    }
+                    assert!(!neighbours || along.tap == 1 || taps == 1);
+                }
+            }
+        }
+        assert!(layouts.iter().all(|&count| count > 10), "{layouts:?}");
+    }
+
+    #[test]
+    fn the_greatest_that_fits_is_found() {
+        for limit in 0..20 {
+            for most in 0..20 {
+                assert_eq!(greatest(most, |n| n <= limit), limit.min(most));
+            }
+        }
     }
 }
