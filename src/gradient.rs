@@ -44,16 +44,18 @@ pub struct OutputGradient<'a> {
     saved: Saved<'a>,
 }
 
-/// All gradients of a layer, as the backends' `backward` gives them.
+/// What a backward pass gives: the gradients of a loss with respect to what an operation reads.
 #[derive(Clone, Debug, PartialEq)]
+#[non_exhaustive]
 pub struct Gradients {
-    /// Of the input, in its shape.
+    /// With respect to the input, of its shape.
     pub input: Tensor,
-    /// Of the weight, in its shape.
+    /// With respect to the weight, of its shape and in its layout.
     pub weight: Tensor,
-    /// Of the bias, `[out_channels]`, whether or not the layer has one.
+    /// With respect to the bias, whether the operation was given one or not: `[out_channels]`.
     pub bias: Tensor,
-    /// Of the slopes of a prelu, `[out_channels]`, where the sums were given.
+    /// With respect to the slopes of an operation whose activation is [`Activation::Prelu`], `[out_channels]`, where its sums
+    /// were given ([`with_sum`](OutputGradient::with_sum)).
     pub slopes: Option<Tensor>,
 }
 
