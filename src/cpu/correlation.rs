@@ -2,8 +2,8 @@
 
 use super::element::Element;
 use super::memory::{Result, filled};
-use crate::layout::Strides;
-use crate::op::{Axis, Geometry};
+use crate::layout::{Strides, WeightLayout};
+use crate::op::{Axis, ConvTranspose, Geometry};
 use rayon::prelude::*;
 use std::ops::Range;
 
@@ -16,6 +16,8 @@ pub(super) struct Correlation<'a, T> {
     pub(super) columns: Side<'a, T>,
     /// The decimation of all of them is 1.
     pub(super) axes: [Axis; 3],
+    /// Whether the rows are the operation's output channels, and its kernel is turned.
+    turned: bool,
 }
 
 /// One of the two tensors.
@@ -39,9 +41,9 @@ impl<'a, T: Element> Correlation<'a, T> {
         let (strides, extents, channels) = (geometry.output_strides(), geometry.output(), op.out_channels() / groups);
         let output = Side { values: dz, strides, extents, channels };
         if op.is_decimated() {
-            Self { batch, groups, rows: output, columns: input, axes: *geometry.adjoint().axes3() }
+            Self { batch, groups, rows: output, columns: input, axes: *geometry.adjoint().axes3(), turned: true }
         } else {
-            Self { batch, groups, rows: input, columns: output, axes: *op.axes3() }
+            Self { batch, groups, rows: input, columns: output, axes: *op.axes3(), turned: false }
         }
     }
 
@@ -55,7 +57,8 @@ impl<'a, T: Element> Correlation<'a, T> {
         self.groups * self.rows.channels * self.columns.channels * self.taps()
     }
 
-    /// The sums `[group][row][column][tap]`, one product after another. For what [`super::outer`] cannot compute.
+    /// The sums `[group][row][column][tap]`, one product after another: slow, but a zero that stands for nothing is never
+    /// multiplied.
     pub(super) fn literally(&self) -> Result<Vec<T>> {
         let mut sums = filled("the weight's gradient", T::default(), self.len())?;
         if self.batch == 0 {
@@ -73,6 +76,30 @@ impl<'a, T: Element> Correlation<'a, T> {
             }
         });
         Ok(sums)
+    }
+
+    /// The sums, from `[group][row][column][tap]`, in the weight layout of the operation that this was made of.
+    pub(super) fn in_weight_order(&self, op: &ConvTranspose, sums: Vec<T>) -> Result<Vec<T>> {
+        if op.weight_layout() == WeightLayout::Iohw && !self.turned {
+            return Ok(sums);
+        }
+        let (in_group, out_group) = (op.in_channels() / op.groups(), op.out_channels() / op.groups());
+        let kernel = op.axes3().map(|axis| axis.kernel);
+        let ([_, kh, kw], taps) = (kernel, self.taps());
+        let strides = op.weight_layout().strides(op.in_channels(), out_group, &kernel);
+        let mut ordered = filled("the weight's gradient", T::default(), sums.len())?;
+        for (index, sums) in sums.chunks_exact(taps).enumerate() {
+            let (row, column) = (index / self.columns.channels, index % self.columns.channels);
+            let (group, row) = (row / self.rows.channels, row % self.rows.channels);
+            let (input, output) = if self.turned { (column, row) } else { (row, column) };
+            let first = (group * in_group + input) * strides.input + output * strides.output;
+            for (tap, &sum) in sums.iter().enumerate() {
+                let tap = if self.turned { taps - 1 - tap } else { tap };
+                let [sz, sy, sx] = strides.spatial;
+                ordered[first + tap / kw / kh * sz + tap / kw % kh * sy + tap % kw * sx] = sum;
+            }
+        }
+        Ok(ordered)
     }
 
     /// The sum of one tap, from the first elements of a row and a column channel on.

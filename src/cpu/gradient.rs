@@ -5,12 +5,12 @@ use super::correlation::Correlation;
 use super::derivative::{Left, of_slopes, of_sums, of_sums_f64};
 use super::element::Element;
 use super::layer::{Layer, result_type, to_f32, to_f64};
-use super::memory::{self, filled};
+use super::memory::collect;
 use super::{outer, threads};
 use crate::activation::Activation;
 use crate::error::Result;
 use crate::gradient::{Gradients, OutputGradient, Saved};
-use crate::op::{ConvTranspose, Geometry};
+use crate::op::Geometry;
 use crate::tensor::{DType, Data, DataView, Tensor, TensorView};
 use std::borrow::Cow;
 
@@ -30,7 +30,7 @@ use std::borrow::Cow;
 impl Layer {
     /// The gradient with respect to the input, `dx`: the ordinary convolution of `dz` with the weight.
     ///
-    /// `input_shape` is one that [`ConvTranspose::at`] takes, and that of the result; the gradient has the output's. The
+    /// `input_shape` is one that [`ConvTranspose::at`](crate::ConvTranspose::at) takes, and that of the result; the gradient has the output's. The
     /// weights are turned and packed anew when they are first needed.
     ///
     /// # Errors
@@ -43,7 +43,8 @@ impl Layer {
     /// The gradient with respect to the weight, `dw`: for each tap, the input times `dz` where the tap lands, summed over the
     /// batch and the input's positions. For a batch of 0 it is 0, and so is the gradient of a tap that is cropped everywhere.
     ///
-    /// The gradient has the shape of the output for `input`; the result has [`ConvTranspose::weight_shape`], in the
+    /// The gradient has the shape of the output for `input`; the result has
+    /// [`ConvTranspose::weight_shape`](crate::ConvTranspose::weight_shape), in the
     /// operation's weight layout.
     ///
     /// # Errors
@@ -130,7 +131,7 @@ impl<'l, 'a> OfSums<'l, 'a> {
                 None => dy,
                 Some(left) => {
                     let left = to_f64(LEFT, left)?;
-                    let left = if by_output { Left::Output(&*left) } else { Left::Sum(&*left) };
+                    let left = if by_output { Left::Output(&left) } else { Left::Sum(&left) };
                     Cow::Owned(of_sums_f64(&geometry, &dy, left)?)
                 }
             })
@@ -140,7 +141,7 @@ impl<'l, 'a> OfSums<'l, 'a> {
                 None => dy,
                 Some(left) => {
                     let left = to_f32(LEFT, left)?;
-                    let left = if by_output { Left::Output(&*left) } else { Left::Sum(&*left) };
+                    let left = if by_output { Left::Output(&left) } else { Left::Sum(&left) };
                     Cow::Owned(of_sums(&geometry, &dy, left, layer.level().instructions())?)
                 }
             })
@@ -167,10 +168,10 @@ impl<'l, 'a> OfSums<'l, 'a> {
                     Some(sums) => sums,
                     None => correlation.literally()?,
                 };
-                Data::F32(in_weight_order(op, sums)?)
+                Data::F32(correlation.in_weight_order(op, sums)?)
             }
             Values::Single(dz) => {
-                let dz = memory::collect("the gradient of the sums", dz.len(), dz.iter().map(|&dz| f64::from(dz)))?;
+                let dz = collect("the gradient of the sums", dz.len(), dz.iter().map(|&dz| f64::from(dz)))?;
                 Data::F64(self.weight_f64(input, &dz)?)
             }
             Values::Double(dz) => Data::F64(self.weight_f64(input, dz)?),
@@ -180,7 +181,8 @@ impl<'l, 'a> OfSums<'l, 'a> {
 
     fn weight_f64(&self, input: TensorView<'_>, dz: &[f64]) -> Result<Vec<f64>> {
         let x = to_f64("the input", input)?;
-        Ok(in_weight_order(self.geometry.op(), Correlation::new(&self.geometry, &x, dz).literally()?)?)
+        let correlation = Correlation::new(&self.geometry, &x, dz);
+        Ok(correlation.in_weight_order(self.geometry.op(), correlation.literally()?)?)
     }
 
     fn bias(&self) -> Result<Tensor> {
@@ -217,31 +219,4 @@ impl<'l, 'a> OfSums<'l, 'a> {
         let sums = Tensor::f64([channels], sums)?;
         Ok(if double { sums } else { sums.into_dtype(DType::F32) })
     }
-}
-
-/// The sums of a [`Correlation`] in the operation's weight layout.
-fn in_weight_order<T: Element>(op: &ConvTranspose, sums: Vec<T>) -> memory::Result<Vec<T>> {
-    use crate::layout::WeightLayout;
-    let turned = op.is_decimated();
-    if op.weight_layout() == WeightLayout::Iohw && !turned {
-        return Ok(sums);
-    }
-    let (in_group, out_group) = (op.in_channels() / op.groups(), op.out_channels() / op.groups());
-    let kernel = op.axes3().map(|axis| axis.kernel);
-    let strides = op.weight_layout().strides(op.in_channels(), out_group, &kernel);
-    let [_, kh, kw] = kernel;
-    let taps: usize = kernel.iter().product();
-    let (rows, columns) = if turned { (out_group, in_group) } else { (in_group, out_group) };
-    let mut ordered = filled("the weight's gradient", T::default(), sums.len())?;
-    for (index, sums) in sums.chunks_exact(taps).enumerate() {
-        let (row, column) = (index / columns % rows, index % columns);
-        let (input, output) = if turned { (column, row) } else { (row, column) };
-        let first = (index / columns / rows * in_group + input) * strides.input + output * strides.output;
-        for (tap, &sum) in sums.iter().enumerate() {
-            let tap = if turned { taps - 1 - tap } else { tap };
-            let [sz, sy, sx] = strides.spatial;
-            ordered[first + tap / kw / kh * sz + tap / kw % kh * sy + tap % kw * sx] = sum;
-        }
-    }
-    Ok(ordered)
 }

@@ -109,8 +109,8 @@ pub(super) fn elu(x: f32, alpha: f32) -> f32 {
 #[inline(always)]
 pub(super) fn snake(x: f32, alpha: f32) -> f32 {
     let sine = sine(half_turn(alpha * x));
-    // The sine of an infinity is NaN, which x − x is there.
-    if alpha == 0.0 { x } else { x + (sine * sine / alpha + (x - x)) }
+    // The sine of an infinity is NaN, which x·0 is there.
+    if alpha == 0.0 { x } else { x + (sine * sine / alpha + x * 0.0) }
 }
 
 /// An angle, less the nearest multiple of π. Far out, where it has no digits left behind the point, any will do, a finite
@@ -169,7 +169,7 @@ pub(super) fn snake_slope(x: f32, alpha: f32) -> f32 {
     let twice = 2.0 * half_turn(alpha * x);
     let twice = if twice > FRAC_PI_2 { PI - twice } else { twice };
     let twice = if twice < -FRAC_PI_2 { -PI - twice } else { twice };
-    if alpha == 0.0 { 1.0 } else { 1.0 + (sine(twice) + (x - x)) }
+    if alpha == 0.0 { 1.0 } else { 1.0 + (sine(twice) + x * 0.0) }
 }
 
 #[cfg(test)]
