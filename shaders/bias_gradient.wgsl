@@ -14,13 +14,17 @@ struct Params {
     invocations: i32,
     first_part: i32,              // of this dispatch
     part_positions: i32,          // the outputs that a part adds
+    unit_positions: i32,          // those of one item that is cut into parts, or of the items that make one
+    unit_parts: i32,              // the parts of an item, or 1
     positions: i32,               // the outputs of a channel in the whole batch
     item_positions: i32,          // those in one item of it
     batch_stride: i32,            // distances in elements
     channel_stride: i32,
     position_stride: i32,
     window: i32,                  // the bound window begins at this element, counted from the tensor's first
-    padding: i32,
+    padding_1: i32,
+    padding_2: i32,
+    padding_3: i32,
 }
 
 @group(0) @binding(0) var<uniform> params: Params;
@@ -37,13 +41,14 @@ fn bias_gradient(@builtin(global_invocation_id) id: vec3<u32>, @builtin(num_work
     }
     let channel = index % params.channels;
     let part = params.first_part + index / params.channels;
-    let first = part * params.part_positions;
-    let count = min(params.part_positions, params.positions - first);
+    let unit = part / params.unit_parts;
+    let first = unit * params.unit_positions + part % params.unit_parts * params.part_positions;
+    let past = min(min(first + params.part_positions, (unit + 1) * params.unit_positions), params.positions);
     var place = first % params.item_positions;
     var item = (params.first_channel + channel) * params.channel_stride
         + first / params.item_positions * params.batch_stride - params.window;
     var sum = 0.0;
-    for (var step = 0; step < count; step++) {
+    for (var position = first; position < past; position++) {
         sum += f32(gradient[item + place * params.position_stride]);
         place++;
         if place == params.item_positions {

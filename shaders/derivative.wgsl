@@ -39,8 +39,8 @@ fn hard_swish_slope(z: f32, alpha: f32, beta: f32) -> f32 {
 fn mish_slope(z: f32) -> f32 {
     let e = exp(select(z, 20.0, z > 20.0));
     let n = e * (e + 2.0);
-    let t = n / (n + 2.0);
-    return fma(z * (e / (1.0 + e)), 4.0 * (n + 1.0) / ((n + 2.0) * (n + 2.0)), t);
+    let more = fma(e, e + 2.0, 2.0);
+    return fma(z * (e / (1.0 + e)), 4.0 * fma(e, e + 2.0, 1.0) / (more * more), n / more);
 }
 
 fn gelu_slope(z: f32) -> f32 {

@@ -12,7 +12,7 @@
 // `weight_tiles` is the same for a tile of weights in an invocation; here a tile is one tap, and a block one channel.
 //
 // The inputs are counted in segments: at most `segment_positions` neighbours of one row along w. A part is some segments
-// that follow each other. Tensors of 1 or 2 spatial axes have extents of 1 on the missing ones.
+// that follow each other in one item of the batch, or some whole items. Tensors of 1 or 2 spatial axes have extents of 1 on the missing ones.
 
 // What varies between uses of this file; the host replaces everything above the line of dashes.
 alias Elem = f32;
@@ -45,6 +45,8 @@ struct Params {
     invocations: i32,
     first_part: i32,              // of this dispatch
     part_segments: i32,           // the segments of a part
+    unit_segments: i32,           // those of one item that is cut into parts, or of the items that make one
+    unit_parts: i32,              // the parts of an item, or 1
     segments: i32,                // of the whole batch
     row_segments: i32,            // of one row
     segment_positions: i32,       // the inputs of a segment
@@ -54,7 +56,9 @@ struct Params {
     gradient_channel_stride: i32,
     input_window: i32,            // the bound window of each buffer begins at this element, counted from the tensor's first
     gradient_window: i32,
-    padding: i32,
+    padding_1: i32,
+    padding_2: i32,
+    padding_3: i32,
 }
 
 @group(0) @binding(0) var<uniform> params: Params;
@@ -71,6 +75,16 @@ fn inside(at: i32, extent: i32) -> bool {
 // Where input `i` and tap `k` land.
 fn landing(axis: i32, i: i32, k: i32) -> i32 {
     return i * params.axes[axis].stride + k * params.axes[axis].dilation - params.axes[axis].pad_begin;
+}
+
+// The segments of a part: the first, and the one behind the last.
+fn first_segment(part: i32) -> i32 {
+    return part / params.unit_parts * params.unit_segments + part % params.unit_parts * params.part_segments;
+}
+
+fn past_segment(part: i32) -> i32 {
+    let unit = min((part / params.unit_parts + 1) * params.unit_segments, params.segments);
+    return min(first_segment(part) + params.part_segments, unit);
 }
 
 // --- What stands between the lines of dashes is the beginning of `weight_tiles` too.
@@ -109,8 +123,8 @@ fn weight_gradient(@builtin(global_invocation_id) id: vec3<u32>, @builtin(num_wo
     let end = least(params.axes[2].output_extent - first_landing, params.axes[2].stride);
 
     var sum = 0.0;
-    let last = min((part + 1) * params.part_segments, params.segments);
-    for (var segment = part * params.part_segments; segment < last; segment++) {
+    let last = past_segment(part);
+    for (var segment = first_segment(part); segment < last; segment++) {
         let row = segment / params.row_segments;
         let first = segment % params.row_segments * params.segment_positions;
         let iy = row % params.axes[1].input_extent;

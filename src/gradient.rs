@@ -2,7 +2,7 @@
 
 use crate::activation::Activation;
 use crate::error::{Error, Result};
-use crate::op::Geometry;
+use crate::op::{ConvTranspose, Geometry};
 use crate::tensor::{Tensor, TensorView};
 
 /// The gradient of a loss with respect to an operation's output, `dy`, and, where the operation has an activation, what
@@ -44,17 +44,27 @@ pub struct OutputGradient<'a> {
     saved: Saved<'a>,
 }
 
-/// All gradients of a layer, as the backends' `backward` gives them.
+/// What a backward pass gives: the gradients of a loss with respect to what an operation reads.
 #[derive(Clone, Debug, PartialEq)]
+#[non_exhaustive]
 pub struct Gradients {
-    /// Of the input, in its shape.
+    /// With respect to the input, of its shape.
     pub input: Tensor,
-    /// Of the weight, in its shape.
+    /// With respect to the weight, of its shape and in its layout.
     pub weight: Tensor,
-    /// Of the bias, `[out_channels]`, whether or not the layer has one.
+    /// With respect to the bias, whether the operation was given one or not: `[out_channels]`.
     pub bias: Tensor,
-    /// Of the slopes of a prelu, `[out_channels]`, where the sums were given.
+    /// With respect to the slopes of an operation whose activation is [`Activation::Prelu`], `[out_channels]`, where its sums
+    /// were given ([`with_sum`](OutputGradient::with_sum)).
     pub slopes: Option<Tensor>,
+}
+
+/// Refuses operations with an activation before the products, through which no gradient is computed.
+pub(crate) fn refuse_pre_activation(op: &ConvTranspose) -> Result<()> {
+    match op.pre_activation() {
+        Activation::None => Ok(()),
+        pre => Err(Error::Gradient { problem: format!("through {} before the products is not computed", pre.name()) }),
+    }
 }
 
 const NOTHING: &str = "only the gradient of the output is given";
@@ -106,10 +116,7 @@ impl<'a> OutputGradient<'a> {
     /// activation before the products, whose gradients are not computed.
     pub(crate) fn check(&self, geometry: &Geometry) -> Result<Saved<'a>> {
         let op = geometry.op();
-        if *op.pre_activation() != Activation::None {
-            let name = op.pre_activation().name();
-            return Err(Error::Gradient { problem: format!("through {name} before the products is not computed") });
-        }
+        refuse_pre_activation(op)?;
         let expected = geometry.output_shape();
         let saved = match self.saved {
             Saved::Nothing => None,

@@ -1,5 +1,6 @@
 //! `upconv explain`: how an operation would be computed, without computing it.
 
+use crate::bench::Pass;
 use crate::device::{Backend, DeviceArgs};
 use crate::op_json;
 use crate::output::{print, say};
@@ -8,7 +9,7 @@ use anyhow::{Context as _, Result, bail, ensure};
 use clap::ValueEnum;
 use serde::Serialize;
 use std::path::PathBuf;
-use upconv::gpu::Reuse;
+use upconv::gpu::{GradientPlan, Reuse};
 use upconv::{ConvTranspose, DeviceClass, DeviceProfile, Plan, Storage, Tensor, cpu};
 
 /// The options of `explain`.
@@ -32,6 +33,9 @@ pub(crate) struct Args {
     /// Print the kernel's source, and nothing else.
     #[arg(long)]
     wgsl: bool,
+    /// Explain this pass: the layer itself, or the gradient of its input or of its weight.
+    #[arg(long, value_enum, default_value = "forward")]
+    pass: Pass,
     /// How often it runs at this shape: what compiling is worth.
     #[arg(long, value_enum, default_value_t)]
     reuse: Runs,
@@ -124,9 +128,31 @@ struct CpuPlan {
     instructions: String,
 }
 
+/// What is said of a GPU's plan of the gradients of weight and bias.
+#[derive(Serialize)]
+struct GpuGradientPlan {
+    device: String,
+    kernel: String,
+    /// Why this kernel.
+    reason: String,
+    input_shape: Vec<usize>,
+    output_shape: Vec<usize>,
+    useful_multiply_adds: u128,
+    effective_multiply_adds: u128,
+    dispatches: usize,
+    scratch_bytes: u64,
+}
+
 pub(crate) fn run(args: &Args) -> Result<()> {
-    let (op, input) = op_json::read_at(&args.op, args.input_shape.as_deref(), args.weight_shape.as_deref())?;
+    let (mut op, mut input) = op_json::read_at(&args.op, args.input_shape.as_deref(), args.weight_shape.as_deref())?;
     let storage = if args.f16 { Storage::F16 } else { Storage::F32 };
+    if args.pass == Pass::WeightGradient {
+        return weight_gradient(args, &op, &input, storage);
+    }
+    if args.pass == Pass::InputGradient {
+        // The ordinary convolution of the output's gradient.
+        (input, op) = (op.at(&input)?.output_shape(), op.adjoint().transposed().clone());
+    }
     let geometry = op.at(&input)?;
     if args.class.is_some() {
         let (device, profile) = by_default_limits(args);
@@ -139,6 +165,38 @@ pub(crate) fn run(args: &Args) -> Result<()> {
         Backend::Cpu => on_cpu(args, &op, &input),
         Backend::Reference => bail!("the reference has no plan: it does what the definition says, product by product"),
     }
+}
+
+fn weight_gradient(args: &Args, op: &ConvTranspose, input: &[usize], storage: Storage) -> Result<()> {
+    let (device, profile) = if args.class.is_some() {
+        by_default_limits(args)
+    } else {
+        match args.device.open_tuned(&args.tuning)? {
+            Backend::Gpu(context) => (context.adapter_name(), context.profile().clone()),
+            Backend::Cpu => bail!("the CPU has one way to compute the gradient of a weight; name a GPU or a --class"),
+            Backend::Reference => bail!("the reference has no plan: it does what the definition says"),
+        }
+    };
+    let plan = GradientPlan::new(&op.at(input)?, storage.into(), &profile)?;
+    if args.wgsl {
+        return print(&plan.wgsl());
+    }
+    if !args.json {
+        return say!("device         {device}\n{plan}");
+    }
+    let geometry = plan.geometry();
+    let plan = GpuGradientPlan {
+        device,
+        kernel: plan.kernel().to_string(),
+        reason: plan.reason().to_string(),
+        input_shape: geometry.input_shape(),
+        output_shape: geometry.output_shape(),
+        useful_multiply_adds: geometry.useful_multiply_adds(),
+        effective_multiply_adds: geometry.effective_multiply_adds(),
+        dispatches: plan.dispatch_count(),
+        scratch_bytes: plan.scratch_bytes(),
+    };
+    say!("{}", serde_json::to_string_pretty(&plan)?)
 }
 
 fn gpu(args: &Args, device: String, plan: &Plan) -> Result<()> {

@@ -9,7 +9,7 @@ use anyhow::{Result, bail, ensure};
 use std::path::{Path, PathBuf};
 use upconv::convention::flip_kernel;
 use upconv::gpu::{self, Context};
-use upconv::{Activation, ConvTranspose, DType, Gradients, OutputGradient, Tensor, reference};
+use upconv::{Activation, ConvTranspose, DType, Gradients, OutputGradient, Tensor, cpu, reference};
 
 /// The gradient of the output in a folder.
 const GRADIENT: &str = "dy.npy";
@@ -165,7 +165,7 @@ impl Backward {
 fn gradients(backend: &Backend, backward: &Backward, wanted: Each<bool>) -> Result<Each<Option<Tensor>>> {
     let [dx, mut dw, db] = match backend {
         Backend::Gpu(context) => by_gpu(context, backward, wanted)?,
-        Backend::Cpu => bail!("gradients on the cpu: not built yet"),
+        Backend::Cpu => by_cpu(backward, wanted)?,
         Backend::Reference => by_reference(backward, wanted)?,
     };
     if backward.case.flipped {
@@ -190,6 +190,20 @@ fn by_gpu(context: &Context, backward: &Backward, wanted: Each<bool>) -> upconv:
             [dx.then_some(input), dw.then_some(weight), db.then_some(bias)]
         }
     };
+    Ok(all.map(|gradient| gradient.map(|gradient| gradient.into_dtype(dtype))))
+}
+
+fn by_cpu(backward: &Backward, wanted: Each<bool>) -> upconv::Result<Each<Option<Tensor>>> {
+    let Case { op, input, weight, .. } = &backward.case;
+    let gradient = backward.gradient();
+    let layer = cpu::Layer::new(op, weight, None)?;
+    let dtype = if input.dtype() == DType::Bf16 { DType::F32 } else { input.dtype() };
+    let [dx, dw, db] = wanted;
+    let all = [
+        dx.then(|| layer.input_gradient(input.shape(), gradient)).transpose()?,
+        dw.then(|| layer.weight_gradient(input, gradient)).transpose()?,
+        db.then(|| layer.bias_gradient(input.shape(), gradient)).transpose()?,
+    ];
     Ok(all.map(|gradient| gradient.map(|gradient| gradient.into_dtype(dtype))))
 }
 

@@ -193,6 +193,10 @@ mod tests {
             (op(21, 21, [64, 32, 16]), [1, 21, 10, 15]),
             (op(3, 3, [5, 3, 7]), [2, 3, 1000, 37]),
             (op(512, 512, [3, 1, 1]), [1, 512, 7, 2000]),
+            // Ordinary convolutions.
+            (op(48, 128, [4, 2, 1]).adjoint().transposed().clone(), [1, 128, 60, 200]),
+            (op(1, 56, [9, 4, 4]).adjoint().transposed().clone(), [1, 56, 300, 300]),
+            (op(24, 3, [3, 3, 1]).adjoint().transposed().clone(), [2, 3, 200, 41]),
         ] {
             for threads in [1, 2, 64] {
                 let Choice::Products(cut) = chosen(&op, &input, threads) else { panic!("gather") };
@@ -209,8 +213,10 @@ mod tests {
                 }
                 assert_eq!(cut.channels.iter().map(Range::len).sum::<usize>(), op.out_channels());
                 let longest = |axis: usize| cut.bands[axis].iter().map(length).max().unwrap();
-                let reach = op.axes()[0].kernel.div_ceil(op.axes()[0].stride) - 1;
-                let size = input[1] * (longest(1) + reach) * (longest(2) + reach);
+                let axis = op.axes()[0];
+                let reach = axis.kernel.div_ceil(axis.stride) - 1;
+                let extent = |a: usize| (longest(a) - 1) * axis.decimation + 1 + reach;
+                let size = input[1] * extent(1) * extent(2);
                 assert!(size <= PANEL, "{size} elements: {op:?}, {cut:?}");
                 let tasks = cut.channels.len() * cut.bands.iter().map(Vec::len).product::<usize>() * input[0];
                 assert!(tasks >= threads.min(8), "{tasks} tasks for {threads} threads");

@@ -15,11 +15,13 @@ use std::ops::Range;
 /// The most outputs of a row that are accumulated at a time.
 const SEGMENT: usize = 2048;
 
-/// The weights as this algorithm reads them: `[out_channels][in_channels / groups][kd][kh][kw]`.
+/// The weights as this algorithm reads them.
 #[derive(Clone, Debug)]
 pub(super) struct Weights<T> {
-    weight: Vec<T>,
-    bias: Vec<T>,
+    /// `[out_channels][in_channels / groups][kd][kh][kw]`
+    pub(super) weight: Vec<T>,
+    /// `[out_channels]`, or empty.
+    pub(super) bias: Vec<T>,
 }
 
 impl<T: Element> Weights<T> {
@@ -45,8 +47,9 @@ impl<T: Element> Weights<T> {
 
     /// Every kernel, of so many taps, turned by 180°: in the order `iohw` the weight of the operation's adjoint.
     pub(super) fn turned(&self, taps: usize) -> Result<Vec<T>> {
-        let turned = self.weight.chunks_exact(taps).flat_map(|kernel| kernel.iter().rev().copied());
-        collect("the turned weights", self.weight.len(), turned)
+        let mut weight = collect("the turned weights", self.weight.len(), self.weight.iter().copied())?;
+        weight.chunks_exact_mut(taps).for_each(<[T]>::reverse);
+        Ok(weight)
     }
 
     /// The same weights in another type.

@@ -171,17 +171,15 @@ impl Layer {
     /// what is needed to compute it, and [`Error::Threads`] where rayon has no pool and the system gives no threads.
     pub fn run<'a>(&self, input: impl Into<TensorView<'a>>) -> Result<Tensor> {
         let input = input.into();
-        self.run_at(&self.inner.op.at(input.shape())?, input)
+        self.run_at(&self.inner.op.at(input.shape())?, input, result_type(input.dtype()))
     }
 
-    /// The input gradient at an input shape: of `gradient`, the one with respect to the sums before the activation, of the
-    /// output's shape. It is the ordinary convolution with this layer's weights, which are turned when they are first
-    /// needed.
+    /// The input gradient of the gradient with respect to the sums before the activation, of the output's shape, in this
+    /// type. It is the ordinary convolution with this layer's weights, which are turned when they are first needed.
     ///
     /// # Errors
     /// [`Error::Shape`] for a gradient of another shape; as [`Layer::run`].
-    pub(crate) fn sum_input_gradient(&self, input_shape: &[usize], gradient: TensorView<'_>) -> Result<Tensor> {
-        let geometry = self.inner.op.at(input_shape)?;
+    pub(super) fn sum_input_gradient(&self, geometry: &Geometry, dz: TensorView<'_>, dtype: DType) -> Result<Tensor> {
         let adjoint = match self.inner.adjoint.get() {
             Some(adjoint) => adjoint,
             None => {
@@ -189,31 +187,36 @@ impl Layer {
                 self.inner.adjoint.get_or_init(|| made)
             }
         };
-        adjoint.run_at(&geometry.adjoint().at(gradient.shape())?, gradient)
+        adjoint.run_at(&geometry.adjoint().at(dz.shape())?, dz, dtype)
     }
 
     fn make_adjoint(&self) -> Result<Self> {
-        let Inner { op, double, level, .. } = &*self.inner;
+        let Inner { op, packed, single, double, level, .. } = &*self.inner;
         let (adjoint, taps) = (op.adjoint(), op.axes().iter().map(|axis| axis.kernel).product());
         let shape = adjoint.transposed().weight_shape();
-        let weight = match double.get() {
-            Some(double) => Tensor::f64(shape, double.turned(taps)?)?,
-            None => Tensor::f32(shape, self.single()?.turned(taps)?)?,
+        let weight = match (double.get(), single.get(), packed) {
+            (Some(double), ..) => Tensor::f64(shape, double.turned(taps)?)?,
+            (None, None, Some(packed)) => {
+                let (mut weight, _) = packed.unpack(op)?;
+                weight.chunks_exact_mut(taps).for_each(<[f32]>::reverse);
+                Tensor::f32(shape, weight)?
+            }
+            (None, ..) => Tensor::f32(shape, self.single()?.turned(taps)?)?,
         };
         Self::build(adjoint.transposed(), weight.view(), Bias(None), *level, false)
     }
 
-    /// As [`Layer::run`], at a geometry that may have other pads than the operation.
-    fn run_at(&self, geometry: &Geometry, input: TensorView<'_>) -> Result<Tensor> {
-        let data = match input.data() {
-            DataView::F64(x) => {
-                let mut y = Vec::new();
+    /// As [`Layer::run`], at a geometry that may have other pads than the operation, with a result of this type.
+    fn run_at(&self, geometry: &Geometry, input: TensorView<'_>, dtype: DType) -> Result<Tensor> {
+        let data = match dtype {
+            DType::F64 => {
+                let (x, mut y) = (to_f64("the input", input)?, Vec::new());
                 // SAFETY: where `fill_f64` succeeds, it has written every slot.
-                unsafe { output::write(&mut y, geometry.output_len(), |y| self.fill_f64(geometry, x, y)) }?;
+                unsafe { output::write(&mut y, geometry.output_len(), |y| self.fill_f64(geometry, &x, y)) }?;
                 Data::F64(y)
             }
-            DataView::F16(_) => Data::F16(self.write(geometry, input, Vec::new())?),
-            DataView::F32(_) | DataView::Bf16(_) => Data::F32(self.write(geometry, input, Vec::new())?),
+            DType::F16 => Data::F16(self.write(geometry, input, Vec::new())?),
+            DType::F32 | DType::Bf16 => Data::F32(self.write(geometry, input, Vec::new())?),
         };
         Tensor::new(geometry.output_shape(), data)
     }
@@ -287,8 +290,13 @@ impl Layer {
         let Inner { op, packed, single, .. } = &*self.inner;
         get_or_try_init(single, || {
             let (weight, bias) = packed.as_ref().map(|packed| packed.unpack(op)).transpose()?.unwrap_or_default();
-            gather::Weights::new(op, &weight, &bias)
+            Ok(gather::Weights { weight, bias })
         })
+    }
+
+    /// Working memory, kept from one run to the next.
+    pub(super) fn pool(&self) -> &Pool {
+        &self.inner.pool
     }
 
     /// The choice for an input of f32; `None` where Winograd's transforms compute it.
@@ -314,6 +322,14 @@ impl Layer {
     }
 }
 
+/// The type of a result for an input of this type.
+pub(super) fn result_type(input: DType) -> DType {
+    match input {
+        DType::Bf16 => DType::F32,
+        DType::F16 | DType::F32 | DType::F64 => input,
+    }
+}
+
 /// The value, made where there is none yet.
 fn get_or_try_init<T>(cell: &OnceLock<T>, make: impl FnOnce() -> memory::Result<T>) -> memory::Result<&T> {
     if let Some(value) = cell.get() {
@@ -324,7 +340,7 @@ fn get_or_try_init<T>(cell: &OnceLock<T>, make: impl FnOnce() -> memory::Result<
 }
 
 /// The elements as f32, borrowed where they are that already: f64 is rounded to nearest, the others are exact.
-fn to_f32<'a>(what: &'static str, tensor: TensorView<'a>) -> memory::Result<Cow<'a, [f32]>> {
+pub(super) fn to_f32<'a>(what: &'static str, tensor: TensorView<'a>) -> memory::Result<Cow<'a, [f32]>> {
     let zeros = |len| filled(what, 0.0, len);
     Ok(Cow::Owned(match tensor.data() {
         DataView::F32(x) => return Ok(Cow::Borrowed(x)),
@@ -343,7 +359,7 @@ fn to_f32<'a>(what: &'static str, tensor: TensorView<'a>) -> memory::Result<Cow<
 }
 
 /// The elements as f64, exactly, borrowed where they are that already.
-fn to_f64<'a>(what: &'static str, tensor: TensorView<'a>) -> memory::Result<Cow<'a, [f64]>> {
+pub(super) fn to_f64<'a>(what: &'static str, tensor: TensorView<'a>) -> memory::Result<Cow<'a, [f64]>> {
     Ok(Cow::Owned(match tensor.data() {
         DataView::F64(x) => return Ok(Cow::Borrowed(x)),
         DataView::F32(x) => collect(what, x.len(), x.iter().map(|&x| x.into()))?,

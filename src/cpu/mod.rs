@@ -16,7 +16,10 @@
 //! # }
 //! ```
 //!
-//! Each output element is accumulated in an order that the operation alone fixes, so that every run gives the same bits,
+//! An ordinary convolution is a layer too ([`Layer::convolution`]), and a layer has the gradients that training needs, one by
+//! one or all at once ([`Layer::backward`]).
+//!
+//! Each element of a result is accumulated in an order that the operation alone fixes, so that every run gives the same bits,
 //! whatever the number of threads. They differ between [levels](Level) of vector instructions.
 //!
 //! How it works: by the phase table (`phase.rs`) each phase is a convolution of stride 1, computed as a matrix
@@ -24,22 +27,34 @@
 //! its part of the input (`boxed`, `im2col` or `batched`), the `microkernel` multiplies it with the `packed` weights in
 //! registers, the `epilogue` applies the activation, and `interleave` stores the phases side by side in the output. All
 //! else is left to `gather`: f64, weights that are infinite or NaN (which must not be multiplied with the zeros around an
-//! input), and huge dilations.
+//! input), and huge dilations. An ordinary convolution with a stride has one phase, whose neighbouring outputs read inputs
+//! a step apart: a panel has these side by side.
+//!
+//! A backward pass (`gradient`) first takes the gradient of the output through the activation's `derivative`. The input's
+//! gradient is then the ordinary convolution with the same weights, as a layer of its own; the weight's is a `correlation`,
+//! computed by the same microkernel as sums of `outer` products, literally where f64 or an infinity forbids that; the bias's
+//! are `channel_sums`.
 
 mod batched;
 mod boxed;
 mod chain;
+mod channel_sums;
 mod choice;
+mod correlation;
 mod cost;
+mod derivative;
 mod element;
+mod elementwise;
 mod epilogue;
 mod explain;
 mod gather;
+mod gradient;
 mod im2col;
 mod interleave;
 mod layer;
 mod memory;
 mod microkernel;
+mod outer;
 mod output;
 mod packed;
 mod panel;

@@ -9,6 +9,7 @@ use super::epilogue::Row;
 use super::memory::{Result, collect, filled, product, reserve, reserved};
 use super::microkernel::{most_rows, tiles};
 use super::simd::{Instructions, Level};
+use crate::layout::WeightStrides;
 use crate::op::ConvTranspose;
 use crate::phase::{AxisPhases, Phase};
 use std::ops::Range;
@@ -114,38 +115,47 @@ impl Packed {
         block: &Block,
         channels: Range<usize>,
     ) -> Result<()> {
-        let rows = rows(row_group, block, channels)?;
+        let rows = rows(row_group, block, channels.clone())?;
         reserve(&mut self.rows, rows.len())?;
         for &(_, co) in &rows {
             let (alpha, beta) = op.activation().parameters(co);
             self.rows.push(Row { bias: self.bias(co), alpha, beta });
         }
-        let places = Places::new(self, op, block, &rows)?;
-        let mut weights = std::mem::take(&mut self.weights);
-        reserve(&mut weights, places.len())?;
-        places.each(|at| {
-            self.has_zero_taps |= at.is_none();
-            weights.push(at.map_or(0.0, |at| weight[at]));
+        let (in_group, out_group) = (op.in_channels() / op.groups(), op.out_channels() / op.groups());
+        let strides = op.weight_layout().strides(op.in_channels(), out_group, &op.axes3().map(|axis| axis.kernel));
+        let origin = channels.start / out_group * in_group * strides.input;
+        let places = Places::new(self, op, (strides, origin), block, &rows)?;
+        self.has_zero_taps |= places.taps.contains(&None);
+        reserve(&mut self.weights, places.len())?;
+        places.each(|rows, channel| {
+            self.weights.extend(rows.iter().map(|at| at.map_or(0.0, |at| weight[at + channel])));
         });
-        self.weights = weights;
         Ok(())
     }
 
-    /// The weight, in the operation's weight layout, and the bias that were packed.
+    /// The weights that were packed, `[out_channels][in_channels / groups][tap]`, and the bias.
     pub(super) fn unpack(&self, op: &ConvTranspose) -> Result<(Vec<f32>, Vec<f32>)> {
-        let mut weight = filled("the weights", 0.0, op.weight_shape().iter().product())?;
-        let out_group = op.out_channels() / op.groups();
+        let (in_group, out_group) = (op.in_channels() / op.groups(), op.out_channels() / op.groups());
+        let [kd, kh, kw] = op.axes3().map(|axis| axis.kernel);
+        let taps = kd * kh * kw;
+        let strides = WeightStrides { input: taps, output: in_group * taps, spatial: [kh * kw, kw, 1] };
+        let mut weight = filled("the weights", 0.0, product([op.out_channels(), in_group, taps]))?;
         for group in 0..op.groups() {
             for (index, tile) in self.channel_tiles.iter().enumerate() {
                 let channels = group * out_group + tile.start..group * out_group + tile.end;
                 for row_group in &self.groups {
                     for block in &row_group.blocks {
                         let rows = rows(row_group, block, channels.clone())?;
-                        let mut packed = self.block(group, index, block).0.iter();
-                        Places::new(self, op, block, &rows)?.each(|at| {
-                            if let (Some(&packed), Some(at)) = (packed.next(), at) {
-                                weight[at] = packed;
+                        let mut packed = self.block(group, index, block).0;
+                        let origin = group * out_group * strides.output;
+                        Places::new(self, op, (strides, origin), block, &rows)?.each(|rows, channel| {
+                            let (now, rest) = packed.split_at(rows.len());
+                            for (at, &packed) in rows.iter().zip(now) {
+                                if let Some(at) = at {
+                                    weight[at + channel] = packed;
+                                }
                             }
+                            packed = rest;
                         });
                     }
                 }
@@ -184,7 +194,7 @@ fn rows(row_group: &RowGroup, block: &Block, channels: Range<usize>) -> Result<V
     collect("the weights", count, phases.flat_map(|phases| channels.clone().map(move |co| (phases, co))))
 }
 
-/// Where each weight of a block is in the operation's weight.
+/// Where each weight of a block is in a weight.
 struct Places {
     /// For each tap and row, the place in the first input channel; `None` for a tap that the row's phase lacks.
     taps: Vec<Option<usize>>,
@@ -195,9 +205,15 @@ struct Places {
 }
 
 impl Places {
-    fn new(packed: &Packed, op: &ConvTranspose, block: &Block, rows: &[BlockRow]) -> Result<Self> {
+    /// In a weight with these strides, where the first input and output channel of the group are at `origin`.
+    fn new(
+        packed: &Packed,
+        op: &ConvTranspose,
+        (strides, origin): (WeightStrides, usize),
+        block: &Block,
+        rows: &[BlockRow],
+    ) -> Result<Self> {
         let (in_group, out_group) = (op.in_channels() / op.groups(), op.out_channels() / op.groups());
-        let strides = op.weight_layout().strides(op.in_channels(), out_group, &op.axes3().map(|axis| axis.kernel));
         let mut taps = reserved("the weights", product([block.offsets.len(), rows.len()]))?;
         for offsets in &block.offsets {
             for &(phases, co) in rows {
@@ -208,9 +224,7 @@ impl Places {
                 taps.push(place());
             }
         }
-        let first_input = rows.first().map_or(0, |&(_, co)| co / out_group * in_group);
-        let channels = (first_input..first_input + in_group).map(|ci| ci * strides.input);
-        let channels = collect("the weights", in_group, channels)?;
+        let channels = collect("the weights", in_group, (0..in_group).map(|ci| origin + ci * strides.input))?;
         Ok(Self { taps, rows: rows.len(), most_rows: most_rows(packed.level), channels })
     }
 
@@ -218,12 +232,13 @@ impl Places {
         self.taps.len() * self.channels.len()
     }
 
-    /// Calls `visit` with each place, in the order in which the weights are packed.
-    fn each(&self, mut visit: impl FnMut(Option<usize>)) {
+    /// Calls `visit` with the rows of a tile, for each input channel, whose place it is given too, and each tap: in the
+    /// order in which the weights are packed.
+    fn each(&self, mut visit: impl FnMut(&[Option<usize>], usize)) {
         for tile in tiles(self.rows, self.most_rows) {
-            for channel in &self.channels {
+            for &channel in &self.channels {
                 for tap in self.taps.chunks_exact(self.rows) {
-                    tap[tile.clone()].iter().for_each(|at| visit(at.map(|at| at + channel)));
+                    visit(&tap[tile.clone()], channel);
                 }
             }
         }

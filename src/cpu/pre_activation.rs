@@ -1,15 +1,12 @@
 //! What an operation applies to each input before the products: once, to a copy of the input.
 
 use super::element::Element;
+use super::elementwise::Runs;
 use super::epilogue::{Row, epilogue};
-use super::memory::{Result, filled};
+use super::memory::Result;
 use crate::activation::Activation;
 use crate::op::Geometry;
-use rayon::prelude::*;
 use std::borrow::Cow;
-
-/// Elements that a thread takes at a time.
-const CHUNK: usize = 1 << 14;
 
 /// The input through the pre-activation, computed in f32; itself where there is none.
 pub(super) fn applied<'a>(geometry: &Geometry, x: &'a [f32]) -> Result<Cow<'a, [f32]>> {
@@ -36,18 +33,8 @@ fn through<'a, T: Element>(
     if *activation == Activation::None {
         return Ok(Cow::Borrowed(x));
     }
-    let mut values = filled("the input after its activation", T::default(), x.len())?;
-    // From one channel to the next; without parameters of their own they are alike.
-    let run = if activation.by_channel().is_some() { geometry.input_strides().channel } else { usize::MAX };
-    values.par_chunks_mut(CHUNK).zip(x.par_chunks(CHUNK)).enumerate().for_each(|(number, (values, x))| {
-        values.copy_from_slice(x);
-        let (mut left, mut at) = (values, number * CHUNK);
-        while !left.is_empty() {
-            let length = (run - at % run).min(left.len());
-            let (now, rest) = left.split_at_mut(length);
-            apply(activation, at / run % channels, now);
-            (left, at) = (rest, at + length);
-        }
-    });
+    let runs = Runs { channels, length: geometry.input_strides().channel, alike: activation.by_channel().is_none() };
+    let values =
+        runs.map("the input after its activation", x, |channel, _, values| apply(activation, channel, values))?;
     Ok(Cow::Owned(values))
 }

@@ -1,4 +1,4 @@
-//! The smooth activations in f32: straight lines of arithmetic and selections, which the compiler turns into vectors.
+//! The smooth activations in f32, and their derivatives: straight lines of arithmetic and selections, which the compiler turns into vectors.
 //!
 //! All are within 4 units in the last place of 1 or of the result, whichever is larger (see the test), and closer
 //! where the result is small; NaN stays NaN.
@@ -65,9 +65,9 @@ pub(super) fn mish(x: f32) -> f32 {
     x * (n / (n + 2.0))
 }
 
-/// `x·Φ(x)`, through erfc.
+/// `Φ(x)`, the normal distribution function, through erfc.
 #[inline(always)]
-pub(super) fn gelu(x: f32) -> f32 {
+fn normal(x: f32) -> f32 {
     // Abramowitz and Stegun 7.1.26: erfc(z) for z ≥ 0 with an absolute error of 1.5e-7.
     let z = x.abs() * std::f32::consts::FRAC_1_SQRT_2;
     let t = 1.0 / (1.0 + 0.327_591_1 * z);
@@ -77,14 +77,25 @@ pub(super) fn gelu(x: f32) -> f32 {
     let p = p * t - 0.284_496_74;
     let p = p * t + 0.254_829_6;
     let erfc = p * t * exp(-z * z);
-    x * (if x < 0.0 { 0.5 * erfc } else { 1.0 - 0.5 * erfc })
+    if x < 0.0 { 0.5 * erfc } else { 1.0 - 0.5 * erfc }
+}
+
+/// `x·Φ(x)`
+#[inline(always)]
+pub(super) fn gelu(x: f32) -> f32 {
+    x * normal(x)
 }
 
 /// `x / (1 + exp(−x))`
 #[inline(always)]
 pub(super) fn silu(x: f32) -> f32 {
-    // Below, the sigmoid is 0 in f32, and exp no longer grows: −∞ gives NaN, as everywhere.
-    x * if x < -88.0 { 0.0 } else { sigmoid(x) }
+    x * vanishing(x)
+}
+
+/// The sigmoid, and 0 where it is 0 in f32 but exp no longer grows: so that a product with −∞ gives NaN, as everywhere.
+#[inline(always)]
+fn vanishing(x: f32) -> f32 {
+    if x < -88.0 { 0.0 } else { sigmoid(x) }
 }
 
 /// `x` where it is positive, else `alpha·(exp(x) − 1)`.
@@ -97,25 +108,68 @@ pub(super) fn elu(x: f32, alpha: f32) -> f32 {
 #[allow(clippy::eq_op, reason = "an infinity less itself is NaN")]
 #[inline(always)]
 pub(super) fn snake(x: f32, alpha: f32) -> f32 {
+    let sine = sine(half_turn(alpha * x));
+    // The sine of an infinity is NaN, which x·0 is there.
+    if alpha == 0.0 { x } else { x + (sine * sine / alpha + x * 0.0) }
+}
+
+/// An angle, less the nearest multiple of π. Far out, where it has no digits left behind the point, any will do, a finite
+/// one where it overflows.
+#[inline(always)]
+fn half_turn(angle: f32) -> f32 {
     // Adding it leaves the nearest integer in the last bits of the sum.
     const ROUND: f32 = 12_582_912.0;
     // π in parts of which the first two have few digits, so that few multiples of them are rounded.
     const PI: [f32; 3] = [3.140_625, 9.670_257_6e-4, 6.277_114e-7];
-    let z = clip(alpha * x, -1e38, 1e38);
+    let z = clip(angle, -1e38, 1e38);
     let n = (z * std::f32::consts::FRAC_1_PI + ROUND) - ROUND;
-    // sin² has the period π. Far out, where z has no digits left behind the point, any angle will do, a finite one where
-    // it overflows.
-    let r = clip(z - n * PI[0] - n * PI[1] - n * PI[2], -1.6, 1.6);
-    // The series of the sine, to 6e-8 on |r| ≤ π/2.
+    clip(z - n * PI[0] - n * PI[1] - n * PI[2], -1.6, 1.6)
+}
+
+/// The sine on |r| ≤ π/2: its series, to 6e-8.
+#[inline(always)]
+fn sine(r: f32) -> f32 {
     let r2 = r * r;
     let p = -1.0 / 39_916_800.0;
     let p = p * r2 + 1.0 / 362_880.0;
     let p = p * r2 - 1.0 / 5_040.0;
     let p = p * r2 + 1.0 / 120.0;
     let p = p * r2 - 1.0 / 6.0;
-    let sine = p * r2 * r + r;
-    // The sine of an infinity is NaN, which x − x is there.
-    if alpha == 0.0 { x } else { x + (sine * sine / alpha + (x - x)) }
+    p * r2 * r + r
+}
+
+/// The derivative of [`mish`].
+#[inline(always)]
+pub(super) fn mish_slope(x: f32) -> f32 {
+    let e = exp(if x > 20.0 { 20.0 } else { x });
+    let n = e * (e + 2.0);
+    let tanh = n / (n + 2.0);
+    tanh + x * vanishing(x) * (1.0 - tanh * tanh)
+}
+
+/// The derivative of [`gelu`].
+#[inline(always)]
+pub(super) fn gelu_slope(x: f32) -> f32 {
+    // 1 / √(2π)
+    const DENSITY: f32 = 0.398_942_3;
+    normal(x) + x * (exp(-0.5 * x * x) * DENSITY)
+}
+
+/// The derivative of [`silu`].
+#[inline(always)]
+pub(super) fn silu_slope(x: f32) -> f32 {
+    vanishing(x) * (1.0 + x * vanishing(-x))
+}
+
+/// The derivative of [`snake`].
+#[inline(always)]
+pub(super) fn snake_slope(x: f32, alpha: f32) -> f32 {
+    use std::f32::consts::{FRAC_PI_2, PI};
+    // The sine of twice an angle has the period π in it; what is beyond a quarter turn is turned back.
+    let twice = 2.0 * half_turn(alpha * x);
+    let twice = if twice > FRAC_PI_2 { PI - twice } else { twice };
+    let twice = if twice < -FRAC_PI_2 { -PI - twice } else { twice };
+    if alpha == 0.0 { 1.0 } else { 1.0 + (sine(twice) + x * 0.0) }
 }
 
 #[cfg(test)]

@@ -195,7 +195,7 @@ fn values_are_refused_with_their_numbers() {
             "input_layout \"nhw\" does not go with a weight of 2 spatial axes, expected \"nchw\" or \"nhwc\"",
         ),
         (r#"{"input_layout": "chw"}"#, "input has shape [1, 1, 4, 4], expected 3 axes as input_layout \"chw\" says"),
-        (r#"{"filter_layout": "hwio"}"#, "expected one of iohw, hwoi, ohwi, oihw"),
+        (r#"{"filter_layout": "whio"}"#, "expected one of iohw, hwoi, ohwi, oihw, hwio, ihwo"),
         (r#"{"activation": {"type": "softplus"}}"#, "activation: kind: unknown variant `softplus`"),
         (r#"{"activation": {"type": "clip", "alpha": 2, "beta": 1}}"#, "min 2 and max 1"),
         (r#"{"convention": "keras", "padding": [1, 1]}"#, "padding is no word, expected \"same\" or \"valid\""),

@@ -16,6 +16,7 @@ use crate::gpu::plan::choice::Reuse;
 use crate::gpu::prepared::Prepared;
 use crate::gpu::request::{Request, Wish};
 use crate::gpu::weights::Weights;
+use crate::gradient::refuse_pre_activation;
 use crate::kernel::Kernel;
 use crate::op::{Axis, ConvTranspose, Convolution};
 use crate::tensor::{Bias, DType, Tensor, TensorView};
@@ -190,8 +191,9 @@ impl Layer {
     /// The weights are turned on the device when they are first needed.
     ///
     /// # Errors
-    /// As [`prepare`](Self::prepare).
+    /// As [`prepare`](Self::prepare), and [`Error::Gradient`] for an operation with an activation before the products.
     pub fn prepare_input_gradient(&self, input_shape: &[usize], request: impl Into<Request>) -> Result<Prepared> {
+        refuse_pre_activation(self.op())?;
         let geometry = self.op().at(input_shape)?;
         let adjoint = match self.inner.adjoint.get() {
             Some(adjoint) => adjoint,

@@ -144,7 +144,7 @@ impl ConvolutionBuilder {
             .groups(self.groups.unwrap_or(1))
             .kernel(self.kernel)
             .stride(stride)
-            .padding(padding.iter().map(|pad| (pad.begin, pad.end)))
+            .padding(padding)
             .dilation(dilation)
             .layout(self.layout)
             .activation(self.activation)
@@ -158,7 +158,7 @@ impl ConvolutionBuilder {
 /// and back.
 fn turned(op: &ConvTranspose) -> ConvTranspose {
     let mut turned = op.clone();
-    for axis in turned.axes.iter_mut() {
+    for axis in &mut turned.axes {
         let (reach, stride, decimation) = (axis.reach(), axis.decimation, axis.stride);
         let (pad_begin, pad_end) = (reach - axis.pad_begin, reach - axis.pad_end);
         *axis = Axis { stride, decimation, pad_begin, pad_end, output_padding: 0, ..*axis };
@@ -320,7 +320,7 @@ impl ConvTranspose {
     /// ```
     pub fn adjoint(&self) -> Convolution {
         let mut op = self.clone();
-        for axis in op.axes.iter_mut() {
+        for axis in &mut op.axes {
             axis.pad_end -= (axis.output_padding / axis.stride * axis.stride) as i64;
         }
         let mut op = turned(&swapped(&op));

@@ -1,7 +1,8 @@
 //! An ordinary convolution of stride 1 as the transposed one that does the same.
 
-use super::builder::{Builder, Pad, check_pad};
-use super::conv_transpose::{ConvTranspose, axis_count};
+use super::builder::Pad;
+use super::conv_transpose::ConvTranspose;
+use super::convolution::{Convolution, ConvolutionBuilder};
 use crate::error::{Error, Result};
 use crate::tensor::{Tensor, TensorView};
 
@@ -38,19 +39,23 @@ impl ConvTranspose {
         let weight = weight.into();
         let padding: Vec<Pad> = padding.into_iter().map(Into::into).collect();
         let dilation: Vec<usize> = dilation.into_iter().collect();
-        let op = convolution(weight.shape(), &padding, &dilation, groups)?.build()?;
-        Ok((op, rotated(weight, groups)?))
+        let convolution = described(weight.shape(), &padding, &dilation, groups)?.build()?;
+        Ok((convolution.transposed().clone(), convolution.turned(weight)?))
     }
 }
 
-/// The description without the weight, from its shape.
-pub(crate) fn convolution(weight: &[usize], padding: &[Pad], dilation: &[usize], groups: usize) -> Result<Builder> {
+/// The description of a convolution of stride 1, but for what its weight's shape, `[out, in / groups, …kernel]`, does not
+/// tell.
+pub(crate) fn described(
+    weight: &[usize],
+    padding: &[Pad],
+    dilation: &[usize],
+    groups: usize,
+) -> Result<ConvolutionBuilder> {
     let [out_channels, in_group, kernel @ ..] = weight else { return Err(not_a_weight(weight)) };
     if !(1..=3).contains(&kernel.len()) {
         return Err(not_a_weight(weight));
     }
-    axis_count("padding", padding.len(), kernel.len())?;
-    axis_count("dilation", dilation.len(), kernel.len())?;
     if groups == 0 || !out_channels.is_multiple_of(groups) {
         let expected = format!("a divisor of the {out_channels} output channels");
         return Err(Error::OutOfRange { what: "groups".into(), given: groups as i128, expected });
@@ -59,40 +64,13 @@ pub(crate) fn convolution(weight: &[usize], padding: &[Pad], dilation: &[usize],
         what: "number of channels",
         detail: format!("{in_group} in each of {groups} groups"),
     })?;
-    for (index, pad) in padding.iter().enumerate() {
-        check_pad(index, pad.begin)?;
-        check_pad(index, pad.end)?;
-    }
-    let crop = |axis: usize| {
-        let reach = i64::try_from(dilation[axis].checked_mul(kernel[axis].checked_sub(1)?)?).ok()?;
-        Some((reach.checked_sub(padding[axis].begin)?, reach.checked_sub(padding[axis].end)?))
-    };
-    let crops = (0..kernel.len()).map(crop).collect::<Option<Vec<_>>>().ok_or_else(|| Error::Overflow {
-        what: "padding of a convolution",
-        detail: format!("kernel {kernel:?}, dilation {dilation:?}, padding {padding:?}"),
-    })?;
-    Ok(ConvTranspose::builder()
+    Ok(Convolution::builder()
         .in_channels(in_channels)
         .out_channels(*out_channels)
         .groups(groups)
         .kernel(kernel.iter().copied())
         .dilation(dilation.iter().copied())
-        .padding(crops))
-}
-
-/// The weight, of a shape that [`convolution`] accepts: each kernel read backwards, the channels swapped.
-pub(crate) fn rotated(weight: TensorView<'_>, groups: usize) -> Result<Tensor> {
-    let [out_channels, in_group, kernel @ ..] = weight.shape() else { return Err(not_a_weight(weight.shape())) };
-    let (out_group, taps) = (out_channels / groups, kernel.iter().product::<usize>());
-    let mut order = Vec::with_capacity(out_channels * in_group * taps);
-    for group in 0..groups {
-        for ci in 0..*in_group {
-            for co in group * out_group..(group + 1) * out_group {
-                order.extend((0..taps).rev().map(|tap| (co * in_group + ci) * taps + tap));
-            }
-        }
-    }
-    weight.select([&[groups * in_group, out_group], kernel].concat(), order)
+        .padding(padding.iter().copied()))
 }
 
 fn not_a_weight(given: &[usize]) -> Error {

@@ -22,7 +22,7 @@ pub(crate) use builder::check_pad;
 #[cfg(any(feature = "gpu", feature = "cpu"))]
 pub(crate) use chain::check_chain;
 #[cfg(feature = "picture")]
-pub(crate) use from_convolution::{convolution, rotated};
+pub(crate) use from_convolution::described;
 #[cfg(feature = "gpu")]
 pub(crate) use operands::{Operands, Residual};
 

@@ -25,7 +25,7 @@ pub(crate) use check::Check;
 use clap::ValueEnum;
 pub(crate) use cost::Cost;
 use indicatif::{ProgressBar, ProgressFinish, ProgressStyle};
-use pass::Pass;
+pub(crate) use pass::Pass;
 use report::Row;
 use serde::Serialize;
 use std::io::Write;

@@ -47,7 +47,6 @@ impl Case {
 
 #[cfg(test)]
 mod tests {
-    use super::*;
     use crate::bench::workloads;
     use upconv::reference;
 

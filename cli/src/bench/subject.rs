@@ -111,7 +111,9 @@ impl Subject {
     ) -> Result<Option<Measured>> {
         match self {
             Subject::Gpu { request, .. } => weight_gradient(&Context::request(request)?, case, gradient, check, budget),
-            Subject::Cpu | Subject::Reference => Ok(None),
+            Subject::Cpu if case.input.dtype() == DType::F16 => Ok(None),
+            Subject::Cpu => weight_gradient_on_cpu(case, gradient, check, budget).map(Some),
+            Subject::Reference => Ok(None),
         }
     }
 
@@ -229,6 +231,23 @@ fn on_cpu(case: &Case, check: &Check, budget: Budget) -> Result<Measured> {
     let mut times = None;
     if comparison.passed() {
         let call = budget.sample(|| Ok(timed(|| Ok(layer.run(&case.input)?))?.1))?;
+        times = Some(Times { first_call, end_to_end: call.clone(), call, kernel: None });
+    }
+    Ok(Measured { kernel, comparison: Some(comparison), times })
+}
+
+fn weight_gradient_on_cpu(case: &Case, gradient: &Tensor, check: &WeightCheck, budget: Budget) -> Result<Measured> {
+    let run = |layer: &cpu::Layer| Ok(layer.weight_gradient(&case.input, gradient)?);
+    let ((layer, first), first_call) = timed(|| {
+        let layer = cpu::Layer::new(&case.op, &case.weight, Some(&case.bias))?;
+        let gradient = run(&layer)?;
+        Ok((layer, gradient))
+    })?;
+    let kernel = format!("{:?}", layer.level()).to_lowercase();
+    let comparison = check.compare(&first)?;
+    let mut times = None;
+    if comparison.passed() {
+        let call = budget.sample(|| Ok(timed(|| run(&layer))?.1))?;
         times = Some(Times { first_call, end_to_end: call.clone(), call, kernel: None });
     }
     Ok(Measured { kernel, comparison: Some(comparison), times })

@@ -1,9 +1,12 @@
 //! The operations that are checked, and how a GPU computes them.
 
+use super::Device;
 use anyhow::Result;
 use upconv::gpu::{self, Context, Request};
 use upconv::reference::{self, Comparison, Expected};
-use upconv::{Activation, ConvTranspose, DType, Error, Kernel, Layout, Storage, Tensor, WeightLayout, cpu};
+use upconv::{
+    Activation, ConvTranspose, DType, Error, Kernel, Layout, OutputGradient, Storage, Tensor, WeightLayout, cpu,
+};
 
 /// One operation with seeded data, and the result of the reference.
 pub(super) struct Case {
@@ -60,6 +63,30 @@ impl Case {
             None => self.expected.compare(&got)?,
             Some(_) => reference::conv_transpose(op, input, weight, Some(bias))?.compare(&got)?,
         })
+    }
+
+    /// The gradients of input, weight and bias, each with what the reference expects; nothing where an activation before the
+    /// products has no gradient.
+    pub(super) fn gradients(&self, device: &Device) -> Result<Vec<(&'static str, Expected, Tensor)>> {
+        let Self { op, input, weight, bias, .. } = self;
+        if *op.pre_activation() != Activation::None {
+            return Ok(Vec::new());
+        }
+        let shape = self.expected.shape().to_vec();
+        let len = shape.iter().product::<usize>();
+        let dy = Tensor::f32(shape, (0..len).map(|i| (i % 13) as f32 / 8.0 - 0.75).collect::<Vec<_>>())?;
+        let sums = op.to_builder().activation(Activation::None).build()?;
+        let sums = reference::run(&sums, input, weight, Some(bias))?;
+        let gradient = OutputGradient::with_sum(&dy, &sums);
+        let got = match device {
+            Device::Gpu(context) => gpu::Layer::new(context, op, weight, Some(bias))?.backward(input, gradient)?,
+            Device::Cpu => cpu::Layer::new(op, weight, Some(bias))?.backward(input, gradient)?,
+        };
+        Ok(vec![
+            ("dx", reference::input_gradient(op, input.shape(), gradient, weight)?, got.input),
+            ("dw", reference::weight_gradient(op, input, gradient)?, got.weight),
+            ("db", reference::bias_gradient(op, input.shape(), gradient)?, got.bias),
+        ])
     }
 
     /// With values from `least` to 1.

@@ -1,4 +1,4 @@
-//! `upconv verify`: every kernel against the reference, on every adapter and on the CPU.
+//! `upconv verify`: every kernel, and the gradients, against the reference, on every adapter and on the CPU.
 
 mod case;
 mod loops;
@@ -167,7 +167,7 @@ impl Device {
         }
     }
 
-    /// One row for each kernel that accepts the case.
+    /// One row for each kernel that accepts the case, and one for each of its gradients.
     fn check(&self, case: &Case) -> Result<Vec<Row>> {
         let results = match self {
             Device::Gpu(context) => {
@@ -179,16 +179,22 @@ impl Device {
             }
             Device::Cpu => vec![("cpu".to_string(), case.on_cpu()?)],
         };
-        let row = |(kernel, comparison): (String, Comparison)| Row {
+        let row = |kernel: String, outputs: usize, comparison: Comparison| Row {
             device: self.name(),
             case: case.name,
             kernel,
-            outputs: case.expected.value().len(),
+            outputs,
             worst_share: comparison.worst_share,
             worst_error: comparison.worst_error,
             passed: comparison.passed(),
         };
-        Ok(results.into_iter().map(row).collect())
+        let outputs = case.expected.value().len();
+        let mut rows: Vec<Row> =
+            results.into_iter().map(|(kernel, comparison)| row(kernel, outputs, comparison)).collect();
+        for (name, expected, got) in case.gradients(self)? {
+            rows.push(row(name.into(), expected.value().len(), expected.compare(&got)?));
+        }
+        Ok(rows)
     }
 }
 
@@ -201,7 +207,7 @@ mod tests {
     fn a_broken_device_stops_no_other() {
         let cases = &cases().unwrap()[..1];
         let report = check(vec![Err(anyhow!("adapter a gave no device")), Ok(Device::Cpu)], cases, None);
-        assert_eq!((report.rows.len(), report.failed()), (1, 0));
+        assert_eq!((report.rows.len(), report.failed()), (4, 0), "the output and three gradients");
         let verdict = report.verdict().unwrap_err().to_string();
         assert_eq!(verdict, "0 of 1 checks failed, not checked: adapter a gave no device");
         check(vec![Ok(Device::Cpu)], cases, None).verdict().unwrap();

@@ -123,11 +123,6 @@ impl Layer {
     ) -> Result<PreparedBackward> {
         let (op, context) = (self.op(), self.context());
         span!("prepare", shape = ?input_shape, storage = ?request.storage);
-        let pre = op.pre_activation();
-        if *pre != Activation::None {
-            let problem = format!("through {} before the products is not computed", pre.name());
-            return Err(Error::Gradient { problem });
-        }
         let geometry = op.at(input_shape)?;
         let prelu = saved == Saved::Sum && matches!(op.activation(), Activation::Prelu { .. });
         let pointwise = |function| Pointwise::new(context, &geometry, request.storage, function);

@@ -31,7 +31,8 @@ impl BiasCut<'_> {
     pub(crate) fn slabs(&self) -> Result<Vec<Slab<1>>, Demand> {
         let binding = largest_window(4, self.profile);
         let invocations = u64::from(self.profile.max_workgroups).pow(2) * GATHER_WORKGROUP;
-        slabs([0..self.geometry.op.out_channels()], self.parts.count, |[channels], parts| match parts {
+        let channels = 0..self.geometry.op.out_channels();
+        slabs([channels], self.parts.runs.count, |[channels], parts| match parts {
             None => vec![
                 ("max_storage_buffer_binding_size", self.scratch(channels), binding.min(MAX_SCRATCH)),
                 ("max_storage_buffer_binding_size", self.result(channels).size, binding),
@@ -54,12 +55,12 @@ impl BiasCut<'_> {
 
     /// The additions of some parts.
     pub(crate) fn additions(&self, channels: &Range<usize>, parts: &Range<usize>) -> u64 {
-        (channels.len() * parts.len() * self.parts.part_positions) as u64
+        (channels.len() * parts.len() * self.parts.runs.length) as u64
     }
 
     /// The bytes of the numbers that all parts leave.
     pub(crate) fn scratch(&self, channels: &Range<usize>) -> u64 {
-        (channels.len() * self.parts.count * 4).max(4) as u64
+        (channels.len() * self.parts.runs.count * 4).max(4) as u64
     }
 
     /// What is seen of the bias's gradient.
@@ -82,14 +83,16 @@ impl BiasCut<'_> {
             channels: channels.len() as i32,
             invocations: (channels.len() * parts.len()) as i32,
             first_part: parts.start as i32,
-            part_positions: self.parts.part_positions as i32,
-            positions: self.parts.positions as i32,
+            part_positions: self.parts.runs.length as i32,
+            unit_positions: self.parts.runs.unit as i32,
+            unit_parts: self.parts.runs.per_unit as i32,
+            positions: self.parts.runs.all as i32,
             item_positions: self.parts.item_positions as i32,
             batch_stride: strides.batch as i32,
             channel_stride: strides.channel as i32,
             position_stride: strides.spatial[2] as i32,
             window: (seen.offset / self.storage.size()) as i32,
-            padding: 0,
+            ..BiasParams::default()
         }
     }
 
@@ -109,7 +112,7 @@ impl BiasCut<'_> {
             vector: 1,
             tiles: count,
             elements: count,
-            parts: self.parts.count as i32,
+            parts: self.parts.runs.count as i32,
             part_stride: count,
             out_stride: 1,
             window: (self.result(channels).offset / 4) as i32,

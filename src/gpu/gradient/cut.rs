@@ -36,8 +36,11 @@ pub(crate) fn slabs<const D: usize>(
     };
     // By how many halvings a slab is too large, as its parts one by one.
     let too_large = |ranges: &[Range<usize>; D]| {
-        let each = (0..parts).map(|part| excess(&demands(ranges, Some(&(part..part + 1))))).fold(0.0, f64::max);
-        each + excess(&demands(ranges, None))
+        match excess(&demands(ranges, None)) {
+            0.0 => (0..parts).map(|part| excess(&demands(ranges, Some(&(part..part + 1))))).fold(0.0, f64::max),
+            // No cut of the parts makes it fit: it counts more than all that they need.
+            slab => 1e3 + slab,
+        }
     };
     let mut slabs: Vec<Slab<D>> = Vec::new();
     let mut count = 0;
@@ -65,7 +68,7 @@ pub(crate) fn slabs<const D: usize>(
             continue;
         }
         let mut dispatches = Vec::new();
-        let mut left = if parts == 0 { Vec::new() } else { vec![0..parts] };
+        let mut left: Vec<Range<usize>> = (parts > 0).then_some(0..parts).into_iter().collect();
         while let Some(range) = left.pop() {
             if excess(&demands(&ranges, Some(&range))) == 0.0 {
                 dispatches.push(range);

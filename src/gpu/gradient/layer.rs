@@ -7,6 +7,7 @@ use crate::activation::Activation;
 use crate::error::{Error, Result};
 use crate::gpu::device::span::span;
 use crate::gpu::layer::Layer;
+use crate::gradient::refuse_pre_activation;
 
 impl Layer {
     /// Plans the gradients of the weight and the bias for an input shape, in the order of the operation's layout, and
@@ -32,9 +33,8 @@ impl Layer {
         input_shape: &[usize],
         request: impl Into<GradientRequest>,
     ) -> Result<PreparedWeightGradient> {
-        let op = self.op();
-        let activation = [op.activation(), op.pre_activation()].into_iter().find(|&a| *a != Activation::None);
-        if let Some(activation) = activation {
+        let activation = self.op().activation();
+        if *activation != Activation::None {
             let problem = format!("of a weight through {} is what `prepare_backward` computes", activation.name());
             return Err(Error::Gradient { problem });
         }
@@ -50,6 +50,7 @@ impl Layer {
     ) -> Result<PreparedWeightGradient> {
         span!("prepare", shape = ?input_shape, storage = ?request.storage);
         let context = self.context();
+        refuse_pre_activation(self.op())?;
         if self.op().is_decimated() {
             let problem = "of the weight of an ordinary convolution with a stride is not computed".into();
             return Err(Error::Gradient { problem });

@@ -39,8 +39,7 @@ impl GradientPlan {
         match request.kernel {
             Some(kernel) => plan(kernel, "it was asked for".into()),
             None => {
-                let (gather, (tiles, _)) =
-                    (search::cost(&WeightTile::single(), geometry, profile), search::best(geometry, profile));
+                let (gather, (tiles, _)) = (search::readable(geometry, profile), search::best(geometry, profile));
                 if gather <= tiles {
                     return plan(
                         GradientKernel::Gather,
@@ -77,11 +76,15 @@ impl GradientPlan {
             limit,
             limit_name,
         };
-        for (what, given) in [("rows of inputs", parts.segments), ("outputs of a channel", bias_parts.positions)] {
+        for (what, given) in [("rows of inputs", parts.runs.all), ("outputs of a channel", bias_parts.runs.all)] {
             if given > MAX_COUNT {
                 let what = format!("the number of {what} in a batch, for a gradient on the GPU");
                 return Err(Error::OutOfRange { what, given: given as i128, expected: format!("at most {MAX_COUNT}") });
             }
+        }
+        let most_parts = parts.runs.count.max(bias_parts.runs.count);
+        if most_parts > MAX_PARTS {
+            return Err(refuse(("max_parts", most_parts as u64, MAX_PARTS as u64)));
         }
         let iterations = parts.iterations.max(bias_parts.iterations());
         if iterations > profile.max_iterations {
@@ -132,7 +135,7 @@ impl GradientPlan {
 
     /// Into how many parts the sum of each weight is cut.
     pub fn parts(&self) -> usize {
-        self.weight.parts.count
+        self.weight.parts.runs.count
     }
 
     /// How many dispatches there are for the weight, those that add up its parts included.
@@ -148,6 +151,9 @@ impl GradientPlan {
 
 /// The most rows of inputs and outputs of a channel: the kernels count them in `i32`.
 const MAX_COUNT: usize = 1 << 30;
+
+/// The most parts of a sum: more are of tensors far beyond every device.
+const MAX_PARTS: usize = 1 << 18;
 
 /// The plan in words, one fact a line.
 impl fmt::Display for GradientPlan {
@@ -165,11 +171,128 @@ impl fmt::Display for GradientPlan {
         writeln!(
             f,
             "parts          {} of {} rows of {} inputs each",
-            weight.parts.count, weight.parts.part_segments, weight.parts.positions
+            weight.parts.runs.count, weight.parts.runs.length, weight.parts.positions
         )?;
         writeln!(f, "multiply-adds  {}", geometry.multiply_adds_in_words())?;
         let bias_dispatches: usize = bias.slabs.iter().map(|slab| slab.dispatches.len() + 1).sum();
         writeln!(f, "dispatches     {}, and {bias_dispatches} for the bias, if it is wanted", self.dispatch_count())?;
         write!(f, "memory         {} bytes of scratch", self.scratch)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::gpu::dispatch::Window;
+    use crate::gpu::plan::field;
+    use crate::gpu::profile::DeviceClass;
+    use crate::layout::Layout;
+    use crate::op::ConvTranspose;
+
+    /// A plan whose dispatches stay within the limits.
+    fn checked(geometry: &Geometry, kernel: GradientKernel, profile: &DeviceProfile) -> GradientPlan {
+        let storage = Storage::F32;
+        let plan = GradientPlan::new(geometry, GradientRequest::new(storage).kernel(kernel), profile).unwrap();
+        let fits = |window: Window| {
+            assert!(window.size <= profile.max_binding && window.size >= 4, "{window:?}\n{plan}");
+            assert!(window.offset.is_multiple_of(profile.binding_alignment), "{window:?}\n{plan}");
+        };
+        let cut = WeightCut { geometry, storage, profile, tile: &plan.weight.tile, parts: &plan.weight.parts };
+        for slab in &plan.weight.slabs {
+            fits(cut.result(&slab.ranges));
+            for parts in &slab.dispatches {
+                let seen = cut.seen(&slab.ranges, parts);
+                fits(seen.input);
+                fits(seen.gradient);
+                assert!(seen.input.offset + seen.input.size <= geometry.input_len() as u64 * 4, "{plan}");
+                assert!(seen.gradient.offset + seen.gradient.size <= geometry.output_len() as u64 * 4, "{plan}");
+                assert!(cut.multiply_adds(&slab.ranges, parts) <= profile.max_multiply_adds, "{plan}");
+            }
+        }
+        let cut = BiasCut { geometry, storage, profile, parts: &plan.bias.parts };
+        for slab in &plan.bias.slabs {
+            fits(cut.result(&slab.ranges[0]));
+            slab.dispatches.iter().for_each(|parts| fits(cut.seen(&slab.ranges[0], parts)));
+        }
+        assert!(plan.scratch_bytes() <= profile.max_binding, "{plan}");
+        assert!(plan.weight.parts.iterations < 65_535, "{plan}");
+        plan
+    }
+
+    #[test]
+    fn the_fields_operations_are_planned_within_every_limit() {
+        for class in DeviceClass::ALL {
+            let profile = DeviceProfile { class, ..DeviceProfile::default() };
+            let small = DeviceProfile {
+                max_binding: 16 << 20,
+                max_multiply_adds: 1 << 27,
+                max_workgroups: 64,
+                ..profile.clone()
+            };
+            for (name, op, shape) in field::operations() {
+                let geometry = op.at(&shape).unwrap();
+                for &kernel in GradientKernel::ALL {
+                    let (whole, cut) = (checked(&geometry, kernel, &profile), checked(&geometry, kernel, &small));
+                    // No limit has a part in the order of the sums.
+                    assert_eq!(
+                        (whole.weight.tile, &whole.weight.parts),
+                        (cut.weight.tile, &cut.weight.parts),
+                        "{name}"
+                    );
+                    assert_eq!(whole.bias.parts, cut.bias.parts, "{name}");
+                }
+                let chosen = GradientPlan::new(&geometry, Storage::F32.into(), &profile).unwrap();
+                assert_eq!(chosen.kernel(), GradientKernel::Tiles, "{name} on {class:?}: {chosen}");
+            }
+        }
+    }
+
+    /// Tensors of 512 MiB to 2 GiB, of which a binding has 128 MiB.
+    #[test]
+    fn large_tensors_are_seen_in_windows() {
+        let op = |layout| {
+            let op = ConvTranspose::builder().in_channels(128).out_channels(128).kernel([4, 4]).stride([2, 2]);
+            op.padding([1, 1]).layout(layout).build().unwrap()
+        };
+        for class in [DeviceClass::Software, DeviceClass::Nvidia] {
+            let profile = DeviceProfile { class, ..DeviceProfile::default() };
+            for &kernel in GradientKernel::ALL {
+                for shape in [[64, 128, 128, 128], [1, 128, 1024, 1024]] {
+                    let [n, c, h, w] = shape;
+                    checked(&op(Layout::ChannelsFirst).at(&shape).unwrap(), kernel, &profile);
+                    checked(&op(Layout::ChannelsLast).at(&[n, h, w, c]).unwrap(), kernel, &profile);
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn what_cannot_be_cut_is_refused_with_its_numbers() {
+        let op = ConvTranspose::builder().kernel([100]).build().unwrap();
+        let geometry = op.at(&[1, 1, 4]).unwrap();
+        let small = DeviceProfile { max_binding: 4, ..DeviceProfile::default() };
+        let refusal = GradientPlan::new(&geometry, Storage::F32.into(), &small).unwrap_err();
+        assert!(matches!(refusal, Error::Limit { needed: 5.., limit: 4, .. }), "{refusal}");
+        let lazy = DeviceProfile { max_multiply_adds: 1, ..DeviceProfile::default() };
+        let many = op.at(&[1, 1, 1 << 20]).unwrap();
+        let refusal = GradientPlan::new(&many, Storage::F32.into(), &lazy).unwrap_err();
+        assert!(matches!(refusal, Error::Limit { limit_name: "max_dispatches", .. }), "{refusal}");
+    }
+
+    #[test]
+    fn the_plan_explains_itself() {
+        let op = ConvTranspose::builder().in_channels(2).kernel([4, 4]).stride([2, 2]).build().unwrap();
+        let request = GradientRequest::new(Storage::F32).kernel(GradientKernel::Gather);
+        let plan = GradientPlan::new(&op.at(&[1, 2, 3, 5]).unwrap(), request, &DeviceProfile::default()).unwrap();
+        assert_eq!(
+            plan.to_string(),
+            "gradients      of [1, 2, 3, 5] -> [1, 1, 8, 12]\n\
+             kernel         gather: it was asked for\n\
+             invocation     one weight, one part of its sum\n\
+             parts          1 of 3 rows of 5 inputs each\n\
+             multiply-adds  480 useful of 480 (100.0 %, the rest is cropped)\n\
+             dispatches     2, and 2 for the bias, if it is wanted\n\
+             memory         128 bytes of scratch"
+        );
     }
 }

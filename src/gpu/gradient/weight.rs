@@ -51,7 +51,7 @@ impl WeightCut<'_> {
         let [inputs, outputs] = self.tile.blocks(self.geometry);
         let [z, y, x] = self.tile.tap_tiles(self.geometry).map(|tiles| 0..tiles);
         let whole = [0..inputs * self.geometry.op.groups(), 0..outputs, z, y, x];
-        slabs(whole, self.parts.count, |weights, parts| match parts {
+        slabs(whole, self.parts.runs.count, |weights, parts| match parts {
             None => self.slab_demands(weights),
             Some(parts) => self.demands(weights, parts),
         })
@@ -59,7 +59,7 @@ impl WeightCut<'_> {
 
     fn slab_demands(&self, weights: &Weights) -> Vec<Demand> {
         let binding = largest_window(4, self.profile);
-        let one = self.part_stride(&[0..1, 0..1, 0..1, 0..1, 0..1]).saturating_mul(self.parts.count as u64) * 4;
+        let one = self.part_stride(&[0..1, 0..1, 0..1, 0..1, 0..1]).saturating_mul(self.parts.runs.count as u64) * 4;
         vec![
             ("max_storage_buffer_binding_size", self.scratch(weights), binding.min(MAX_SCRATCH.max(one))),
             ("max_storage_buffer_binding_size", self.result(weights).size, binding),
@@ -100,7 +100,7 @@ impl WeightCut<'_> {
 
     /// The bytes of the numbers that all parts leave.
     pub(crate) fn scratch(&self, weights: &Weights) -> u64 {
-        self.part_stride(weights).saturating_mul(self.parts.count as u64).saturating_mul(4).max(4)
+        self.part_stride(weights).saturating_mul(self.parts.runs.count as u64).saturating_mul(4).max(4)
     }
 
     /// The input channels, over all groups.
@@ -212,8 +212,10 @@ impl WeightCut<'_> {
             tiles: tiles as i32,
             invocations: (tiles * parts.len() as u64) as i32,
             first_part: parts.start as i32,
-            part_segments: self.parts.part_segments as i32,
-            segments: self.parts.segments as i32,
+            part_segments: self.parts.runs.length as i32,
+            unit_segments: self.parts.runs.unit as i32,
+            unit_parts: self.parts.runs.per_unit as i32,
+            segments: self.parts.runs.all as i32,
             row_segments: self.parts.row_segments as i32,
             segment_positions: self.parts.positions as i32,
             input_batch_stride: xs.batch as i32,
@@ -222,7 +224,7 @@ impl WeightCut<'_> {
             gradient_channel_stride: ys.channel as i32,
             input_window: first(seen.input),
             gradient_window: first(seen.gradient),
-            padding: 0,
+            ..WeightParams::default()
         }
     }
 
@@ -255,7 +257,7 @@ impl WeightCut<'_> {
             vector: self.tile.vector() as i32,
             tiles: self.tiles(weights) as i32,
             elements: self.elements(weights) as i32,
-            parts: self.parts.count as i32,
+            parts: self.parts.runs.count as i32,
             part_stride: self.part_stride(weights) as i32,
             in_stride: strides.input as i32,
             out_stride: strides.output as i32,

@@ -176,7 +176,7 @@ pub(crate) mod tests {
     use crate::gpu::plan::field;
     use crate::kernel::Kernel;
     use crate::op::{Operands, Residual};
-    use crate::{DeviceClass, DeviceProfile, Error};
+    use crate::{DeviceClass, DeviceProfile, Error, Layout};
     use naga::EntryPoint;
     use naga::back::{glsl, hlsl, msl, spv};
     use naga::proc::{BoundsCheckPolicies, BoundsCheckPolicy};
@@ -214,6 +214,7 @@ pub(crate) mod tests {
         sources.insert(Variant::AdjointWeights.source());
         sources.insert(Variant::SetWeights.source());
         sources.extend(matrix::params::tests::variants().iter().map(Variant::source));
+        sources.insert(Variant::GradientSum.source());
         for storage in [Storage::F32, Storage::F16] {
             for plan in split_plans(storage) {
                 sources.insert(plan.wgsl());
@@ -246,8 +247,26 @@ pub(crate) mod tests {
                 let functions = functions.into_iter().chain([Function::activation(&activation)]);
                 sources.extend(functions.map(|function| Variant::Pointwise { function, storage }.source()));
             }
+            sources.extend(gradients(storage).iter().map(Variant::source));
         }
         sources
+    }
+
+    /// The kernels of gradients, their tiles with every way of reading.
+    fn gradients(storage: Storage) -> Vec<Variant> {
+        let mut variants = vec![Variant::WeightGradient { storage }, Variant::BiasGradient { storage }];
+        for class in [DeviceClass::Software, DeviceClass::Desktop] {
+            let profile = DeviceProfile { class, ..DeviceProfile::default() };
+            for (_, op, shape) in field::operations() {
+                let last = op.to_builder().layout(Layout::ChannelsLast).build().unwrap();
+                let turned = last.layout().shape(op.in_channels(), &shape[2..]);
+                for geometry in [op.at(&shape), last.at(&turned)] {
+                    let (_, tile) = weight_gradient::search::best(&geometry.unwrap(), &profile);
+                    variants.push(Variant::WeightTiles { tile, storage });
+                }
+            }
+        }
+        variants
     }
 
     /// Kernels with something done to their inputs, residuals, and all operands in one buffer; splits among them.
@@ -292,7 +311,7 @@ pub(crate) mod tests {
     #[test]
     fn there_are_few_variants() {
         // Two kernels for 9 operations on 5 classes with 2 storages, whole and in parts, if no two were alike; and those
-        // around them, some splits among them.
+        // around them, some splits among them, and those of gradients.
         let count = sources().len();
         assert!((100..=2 * 9 * 5 * 2 * 2 + 160).contains(&count), "{count}");
     }
@@ -450,6 +469,7 @@ pub(crate) mod tests {
 
     #[test]
     fn parameters_have_the_same_layout_in_rust_and_in_wgsl() {
+        use crate::gpu::kernels::weight_gradient::params as gradient;
         use crate::gpu::kernels::{gather::params as gather, pack, pointwise, sum, tiles::params as direct};
         let (gather_module, sum_module, pack_module) = (validate(GATHER), validate(SUM), validate(PACK));
         let direct_module = validate(include_str!("../../../shaders/direct.wgsl"));
@@ -464,5 +484,11 @@ pub(crate) mod tests {
         assert_eq!(pointwise::Params::layout(), layout(&pointwise_module, "Params"));
         assert_eq!(pack::adjoint::AdjointParams::layout(), layout(&validate(ADJOINT_WEIGHTS), "Params"));
         assert_eq!(pack::set::SetParams::layout(), layout(&validate(SET_WEIGHTS), "Params"));
+        let [weight, bias, parts] = [WEIGHT_GRADIENT, BIAS_GRADIENT, GRADIENT_SUM].map(validate);
+        assert_eq!(gradient::WeightAxis::layout(), layout(&weight, "Axis"));
+        assert_eq!(gradient::WeightParams::layout(), layout(&weight, "Params"));
+        assert_eq!(gradient::BiasParams::layout(), layout(&bias, "Params"));
+        assert_eq!(gradient::SumAxis::layout(), layout(&parts, "Axis"));
+        assert_eq!(gradient::SumParams::layout(), layout(&parts, "Params"));
     }
 }

@@ -2,7 +2,7 @@
 
 use crate::activation::Activation;
 use crate::error::{Error, Result};
-use crate::op::{ConvTranspose, Pad, convolution, rotated};
+use crate::op::{ConvTranspose, Convolution, Pad, described};
 use crate::tensor::Tensor;
 use serde::{Deserialize, Serialize};
 use std::sync::Arc;
@@ -53,40 +53,45 @@ impl Layer {
     /// [`Error::Shape`] for a weight that has not four axes, [`Error::OutOfRange`] for a convolution with a stride, and
     /// what [`Builder::build`](crate::op::Builder::build) refuses.
     pub fn operation(&self) -> Result<(ConvTranspose, Tensor)> {
-        let op = self.op()?;
-        let weight = match self.kind {
-            Kind::Transposed => Tensor::clone(&self.weight),
-            Kind::Convolution => rotated((&*self.weight).into(), self.groups)?,
-        };
-        Ok((op, weight))
+        Ok(match self.kind {
+            Kind::Transposed => (self.op()?, Tensor::clone(&self.weight)),
+            Kind::Convolution => {
+                let convolution = self.convolution()?;
+                (convolution.transposed().clone(), convolution.turned(&*self.weight)?)
+            }
+        })
     }
 
     /// The operation alone.
     pub(super) fn op(&self) -> Result<ConvTranspose> {
-        let (groups, shape) = (self.groups, self.weight.shape());
-        let [in_channels, out_group, kernel @ ..] = four_axes(shape)?;
-        let builder = match self.kind {
-            Kind::Transposed => {
-                let out_channels = out_group.checked_mul(groups).ok_or_else(|| Error::Overflow {
-                    what: "number of channels",
-                    detail: format!("{out_group} in each of {groups} groups"),
-                })?;
-                ConvTranspose::builder()
-                    .in_channels(in_channels)
-                    .out_channels(out_channels)
-                    .groups(groups)
-                    .kernel(kernel)
-                    .stride(self.stride)
-                    .dilation(self.dilation)
-                    .padding(self.padding)
-            }
-            Kind::Convolution if self.stride != [1; 2] => {
-                let given = self.stride.into_iter().max().unwrap_or_default() as i128;
-                return Err(Error::OutOfRange { what: "stride of a convolution".into(), given, expected: "1".into() });
-            }
-            Kind::Convolution => convolution(shape, &self.padding.map(Pad::from), &self.dilation, groups)?,
-        };
-        builder.activation(self.activation.clone()).build()
+        if self.kind == Kind::Convolution {
+            return Ok(self.convolution()?.transposed().clone());
+        }
+        let [in_channels, out_group, kernel @ ..] = four_axes(self.weight.shape())?;
+        let out_channels = out_group.checked_mul(self.groups).ok_or_else(|| Error::Overflow {
+            what: "number of channels",
+            detail: format!("{out_group} in each of {} groups", self.groups),
+        })?;
+        ConvTranspose::builder()
+            .in_channels(in_channels)
+            .out_channels(out_channels)
+            .groups(self.groups)
+            .kernel(kernel)
+            .stride(self.stride)
+            .dilation(self.dilation)
+            .padding(self.padding)
+            .activation(self.activation.clone())
+            .build()
+    }
+
+    fn convolution(&self) -> Result<Convolution> {
+        let shape = four_axes(self.weight.shape())?;
+        if self.stride != [1; 2] {
+            let given = self.stride.into_iter().max().unwrap_or_default() as i128;
+            return Err(Error::OutOfRange { what: "stride of a convolution".into(), given, expected: "1".into() });
+        }
+        let described = described(&shape, &self.padding.map(Pad::from), &self.dilation, self.groups)?;
+        described.activation(self.activation.clone()).build()
     }
 }
 

@@ -34,6 +34,8 @@ shader_struct! {
         invocations: i32,
         first_part: i32,
         part_segments: i32,
+        unit_segments: i32,
+        unit_parts: i32,
         segments: i32,
         row_segments: i32,
         segment_positions: i32,
@@ -43,7 +45,9 @@ shader_struct! {
         gradient_channel_stride: i32,
         input_window: i32,
         gradient_window: i32,
-        padding: i32,
+        padding_1: i32,
+        padding_2: i32,
+        padding_3: i32,
     }
 }
 
@@ -55,13 +59,17 @@ shader_struct! {
         invocations: i32,
         first_part: i32,
         part_positions: i32,
+        unit_positions: i32,
+        unit_parts: i32,
         positions: i32,
         item_positions: i32,
         batch_stride: i32,
         channel_stride: i32,
         position_stride: i32,
         window: i32,
-        padding: i32,
+        padding_1: i32,
+        padding_2: i32,
+        padding_3: i32,
     }
 }
 

@@ -6,7 +6,7 @@ use crate::op::Geometry;
 
 /// What limits the tiles of a class of devices.
 struct Most {
-    /// Accumulators and the factors of a round.
+    /// Accumulators, and the factors that are live beside them where these are in registers too.
     registers: usize,
     /// Multiply-adds of a round.
     unrolled: usize,
@@ -14,105 +14,127 @@ struct Most {
     keeping: f64,
 }
 
+/// In software reading costs so much that tiles pay which no registers hold; but twice as many accumulators take the
+/// compiler of lavapipe 22.3 ten times as long, seconds at 512, for a tenth of the time.
 fn most(class: DeviceClass) -> Most {
     match class {
-        DeviceClass::Software => Most { registers: 1024, unrolled: 2048, keeping: 2.0 },
+        DeviceClass::Software => Most { registers: 256, unrolled: 2048, keeping: 2.0 },
         _ => Most { registers: class.hardware().registers, unrolled: 256, keeping: 0.0 },
     }
 }
 
+/// The sizes of tiles that are tried.
+const CHANNELS: [&[usize]; 2] =
+    [&[1, 2, 3, 4, 6, 7, 8, 10, 12, 14, 16, 20, 21, 24, 28, 32], &[1, 2, 3, 4, 5, 6, 7, 8, 12, 16]];
+const TAPS: [&[usize]; 2] = [&[1, 2, 3, 4, 5], &[1, 2, 3, 4, 5, 6, 7, 8, 9, 11, 12, 16, 24, 32]];
+const POSITIONS: &[usize] = &[1, 2, 4, 8, 16, 32];
+
+/// The multiply-adds that finding the place of a segment and the address of a round are worth.
+const SEGMENT: f64 = 60.0;
+const ROUND: f64 = 16.0;
+
 /// The tile of least cost, and the cost in multiply-adds of one lane.
 pub(crate) fn best(geometry: &Geometry, profile: &DeviceProfile) -> (f64, WeightTile) {
-    let tiles = candidates(geometry, profile).into_iter().map(|tile| (cost(&tile, geometry, profile), tile));
-    let single = WeightTile { workgroup: workgroup(profile), ..WeightTile::single() };
-    tiles.min_by(|(a, _), (b, _)| a.total_cmp(b)).unwrap_or((f64::INFINITY, single))
-}
-
-fn workgroup(profile: &DeviceProfile) -> u32 {
-    profile.class.hardware().workgroup.min(profile.max_invocations)
-}
-
-/// All tiles that fit a device.
-fn candidates(geometry: &Geometry, profile: &DeviceProfile) -> Vec<WeightTile> {
     let op = &geometry.op;
-    let channels = [op.in_channels() / op.groups(), op.out_channels() / op.groups()];
-    let Most { registers, unrolled, .. } = most(profile.class);
     let [_, y, x] = op.axes3();
-    // No more than there are, but as many as leave nothing over.
-    let up_to = |most: usize, sizes: &[usize]| -> Vec<usize> {
-        sizes.iter().copied().filter(|&size| size <= most || size == sizes[0]).collect()
-    };
-    let mut tiles = Vec::new();
-    for inputs in up_to(channels[0], &[1, 2, 3, 4, 6, 7, 8, 10, 12, 14, 16, 20, 21, 24, 28, 32]) {
-        for outputs in up_to(channels[1], &[1, 2, 3, 4, 5, 6, 7, 8, 12, 16]) {
-            for taps_x in up_to(x.kernel, &[1, 2, 3, 4, 5, 6, 7, 8, 9, 11, 12, 16, 24, 32]) {
-                for taps_y in up_to(y.kernel, &[1, 2, 3, 4, 5]) {
-                    for positions in up_to(geometry.input[2], &[1, 2, 4, 8]) {
-                        let weights = inputs * outputs * taps_x * taps_y;
-                        if weights > registers || weights * positions > unrolled {
-                            continue;
-                        }
-                        let tile = WeightTile {
-                            inputs,
-                            outputs,
-                            taps: [taps_y, taps_x],
-                            positions,
-                            stride: x.stride,
-                            dilation: x.dilation,
-                            workgroup: workgroup(profile),
-                            ..WeightTile::single()
-                        };
-                        let factors = inputs * positions.min(2) + outputs * taps_y;
-                        if profile.class == DeviceClass::Software || weights + factors <= registers {
-                            tiles.push(tile.reading(geometry));
-                        }
+    let workgroup = profile.class.hardware().workgroup.min(profile.max_invocations);
+    let single = WeightTile { stride: x.stride, dilation: x.dilation, workgroup, ..WeightTile::single() };
+    let Most { registers, unrolled, .. } = most(profile.class);
+    // No more than there are.
+    let up_to = |sizes: &'static [usize], most: usize| sizes.iter().copied().filter(move |&size| size <= most);
+    let [inputs, outputs] = [(CHANNELS[0], op.in_channels()), (CHANNELS[1], op.out_channels())]
+        .map(|(sizes, channels)| up_to(sizes, channels / op.groups()).collect::<Vec<_>>());
+    let mut best = (f64::INFINITY, single);
+    for taps in up_to(TAPS[0], y.kernel).flat_map(|y| up_to(TAPS[1], x.kernel).map(move |x| [y, x])) {
+        for positions in up_to(POSITIONS, geometry.input[2]) {
+            let columns = Columns::of(&WeightTile { taps, positions, ..single }.reading(geometry));
+            for &inputs in &inputs {
+                for &outputs in &outputs {
+                    let tile = WeightTile { inputs, outputs, taps, positions, ..single };
+                    // In hardware what a round reads is in registers too, of the rows of taps one at a time.
+                    let factors = match profile.class {
+                        DeviceClass::Software => 0,
+                        _ => inputs * positions + outputs * columns.numbers,
+                    };
+                    if tile.weights() + factors > registers || tile.weights() * positions > unrolled {
+                        continue;
+                    }
+                    let tile = tile.reading(geometry);
+                    let cost = estimate(&tile, columns, geometry, profile);
+                    if cost < best.0 {
+                        best = (cost, tile);
                     }
                 }
             }
         }
     }
-    tiles
+    best
 }
 
-/// The estimated cost of a tile, in multiply-adds of one lane.
-pub(crate) fn cost(tile: &WeightTile, geometry: &Geometry, profile: &DeviceProfile) -> f64 {
-    let hardware = profile.class.hardware();
-    let read = |how: Read, numbers: usize, vectors: usize| {
-        if how.vectors() { vectors as f64 * hardware.vector } else { numbers as f64 * hardware.read }
-    };
-    let WeightTile { inputs, outputs, positions, .. } = *tile;
-    let columns = tile.columns();
+/// The cost of `weight_gradient.wgsl`, in multiply-adds of one lane.
+pub(crate) fn readable(geometry: &Geometry, profile: &DeviceProfile) -> f64 {
+    let single = WeightTile::single();
+    estimate(&single, Columns::of(&single), geometry, profile)
+}
+
+/// What a round reads along w of the output's gradient: numbers, and vectors of four of them.
+#[derive(Clone, Copy)]
+struct Columns {
+    numbers: usize,
+    vectors: usize,
+}
+
+impl Columns {
+    fn of(tile: &WeightTile) -> Self {
+        Self { numbers: tile.columns().len(), vectors: tile.reads().len() }
+    }
+}
+
+fn estimate(tile: &WeightTile, columns: Columns, geometry: &Geometry, profile: &DeviceProfile) -> f64 {
+    let (hardware, most) = (profile.class.hardware(), most(profile.class));
+    let WeightTile { inputs, outputs, taps: [rows, _], positions, .. } = *tile;
     let input = match tile.input {
-        Read::Columns { .. } => inputs * positions.div_ceil(4),
-        _ => inputs.div_ceil(4) * positions,
+        Read::Numbers => (inputs * positions) as f64 * hardware.read,
+        Read::Columns { .. } => (inputs * positions.div_ceil(4)) as f64 * hardware.vector,
+        Read::Channels => (inputs / 4 * positions) as f64 * hardware.vector,
     };
     let gradient = match tile.gradient {
-        Read::Columns { first } => {
-            let mut vectors: Vec<usize> = columns.iter().map(|column| (column + first) / 4).collect();
-            vectors.dedup();
-            vectors.len() * outputs
-        }
-        _ => columns.len() * outputs.div_ceil(4),
+        Read::Numbers => (outputs * columns.numbers) as f64 * hardware.read,
+        Read::Columns { .. } => (outputs * columns.vectors) as f64 * hardware.vector,
+        Read::Channels => (outputs / 4 * columns.numbers) as f64 * hardware.vector,
     };
-    let rows = tile.taps[0];
-    let reads = read(tile.input, inputs * positions, input)
-        + rows as f64 * read(tile.gradient, outputs * columns.len(), gradient)
-        + hardware.test * (rows * columns.len()) as f64;
-    let products = tile.weights() as f64;
-    let round = reads + products * (positions as f64 + most(profile.class).keeping) + 16.0;
+    let products = tile.weights() as f64 * (positions as f64 + most.keeping);
+    let round = input + rows as f64 * (gradient + hardware.test * columns.vectors as f64) + products + ROUND;
+    let segment = geometry.input[2].div_ceil(positions) as f64 * round + SEGMENT;
+    // A row that none of a tile's taps reaches is left out.
     let [_, y, _] = geometry.op.axes3();
-    // Of the rows, those are left out that none of a tile's taps reaches.
-    let reached = if rows == 1 {
-        y.landings(geometry.input[1], geometry.output[1]) as f64 / y.kernel as f64
-    } else {
-        geometry.input[1] as f64
+    let reached = match rows {
+        1 => y.landings(geometry.input[1], geometry.output[1]) as f64 / y.kernel as f64,
+        _ => geometry.input[1] as f64,
     };
-    let row = geometry.input[2].div_ceil(positions) as f64 * round + 60.0;
-    let rounds = geometry.batch as f64 * geometry.input[0] as f64 * reached * row;
     let tiles = tile.tiles(geometry) as f64;
-    // A lane that has nothing to do costs as much.
-    let lanes = (tiles / 8.0).ceil() * 8.0;
+    // Parts occupy the device where tiles do not; they have to be written, and read again.
     let parts = (hardware.invocations / tiles).max(1.0);
-    rounds * if tiles < hardware.invocations { tiles } else { lanes }
-        + parts * tiles * products * (hardware.read + hardware.read)
+    let sums = parts * tile.weights() as f64 * 2.0 * hardware.read;
+    tiles * (geometry.batch as f64 * geometry.input[0] as f64 * reached * segment + sums)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::gpu::plan::field;
+
+    #[test]
+    fn the_fields_operations_get_tiles_that_fit() {
+        for class in DeviceClass::ALL {
+            let profile = DeviceProfile { class, ..DeviceProfile::default() };
+            for (name, op, shape) in field::operations() {
+                let geometry = op.at(&shape).unwrap();
+                let (cost, tile) = best(&geometry, &profile);
+                assert!(cost < readable(&geometry, &profile), "{name} on {class:?}: {tile}");
+                assert!(tile.weights() <= most(class).registers, "{name} on {class:?}: {tile}");
+                assert!(tile.weights() >= 8, "{name} on {class:?}: {tile}");
+            }
+        }
+    }
 }

@@ -79,6 +79,17 @@ impl WeightTile {
         columns
     }
 
+    /// Where a round reads the gradient of the output along w: at each of the [`columns`](Self::columns), or at the first
+    /// of each four that has some of them, which lies `first` before where it is counted from.
+    pub(crate) fn reads(&self) -> Vec<usize> {
+        let mut reads = self.columns();
+        if let Read::Columns { first } = self.gradient {
+            reads.iter_mut().for_each(|column| *column = (*column + first) / 4 * 4);
+            reads.dedup();
+        }
+        reads
+    }
+
     /// How many blocks of channels, input and output, a group has.
     pub(crate) fn blocks(&self, geometry: &Geometry) -> [usize; 2] {
         let op = &geometry.op;

@@ -21,15 +21,15 @@ pub(crate) fn generate(tile: &WeightTile) -> String {
         .replace("input: array<Elem>", &format!("input: {}", stored(tile.input)))
         .replace("gradient: array<Elem>", &format!("gradient: {}", stored(tile.gradient)));
     // Writing to a String does not fail.
-    let _ = Printer { tile, out: &mut text, columns: tile.columns() }.kernel();
+    let _ = Printer { tile, out: &mut text, reads: tile.reads() }.kernel();
     text
 }
 
 struct Printer<'a> {
     tile: &'a WeightTile,
     out: &'a mut String,
-    /// See [`WeightTile::columns`].
-    columns: Vec<usize>,
+    /// See [`WeightTile::reads`].
+    reads: Vec<usize>,
 }
 
 /// A component of a vector.
@@ -97,8 +97,8 @@ fn weight_tiles(
         };
         write!(
             self.out,
-            "    let last = min((part + 1) * params.part_segments, params.segments);
-    for (var segment = part * params.part_segments; segment < last; segment++) {{
+            "    let last = past_segment(part);
+    for (var segment = first_segment(part); segment < last; segment++) {{
         let row = segment / params.row_segments;
         let first = segment % params.row_segments * params.segment_positions;
         let past = min(first + params.segment_positions, params.axes[2].input_extent);
@@ -199,16 +199,11 @@ fn weight_tiles(
     /// The outputs' gradients of a round.
     fn gradients(&mut self) -> fmt::Result {
         let WeightTile { outputs, taps: [taps_y, _], gradient, .. } = *self.tile;
-        let offsets: Vec<i64> = match gradient {
-            Read::Columns { first } => {
-                let mut vectors: Vec<i64> =
-                    self.columns.iter().map(|column| ((column + first) / 4 * 4) as i64 - first as i64).collect();
-                vectors.dedup();
-                vectors
-            }
-            _ => self.columns.iter().map(|&column| column as i64).collect(),
+        let (first, unit) = match gradient {
+            Read::Columns { first } => (first, 4),
+            _ => (0, 1),
         };
-        let unit = if matches!(gradient, Read::Columns { .. }) { 4 } else { 1 };
+        let offsets: Vec<i64> = self.reads.iter().map(|&column| column as i64 - first as i64).collect();
         for (number, offset) in offsets.iter().enumerate() {
             writeln!(
                 self.out,
@@ -239,15 +234,13 @@ fn weight_tiles(
     fn gradient(&self, channel: usize, y: usize, t: usize, position: usize) -> String {
         let WeightTile { stride, dilation, gradient, .. } = *self.tile;
         let column = position * stride + t * dilation;
-        let rank = |wanted: usize| self.columns.binary_search(&wanted).unwrap_or_default();
+        let number = |read: usize| self.reads.binary_search(&read).unwrap_or_default();
         match gradient {
-            Read::Numbers => format!("g{channel}_{y}_{}", rank(column)),
-            Read::Channels => format!("g{}_{y}_{}.{}", channel / 4 * 4, rank(column), part(channel)),
+            Read::Numbers => format!("g{channel}_{y}_{}", number(column)),
+            Read::Channels => format!("g{}_{y}_{}.{}", channel / 4 * 4, number(column), part(channel)),
             Read::Columns { first } => {
-                let mut vectors: Vec<usize> = self.columns.iter().map(|column| (column + first) / 4).collect();
-                vectors.dedup();
-                let number = vectors.binary_search(&((column + first) / 4)).unwrap_or_default();
-                format!("g{channel}_{y}_{number}.{}", part(column + first))
+                let at = column + first;
+                format!("g{channel}_{y}_{}.{}", number(at / 4 * 4), part(at))
             }
         }
     }
