@@ -421,34 +421,32 @@ fn draw(curve: &[[f64; 3]], bicubic: f64) -> String {
     const STYLE: &str = "text{font:12px system-ui,sans-serif;fill:#768390}line{stroke:#768390;stroke-opacity:.4}\
                          polyline{fill:none;stroke:#3b82f6;stroke-width:2}";
     let mut svg = format!(
-        "<svg xmlns=\"http://www.w3.org/2000/svg\" viewBox=\"0 0 720 460\" width=\"720\" height=\"460\">\n\
+        "<svg xmlns=\"http://www.w3.org/2000/svg\" viewBox=\"0 0 760 460\" width=\"760\" height=\"460\">\n\
          <title>An upsampler learns</title>\n<style>{STYLE}</style>\n"
     );
     let steps = curve[curve.len() - 1][0].max(1.0);
     let x = |step: f64| 60.0 + 570.0 * step / steps;
-    let mut plot = |title: &str, top: f64, values: Vec<f64>, marks: &[(f64, String, bool)]| {
-        let all = || values.iter().copied().chain(marks.iter().map(|mark| mark.0));
-        let (least, most) = (all().fold(f64::INFINITY, f64::min), all().fold(f64::NEG_INFINITY, f64::max));
+    let ends = |values: &[f64]| values.iter().fold([f64::MAX, f64::MIN], |[a, b], &v| [a.min(v), b.max(v)]);
+    let mut plot = |title: &str, top: f64, values: Vec<f64>, label: fn(f64) -> String, dashed: Option<f64>| {
+        let lines = ends(&values).map(|value| (value, label(value), "none"));
+        let dashed = dashed.map(|value| (value, format!("bicubic {}", label(value)), "6 4"));
+        let lines: Vec<_> = lines.into_iter().chain(dashed).collect();
+        let [least, most] = ends(&lines.iter().map(|line| line.0).collect::<Vec<_>>());
         let y = |value: f64| top + 160.0 * (most - value) / (most - least).max(1e-9);
         svg += &format!("<text x=\"60\" y=\"{}\">{title}</text>\n", top - 14.0);
-        for (value, text, dashed) in marks {
-            let (y, dashes) = (y(*value), if *dashed { " stroke-dasharray=\"6 4\"" } else { "" });
-            svg += &format!("<line x1=\"60\" x2=\"630\" y1=\"{y:.1}\" y2=\"{y:.1}\"{dashes}/>\n");
-            svg += &format!("<text x=\"636\" y=\"{:.1}\">{text}</text>\n", y + 4.0);
+        for (value, label, dashes) in lines {
+            let y = y(value);
+            svg += &format!("<line x1=\"60\" x2=\"630\" y1=\"{y:.1}\" y2=\"{y:.1}\" stroke-dasharray=\"{dashes}\"/>\n");
+            svg += &format!("<text x=\"636\" y=\"{:.1}\">{label}</text>\n", y + 4.0);
         }
         let points = curve.iter().zip(&values).map(|(at, &value)| format!("{:.1},{:.1}", x(at[0]), y(value)));
         svg += &format!("<polyline points=\"{}\"/>\n", points.collect::<Vec<_>>().join(" "));
     };
-    let losses: Vec<f64> = curve.iter().map(|at| at[1].log10()).collect();
-    let ends = |values: &[f64]| {
-        [f64::min as fn(f64, f64) -> f64, f64::max].map(|pick| values.iter().copied().reduce(pick).unwrap_or(0.0))
-    };
-    let marks = ends(&losses).map(|loss| (loss, format!("{:.5}", 10f64.powf(loss)), false));
-    plot("loss of the part that is trained on", 40.0, losses, &marks);
-    let held_out: Vec<f64> = curve.iter().map(|at| at[2]).collect();
-    let marks = ends(&held_out).map(|value| (value, format!("{value:.2} dB"), false));
-    let bicubic = (bicubic, format!("bicubic {bicubic:.2}"), true);
-    plot("PSNR of the part that is held out", 255.0, held_out, &[&marks[..], &[bicubic]].concat());
+    let [losses, held_out] = [1, 2].map(|what| curve.iter().map(|at| at[what]));
+    let loss = |value| format!("{:.5}", 10f64.powf(value));
+    plot("loss of the part that is trained on", 40.0, losses.map(f64::log10).collect(), loss, None);
+    let decibels = |value| format!("{value:.2} dB");
+    plot("PSNR of the part that is held out", 255.0, held_out.collect(), decibels, Some(bicubic));
     for step in [0.0, steps / 2.0, steps] {
         svg += &format!("<text x=\"{:.1}\" y=\"440\" text-anchor=\"middle\">{step:.0}</text>\n", x(step));
     }

@@ -10,11 +10,11 @@ use common::{Case, Values, no_activation, random_case, tensor};
 use device::context;
 use fastrand::Rng;
 use std::process::ExitCode;
-use upconv::gpu::{Bound, Context, Layer, Prepared, Request};
+use upconv::gpu::{Bound, Context, Layer, Matrices, Prepared, Request};
 use upconv::wgpu::{self, Buffer, BufferUsages};
 use upconv::{
-    Activation, ConvTranspose, Convolution, DeviceClass, DeviceProfile, Error, Kernel, Storage, Tensor, WeightLayout,
-    reference,
+    Activation, ConvTranspose, Convolution, DeviceClass, DeviceProfile, Error, Kernel, Refusal, Storage, Tensor,
+    WeightLayout, reference,
 };
 
 fn main() -> ExitCode {
@@ -26,6 +26,7 @@ fn main() -> ExitCode {
         ("what_is_submitted_before_has_the_old_weights", what_is_submitted_before_has_the_old_weights),
         ("biases_and_slopes_stay", biases_and_slopes_stay),
         ("threads_may_prepare_meanwhile", threads_may_prepare_meanwhile),
+        ("matrices_are_not_given_what_they_might_round", matrices_are_not_given_what_they_might_round),
         ("what_does_not_fit_is_refused", what_does_not_fit_is_refused),
     ])
 }
@@ -257,6 +258,26 @@ fn threads_may_prepare_meanwhile() {
             let expected = if is_gradient { gradient.value().to_vec() } else { expected.to_f64() };
             assert_eq!(ready.run().to_f64(), expected, "gradient {is_gradient}");
         }
+    }
+}
+
+/// It is decided before the device's own matrices are looked at, which it may not have.
+fn matrices_are_not_given_what_they_might_round() {
+    let matrices = |factors| Some(Matrices { side: 16, factors, subgroup: 32, largest_subgroup: 32 });
+    for (factors, refused) in [(Storage::F16, true), (Storage::F32, false)] {
+        let profile = DeviceProfile { matrices: matrices(factors), ..context().profile().clone() };
+        let op = ConvTranspose::builder().in_channels(16).out_channels(16).kernel([2, 2]).stride([2, 2]);
+        let weight = Tensor::f32([16, 16, 2, 2], vec![1.0; 1024]).unwrap();
+        let layer = Layer::new(&context().limited(profile), &op.build().unwrap(), &weight, None).unwrap();
+        let request = Request::new(factors).kernel(Kernel::Matrix);
+        let is_unknown = |result: upconv::Result<Prepared>| {
+            matches!(result, Err(Error::Kernel { reason: Refusal::UnknownWeights, .. }))
+        };
+        let prepare =
+            || [layer.prepare(&[1, 16, 8, 8], request), layer.prepare_input_gradient(&[1, 16, 8, 8], request)];
+        assert_eq!(prepare().map(is_unknown), [false; 2]);
+        layer.set_weights(upload(&weight).slice(..), None).unwrap();
+        assert_eq!(prepare().map(is_unknown), [refused; 2]);
     }
 }
 
