@@ -118,6 +118,13 @@ pub enum Refusal {
     )]
     RoundedWeight { weight: f32 },
 
+    /// The device's matrices might round weights that were set on the device.
+    #[error(
+        "the device's matrices are of f16, and whether it represents the weights exactly is not known: they were set \
+         on the device"
+    )]
+    UnknownWeights,
+
     /// The table of phases and taps does not fit a uniform buffer.
     #[error("{taps} taps and {phases} phases make a table of {entries} entries, which exceed {limit}")]
     TableEntries { taps: usize, phases: usize, entries: usize, limit: usize },

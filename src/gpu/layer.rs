@@ -9,6 +9,7 @@ use crate::gpu::device::context::Context;
 use crate::gpu::device::span::span;
 use crate::gpu::device::step::Step;
 use crate::gpu::device::transfer::{Download, storage_for};
+use crate::gpu::kernels::pack::set::SetParams;
 use crate::gpu::plan::body::Plan;
 use crate::gpu::plan::candidate::{Candidate, candidates};
 use crate::gpu::plan::choice::Reuse;
@@ -20,7 +21,7 @@ use crate::kernel::Kernel;
 use crate::op::{Axis, ConvTranspose, Convolution};
 use crate::tensor::{Bias, DType, Tensor, TensorView};
 use std::sync::{Arc, OnceLock};
-use wgpu::BufferUsages;
+use wgpu::{BufferSlice, BufferUsages};
 #[cfg(not(target_family = "wasm"))]
 use {
     crate::op::Geometry,
@@ -35,7 +36,9 @@ pub struct Layer {
 
 #[derive(Debug)]
 struct Inner {
-    weights: Weights,
+    weights: Arc<Weights>,
+    /// How a weight is read that is given as the layer's first one was.
+    given: SetParams,
     prepared: Cache<Key, Prepared>,
     /// The layer whose forward pass is this one's input gradient, made when it is first needed.
     adjoint: OnceLock<Layer>,
@@ -70,7 +73,7 @@ impl Layer {
         bias: impl Into<Bias<'a>>,
     ) -> Result<Self> {
         let (weight, Bias(bias)) = (weight.into(), bias.into());
-        Ok(Self::of(Weights::new(context, op, weight, bias)?))
+        Ok(Self::of(Weights::new(context, op, weight, bias)?.into(), SetParams::new(op)))
     }
 
     /// An ordinary convolution as a layer: that of its [`transposed`](Convolution::transposed) form, which
@@ -87,11 +90,38 @@ impl Layer {
         bias: impl Into<Bias<'a>>,
     ) -> Result<Self> {
         let (weight, Bias(bias)) = (convolution.turned(weight)?, bias.into());
-        Ok(Self::of(Weights::new(context, convolution.transposed(), weight.view(), bias)?))
+        let weights = Weights::new(context, convolution.transposed(), weight.view(), bias)?;
+        Ok(Self::of(weights.into(), SetParams::convolution(convolution)))
     }
 
-    fn of(weights: Weights) -> Self {
-        Self { inner: Arc::new(Inner { weights, prepared: Cache::new(MAX_PREPARED), adjoint: OnceLock::new() }) }
+    fn of(weights: Arc<Weights>, given: SetParams) -> Self {
+        let (prepared, adjoint) = (Cache::new(MAX_PREPARED), OnceLock::new());
+        Self { inner: Arc::new(Inner { weights, given, prepared, adjoint }) }
+    }
+
+    /// Gives the layer new weights from buffers on the device, as an optimiser leaves them: nothing is read back or
+    /// uploaded. Everything that was prepared or bound stays valid, and computes with the new weights what is submitted
+    /// from now on; input gradients as well. It submits by itself, so that what the caller submitted before is done with
+    /// the old weights, and what fills the buffers must have been submitted.
+    ///
+    /// `weight` is f32 of [`ConvTranspose::weight_shape`] in the operation's
+    /// [`weight_layout`](ConvTranspose::weight_layout), the order of its
+    /// [gradient](crate::gpu::PreparedBackward::weight_bytes). For a layer that was made by
+    /// [`convolution`](Self::convolution) it is of [`Convolution::weight_shape`], the convolution's own order, whereas the
+    /// gradient is in that of [`op`](Self::op): to train a convolution, make it by [`new`](Self::new) of its
+    /// [`transposed`](Convolution::transposed) form, with the weight [turned](Convolution::turned) once. `bias` is f32 of
+    /// `[out_channels]`; without it the biases stay as they are. Both have usage STORAGE and begin at multiples of the
+    /// device's `min_storage_buffer_offset_alignment`; they may be in one buffer.
+    ///
+    /// The host does not know the values. Where one is NaN or infinite, kernels other than [`Kernel::Gather`] may spread
+    /// NaN beyond the outputs that it reaches; a layer that was made with such a weight stays with `gather`.
+    /// [`Kernel::Matrix`] with matrices of f16 rounds the weights to f16, and is refused to what is prepared from now on.
+    ///
+    /// # Errors
+    /// [`Error::Buffer`] for a buffer that is too small, not aligned or without usage STORAGE; [`Error::Limit`] for
+    /// weights beyond the device's largest binding; [`Error::Device`]. The layer keeps its weights then.
+    pub fn set_weights(&self, weight: BufferSlice<'_>, bias: Option<BufferSlice<'_>>) -> Result<()> {
+        self.inner.weights.set(self.inner.given, weight, bias)
     }
 
     /// The operation.
@@ -168,8 +198,9 @@ impl Layer {
         let adjoint = match self.inner.adjoint.get() {
             Some(adjoint) => adjoint,
             None => {
-                let made = Self::of(self.inner.weights.adjoint()?);
-                self.inner.adjoint.get_or_init(|| made)
+                let weights = self.inner.weights.adjoint()?;
+                let given = SetParams::new(&weights.op);
+                self.inner.adjoint.get_or_init(|| Self::of(weights, given))
             }
         };
         adjoint.prepare_op(&geometry.adjoint(), &geometry.output_shape(), request.into())

@@ -74,6 +74,21 @@ pub struct BackwardBuffers<'a> {
     pub slope_gradient: Option<BufferSlice<'a>>,
 }
 
+impl<'a> BackwardBuffers<'a> {
+    /// The input and the gradient of the output; nothing saved, and no gradient wanted yet.
+    pub fn new(input: BufferSlice<'a>, gradient: BufferSlice<'a>) -> Self {
+        Self {
+            input,
+            gradient,
+            saved: None,
+            input_gradient: None,
+            weight_gradient: None,
+            bias_gradient: None,
+            slope_gradient: None,
+        }
+    }
+}
+
 impl Layer {
     /// Plans the backward pass for an input shape: the gradients of the input, the weight and the bias, through the
     /// activation, and of the slopes of a prelu. Each is what [`prepare_input_gradient`](Self::prepare_input_gradient) and

@@ -148,13 +148,8 @@ impl Pass<'_> {
     /// What is read, and no gradient yet.
     fn operands(&self) -> BackwardBuffers<'_> {
         BackwardBuffers {
-            input: self.input.slice(..),
-            gradient: self.gradient.slice(..),
             saved: self.saved.as_ref().map(|saved| saved.slice(..)),
-            input_gradient: None,
-            weight_gradient: None,
-            bias_gradient: None,
-            slope_gradient: None,
+            ..BackwardBuffers::new(self.input.slice(..), self.gradient.slice(..))
         }
     }
 

@@ -22,6 +22,7 @@ const BIAS_GRADIENT: &str = include_str!("../../../shaders/bias_gradient.wgsl");
 const GRADIENT_SUM: &str = include_str!("../../../shaders/gradient_sum.wgsl");
 const MATRIX_WEIGHTS: &str = include_str!("../../../shaders/matrix_weights.wgsl");
 const ADJOINT_WEIGHTS: &str = include_str!("../../../shaders/adjoint_weights.wgsl");
+const SET_WEIGHTS: &str = include_str!("../../../shaders/set_weights.wgsl");
 const WINOGRAD_WEIGHTS: &str = include_str!("../../../shaders/winograd_weights.wgsl");
 
 /// What distinguishes one compiled kernel from another.
@@ -41,6 +42,8 @@ pub(crate) enum Variant {
     MatrixWeights { factors: Storage },
     /// `adjoint_weights.wgsl`
     AdjointWeights,
+    /// `set_weights.wgsl`
+    SetWeights,
     /// `pointwise.wgsl`
     Pointwise { function: Function, storage: Storage },
     /// `winograd_weights.wgsl`
@@ -116,6 +119,7 @@ impl Variant {
             }
             Variant::Pointwise { function, storage } => function.source(*storage),
             Variant::AdjointWeights => ADJOINT_WEIGHTS.to_string(),
+            Variant::SetWeights => SET_WEIGHTS.to_string(),
             Variant::WinogradWeights => WINOGRAD_WEIGHTS.to_string(),
             Variant::WinogradInput { storage, wide, workgroup } => {
                 format!("{}\n{}", elem(*storage), winograd::wgsl::input(*wide, *workgroup))
@@ -146,6 +150,7 @@ impl Variant {
             Variant::Matrix { .. } => "matrix",
             Variant::Pointwise { .. } => "pointwise",
             Variant::AdjointWeights => "turn",
+            Variant::SetWeights => "set_weights",
             Variant::WinogradWeights => "weights",
             Variant::WinogradInput { .. } => "to_points",
             Variant::WinogradOutput { .. } => "to_outputs",
@@ -207,6 +212,7 @@ pub(crate) mod tests {
         let mut sources: BTreeSet<String> = winograd::machine::tests::variants().iter().map(Variant::source).collect();
         sources.insert(Variant::Pack.source());
         sources.insert(Variant::AdjointWeights.source());
+        sources.insert(Variant::SetWeights.source());
         sources.extend(matrix::params::tests::variants().iter().map(Variant::source));
         sources.insert(Variant::GradientSum.source());
         for storage in [Storage::F32, Storage::F16] {
@@ -477,6 +483,7 @@ pub(crate) mod tests {
         let pointwise_module = validate(&Function::Gradient("1.0").source(Storage::F32));
         assert_eq!(pointwise::Params::layout(), layout(&pointwise_module, "Params"));
         assert_eq!(pack::adjoint::AdjointParams::layout(), layout(&validate(ADJOINT_WEIGHTS), "Params"));
+        assert_eq!(pack::set::SetParams::layout(), layout(&validate(SET_WEIGHTS), "Params"));
         let [weight, bias, parts] = [WEIGHT_GRADIENT, BIAS_GRADIENT, GRADIENT_SUM].map(validate);
         assert_eq!(gradient::WeightAxis::layout(), layout(&weight, "Axis"));
         assert_eq!(gradient::WeightParams::layout(), layout(&weight, "Params"));

@@ -4,4 +4,5 @@ pub(crate) mod adjoint;
 pub(crate) mod matrix;
 pub(crate) mod points;
 pub(crate) mod records;
+pub(crate) mod set;
 pub(crate) mod tiles;
