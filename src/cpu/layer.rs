@@ -7,6 +7,7 @@ use super::element::OfF32;
 use super::memory::{self, collect, filled};
 use super::output::{self, Slot, slots};
 use super::packed::Packed;
+use super::panel::Finite;
 use super::scratch::Pool;
 use super::simd::Level;
 use super::winograd::{self, Winograd};
@@ -120,7 +121,7 @@ impl Layer {
         let bias = bias.map(|bias| to_f32("the bias", bias)).transpose()?.unwrap_or_default();
         let weight = to_f32("the weights", weight)?;
         let (mut winograd, mut packed, mut unshared, mut single) = (None, None, None, OnceLock::new());
-        let finite = weight.iter().all(|w| w.is_finite());
+        let finite = level.instructions().run(Finite(&weight));
         if finite && !(fewer && winograd::serves(op)) {
             let pack = |share| Packed::new(op, &weight, &bias, level, share);
             let shared = pack(true)?;
