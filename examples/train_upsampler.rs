@@ -442,7 +442,7 @@ fn draw(curve: &[[f64; 3]], bicubic: f64) -> String {
         let points = curve.iter().zip(&values).map(|(at, &value)| format!("{:.1},{:.1}", x(at[0]), y(value)));
         svg += &format!("<polyline points=\"{}\"/>\n", points.collect::<Vec<_>>().join(" "));
     };
-    let [losses, held_out] = [1, 2].map(|what| curve.iter().map(|at| at[what]));
+    let [losses, held_out] = [1, 2].map(|what| curve.iter().map(move |at| at[what]));
     let loss = |value| format!("{:.5}", 10f64.powf(value));
     plot("loss of the part that is trained on", 40.0, losses.map(f64::log10).collect(), loss, None);
     let decibels = |value| format!("{value:.2} dB");
