@@ -29,7 +29,7 @@ impl ConvTranspose {
     /// # Errors
     /// [`Error::Shape`] for a weight that has not three to five axes, [`Error::AxisCount`] for another number of paddings
     /// or dilations than the weight has spatial axes, [`Error::OutOfRange`] for groups that do not divide the weight's
-    /// first axis, and what [`Builder::build`] refuses.
+    /// first axis, and what [`Builder::build`](super::Builder::build) refuses.
     pub fn from_convolution<'a, P: Into<Pad>>(
         weight: impl Into<TensorView<'a>>,
         padding: impl IntoIterator<Item = P>,
