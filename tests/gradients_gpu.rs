@@ -87,6 +87,8 @@ fn expected(pass: &Pass) -> Expected {
         WeightLayout::Hwoi => (((z * kh + y) * kw + x) * out_group + co) * op.in_channels() + ci,
         WeightLayout::Ohwi => (((co * kd + z) * kh + y) * kw + x) * op.in_channels() + ci,
         WeightLayout::Oihw => (((co * op.in_channels() + ci) * kd + z) * kh + y) * kw + x,
+        WeightLayout::Hwio => (((z * kh + y) * kw + x) * op.in_channels() + ci) * out_group + co,
+        WeightLayout::Ihwo => (((ci * kd + z) * kh + y) * kw + x) * out_group + co,
         other => panic!("{other:?}"),
     };
     for n in 0..geometry.batch() {
