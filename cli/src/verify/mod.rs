@@ -209,7 +209,7 @@ mod tests {
         let report = check(vec![Err(anyhow!("adapter a gave no device")), Ok(Device::Cpu)], cases, None);
         assert_eq!((report.rows.len(), report.failed()), (4, 0), "the output and three gradients");
         let verdict = report.verdict().unwrap_err().to_string();
-        assert_eq!(verdict, "0 of 1 checks failed, not checked: adapter a gave no device");
+        assert_eq!(verdict, "0 of 4 checks failed, not checked: adapter a gave no device");
         check(vec![Ok(Device::Cpu)], cases, None).verdict().unwrap();
     }
 }
