@@ -1,4 +1,4 @@
-//! The Conv cases of ONNX's backend tests, on the reference and the CPU; tests/convolution.rs has them on a device.
+//! The Conv cases of ONNX's backend tests, on the reference and the CPU; `tests/convolution.rs` has them on a device.
 
 #![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
 

@@ -1,4 +1,4 @@
-//! The Conv cases of ONNX's backend tests, of tests/data/onnx_conv.safetensors.
+//! The Conv cases of ONNX's backend tests, of `tests/data/onnx_conv.safetensors`.
 
 use safetensors::SafeTensors;
 use upconv::convention::AutoPad;
