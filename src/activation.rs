@@ -154,11 +154,8 @@ impl Activation {
                 }
             }
             Activation::Snake { .. } => {
-                if alpha == 0.0 {
-                    y
-                } else {
-                    y + (alpha * y).sin().powi(2) / alpha
-                }
+                // It follows y, from which it is never further than 1 / alpha: to infinity, too.
+                if alpha == 0.0 || y.is_infinite() { y } else { y + (alpha * y).sin().powi(2) / alpha }
             }
         }
     }

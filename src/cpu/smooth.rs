@@ -109,8 +109,7 @@ pub(super) fn elu(x: f32, alpha: f32) -> f32 {
 #[inline(always)]
 pub(super) fn snake(x: f32, alpha: f32) -> f32 {
     let sine = sine(half_turn(alpha * x));
-    // The sine of an infinity is NaN, which x·0 is there.
-    if alpha == 0.0 { x } else { x + (sine * sine / alpha + x * 0.0) }
+    if alpha == 0.0 { x } else { x + sine * sine / alpha }
 }
 
 /// An angle, less the nearest multiple of π. Far out, where it has no digits left behind the point, any will do, a finite
