@@ -20,6 +20,8 @@ use upconv::{
 fn main() -> ExitCode {
     device::run(&[
         ("integers_are_exact_in_a_random_sweep", integers_are_exact_in_a_random_sweep),
+        ("convolutions_have_the_gradient_in_their_own_order", convolutions_have_the_gradient_in_their_own_order),
+        ("an_empty_batch_gives_zeros", an_empty_batch_gives_zeros),
         ("every_activation_is_led_through", every_activation_is_led_through),
         ("f16_is_within_its_bound", f16_is_within_its_bound),
         ("a_training_step_stays_on_the_device", a_training_step_stays_on_the_device),
@@ -66,6 +68,53 @@ fn integers_are_exact_in_a_random_sweep() {
             assert_eq!(comparison.inexact, 0, "case {number}: {comparison:?}, {case:?}");
         }
     }
+}
+
+/// Most of them have a stride.
+fn convolutions_have_the_gradient_in_their_own_order() {
+    let mut rng = Rng::with_seed(163);
+    let device = small_tiles();
+    let mut strided = 0;
+    for number in 0..120 {
+        let case = random_case(&mut rng, Values::Integers, no_activation);
+        let conv = case.op.adjoint();
+        strided += usize::from(conv.stride() != vec![1; conv.rank()]);
+        let input = gradient_of_output(&mut rng, &case, Values::Integers);
+        let (own, weight) = (&case.weight, conv.turned(&case.weight).unwrap());
+        let bias = Some(tensor(&mut rng, &[conv.out_channels()], Values::Integers));
+        let case = Case { op: conv.transposed().clone(), input, weight, bias };
+        let dy = gradient_of_output(&mut rng, &case, Values::Integers);
+        let layer = Layer::convolution(&device, &conv, own, case.bias.as_ref()).unwrap();
+        let got = layer.backward(&case.input, &dy).unwrap();
+        assert_eq!(got.weight.shape(), own.shape());
+        assert_eq!(layer.weight_gradient(&case.input, &dy).unwrap(), got.weight);
+        let turned = conv.turned(&got.weight).unwrap();
+        for (expected, got) in expected(&case, (&dy).into()).iter().zip([got.input, turned, got.bias]) {
+            let comparison = expected.compare(&got).unwrap();
+            assert_eq!(comparison.inexact, 0, "case {number}: {comparison:?}, {case:?}");
+        }
+        // Its transposed form has no order in which the gradient of a strided one could be computed; the others it has.
+        let transposed = Layer::new(&device, &case.op, &case.weight, case.bias.as_ref()).unwrap();
+        assert_eq!(transposed.bias_gradient(case.input.shape(), &dy).unwrap().shape(), [conv.out_channels()]);
+        if conv.stride() != vec![1; conv.rank()] {
+            let refusal = transposed.backward(&case.input, &dy).unwrap_err().to_string();
+            assert!(refusal.contains("`Layer::convolution`"), "{refusal}");
+        }
+    }
+    assert!(strided > 60, "{strided}");
+}
+
+fn an_empty_batch_gives_zeros() {
+    let op = ConvTranspose::builder().in_channels(2).out_channels(3).kernel([3, 3]).stride([2, 2]);
+    let op = op.activation(Activation::Prelu { slopes: vec![0.25; 3] }).build().unwrap();
+    let weight = Tensor::f32(op.weight_shape(), vec![1.0; 2 * 3 * 9]).unwrap();
+    let none = |shape: [usize; 4]| Tensor::f32(shape, vec![]).unwrap();
+    let (x, dy) = (none([0, 2, 4, 5]), none([0, 3, 9, 11]));
+    let layer = Layer::new(context(), &op, &weight, None).unwrap();
+    let got = layer.backward(&x, OutputGradient::with_sum(&dy, &dy)).unwrap();
+    assert_eq!(got.input, x);
+    assert_eq!(got.weight.to_f32(), [0.0; 54]);
+    assert_eq!((got.bias.to_f32(), got.slopes.unwrap().to_f32()), (vec![0.0; 3], vec![0.0; 3]));
 }
 
 fn activations(channels: usize) -> Vec<Activation> {
@@ -305,6 +354,11 @@ fn what_is_missing_or_does_not_fit_is_refused() {
         slope_gradient: None,
     };
     backward.bind(&good).unwrap();
+    let without = GradientRequest::new(Storage::F32).without_input_gradient();
+    let without = layer.prepare_backward(x.shape(), without).unwrap();
+    assert!(without.input_gradient().is_none() && without.weight_gradient().is_some());
+    let refusal = without.bind(&good).unwrap_err().to_string();
+    assert!(refusal.contains("of the input was not prepared"), "{refusal}");
     let refused = |buffers: BackwardBuffers<'_>| backward.bind(&buffers).unwrap_err().to_string();
     for (buffers, expected) in [
         (BackwardBuffers { saved: None, ..good }, "through gelu needs the sums before it"),

@@ -263,6 +263,11 @@ fn gradients_of_convolutions_of_integers_are_exact() {
             let gradients = with_level(&case, level).backward(&case.input, &dy).unwrap();
             assert_exact(&case, &gradients, &expected, &format!("case {number}, {level:?}"));
         }
+        // Its own layer has the gradient in its own order.
+        let dw = Layer::convolution(&conv, &weight, None).unwrap().weight_gradient(&case.input, &dy).unwrap();
+        assert_eq!(dw.shape(), conv.weight_shape());
+        assert_eq!(conv.turned(&dw).unwrap().to_f64(), expected[1].value(), "case {number}");
+        assert_eq!(conv.turned_back(&conv.turned(&dw).unwrap()).unwrap(), dw);
     }
 }
 

@@ -343,7 +343,8 @@ def rows_of(command, threads):
 
 def ours(options, layer):
     """Our rows, on the devices that the peers are compared with."""
-    devices = sorted({PAIRS[peer].removeprefix("upconv-") for peer in options.engines} - {"beside-burn"})
+    devices = sorted({PAIRS[peer].removeprefix("upconv-") for peer in options.engines})
+    devices = [device for device in devices if not device.startswith("beside-burn")]
     if not devices:
         return []
     with tempfile.TemporaryDirectory() as folder:
@@ -372,8 +373,6 @@ def measure(options, layer):
             rows += rows_of([*command, "--seconds", str(options.seconds)], options.threads)
         for row in rows:
             row["median_ms"] = row.get("median_ms")
-            # Only burn is timed in turn with upconv.
-            row["engine"] = "upconv-beside-burn" if row["engine"] == "upconv" else row["engine"]
             kept = best.get(row["engine"])
             if kept is None or (row["median_ms"] or math.inf) < (kept["median_ms"] or math.inf):
                 best[row["engine"]] = row
@@ -382,7 +381,10 @@ def measure(options, layer):
 
 # Each peer with the row of ours that it is compared with.
 PAIRS = {
+    # burn is timed in turn with upconv.
     "burn": "upconv-beside-burn",
+    "burn-input-gradient": "upconv-beside-burn-input-gradient",
+    "burn-weight-gradient": "upconv-beside-burn-weight-gradient",
     "ncnn-vulkan": "upconv-gpu",
     "torch": "upconv-cpu",
     "onnxruntime": "upconv-cpu",
@@ -685,7 +687,8 @@ def main():
         return
     options.rust_engines = built(options.rust)
     known = options.rust_engines + installed()
-    options.engines = known if options.engines is None else options.engines
+    if options.engines is None:
+        options.engines = [engine for engine in known if not engine.endswith("-gradient")]
     for engine in options.engines:
         if engine not in known:
             sys.exit(f"not installed or not built: {engine}; there are {', '.join(known)}")

@@ -135,6 +135,8 @@ struct GpuGradientPlan {
     kernel: String,
     /// Why this kernel.
     reason: String,
+    /// What one invocation computes.
+    invocation: String,
     input_shape: Vec<usize>,
     output_shape: Vec<usize>,
     useful_multiply_adds: u128,
@@ -189,6 +191,7 @@ fn weight_gradient(args: &Args, op: &ConvTranspose, input: &[usize], storage: St
         device,
         kernel: plan.kernel().to_string(),
         reason: plan.reason().to_string(),
+        invocation: plan.invocation(),
         input_shape: geometry.input_shape(),
         output_shape: geometry.output_shape(),
         useful_multiply_adds: geometry.useful_multiply_adds(),

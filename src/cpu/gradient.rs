@@ -43,9 +43,8 @@ impl Layer {
     /// The gradient with respect to the weight, `dw`: for each tap, the input times `dz` where the tap lands, summed over the
     /// batch and the input's positions. For a batch of 0 it is 0, and so is the gradient of a tap that is cropped everywhere.
     ///
-    /// The gradient has the shape of the output for `input`; the result has
-    /// [`ConvTranspose::weight_shape`](crate::ConvTranspose::weight_shape), in the
-    /// operation's weight layout.
+    /// The gradient has the shape of the output for `input`; the result has the shape and the order of the weight that the
+    /// layer was made of, the convolution's own for [`Layer::convolution`].
     ///
     /// # Errors
     /// As [`input_gradient`](Self::input_gradient).
@@ -176,7 +175,11 @@ impl<'l, 'a> OfSums<'l, 'a> {
             }
             Values::Double(dz) => Data::F64(self.weight_f64(input, dz)?),
         };
-        Tensor::new(op.weight_shape(), data)
+        let gradient = Tensor::new(op.weight_shape(), data)?;
+        match self.layer.made_of() {
+            Some(convolution) => convolution.turned_back(&gradient),
+            None => Ok(gradient),
+        }
     }
 
     fn weight_f64(&self, input: TensorView<'_>, dz: &[f64]) -> Result<Vec<f64>> {

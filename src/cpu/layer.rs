@@ -23,6 +23,8 @@ use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 #[derive(Clone, Debug)]
 pub struct Layer {
     inner: Arc<Inner>,
+    /// The ordinary convolution that it was made of.
+    convolution: Option<Arc<Convolution>>,
 }
 
 #[derive(Debug)]
@@ -69,7 +71,8 @@ impl Layer {
         bias: impl Into<Bias<'a>>,
     ) -> Result<Self> {
         let (weight, bias) = (convolution.turned(weight)?, bias.into());
-        Self::build(convolution.transposed(), weight.view(), bias, Level::best(), false)
+        let layer = Self::build(convolution.transposed(), weight.view(), bias, Level::best(), false)?;
+        Ok(Self { convolution: Some(Arc::new(convolution.clone())), ..layer })
     }
 
     /// As [`Layer::new`], but by Winograd's transforms for two axes, kernel 3×3 at stride 1 and dilation 1, channels
@@ -144,6 +147,7 @@ impl Layer {
                 double,
                 adjoint: OnceLock::new(),
             }),
+            convolution: None,
         })
     }
 
@@ -155,6 +159,11 @@ impl Layer {
     /// The working memory kept for the next run, in bytes: what the runs so far needed at most.
     pub fn scratch_bytes(&self) -> usize {
         self.inner.pool.bytes()
+    }
+
+    /// The ordinary convolution that it was made of.
+    pub(super) fn made_of(&self) -> Option<&Convolution> {
+        self.convolution.as_deref()
     }
 
     /// The operation.

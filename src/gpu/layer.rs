@@ -18,6 +18,7 @@ use crate::gpu::request::{Request, Wish};
 use crate::gpu::weights::Weights;
 use crate::gradient::refuse_pre_activation;
 use crate::kernel::Kernel;
+use crate::layout::WeightLayout;
 use crate::op::{Axis, ConvTranspose, Convolution};
 use crate::tensor::{Bias, DType, Tensor, TensorView};
 use std::sync::{Arc, OnceLock};
@@ -39,6 +40,8 @@ struct Inner {
     weights: Arc<Weights>,
     /// How a weight is read that is given as the layer's first one was.
     given: SetParams,
+    /// The order of the weight of the ordinary convolution that the layer was made of.
+    convolution: Option<WeightLayout>,
     prepared: Cache<Key, Prepared>,
     /// The layer whose forward pass is this one's input gradient, made when it is first needed.
     adjoint: OnceLock<Layer>,
@@ -73,7 +76,7 @@ impl Layer {
         bias: impl Into<Bias<'a>>,
     ) -> Result<Self> {
         let (weight, Bias(bias)) = (weight.into(), bias.into());
-        Ok(Self::of(Weights::new(context, op, weight, bias)?.into(), SetParams::new(op)))
+        Ok(Self::of(Weights::new(context, op, weight, bias)?.into(), SetParams::new(op), None))
     }
 
     /// An ordinary convolution as a layer: that of its [`transposed`](Convolution::transposed) form, which
@@ -91,12 +94,12 @@ impl Layer {
     ) -> Result<Self> {
         let (weight, Bias(bias)) = (convolution.turned(weight)?, bias.into());
         let weights = Weights::new(context, convolution.transposed(), weight.view(), bias)?;
-        Ok(Self::of(weights.into(), SetParams::convolution(convolution)))
+        Ok(Self::of(weights.into(), SetParams::convolution(convolution), Some(convolution.weight_layout())))
     }
 
-    fn of(weights: Arc<Weights>, given: SetParams) -> Self {
+    fn of(weights: Arc<Weights>, given: SetParams, convolution: Option<WeightLayout>) -> Self {
         let (prepared, adjoint) = (Cache::new(MAX_PREPARED), OnceLock::new());
-        Self { inner: Arc::new(Inner { weights, given, prepared, adjoint }) }
+        Self { inner: Arc::new(Inner { weights, given, convolution, prepared, adjoint }) }
     }
 
     /// Gives the layer new weights from buffers on the device, as an optimiser leaves them: nothing is read back or
@@ -104,14 +107,11 @@ impl Layer {
     /// from now on; input gradients as well. It submits by itself, so that what the caller submitted before is done with
     /// the old weights, and what fills the buffers must have been submitted.
     ///
-    /// `weight` is f32 of [`ConvTranspose::weight_shape`] in the operation's
-    /// [`weight_layout`](ConvTranspose::weight_layout), the order of its
-    /// [gradient](crate::gpu::PreparedBackward::weight_bytes). For a layer that was made by
-    /// [`convolution`](Self::convolution) it is of [`Convolution::weight_shape`], the convolution's own order, whereas the
-    /// gradient is in that of [`op`](Self::op): to train a convolution, make it by [`new`](Self::new) of its
-    /// [`transposed`](Convolution::transposed) form, with the weight [turned](Convolution::turned) once. `bias` is f32 of
-    /// `[out_channels]`; without it the biases stay as they are. Both have usage STORAGE and begin at multiples of the
-    /// device's `min_storage_buffer_offset_alignment`; they may be in one buffer.
+    /// `weight` is f32 of the shape and the order that the layer's first one had, which are those of its
+    /// [gradient](crate::gpu::PreparedBackward::weight_bytes): the operation's, or for a layer that was made by
+    /// [`convolution`](Self::convolution) the convolution's own. `bias` is f32 of `[out_channels]`; without it the biases
+    /// stay as they are. Both have usage STORAGE and begin at multiples of the device's
+    /// `min_storage_buffer_offset_alignment`; they may be in one buffer.
     ///
     /// The host does not know the values. Where one is NaN or infinite, kernels other than [`Kernel::Gather`] may spread
     /// NaN beyond the outputs that it reaches; a layer that was made with such a weight stays with `gather`.
@@ -122,6 +122,11 @@ impl Layer {
     /// weights beyond the device's largest binding; [`Error::Device`]. The layer keeps its weights then.
     pub fn set_weights(&self, weight: BufferSlice<'_>, bias: Option<BufferSlice<'_>>) -> Result<()> {
         self.inner.weights.set(self.inner.given, weight, bias)
+    }
+
+    /// The order of the weight of the ordinary convolution that the layer was made of.
+    pub(crate) fn convolution_layout(&self) -> Option<WeightLayout> {
+        self.inner.convolution
     }
 
     /// The operation.
@@ -200,7 +205,7 @@ impl Layer {
             None => {
                 let weights = self.inner.weights.adjoint()?;
                 let given = SetParams::new(&weights.op);
-                self.inner.adjoint.get_or_init(|| Self::of(weights, given))
+                self.inner.adjoint.get_or_init(|| Self::of(weights, given, None))
             }
         };
         adjoint.prepare_op(&geometry.adjoint(), &geometry.output_shape(), request.into())

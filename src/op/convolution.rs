@@ -269,16 +269,41 @@ impl Convolution {
     /// [`Error::Shape`].
     pub fn turned<'a>(&self, weight: impl Into<TensorView<'a>>) -> Result<Tensor> {
         let weight = weight.into();
-        let (expected, groups) = (self.weight_shape(), self.groups());
+        let expected = self.weight_shape();
         if weight.shape() != expected {
             let expected = format!("{expected:?} ({})", self.weight_layout.letters(self.rank()));
             return Err(Error::Shape { what: "weight of a convolution", given: weight.shape().to_vec(), expected });
         }
+        weight.select(self.op.weight_shape(), self.order())
+    }
+
+    /// A weight, or the gradient of one, that is as [`transposed`](Self::transposed) has it in the convolution's own order,
+    /// of [`weight_shape`](Self::weight_shape): what [`turned`](Self::turned) did is undone.
+    ///
+    /// # Errors
+    /// [`Error::Shape`].
+    pub fn turned_back<'a>(&self, weight: impl Into<TensorView<'a>>) -> Result<Tensor> {
+        let weight = weight.into();
+        let expected = self.op.weight_shape();
+        if weight.shape() != expected {
+            let expected = format!("{expected:?} (the transposed form's)");
+            return Err(Error::Shape { what: "weight of a convolution", given: weight.shape().to_vec(), expected });
+        }
+        let mut back = vec![0; expected.iter().product()];
+        for (turned, own) in self.order().into_iter().enumerate() {
+            back[own] = turned;
+        }
+        weight.select(self.weight_shape(), back)
+    }
+
+    /// Where each element of the turned weight lies in the convolution's own.
+    fn order(&self) -> Vec<usize> {
+        let groups = self.groups();
         let kernel = self.op.axes3().map(|axis| axis.kernel);
         let (in_group, out_group) = (self.in_channels() / groups, self.out_channels() / groups);
         let strides = self.weight_layout.strides(in_group, self.out_channels(), &kernel);
         let [kd, kh, kw] = kernel;
-        let mut order = Vec::with_capacity(weight.shape().iter().product());
+        let mut order = Vec::with_capacity(self.op.weight_shape().iter().product());
         for ci in 0..self.in_channels() {
             for co in ci / in_group * out_group..(ci / in_group + 1) * out_group {
                 let channels = ci % in_group * strides.input + co * strides.output;
@@ -287,7 +312,7 @@ impl Convolution {
                 order.extend(rows.flat_map(|row| (0..kw).rev().map(move |x| row + x * sw)));
             }
         }
-        weight.select(self.op.weight_shape(), order)
+        order
     }
 
     /// The transposed convolution whose adjoint this is: with the same weight, in the order of the same letters with `i`

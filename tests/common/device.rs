@@ -3,16 +3,26 @@
 #[path = "harness.rs"]
 mod harness;
 
-pub(crate) use harness::run;
-
+use std::process::ExitCode;
 use std::sync::OnceLock;
 use upconv::gpu::{AdapterRequest, Context};
 use upconv::wgpu;
 
+static CONTEXT: OnceLock<Context> = OnceLock::new();
+
+/// Runs the tests, then waits for what is still in flight: a device in a `static` is never dropped, and SwiftShader's
+/// threads crash where they compute while the process ends.
+pub(crate) fn run(tests: &[(&str, fn())]) -> ExitCode {
+    let code = harness::run(tests);
+    if let Some(context) = CONTEXT.get() {
+        context.device().poll(wgpu::PollType::wait_indefinitely()).unwrap();
+    }
+    code
+}
+
 /// The device of all tests.
 #[allow(dead_code, reason = "not every test file uses it")]
 pub(crate) fn context() -> &'static Context {
-    static CONTEXT: OnceLock<Context> = OnceLock::new();
     CONTEXT.get_or_init(|| {
         let context = fresh_context();
         eprintln!("adapter: {}", context.adapter_name());

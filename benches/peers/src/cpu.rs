@@ -15,7 +15,7 @@ pub(crate) fn time(
     span: Duration,
     layer: &dyn Fn(&Case) -> Result<Call>,
 ) -> Result<Vec<Row>> {
-    let row = Row { workload: workload.name.clone(), engine, device: "cpu", ..Row::default() };
+    let row = Row { workload: workload.name.clone(), engine: engine.into(), device: "cpu", ..Row::default() };
     let first = timed(|| {
         let call = layer(case)?;
         let output = call(true)?.context("no output")?;

@@ -1,7 +1,8 @@
 //! Times other Rust engines' transposed convolution on the workloads of `upconv bench`, and prints JSON.
 //!
 //! Every engine gets the same numbers, and its output is checked against upconv's reference before it is timed; all are
-//! timed warm. `burn` runs on a wgpu device, in turn with upconv on the same one; `burn-flex`, `candle` and `tract` run on
+//! timed warm. `burn` runs on a wgpu device, in turn with upconv on the same one, and so do
+//! `burn-input-gradient` and `burn-weight-gradient`, its backward passes; `burn-flex`, `candle` and `tract` run on
 //! the CPU, on as many threads as `RAYON_NUM_THREADS` says.
 //!
 //! Arguments: `list` names the engines that were built in, one a line; an engine's name, `--seconds S` for each workload,
@@ -20,11 +21,17 @@ mod cpu;
 #[cfg(feature = "burn")]
 mod gpu;
 mod network;
+#[cfg(feature = "burn")]
+#[path = "../../../cli/src/bench/pass.rs"]
+mod pass;
 #[path = "../../../cli/src/bench/timing.rs"]
 #[allow(dead_code, reason = "the program uses what is not used here")]
 mod timing;
 #[cfg(feature = "tract")]
 mod tract;
+#[cfg(feature = "burn")]
+#[path = "../../../cli/src/bench/weight_check.rs"]
+mod weight_check;
 #[path = "../../../cli/src/bench/workloads.rs"]
 #[allow(dead_code, reason = "the program uses what is not used here")]
 mod workloads;
@@ -39,7 +46,7 @@ use workloads::{Case, Workload};
 #[derive(Default, Serialize)]
 struct Row {
     workload: String,
-    engine: &'static str,
+    engine: String,
     device: &'static str,
     adapter: Option<String>,
     kernel: Option<String>,
@@ -61,7 +68,11 @@ type Engine = fn(&Workload, &Case, Duration) -> Result<Vec<Row>>;
 /// The engines by their names.
 const ENGINES: &[(&str, Engine)] = &[
     #[cfg(feature = "burn")]
-    ("burn", gpu::compare),
+    ("burn", |workload, case, span| gpu::compare(workload, case, pass::Pass::Forward, span)),
+    #[cfg(feature = "burn")]
+    ("burn-input-gradient", |workload, case, span| gpu::compare(workload, case, pass::Pass::InputGradient, span)),
+    #[cfg(feature = "burn")]
+    ("burn-weight-gradient", |workload, case, span| gpu::compare(workload, case, pass::Pass::WeightGradient, span)),
     #[cfg(feature = "flex")]
     ("burn-flex", |workload, case, span| {
         cpu::time("burn-flex", workload, case, span, &|case| burn_layer::new(case, &burn::tensor::Device::flex()))

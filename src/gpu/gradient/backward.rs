@@ -1,8 +1,8 @@
 //! The whole backward pass of a layer: its gradients with what they share, prepared for a shape and bound to the caller's
 //! buffers.
 
-use super::prepared::PreparedWeightGradient;
-use super::request::GradientRequest;
+use super::prepared::{PreparedWeightGradient, bytes};
+use super::request::{GradientRequest, Wanted};
 use crate::activation::Activation;
 use crate::error::{Error, Result};
 use crate::gpu::device::binding::check;
@@ -13,6 +13,7 @@ use crate::gpu::layer::Layer;
 use crate::gpu::pointwise::Pointwise;
 use crate::gpu::prepared::{Bound, Prepared};
 use crate::gpu::request::Request;
+use crate::gpu::storage::Storage;
 use crate::gradient;
 use crate::op::Geometry;
 use wgpu::{BufferSlice, BufferUsages};
@@ -48,8 +49,12 @@ pub struct PreparedBackward {
     through: Option<Pointwise>,
     /// What is summed to the gradient of a prelu's slopes.
     slopes: Option<Pointwise>,
-    input: Prepared,
-    weight: PreparedWeightGradient,
+    geometry: Geometry,
+    storage: Storage,
+    input: Option<Prepared>,
+    /// Of the weight and the bias, or of the bias alone.
+    parameters: Option<PreparedWeightGradient>,
+    wanted: Wanted,
 }
 
 /// The caller's buffers for a backward pass: what is read, and which gradients are wanted. They have usage STORAGE and begin
@@ -131,13 +136,18 @@ impl Layer {
         if request.accumulate {
             input = input.accumulating();
         }
+        let wanted = request.wanted;
+        let parameters = wanted.weight || wanted.channels;
         Ok(PreparedBackward {
             context: context.clone(),
             saved,
             through: (saved != Saved::Nothing).then(|| pointwise(function)).transpose()?,
-            slopes: prelu.then(|| pointwise(Function::SLOPES)).transpose()?,
-            input: self.prepare_input_gradient(input_shape, input)?,
-            weight: self.prepare_weight_gradient_before_activation(input_shape, request)?,
+            slopes: (prelu && wanted.channels).then(|| pointwise(Function::SLOPES)).transpose()?,
+            input: wanted.input.then(|| self.prepare_input_gradient(input_shape, input)).transpose()?,
+            parameters: parameters.then(|| self.prepare_parameters(input_shape, request, wanted.weight)).transpose()?,
+            storage: request.storage,
+            geometry,
+            wanted,
         })
     }
 }
@@ -150,7 +160,7 @@ impl PreparedBackward {
 
     /// The sizes.
     pub fn geometry(&self) -> &Geometry {
-        self.weight.geometry()
+        &self.geometry
     }
 
     /// What has to be kept of the forward pass.
@@ -158,14 +168,22 @@ impl PreparedBackward {
         self.saved
     }
 
-    /// The gradient of the input: its plan, and what it takes alone.
-    pub fn input_gradient(&self) -> &Prepared {
-        &self.input
+    /// The gradient of the input: its plan, and what it takes alone. `None` where it was prepared
+    /// [without](GradientRequest::without_input_gradient).
+    pub fn input_gradient(&self) -> Option<&Prepared> {
+        self.input.as_ref()
     }
 
     /// The gradients of weight and bias: their plan, and what they take alone.
-    pub fn weight_gradient(&self) -> &PreparedWeightGradient {
-        &self.weight
+    pub fn weight_gradient(&self) -> Option<&PreparedWeightGradient> {
+        self.parameters.as_ref()
+    }
+
+    /// The shape of the weight's gradient, where that was prepared.
+    #[cfg(not(target_family = "wasm"))]
+    pub(crate) fn weight_shape(&self) -> Vec<usize> {
+        let shape = || self.geometry.op().weight_shape();
+        self.parameters.as_ref().map_or_else(shape, |parameters| parameters.plan().weight_shape())
     }
 
     /// Whether it can compute the gradient of slopes.
@@ -176,22 +194,22 @@ impl PreparedBackward {
 
     /// The bytes of the input, and of its gradient.
     pub fn input_bytes(&self) -> u64 {
-        self.weight.input_bytes()
+        bytes(self.geometry.input_len(), self.storage)
     }
 
     /// The bytes of the output's gradient, and of what is saved.
     pub fn output_bytes(&self) -> u64 {
-        self.weight.gradient_bytes()
+        bytes(self.geometry.output_len(), self.storage)
     }
 
     /// The bytes of the weight's gradient.
     pub fn weight_bytes(&self) -> u64 {
-        self.weight.weight_gradient_bytes()
+        bytes(self.geometry.op().weight_shape().iter().product(), Storage::F32)
     }
 
     /// The bytes of the bias's gradient.
     pub fn bias_bytes(&self) -> u64 {
-        self.weight.bias_gradient_bytes()
+        bytes(self.geometry.op().out_channels(), Storage::F32)
     }
 
     /// Binds the caller's buffers. It makes bind groups and scratch memory; nothing is written.
@@ -217,18 +235,20 @@ impl PreparedBackward {
             _ => None,
         };
         let dz = sums.as_ref().map_or(gradient, |sums| sums.slice(..));
-        if let Some(dx) = buffers.input_gradient {
-            steps.extend_from_slice(self.input.bind(dz, dx)?.steps());
+        if let (Some(input), Some(dx)) = (&self.input, buffers.input_gradient) {
+            steps.extend_from_slice(input.bind(dz, dx)?.steps());
         }
-        if let Some(dw) = buffers.weight_gradient {
-            steps.extend_from_slice(self.weight.bind(buffers.input, dz, dw, buffers.bias_gradient)?.steps());
-        } else if let Some(db) = buffers.bias_gradient {
-            steps.extend(self.weight.bias_steps(dz, db)?);
-        }
-        if let (Some(slopes), Some(saved), Some(da)) = (&self.slopes, buffers.saved, buffers.slope_gradient) {
-            let products = of_outputs()?;
-            steps.extend(slopes.steps(gradient, saved, products.slice(..))?);
-            steps.extend(self.weight.bias_steps(products.slice(..), da)?);
+        if let Some(parameters) = &self.parameters {
+            if let Some(dw) = buffers.weight_gradient {
+                steps.extend_from_slice(parameters.bind(buffers.input, dz, dw, buffers.bias_gradient)?.steps());
+            } else if let Some(db) = buffers.bias_gradient {
+                steps.extend(parameters.bias_steps(dz, db)?);
+            }
+            if let (Some(slopes), Some(saved), Some(da)) = (&self.slopes, buffers.saved, buffers.slope_gradient) {
+                let products = of_outputs()?;
+                steps.extend(slopes.steps(gradient, saved, products.slice(..))?);
+                steps.extend(parameters.bias_steps(products.slice(..), da)?);
+            }
         }
         Ok(Bound::new(context, steps))
     }
@@ -260,6 +280,11 @@ impl PreparedBackward {
             let name = self.geometry().op().activation().name();
             return Err(Error::Gradient {
                 problem: format!("of slopes is that of a prelu, and the activation is {name}"),
+            });
+        }
+        if buffers.input_gradient.is_some() && !self.wanted.input {
+            return Err(Error::Gradient {
+                problem: "of the input was not prepared: the request was without it".into(),
             });
         }
         if written.iter().all(Option::is_none) {

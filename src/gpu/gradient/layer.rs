@@ -15,8 +15,9 @@ impl Layer {
     ///
     /// With the input x and the gradient dy of the output, the gradient of a weight is
     /// `dw[ci, co, k] = Σ x[n, ci, i]·dy[n, co, i·stride + k·dilation − pad_begin]` over the batch and all inputs that
-    /// land in the output, that of a bias `db[co] = Σ dy[n, co, o]`. Both are f32, dw in the order of the operation's
-    /// weight. Neither weights nor biases have a part in it.
+    /// land in the output, that of a bias `db[co] = Σ dy[n, co, o]`. Both are f32, dw in the order of the weight that the
+    /// layer was made of: for one made by [`convolution`](Self::convolution), `dw[co, ci, k]` in the convolution's own.
+    /// Neither weights nor biases have a part in it.
     ///
     /// Each sum is cut into parts, which are added up on their own, one product after another by `fma`, and then from
     /// the first to the last; nothing is added atomically. A device gives the same bits each time, and limits that cut the
@@ -27,7 +28,8 @@ impl Layer {
     ///
     /// # Errors
     /// [`Error::Gradient`] for an operation with an activation, through which
-    /// [`prepare_backward`](Self::prepare_backward) leads, and for an ordinary convolution; what [`ConvTranspose::at`](crate::ConvTranspose::at) and [`GradientPlan::new`] refuse; [`Error::Device`].
+    /// [`prepare_backward`](Self::prepare_backward) leads; what [`ConvTranspose::at`](crate::ConvTranspose::at) and
+    /// [`GradientPlan::new`] refuse; [`Error::Device`].
     pub fn prepare_weight_gradient(
         &self,
         input_shape: &[usize],
@@ -38,24 +40,23 @@ impl Layer {
             let problem = format!("of a weight through {} is what `prepare_backward` computes", activation.name());
             return Err(Error::Gradient { problem });
         }
-        self.prepare_weight_gradient_before_activation(input_shape, request.into())
+        self.prepare_parameters(input_shape, request.into(), true)
     }
 
     /// As [`prepare_weight_gradient`](Self::prepare_weight_gradient) of the operation without its activation: what is
-    /// bound as the output's gradient is the gradient before the activation.
-    pub(crate) fn prepare_weight_gradient_before_activation(
+    /// bound as the output's gradient is the gradient before the activation. Without `weight`, only the gradient of the bias
+    /// is compiled.
+    pub(crate) fn prepare_parameters(
         &self,
         input_shape: &[usize],
         request: GradientRequest,
+        weight: bool,
     ) -> Result<PreparedWeightGradient> {
         span!("prepare", shape = ?input_shape, storage = ?request.storage);
         let context = self.context();
         refuse_pre_activation(self.op())?;
-        if self.op().is_decimated() {
-            let problem = "of the weight of an ordinary convolution with a stride is not computed".into();
-            return Err(Error::Gradient { problem });
-        }
-        let plan = GradientPlan::new(&self.op().at(input_shape)?, request, context.profile())?;
-        PreparedWeightGradient::new(context, plan)
+        let (geometry, convolution) = (self.op().at(input_shape)?, self.convolution_layout());
+        let plan = GradientPlan::of(&geometry, convolution, request, context.profile())?;
+        PreparedWeightGradient::new(context, plan, weight)
     }
 }

@@ -11,6 +11,7 @@ use crate::gpu::kernels::weight_gradient::tile::WeightTile;
 use crate::gpu::plan::planner::check;
 use crate::gpu::profile::DeviceProfile;
 use crate::gpu::storage::Storage;
+use crate::layout::WeightLayout;
 use crate::op::Geometry;
 use std::fmt;
 
@@ -19,6 +20,7 @@ use std::fmt;
 #[derive(Clone, Debug, PartialEq)]
 pub struct GradientPlan {
     pub(crate) geometry: Geometry,
+    pub(crate) products: Products,
     pub(crate) request: GradientRequest,
     pub(crate) kernel: GradientKernel,
     pub(crate) weight: WeightSums,
@@ -27,15 +29,59 @@ pub struct GradientPlan {
     scratch: u64,
 }
 
+/// The transposed convolution of whose weight the gradient is computed.
+#[derive(Clone, Debug, PartialEq)]
+pub(crate) struct Products {
+    pub(crate) geometry: Geometry,
+    /// Whether it is the adjoint of an ordinary convolution: with their roles exchanged, its input is the gradient of the
+    /// convolution's output, and the gradient of its output is the convolution's input.
+    pub(crate) is_adjoint: bool,
+}
+
+impl Products {
+    /// Those of an operation; for an ordinary convolution with the order of its own weight.
+    ///
+    /// As the convolution C of a weight w is linear in it, `⟨dy, C(w)·x⟩ = ⟨Cᵀ(w)·dy, x⟩`, and both have the same gradient
+    /// with respect to w. On the right there is a transposed convolution, and w in its own order.
+    fn new(geometry: &Geometry, convolution: Option<WeightLayout>, weight: bool) -> Result<Self> {
+        let is_decimated = geometry.op.is_decimated();
+        if convolution.is_none() && !is_decimated {
+            return Ok(Self { geometry: geometry.clone(), is_adjoint: false });
+        }
+        let Some(weight_layout) = convolution.or((!weight).then_some(WeightLayout::Oihw)) else {
+            let problem = "of the weight of an ordinary convolution with a stride is computed for a layer that \
+                           `Layer::convolution` makes"
+                .into();
+            return Err(Error::Gradient { problem });
+        };
+        let op = geometry.adjoint().to_builder().weight_layout(weight_layout.exchanged()).build()?;
+        Ok(Self { geometry: op.at(&geometry.output_shape())?, is_adjoint: true })
+    }
+}
+
 impl GradientPlan {
     /// Plans the gradients of an operation's weight and bias at a shape on a device.
     ///
     /// # Errors
-    /// [`Error::Limit`] where one part of one tile needs more than the device offers, [`Error::OutOfRange`] where a
-    /// coordinate exceeds the 32 bits of a shader's integers, [`Error::DType`] for f16 storage on a device without it.
+    /// [`Error::Gradient`] for the transposed form of an ordinary convolution with a stride; [`Error::Limit`] where one
+    /// part of one tile needs more than the device offers, [`Error::OutOfRange`] where a coordinate exceeds the 32 bits of a
+    /// shader's integers, [`Error::DType`] for f16 storage on a device without it.
     pub fn new(geometry: &Geometry, request: GradientRequest, profile: &DeviceProfile) -> Result<Self> {
+        Self::of(geometry, None, request, profile)
+    }
+
+    /// As [`new`](Self::new), of an ordinary convolution whose own weight is in this order, where there is one.
+    pub(crate) fn of(
+        whole: &Geometry,
+        convolution: Option<WeightLayout>,
+        request: GradientRequest,
+        profile: &DeviceProfile,
+    ) -> Result<Self> {
+        let products = Products::new(whole, convolution, request.wanted.weight)?;
+        let geometry = &products.geometry;
+        check(whole, request.storage, profile)?;
         check(geometry, request.storage, profile)?;
-        let plan = |kernel, reason: String| Self::with_kernel(geometry, request, profile, kernel, reason);
+        let plan = |kernel, reason: String| Self::with_kernel(whole, &products, request, profile, kernel, reason);
         match request.kernel {
             Some(kernel) => plan(kernel, "it was asked for".into()),
             None => {
@@ -59,19 +105,21 @@ impl GradientPlan {
     }
 
     fn with_kernel(
-        geometry: &Geometry,
+        whole: &Geometry,
+        products: &Products,
         request: GradientRequest,
         profile: &DeviceProfile,
         kernel: GradientKernel,
         reason: String,
     ) -> Result<Self> {
+        let geometry = &products.geometry;
         let tile = match kernel {
             GradientKernel::Gather => WeightTile::single(),
             GradientKernel::Tiles => search::best(geometry, profile).1,
         };
-        let (parts, bias_parts) = (Parts::new(geometry, &tile, profile), BiasParts::new(geometry, profile));
+        let (parts, bias_parts) = (Parts::new(geometry, &tile, profile), BiasParts::new(whole, profile));
         let refuse = |(limit_name, needed, limit): Demand| Error::Limit {
-            what: format!("the gradients of {:?} -> {:?}", geometry.input_shape(), geometry.output_shape()),
+            what: format!("the gradients of {:?} -> {:?}", whole.input_shape(), whole.output_shape()),
             needed,
             limit,
             limit_name,
@@ -99,11 +147,12 @@ impl GradientPlan {
         let cut = WeightCut { geometry, storage, profile, tile: &tile, parts: &parts };
         let slabs = cut.slabs().map_err(refuse)?;
         let mut scratch = slabs.iter().map(|slab| cut.scratch(&slab.ranges)).max().unwrap_or(4);
-        let bias_cut = BiasCut { geometry, storage, profile, parts: &bias_parts };
+        let bias_cut = BiasCut { geometry: whole, storage, profile, parts: &bias_parts };
         let bias_slabs = bias_cut.slabs().map_err(refuse)?;
         scratch = bias_slabs.iter().map(|slab| bias_cut.scratch(&slab.ranges[0])).fold(scratch, u64::max);
         Ok(Self {
-            geometry: geometry.clone(),
+            geometry: whole.clone(),
+            products: products.clone(),
             request,
             kernel,
             reason,
@@ -111,6 +160,11 @@ impl GradientPlan {
             weight: WeightSums { tile, parts, slabs },
             bias: BiasSums { parts: bias_parts, slabs: bias_slabs },
         })
+    }
+
+    /// The shape of the weight's gradient.
+    pub(crate) fn weight_shape(&self) -> Vec<usize> {
+        self.products.geometry.op().weight_shape()
     }
 
     /// The operation at its shape.
@@ -131,6 +185,17 @@ impl GradientPlan {
     /// Why this kernel and not another.
     pub fn reason(&self) -> &str {
         &self.reason
+    }
+
+    /// What one invocation of the weight's kernel computes.
+    pub fn invocation(&self) -> String {
+        match self.kernel {
+            GradientKernel::Gather => "one weight, one part of its sum".into(),
+            GradientKernel::Tiles => {
+                let tile = &self.weight.tile;
+                format!("{tile}, {} sums in registers, one part of each", tile.weights())
+            }
+        }
     }
 
     /// Into how many parts the sum of each weight is cut.
@@ -158,22 +223,19 @@ const MAX_PARTS: usize = 1 << 18;
 /// The plan in words, one fact a line.
 impl fmt::Display for GradientPlan {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Self { geometry, weight, bias, .. } = self;
-        let invocation = match self.kernel {
-            GradientKernel::Gather => "one weight, one part of its sum".into(),
-            GradientKernel::Tiles => {
-                format!("{}, {} sums in registers, one part of each", weight.tile, weight.tile.weights())
-            }
-        };
+        let Self { geometry, products, weight, bias, .. } = self;
         writeln!(f, "gradients      of {:?} -> {:?}", geometry.input_shape(), geometry.output_shape())?;
         writeln!(f, "kernel         {}: {}", self.kernel, self.reason)?;
-        writeln!(f, "invocation     {invocation}")?;
+        writeln!(f, "invocation     {}", self.invocation())?;
         writeln!(
             f,
-            "parts          {} of {} rows of {} inputs each",
-            weight.parts.runs.count, weight.parts.runs.length, weight.parts.positions
+            "parts          {} of {} rows of {} {} each",
+            weight.parts.runs.count,
+            weight.parts.runs.length,
+            weight.parts.positions,
+            if products.is_adjoint { "outputs" } else { "inputs" }
         )?;
-        writeln!(f, "multiply-adds  {}", geometry.multiply_adds_in_words())?;
+        writeln!(f, "multiply-adds  {}", products.geometry.multiply_adds_in_words())?;
         let bias_dispatches: usize = bias.slabs.iter().map(|slab| slab.dispatches.len() + 1).sum();
         writeln!(f, "dispatches     {}, and {bias_dispatches} for the bias, if it is wanted", self.dispatch_count())?;
         write!(f, "memory         {} bytes of scratch", self.scratch)

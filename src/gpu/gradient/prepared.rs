@@ -59,8 +59,9 @@ const SUMS: (Operand, Window) = (Operand::Sums, Window { offset: 0, size: 0 });
 impl PreparedWeightGradient {
     /// Compiles what a plan needs. The gradient of the output that is bound is the one before the activation: the
     /// operation's is not looked at.
-    pub(crate) fn new(context: &Context, plan: GradientPlan) -> Result<Self> {
-        let (weight, mut all_params) = weight_calls(context, &plan)?;
+    /// Without `weight`, only the bias's can be computed.
+    pub(crate) fn new(context: &Context, plan: GradientPlan, weight: bool) -> Result<Self> {
+        let (weight, mut all_params) = if weight { weight_calls(context, &plan)? } else { Default::default() };
         let (bias, bias_params) = bias_calls(context, &plan)?;
         all_params.extend(bias_params);
         let (uniform, windows) = context.uniforms(&all_params.iter().map(Vec::as_slice).collect::<Vec<_>>())?;
@@ -98,9 +99,10 @@ impl PreparedWeightGradient {
         bytes(self.geometry().output_len(), self.plan.storage())
     }
 
-    /// The bytes that the buffer of the weight's gradient must have: f32 in the order of the weight.
+    /// The bytes that the buffer of the weight's gradient must have: f32 in the order of the weight that the layer was made
+    /// of.
     pub fn weight_gradient_bytes(&self) -> u64 {
-        bytes(self.geometry().op().weight_shape().iter().product(), Storage::F32)
+        bytes(self.plan.weight_shape().iter().product(), Storage::F32)
     }
 
     /// The bytes that the buffer of the bias's gradient must have: f32, one for each output channel.
@@ -208,7 +210,12 @@ impl PreparedWeightGradient {
 
 /// The dispatches of the weight's gradient, and their parameters.
 fn weight_calls(context: &Context, plan: &GradientPlan) -> Result<(Vec<Call>, Vec<Vec<u8>>)> {
-    let GradientPlan { geometry, request, weight, .. } = plan;
+    let GradientPlan { products, request, weight, .. } = plan;
+    let (input, gradient) = match products.is_adjoint {
+        true => (Operand::Gradient, Operand::Input),
+        false => (Operand::Input, Operand::Gradient),
+    };
+    let geometry = &products.geometry;
     let (storage, profile) = (request.storage, context.profile());
     let pipeline = context.pipeline(&weight_variant(plan))?;
     let sum = context.pipeline(&Variant::GradientSum)?;
@@ -222,7 +229,7 @@ fn weight_calls(context: &Context, plan: &GradientPlan) -> Result<(Vec<Call>, Ve
             calls.push(Call {
                 pipeline: pipeline.clone(),
                 params: SUMS.1,
-                operands: vec![(Operand::Input, seen.input), (Operand::Gradient, seen.gradient), SUMS],
+                operands: vec![(input, seen.input), (gradient, seen.gradient), SUMS],
                 workgroups: folded(invocations, weight.tile.workgroup.into(), context),
                 kernel: weight_variant(plan).entry_point(),
                 multiply_adds: cut.multiply_adds(&slab.ranges, parts),
@@ -287,7 +294,8 @@ fn folded(invocations: u64, workgroup: u64, context: &Context) -> [u32; 3] {
     [x, y, 1]
 }
 
-fn bytes(elements: usize, storage: Storage) -> u64 {
+/// The bytes that the buffer of a tensor must have.
+pub(crate) fn bytes(elements: usize, storage: Storage) -> u64 {
     (elements as u64 * storage.size()).next_multiple_of(4).max(4)
 }
 

@@ -19,6 +19,23 @@ pub struct GradientRequest {
     pub(crate) storage: Storage,
     pub(crate) accumulate: bool,
     pub(crate) kernel: Option<GradientKernel>,
+    pub(crate) wanted: Wanted,
+}
+
+/// What a backward pass is prepared for: nothing else is compiled.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Wanted {
+    pub(crate) input: bool,
+    pub(crate) weight: bool,
+    /// The gradient of the bias, and of slopes.
+    pub(crate) channels: bool,
+}
+
+impl Wanted {
+    pub(crate) const ALL: Self = Self { input: true, weight: true, channels: true };
+    pub(crate) const INPUT: Self = Self { input: true, weight: false, channels: false };
+    pub(crate) const WEIGHT: Self = Self { input: false, weight: true, channels: false };
+    pub(crate) const CHANNELS: Self = Self { input: false, weight: false, channels: true };
 }
 
 /// A kernel that computes the gradient of a weight.
@@ -63,13 +80,24 @@ impl From<Storage> for GradientRequest {
 impl GradientRequest {
     /// The input and the output's gradient stored so; the gradients of weight and bias, always f32, are overwritten.
     pub fn new(storage: Storage) -> Self {
-        Self { storage, accumulate: false, kernel: None }
+        Self { storage, accumulate: false, kernel: None, wanted: Wanted::ALL }
     }
 
     /// The gradients are added to what their buffers hold.
     #[must_use]
     pub fn accumulating(self) -> Self {
         Self { accumulate: true, ..self }
+    }
+
+    /// A backward pass without the gradient of the input, as for the first layer of a network: it is not planned, and its
+    /// kernel is not compiled. The gradients of weight and bias never need it.
+    #[must_use]
+    pub fn without_input_gradient(self) -> Self {
+        self.wanting(Wanted { input: false, ..self.wanted })
+    }
+
+    pub(crate) fn wanting(self, wanted: Wanted) -> Self {
+        Self { wanted, ..self }
     }
 
     /// The gradient of the weight is computed by this kernel.

@@ -1,7 +1,7 @@
 //! The gradients of a layer for tensors of the host: upload, compute, read back.
 
 use super::backward::{BackwardBuffers, PreparedBackward};
-use super::request::GradientRequest;
+use super::request::{GradientRequest, Wanted};
 use crate::error::Result;
 use crate::gpu::device::context::Context;
 use crate::gpu::device::span::span;
@@ -34,14 +34,14 @@ impl Layer {
     /// # Errors
     /// As [`backward`](Self::backward).
     pub fn input_gradient<'a>(&self, input_shape: &[usize], gradient: impl Into<OutputGradient<'a>>) -> Result<Tensor> {
-        let pass = self.pass(input_shape, None, gradient.into())?;
+        let pass = self.pass(input_shape, None, gradient.into(), Wanted::INPUT)?;
         let dx = pass.result(pass.prepared.input_bytes())?;
         pass.run(&BackwardBuffers { input_gradient: Some(dx.slice(..)), ..pass.operands() })?;
         Ok(pass.input_gradient(&dx, input_shape)?.wait()?.into_dtype(pass.dtype))
     }
 
-    /// The gradient of the weight, f32 of [`weight_shape`](crate::ConvTranspose::weight_shape): uploads, computes, and
-    /// reads back. Its error is within what
+    /// The gradient of the weight, f32 of the shape and in the order of the weight that the layer was made of: uploads,
+    /// computes, and reads back. Its error is within what
     /// [`reference::weight_gradient`](crate::reference::weight_gradient) expects.
     ///
     /// # Errors
@@ -52,10 +52,10 @@ impl Layer {
         gradient: impl Into<OutputGradient<'a>>,
     ) -> Result<Tensor> {
         let input = input.into();
-        let pass = self.pass(input.shape(), Some(input), gradient.into())?;
+        let pass = self.pass(input.shape(), Some(input), gradient.into(), Wanted::WEIGHT)?;
         let dw = pass.result(pass.prepared.weight_bytes())?;
         pass.run(&BackwardBuffers { weight_gradient: Some(dw.slice(..)), ..pass.operands() })?;
-        pass.read(&dw, &self.op().weight_shape())?.wait()
+        pass.read(&dw, &pass.prepared.weight_shape())?.wait()
     }
 
     /// The gradient of the bias, f32 of `[out_channels]`, whether or not the layer was made with one: uploads, computes,
@@ -64,7 +64,7 @@ impl Layer {
     /// # Errors
     /// As [`backward`](Self::backward).
     pub fn bias_gradient<'a>(&self, input_shape: &[usize], gradient: impl Into<OutputGradient<'a>>) -> Result<Tensor> {
-        let pass = self.pass(input_shape, None, gradient.into())?;
+        let pass = self.pass(input_shape, None, gradient.into(), Wanted::CHANNELS)?;
         let db = pass.result(pass.prepared.bias_bytes())?;
         pass.run(&BackwardBuffers { bias_gradient: Some(db.slice(..)), ..pass.operands() })?;
         pass.read(&db, &[self.op().out_channels()])?.wait()
@@ -78,8 +78,8 @@ impl Layer {
     ///
     /// # Errors
     /// [`Error::Gradient`](crate::Error::Gradient) where [`OutputGradient`] lacks what the activation needs, for operations
-    /// with an activation before the products, and for ordinary convolutions with a stride;
-    /// [`Error::Shape`](crate::Error::Shape), [`Error::DType`](crate::Error::DType) for f64,
+    /// with an activation before the products, and for that of a weight in the transposed form of an ordinary convolution
+    /// with a stride, which [`Layer::convolution`] has in the convolution's own form; [`Error::Shape`](crate::Error::Shape), [`Error::DType`](crate::Error::DType) for f64,
     /// [`Error::Limit`](crate::Error::Limit), [`Error::Device`](crate::Error::Device),
     /// [`Error::DeviceLost`](crate::Error::DeviceLost).
     pub fn backward<'a>(
@@ -88,7 +88,7 @@ impl Layer {
         gradient: impl Into<OutputGradient<'a>>,
     ) -> Result<Gradients> {
         let input = input.into();
-        let pass = self.pass(input.shape(), Some(input), gradient.into())?;
+        let pass = self.pass(input.shape(), Some(input), gradient.into(), Wanted::ALL)?;
         let (prepared, channels) = (&pass.prepared, [self.op().out_channels()]);
         let (dx, dw) = (pass.result(prepared.input_bytes())?, pass.result(prepared.weight_bytes())?);
         let db = pass.result(prepared.bias_bytes())?;
@@ -102,7 +102,7 @@ impl Layer {
         })?;
         // All are on their way before the first is waited for.
         let dx = pass.input_gradient(&dx, input.shape())?;
-        let (dw, db) = (pass.read(&dw, &self.op().weight_shape())?, pass.read(&db, &channels)?);
+        let (dw, db) = (pass.read(&dw, &prepared.weight_shape())?, pass.read(&db, &channels)?);
         let slopes = slopes.map(|slopes| pass.read(&slopes, &channels)).transpose()?;
         Ok(Gradients {
             input: dx.wait()?.into_dtype(pass.dtype),
@@ -118,6 +118,7 @@ impl Layer {
         input_shape: &[usize],
         input: Option<TensorView<'_>>,
         gradient: OutputGradient<'_>,
+        wanted: Wanted,
     ) -> Result<Pass<'_>> {
         span!("run", shape = ?input_shape);
         let context = self.context();
@@ -128,7 +129,8 @@ impl Layer {
         // What is led back through an activation is stored on the way, and is not rounded there.
         let narrow = of_gradient == of_input && given.tensor().is_none();
         let storage = if narrow { of_gradient } else { Storage::F32 };
-        let prepared = self.prepare_backward_with(input_shape, GradientRequest::new(storage), given.into())?;
+        let prepared =
+            self.prepare_backward_with(input_shape, GradientRequest::new(storage).wanting(wanted), given.into())?;
         Ok(Pass {
             context,
             input: match input {
