@@ -37,10 +37,11 @@ fn hard_swish_slope(z: f32, alpha: f32, beta: f32) -> f32 {
 
 // With e = exp(z) and n = e² + 2e, tanh(ln(1 + e)) is n / (n + 2), and 1 less its square 4(n + 1) / (n + 2)².
 fn mish_slope(z: f32) -> f32 {
-    let e = exp(select(z, 20.0, z > 20.0));
+    let least = select(z, 20.0, z > 20.0);
+    let e = exp(least);
     let n = e * (e + 2.0);
     let more = fma(e, e + 2.0, 2.0);
-    return fma(z * (e / (1.0 + e)), 4.0 * fma(e, e + 2.0, 1.0) / (more * more), n / more);
+    return fma(least * (e / (1.0 + e)), 4.0 * fma(e, e + 2.0, 1.0) / (more * more), n / more);
 }
 
 fn gelu_slope(z: f32) -> f32 {
@@ -59,10 +60,11 @@ fn elu_slope_at_value(y: f32, alpha: f32) -> f32 {
     return select(1.0, y + alpha, y <= 0.0);
 }
 
-// 1 + sin(2·alpha·z), the angle reduced as that of `snake`: sin(2r) = 2·sin(r)·cos(r).
+// 1 + sin(2·alpha·z), the angle reduced as that of `snake`: sin(2r) = 2·sin(r)·cos(r). 1 at an infinity, which `snake` keeps.
 fn snake_slope(z: f32, alpha: f32) -> f32 {
     let angle = clip(alpha * z, -1e38, 1e38);
     let n = round(angle * 0.31830988);
     let r = clip(fma(-n, 6.2771141e-7, fma(-n, 9.6702576e-4, fma(-n, 3.140625, angle))), -1.6, 1.6);
-    return fma(2.0 * sine(r), sine(1.5707963 - abs(r)), 1.0);
+    let slope = fma(2.0 * sine(r), sine(1.5707963 - abs(r)), 1.0);
+    return select(slope, 1.0, alpha == 0.0 || abs(z) > 3.4028234e38);
 }

@@ -22,7 +22,6 @@ struct Axis {
     stride: i32,
     dilation: i32,
     pad_begin: i32,
-    kernel: i32,
     input_extent: i32,
     output_extent: i32,
     input_stride: i32,      // distances in elements between neighbours along this axis
@@ -31,6 +30,7 @@ struct Axis {
     tiles: i32,
     padding_1: i32,
     padding_2: i32,
+    padding_3: i32,
 }
 
 struct Params {

@@ -220,11 +220,8 @@ impl Activation {
                 }
             }
             Activation::Snake { .. } => {
-                if alpha == 0.0 {
-                    1.0
-                } else {
-                    1.0 + (2.0 * alpha * z).sin()
-                }
+                // At an infinity, which the function keeps, it has no limit; 1 is its mean.
+                if alpha == 0.0 || z.is_infinite() { 1.0 } else { 1.0 + (2.0 * alpha * z).sin() }
             }
         }
     }

@@ -10,7 +10,7 @@ use common::{Case, Values, no_activation, random_case, tensor};
 use device::context;
 use fastrand::Rng;
 use std::process::ExitCode;
-use upconv::gpu::{BackwardBuffers, Context, GradientRequest, Layer, Saved};
+use upconv::gpu::{BackwardBuffers, Context, GradientRequest, Layer, Request, Saved};
 use upconv::reference::Expected;
 use upconv::wgpu::{self, Buffer, BufferUsages};
 use upconv::{
@@ -21,6 +21,7 @@ fn main() -> ExitCode {
     device::run(&[
         ("integers_are_exact_in_a_random_sweep", integers_are_exact_in_a_random_sweep),
         ("convolutions_have_the_gradient_in_their_own_order", convolutions_have_the_gradient_in_their_own_order),
+        ("derivatives_far_out_and_at_nan_are_the_references", derivatives_far_out_and_at_nan_are_the_references),
         ("an_empty_batch_gives_zeros", an_empty_batch_gives_zeros),
         ("every_activation_is_led_through", every_activation_is_led_through),
         ("f16_is_within_its_bound", f16_is_within_its_bound),
@@ -102,6 +103,28 @@ fn convolutions_have_the_gradient_in_their_own_order() {
         }
     }
     assert!(strided > 60, "{strided}");
+}
+
+fn derivatives_far_out_and_at_nan_are_the_references() {
+    let z = [f32::NAN, 1e18, -1e18, 3e20, -0.0, 0.0, 2.0, -1.0];
+    let z = Tensor::f32([1, 1, 8], z).unwrap();
+    let dy = Tensor::f32([1, 1, 8], [1.0; 8]).unwrap();
+    for activation in activations(1) {
+        let op = ConvTranspose::builder().kernel([1]).activation(activation.clone()).build().unwrap();
+        let weight = Tensor::f32([1, 1, 1], [1.0]).unwrap();
+        let layer = Layer::new(context(), &op, &weight, None).unwrap();
+        let gradient = OutputGradient::with_sum(&dy, &z);
+        let got = layer.input_gradient(&[1, 1, 8], gradient).unwrap();
+        let comparison = reference::input_gradient(&op, &[1, 1, 8], gradient, &weight).unwrap().compare(&got).unwrap();
+        assert!(comparison.passed(), "{activation:?}: {comparison:?}, {got:?}");
+    }
+    // At an infinity only snake has a derivative that is no limit.
+    let op = ConvTranspose::builder().kernel([1]).activation(Activation::Snake { alphas: vec![0.5] }).build().unwrap();
+    let layer = Layer::new(context(), &op, &Tensor::f32([1, 1, 1], [1.0]).unwrap(), None).unwrap();
+    let z = Tensor::f32([1, 1, 2], [f32::INFINITY, f32::NEG_INFINITY]).unwrap();
+    let dy = Tensor::f32([1, 1, 2], [3.0; 2]).unwrap();
+    let got = layer.input_gradient(&[1, 1, 2], OutputGradient::with_sum(&dy, &z)).unwrap();
+    assert_eq!(got.to_f32(), [3.0; 2]);
 }
 
 fn an_empty_batch_gives_zeros() {
@@ -328,6 +351,18 @@ fn what_is_missing_or_does_not_fit_is_refused() {
         refused(layer.backward(&x, OutputGradient::with_sum(&small, &dy))),
         "gradient of the output has shape [1, 1, 5, 6], expected [1, 1, 6, 6], the output's"
     );
+    // Kernels would count beyond 32 bits where nothing but the first input lands.
+    let far = ConvTranspose::builder().kernel([1]).stride([1 << 16]).padding([(0, 1_i64 << 32)]).build().unwrap();
+    let far = Layer::new(context(), &far, &Tensor::f32([1, 1, 1], [1.0]).unwrap(), None).unwrap();
+    let inputs = Tensor::f32([1, 1, 65537], vec![1.0; 65537]).unwrap();
+    let gradient = Tensor::f32([1, 1, 1], [1.0]).unwrap();
+    let refusal = far.weight_gradient(&inputs, &gradient).unwrap_err().to_string();
+    assert!(refusal.contains("4294967296"), "{refusal}");
+    // What is kept has a layout of its own.
+    for request in [Request::new(Storage::F32).accumulating(), Request::new(Storage::F32).writing(2, 11)] {
+        let refusal = layer.prepare_for_training(x.shape(), Saved::Sum, request).unwrap_err().to_string();
+        assert!(refusal.contains("sums that are kept"), "{refusal}");
+    }
     let double = dy.cast(DType::F64);
     assert!(refused(layer.backward(&x, OutputGradient::with_sum(&double, &dy))).contains("float64"));
     assert_eq!(

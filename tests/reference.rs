@@ -7,7 +7,7 @@ mod common;
 
 use common::{Case, Values, d2l_examples, no_activation, random_case, tensor};
 use fastrand::Rng;
-use upconv::{Activation, ConvTranspose, DType, Data, Error, Tensor, reference};
+use upconv::{Activation, ConvTranspose, Convolution, DType, Data, Error, Tensor, reference};
 
 #[test]
 fn the_examples_of_the_book() {
@@ -177,6 +177,19 @@ fn winograd_is_within_its_bound_where_the_brightest_products_are_cropped() {
     assert!(comparison.passed(), "{comparison:?}");
     let largest = expected.magnitude().iter().copied().fold(0.0, f64::max);
     assert!(comparison.worst_error > 100.0 * f64::from(f32::EPSILON) * largest, "{comparison:?} beside {largest}");
+}
+
+#[test]
+fn a_description_is_changed_as_far_as_it_can_be() {
+    let line = ConvTranspose::builder().kernel([3]).build().unwrap();
+    let plane = line.to_builder().kernel([3, 3]).stride([2, 2]).padding([1, 1]).dilation([1, 1]).output_padding([0, 0]);
+    assert_eq!(plane.build().unwrap().rank(), 2);
+    let conv = Convolution::builder().kernel([3]).stride([2]).build().unwrap();
+    let refusal = conv.transposed().to_builder().stride([2]).build().unwrap_err().to_string();
+    assert!(refusal.contains("transposed form of an ordinary convolution"), "{refusal}");
+    let more = conv.transposed().to_builder().kernel([3, 3]).stride([1, 1]).padding([0, 0]).dilation([1, 1]);
+    let refusal = more.output_padding([0, 0]).build().unwrap_err().to_string();
+    assert!(refusal.contains("decimation"), "{refusal}");
 }
 
 #[test]

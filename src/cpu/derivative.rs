@@ -60,7 +60,7 @@ pub(super) fn of_slopes<T: Element + PartialOrd>(geometry: &Geometry, dy: &[T], 
     let zero = T::default();
     runs(geometry).map("the gradient of the slopes", dy, |_, at, gradient| {
         for (gradient, &z) in gradient.iter_mut().zip(&z[at]) {
-            *gradient = if z > zero { zero } else { *gradient * z };
+            *gradient = if z >= zero { zero } else { *gradient * z };
         }
     })
 }

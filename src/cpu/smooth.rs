@@ -105,7 +105,6 @@ pub(super) fn elu(x: f32, alpha: f32) -> f32 {
 }
 
 /// `x + sin²(alpha·x) / alpha`; `x` where alpha is 0.
-#[allow(clippy::eq_op, reason = "an infinity less itself is NaN")]
 #[inline(always)]
 pub(super) fn snake(x: f32, alpha: f32) -> f32 {
     let sine = sine(half_turn(alpha * x));
@@ -168,7 +167,7 @@ pub(super) fn snake_slope(x: f32, alpha: f32) -> f32 {
     let twice = 2.0 * half_turn(alpha * x);
     let twice = if twice > FRAC_PI_2 { PI - twice } else { twice };
     let twice = if twice < -FRAC_PI_2 { -PI - twice } else { twice };
-    if alpha == 0.0 { 1.0 } else { 1.0 + (sine(twice) + x * 0.0) }
+    if alpha == 0.0 || x.abs() == f32::INFINITY { 1.0 } else { 1.0 + sine(twice) }
 }
 
 #[cfg(test)]

@@ -108,7 +108,7 @@ impl ConvTranspose {
             dilation: Some(each(|axis| axis.dilation)),
             output_padding: Some(each(|axis| axis.output_padding)),
             policy: OutputPaddingPolicy::Lenient,
-            decimation: Some(each(|axis| axis.decimation)),
+            decimation: self.is_decimated().then(|| each(|axis| axis.decimation)),
             layout: self.layout,
             weight_layout: self.weight_layout,
             activation: self.activation.clone(),
@@ -223,6 +223,14 @@ impl Builder {
         let dilation = per_axis("dilation", self.dilation, rank, 1)?;
         let output_padding = per_axis("output_padding", self.output_padding, rank, 0)?;
         let padding = per_axis("padding", self.padding, rank, Pad { begin: 0, end: 0 })?;
+        let decimation = per_axis("decimation", self.decimation, rank, 1)?;
+        if decimation.iter().any(|&step| step > 1) && stride.iter().any(|&step| step > 1) {
+            return Err(Error::OutOfRange {
+                what: "stride of the transposed form of an ordinary convolution".into(),
+                given: stride.iter().copied().max().unwrap_or(1) as i128,
+                expected: "1: the convolution's own is the decimation".into(),
+            });
+        }
         let mut axes = [Axis::UNIT; 3];
         for (index, axis) in axes[3 - rank..].iter_mut().enumerate() {
             *axis = Axis {
@@ -232,7 +240,7 @@ impl Builder {
                 pad_begin: padding[index].begin,
                 pad_end: padding[index].end,
                 output_padding: output_padding[index],
-                decimation: self.decimation.as_ref().map_or(1, |decimation| decimation[index]),
+                decimation: decimation[index],
             };
             check_pad(index, axis.pad_begin)?;
             check_pad(index, axis.pad_end)?;

@@ -67,7 +67,8 @@ pub(super) fn derivative_error(activation: &Activation, channel: usize, z: f64) 
         Activation::Sigmoid | Activation::Gelu => 16.0 * ulp,
         Activation::Tanh => 40.0 * ulp,
         Activation::Silu => 16.0 * ulp * z.abs().max(1.0),
-        Activation::Mish => 56.0 * ulp * z.abs().max(1.0),
+        // Far out the derivative is 1 or 0, and so is what is computed.
+        Activation::Mish => 56.0 * ulp * z.abs().clamp(1.0, 100.0),
         Activation::Elu { .. } => 16.0 * ulp * alpha.abs(),
         // An angle so large that its rounding is a turn leaves nothing but 0 to 2.
         Activation::Snake { .. } => (16.0 * ulp * (1.0 + (2.0 * alpha * z).abs())).min(2.0),

@@ -121,7 +121,7 @@ pub fn slope_gradient<'a>(
         (Activation::Prelu { .. }, Saved::Sum(z)) => {
             let (dy, z) = (gradient.gradient().to_f64(), z.to_f64());
             return by_channel(&geometry, "the slopes' gradient", |index| {
-                (if z[index] > 0.0 { 0.0 } else { dy[index] * z[index] }, None)
+                (if z[index] >= 0.0 { 0.0 } else { dy[index] * z[index] }, None)
             });
         }
         (Activation::Prelu { .. }, _) => "of the slopes of prelu needs the sum before it (with_sum)".into(),

@@ -20,6 +20,33 @@ pub(crate) fn check(context: &Context, what: &'static str, slice: &BufferSlice<'
     Err(Error::Buffer { what, problem })
 }
 
+/// A buffer of the caller's: its name, where it is, and the bytes that are used of it.
+pub(crate) type Given<'a> = (&'static str, BufferSlice<'a>, u64);
+
+/// Refuses buffers that are not fit, of which what is written lies in a buffer that is read, or over the bytes of something
+/// else that is written.
+pub(crate) fn check_apart(context: &Context, read: &[Given<'_>], written: &[Given<'_>]) -> Result<()> {
+    for (what, slice, size) in read.iter().chain(written) {
+        check(context, what, slice, *size)?;
+    }
+    let range = |slice: &BufferSlice<'_>, size: u64| slice.offset()..slice.offset() + size;
+    for (number, &(what, slice, size)) in written.iter().enumerate() {
+        if let Some((other, ..)) = read.iter().find(|(_, other, _)| other.buffer() == slice.buffer()) {
+            let problem =
+                format!("is the {other}'s buffer too, which wgpu does not allow a dispatch that writes to it");
+            return Err(Error::Buffer { what, problem });
+        }
+        for &(other, beside, its_size) in &written[..number] {
+            let (a, b) = (range(&slice, size), range(&beside, its_size));
+            if slice.buffer() == beside.buffer() && a.start < b.end && b.start < a.end {
+                let problem = format!("has the bytes {a:?}, which overlap the {other}'s, {b:?} of the same buffer");
+                return Err(Error::Buffer { what, problem });
+            }
+        }
+    }
+    Ok(())
+}
+
 /// The caller's buffers.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Slices<'a> {

@@ -5,7 +5,7 @@ use super::prepared::{PreparedWeightGradient, bytes};
 use super::request::{GradientRequest, Wanted};
 use crate::activation::Activation;
 use crate::error::{Error, Result};
-use crate::gpu::device::binding::check;
+use crate::gpu::device::binding::check_apart;
 use crate::gpu::device::context::Context;
 use crate::gpu::device::span::span;
 use crate::gpu::kernels::pointwise::Function;
@@ -98,7 +98,8 @@ impl Layer {
     /// Plans the backward pass for an input shape: the gradients of the input, the weight and the bias, through the
     /// activation, and of the slopes of a prelu. Each is what [`prepare_input_gradient`](Self::prepare_input_gradient) and
     /// [`prepare_weight_gradient`](Self::prepare_weight_gradient) compute of the gradient of the sums, which they share:
-    /// it is stored once, as the operands are: with f16 it is rounded there. All have the same bits on every run.
+    /// it is stored once, as the operands are: with f16 it is rounded there, and so are the products that are summed to the
+    /// gradient of a prelu's slopes. All have the same bits on every run.
     ///
     /// With [`GradientRequest::accumulating`] all gradients are added to what their buffers hold.
     ///
@@ -265,17 +266,20 @@ impl PreparedBackward {
             _ => {}
         }
         let outputs = self.output_bytes();
-        let read = [
-            Some(("input", input, self.input_bytes())),
-            Some(("output gradient", gradient, outputs)),
-            saved.filter(|_| self.saved != Saved::Nothing).map(|slice| ("saved", slice, outputs)),
-        ];
-        let written = [
+        let saved = saved.filter(|_| self.saved != Saved::Nothing).map(|slice| ("saved", slice, outputs));
+        let read: Vec<_> = [("input", input, self.input_bytes()), ("output gradient", gradient, outputs)]
+            .into_iter()
+            .chain(saved)
+            .collect();
+        let written: Vec<_> = [
             buffers.input_gradient.map(|slice| ("input gradient", slice, self.input_bytes())),
             buffers.weight_gradient.map(|slice| ("weight gradient", slice, self.weight_bytes())),
             buffers.bias_gradient.map(|slice| ("bias gradient", slice, self.bias_bytes())),
             buffers.slope_gradient.map(|slice| ("slope gradient", slice, self.bias_bytes())),
-        ];
+        ]
+        .into_iter()
+        .flatten()
+        .collect();
         if buffers.slope_gradient.is_some() && self.slopes.is_none() {
             let name = self.geometry().op().activation().name();
             return Err(Error::Gradient {
@@ -287,27 +291,9 @@ impl PreparedBackward {
                 problem: "of the input was not prepared: the request was without it".into(),
             });
         }
-        if written.iter().all(Option::is_none) {
+        if written.is_empty() {
             return Err(Error::Gradient { problem: "of nothing is wanted: no buffer to write to was given".into() });
         }
-        for (what, slice, size) in read.iter().chain(&written).flatten() {
-            check(&self.context, what, slice, *size)?;
-        }
-        let range = |slice: &BufferSlice<'_>, size: u64| slice.offset()..slice.offset() + size;
-        for (number, &(what, slice, size)) in written.iter().flatten().enumerate() {
-            if let Some((other, ..)) = read.iter().flatten().find(|(_, other, _)| other.buffer() == slice.buffer()) {
-                let problem =
-                    format!("is the {other}'s buffer too, which wgpu does not allow a dispatch that writes to it");
-                return Err(Error::Buffer { what, problem });
-            }
-            for &(other, beside, its_size) in written.iter().flatten().take(number) {
-                let (a, b) = (range(&slice, size), range(&beside, its_size));
-                if slice.buffer() == beside.buffer() && a.start < b.end && b.start < a.end {
-                    let problem = format!("has the bytes {a:?}, which overlap the {other}'s, {b:?} of the same buffer");
-                    return Err(Error::Buffer { what, problem });
-                }
-            }
-        }
-        Ok(())
+        check_apart(&self.context, &read, &written)
     }
 }

@@ -81,6 +81,7 @@ impl GradientPlan {
         let geometry = &products.geometry;
         check(whole, request.storage, profile)?;
         check(geometry, request.storage, profile)?;
+        check_landings(geometry)?;
         let plan = |kernel, reason: String| Self::with_kernel(whole, &products, request, profile, kernel, reason);
         match request.kernel {
             Some(kernel) => plan(kernel, "it was asked for".into()),
@@ -212,6 +213,23 @@ impl GradientPlan {
     pub fn scratch_bytes(&self) -> u64 {
         self.scratch
     }
+}
+
+/// Where inputs and taps land is computed for all of them, those that padding crops included, in `i32`.
+fn check_landings(geometry: &Geometry) -> Result<()> {
+    let missing = 3 - geometry.op.rank();
+    for (index, axis) in geometry.op.axes().iter().enumerate() {
+        let (last, limit) = (geometry.input[missing + index].saturating_sub(1), i64::from(i32::MAX) / 2);
+        let landing = (last as i64).saturating_mul(axis.stride as i64).saturating_add(axis.reach());
+        if landing > limit {
+            return Err(Error::OutOfRange {
+                what: format!("a coordinate before padding on axis {index}, for a gradient on the GPU"),
+                given: landing.into(),
+                expected: format!("at most {limit}"),
+            });
+        }
+    }
+    Ok(())
 }
 
 /// The most rows of inputs and outputs of a channel: the kernels count them in `i32`.

@@ -4,8 +4,8 @@ use super::bias::BiasCut;
 use super::plan::GradientPlan;
 use super::request::GradientKernel;
 use super::weight::WeightCut;
-use crate::error::{Error, Result};
-use crate::gpu::device::binding::{check, entry, whole};
+use crate::error::Result;
+use crate::gpu::device::binding::{check_apart, entry, whole};
 use crate::gpu::device::context::Context;
 use crate::gpu::device::span::span;
 use crate::gpu::device::step::Step;
@@ -131,34 +131,9 @@ impl PreparedWeightGradient {
         let context = &self.context;
         span!("bind", kernel = self.plan.kernel().name(), dispatches = self.plan.dispatch_count());
         let read = [("input", input, self.input_bytes()), ("output gradient", gradient, self.gradient_bytes())];
-        let written = [
-            Some(("weight gradient", weight_gradient, self.weight_gradient_bytes())),
-            bias_gradient.map(|slice| ("bias gradient", slice, self.bias_gradient_bytes())),
-        ];
-        let written = || written.iter().flatten();
-        for (what, slice, size) in read.iter().chain(written()) {
-            check(context, what, slice, *size)?;
-        }
-        for (what, slice, _) in written() {
-            if let Some((other, ..)) = read.iter().find(|(_, other, _)| other.buffer() == slice.buffer()) {
-                let problem =
-                    format!("is the {other}'s buffer too, which wgpu does not allow a dispatch that writes to it");
-                return Err(Error::Buffer { what, problem });
-            }
-        }
-        if let Some(bias) = bias_gradient
-            && bias.buffer() == weight_gradient.buffer()
-        {
-            let of = |slice: BufferSlice<'_>, size: u64| slice.offset()..slice.offset() + size;
-            let (weight, bias) =
-                (of(weight_gradient, self.weight_gradient_bytes()), of(bias, self.bias_gradient_bytes()));
-            if weight.start < bias.end && bias.start < weight.end {
-                let problem = format!(
-                    "has the bytes {bias:?}, which overlap the weight gradient's, {weight:?} of the same buffer"
-                );
-                return Err(Error::Buffer { what: "bias gradient", problem });
-            }
-        }
+        let mut written = vec![("weight gradient", weight_gradient, self.weight_gradient_bytes())];
+        written.extend(bias_gradient.map(|slice| ("bias gradient", slice, self.bias_gradient_bytes())));
+        check_apart(context, &read, &written)?;
         let scratch = self.scratch()?;
         let steps = context.checked("binding buffers", || {
             let weight = self.compiled.weight.iter().map(|call| (call, weight_gradient));

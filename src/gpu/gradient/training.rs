@@ -10,6 +10,7 @@ use crate::gpu::layer::Layer;
 use crate::gpu::pointwise::Pointwise;
 use crate::gpu::prepared::{Bound, Prepared};
 use crate::gpu::request::Request;
+use crate::op::{Operands, Residual};
 use wgpu::BufferSlice;
 
 /// A layer planned for one input shape, whose sums before the activation are kept where the backward pass needs them. Cheap
@@ -27,7 +28,8 @@ impl Layer {
     /// dispatch behind it; otherwise it is [`prepare`](Self::prepare).
     ///
     /// # Errors
-    /// As [`prepare`](Self::prepare).
+    /// As [`prepare`](Self::prepare); [`Error::Gradient`] where the sums are kept and the request writes among other channels
+    /// or adds to the output.
     pub fn prepare_for_training(
         &self,
         input_shape: &[usize],
@@ -37,6 +39,12 @@ impl Layer {
         let request = request.into();
         if saved != Saved::Sum {
             return Ok(PreparedTraining { sums: self.prepare(input_shape, request)?, activation: None });
+        }
+        let Operands { output, residual, .. } = request.operands;
+        if output.is_some() || residual != Residual::None {
+            let problem =
+                "of sums that are kept, with an output among other channels or something added, is not computed";
+            return Err(Error::Gradient { problem: problem.into() });
         }
         let op = self.op().to_builder().activation(Activation::None).build()?;
         let sums = self.prepare_op(&op, input_shape, request)?;

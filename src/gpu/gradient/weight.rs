@@ -189,7 +189,6 @@ impl WeightCut<'_> {
                 stride: axis.stride as i32,
                 dilation: axis.dilation as i32,
                 pad_begin: axis.pad_begin as i32,
-                kernel: axis.kernel as i32,
                 input_extent: geometry.input[a] as i32,
                 output_extent: geometry.output[a] as i32,
                 input_stride: xs.spatial[a] as i32,

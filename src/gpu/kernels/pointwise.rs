@@ -65,12 +65,25 @@ impl Function {
         let value = match self {
             Self::Activation(call) => format!("let y = first; return {};", guarded(call)),
             // Where the slope is 0, so is the gradient, even an infinite one.
-            Self::Gradient(slope) => format!("let slope = {slope}; return select(first * slope, 0.0, slope == 0.0);"),
+            Self::Gradient(slope) => {
+                let slope = if passes_nan_on(slope) {
+                    format!("select({slope}, second, is_nan(second))")
+                } else {
+                    slope.into()
+                };
+                format!("let slope = {slope}; return select(first * slope, 0.0, slope == 0.0);")
+            }
         };
         let function = format!("fn value(first: f32, second: f32, alpha: f32, beta: f32) -> f32 {{ {value} }}\n");
         let functions = [body(ACTIVATION), DERIVATIVE].concat();
         format!("{}\n{second}{function}{functions}\n{}", elem(storage), body(POINTWISE))
     }
+}
+
+/// Whether a slope is NaN where its argument is, which has to be said: compilers turn the tests of `clip` into instructions
+/// that drop NaN. Of the others comparisons with NaN decide, as in PyTorch.
+fn passes_nan_on(slope: &str) -> bool {
+    ["sigmoid", "tanh", "hard_swish", "mish", "gelu", "silu", "snake"].iter().any(|name| slope.starts_with(name))
 }
 
 shader_struct! {

@@ -8,7 +8,6 @@ shader_struct! {
         stride: i32,
         dilation: i32,
         pad_begin: i32,
-        kernel: i32,
         input_extent: i32,
         output_extent: i32,
         input_stride: i32,
@@ -17,6 +16,7 @@ shader_struct! {
         tiles: i32,
         padding_1: i32,
         padding_2: i32,
+        padding_3: i32,
     }
 }
 

@@ -6,20 +6,34 @@ use crate::op::Geometry;
 
 /// What limits the tiles of a class of devices.
 struct Most {
-    /// Accumulators, and the factors that are live beside them where these are in registers too.
+    accumulators: usize,
+    /// Those and the factors that are live beside them, where these are in registers too.
     registers: usize,
     /// Multiply-adds of a round.
     unrolled: usize,
-    /// The cost of keeping an accumulator through a round, in multiply-adds: in software it lies in memory.
+    /// The cost of keeping an accumulator through a round, in multiply-adds: in software it lies in memory, and NVK copies
+    /// it where loops meet.
     keeping: f64,
+    /// The cost of reading four neighbours at once, and of choosing between a number and 0.
+    vector: f64,
+    select: f64,
 }
 
 /// In software reading costs so much that tiles pay which no registers hold; but twice as many accumulators take the
 /// compiler of lavapipe 22.3 ten times as long, seconds at 512, for a tenth of the time.
 fn most(class: DeviceClass) -> Most {
+    let hardware = class.hardware();
+    let registers = hardware.registers;
+    let most = Most { accumulators: registers, registers, unrolled: 256, keeping: 0.0, vector: 16.0, select: 1.0 };
     match class {
-        DeviceClass::Software => Most { registers: 256, unrolled: 2048, keeping: 2.0 },
-        _ => Most { registers: class.hardware().registers, unrolled: 256, keeping: 0.0 },
+        DeviceClass::Software => {
+            let (vector, select) = (hardware.vector, 0.0);
+            Most { accumulators: 256, registers: usize::MAX, unrolled: 2048, keeping: 2.0, vector, select }
+        }
+        DeviceClass::Desktop => Most { vector: 9.0, ..most },
+        // It keeps every accumulator twice, and tests each number that is read.
+        DeviceClass::Nvidia => Most { accumulators: 40, keeping: 4.0, vector: 20.0, ..most },
+        DeviceClass::Mobile | DeviceClass::Unknown => most,
     }
 }
 
@@ -39,7 +53,7 @@ pub(crate) fn best(geometry: &Geometry, profile: &DeviceProfile) -> (f64, Weight
     let [_, y, x] = op.axes3();
     let workgroup = profile.class.hardware().workgroup.min(profile.max_invocations);
     let single = WeightTile { stride: x.stride, dilation: x.dilation, workgroup, ..WeightTile::single() };
-    let Most { registers, unrolled, .. } = most(profile.class);
+    let Most { accumulators, registers, unrolled, .. } = most(profile.class);
     // No more than there are.
     let up_to = |sizes: &'static [usize], most: usize| sizes.iter().copied().filter(move |&size| size <= most);
     let [inputs, outputs] = [(CHANNELS[0], op.in_channels()), (CHANNELS[1], op.out_channels())]
@@ -51,12 +65,10 @@ pub(crate) fn best(geometry: &Geometry, profile: &DeviceProfile) -> (f64, Weight
             for &inputs in &inputs {
                 for &outputs in &outputs {
                     let tile = WeightTile { inputs, outputs, taps, positions, ..single };
-                    // In hardware what a round reads is in registers too, of the rows of taps one at a time.
-                    let factors = match profile.class {
-                        DeviceClass::Software => 0,
-                        _ => inputs * positions + outputs * columns.numbers,
-                    };
-                    if tile.weights() + factors > registers || tile.weights() * positions > unrolled {
+                    // In hardware what a round reads is in registers too, because compilers read all of it first.
+                    let factors = inputs * positions + outputs * columns.numbers * taps[0];
+                    let (sums, products) = (tile.weights(), tile.weights() * positions);
+                    if sums > accumulators || sums + factors > registers || products > unrolled {
                         continue;
                     }
                     let tile = tile.reading(geometry);
@@ -95,16 +107,18 @@ fn estimate(tile: &WeightTile, columns: Columns, geometry: &Geometry, profile: &
     let WeightTile { inputs, outputs, taps: [rows, _], positions, .. } = *tile;
     let input = match tile.input {
         Read::Numbers => (inputs * positions) as f64 * hardware.read,
-        Read::Columns { .. } => (inputs * positions.div_ceil(4)) as f64 * hardware.vector,
-        Read::Channels => (inputs / 4 * positions) as f64 * hardware.vector,
+        Read::Columns { .. } => (inputs * positions.div_ceil(4)) as f64 * most.vector,
+        Read::Channels => (inputs / 4 * positions) as f64 * most.vector,
     };
     let gradient = match tile.gradient {
         Read::Numbers => (outputs * columns.numbers) as f64 * hardware.read,
-        Read::Columns { .. } => (outputs * columns.vectors) as f64 * hardware.vector,
-        Read::Channels => (outputs / 4 * columns.numbers) as f64 * hardware.vector,
+        Read::Columns { .. } => (outputs * columns.vectors) as f64 * most.vector,
+        Read::Channels => (outputs / 4 * columns.numbers) as f64 * most.vector,
     };
     let products = tile.weights() as f64 * (positions as f64 + most.keeping);
-    let round = input + rows as f64 * (gradient + hardware.test * columns.vectors as f64) + products + ROUND;
+    let chosen = if tile.is_guarded() && rows == 1 { 0 } else { outputs * columns.numbers };
+    let gradient = gradient + hardware.test * columns.vectors as f64 + most.select * chosen as f64;
+    let round = input + rows as f64 * gradient + products + ROUND;
     let segment = geometry.input[2].div_ceil(positions) as f64 * round + SEGMENT;
     // A row that none of a tile's taps reaches is left out.
     let [_, y, _] = geometry.op.axes3();
@@ -132,8 +146,8 @@ mod tests {
                 let geometry = op.at(&shape).unwrap();
                 let (cost, tile) = best(&geometry, &profile);
                 assert!(cost < readable(&geometry, &profile), "{name} on {class:?}: {tile}");
-                assert!(tile.weights() <= most(class).registers, "{name} on {class:?}: {tile}");
-                assert!(tile.weights() >= 8, "{name} on {class:?}: {tile}");
+                assert!(tile.weights() <= most(class).accumulators, "{name} on {class:?}: {tile}");
+                assert!(tile.weights() >= 4, "{name} on {class:?}: {tile}");
             }
         }
     }

@@ -90,6 +90,11 @@ impl WeightTile {
         reads
     }
 
+    /// Whether a round has one output along w, and is left out where that is none: nothing is multiplied by 0 for it.
+    pub(crate) fn is_guarded(&self) -> bool {
+        self.positions == 1 && self.taps[1] == 1
+    }
+
     /// How many blocks of channels, input and output, a group has.
     pub(crate) fn blocks(&self, geometry: &Geometry) -> [usize; 2] {
         let op = &geometry.op;

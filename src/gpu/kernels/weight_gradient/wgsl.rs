@@ -123,25 +123,32 @@ fn weight_tiles(
         let row{y} = gradient_plane + clamp(oy{y}, 0, params.axes[1].output_extent - 1) * params.axes[1].gradient_stride;"
             )?;
         }
-        writeln!(self.out, "        for (var ix = first; ix < past; ix += {positions}) {{")?;
-        self.inputs()?;
         writeln!(
             self.out,
-            "            // Outside is 0, which adds nothing.
+            "        for (var ix = first; ix < past; ix += {positions}) {{
             let ox = ix * {stride} + kx * {dilation} - params.axes[2].pad_begin;"
         )?;
+        if self.tile.is_guarded() {
+            writeln!(self.out, "            if !inside(ox, params.axes[2].output_extent) {{ continue; }}")?;
+        }
+        self.inputs()?;
         self.gradients()?;
         self.products()?;
         writeln!(self.out, "        }}\n    }}\n    let at = part * params.tiles * {} + tile;", count * width)?;
-        for number in 0..count {
-            for component in 0..width {
-                let value = if width == 1 { String::new() } else { format!(".{}", part(component)) };
+        // Channel by channel, so that NVIDIA's compiler does not keep the addresses of all.
+        let of_channel = count / (inputs / width);
+        for channel in 0..inputs {
+            let (vector, component) = (channel / width, channel % width);
+            let value = if width == 1 { String::new() } else { format!(".{}", part(component)) };
+            writeln!(self.out, "    if first_input + {channel} < params.group_in_channels {{")?;
+            for number in vector * of_channel..(vector + 1) * of_channel {
                 writeln!(
                     self.out,
-                    "    sums[at + {} * params.tiles] = acc{number}{value};",
+                    "        sums[at + {} * params.tiles] = acc{number}{value};",
                     number * width + component
                 )?;
             }
+            writeln!(self.out, "    }}")?;
         }
         writeln!(self.out, "}}")
     }
@@ -159,10 +166,13 @@ fn weight_tiles(
             )?;
         }
         writeln!(self.out, "            let at_x0 = ix * params.axes[2].input_stride;")?;
+        for position in (0..positions).step_by(step) {
+            writeln!(self.out, "            let input_at{position} = input_row + at_x{position};")?;
+        }
         // What is read at once.
         for position in (0..positions).step_by(step) {
             for channel in (0..inputs).step_by(if input == Read::Channels { 4 } else { 1 }) {
-                let at = format!("input_row + input{channel} + at_x{position}");
+                let at = format!("input_at{position} + input{channel}");
                 let (kind, index) = match input.vectors() {
                     true => ("vec4<f32>", format!("({at}) >> 2u")),
                     false => ("f32", at),
@@ -204,7 +214,12 @@ fn weight_tiles(
             _ => (0, 1),
         };
         let offsets: Vec<i64> = self.reads.iter().map(|&column| column as i64 - first as i64).collect();
-        for (number, offset) in offsets.iter().enumerate() {
+        if self.tile.is_guarded() {
+            writeln!(self.out, "            let at0 = ox * params.axes[2].gradient_stride;")?;
+        } else {
+            writeln!(self.out, "            // Outside is 0, which adds nothing.")?;
+        }
+        for (number, offset) in offsets.iter().enumerate().filter(|_| !self.tile.is_guarded()) {
             writeln!(
                 self.out,
                 "            let has{number} = inside(ox + {offset}, params.axes[2].output_extent);
@@ -213,17 +228,22 @@ fn weight_tiles(
         }
         for y in 0..taps_y {
             for number in 0..offsets.len() {
+                writeln!(self.out, "            let gradient_at{y}_{number} = row{y} + at{number};")?;
                 for channel in (0..outputs).step_by(if gradient == Read::Channels { 4 } else { 1 }) {
-                    let at = format!("row{y} + gradient{channel} + at{number}");
+                    let at = format!("gradient_at{y}_{number} + gradient{channel}");
                     let (kind, index) = match gradient.vectors() {
                         true => ("vec4<f32>", format!("({at}) >> 2u")),
                         false => ("f32", at),
                     };
-                    let row = if taps_y == 1 { String::new() } else { format!(" && has_row{y}") };
-                    writeln!(
-                        self.out,
-                        "            let g{channel}_{y}_{number} = select({kind}(), {kind}(gradient[{index}]), has{number}{row});"
-                    )?;
+                    let value = format!("{kind}(gradient[{index}])");
+                    let tests = match (self.tile.is_guarded(), taps_y) {
+                        (true, 1) => String::new(),
+                        (true, _) => format!("has_row{y}"),
+                        (false, 1) => format!("has{number}"),
+                        (false, _) => format!("has{number} && has_row{y}"),
+                    };
+                    let value = if tests.is_empty() { value } else { format!("select({kind}(), {value}, {tests})") };
+                    writeln!(self.out, "            let g{channel}_{y}_{number} = {value};")?;
                 }
             }
         }
