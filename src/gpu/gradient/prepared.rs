@@ -4,6 +4,8 @@ use super::bias::BiasCut;
 use super::plan::GradientPlan;
 use super::request::GradientKernel;
 use super::weight::WeightCut;
+#[cfg(doc)]
+use crate::error::Error;
 use crate::error::Result;
 use crate::gpu::device::binding::{check_apart, entry, whole};
 use crate::gpu::device::context::Context;
