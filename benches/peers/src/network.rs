@@ -33,7 +33,7 @@ pub(crate) fn time(device: &str, input: &str, output: &str, width: usize, span: 
     let multiply_adds = network.multiply_adds(bytes.len() / 3 / width, width)?;
     Ok(Row {
         workload: "waifu2x-photo".into(),
-        engine: "upconv",
+        engine: "upconv".into(),
         device,
         adapter: context.as_ref().map(Context::adapter_name),
         runs: times.runs(),
