@@ -11,6 +11,14 @@ use crate::op::Geometry;
 const POINTWISE: &str = include_str!("../../../shaders/pointwise.wgsl");
 const DERIVATIVE: &str = include_str!("../../../shaders/derivative.wgsl");
 
+/// A slope that is NaN where its argument is, which has to be said: compilers turn the tests of `clip` into instructions that
+/// drop NaN. Of the slopes without it comparisons with NaN decide, as in PyTorch.
+macro_rules! or_nan {
+    ($slope:literal) => {
+        concat!("select(", $slope, ", second, is_nan(second))")
+    };
+}
+
 /// What is computed of each element.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub(crate) enum Function {
@@ -35,17 +43,17 @@ impl Function {
             (Activation::Relu, _) => "relu_slope(second)",
             (Activation::LeakyRelu { .. } | Activation::Prelu { .. }, _) => "leaky_relu_slope(second, alpha)",
             (Activation::Clip { .. }, _) => "clip_slope(second, alpha, beta)",
-            (Activation::Sigmoid, false) => "sigmoid_slope(second)",
-            (Activation::Sigmoid, true) => "sigmoid_slope_at_value(second)",
-            (Activation::Tanh, false) => "tanh_slope(second)",
-            (Activation::Tanh, true) => "tanh_slope_at_value(second)",
-            (Activation::HardSwish { .. }, _) => "hard_swish_slope(second, alpha, beta)",
-            (Activation::Mish, _) => "mish_slope(second)",
-            (Activation::Gelu, _) => "gelu_slope(second)",
-            (Activation::Silu, _) => "silu_slope(second)",
+            (Activation::Sigmoid, false) => or_nan!("sigmoid_slope(second)"),
+            (Activation::Sigmoid, true) => or_nan!("sigmoid_slope_at_value(second)"),
+            (Activation::Tanh, false) => or_nan!("tanh_slope(second)"),
+            (Activation::Tanh, true) => or_nan!("tanh_slope_at_value(second)"),
+            (Activation::HardSwish { .. }, _) => or_nan!("hard_swish_slope(second, alpha, beta)"),
+            (Activation::Mish, _) => or_nan!("mish_slope(second)"),
+            (Activation::Gelu, _) => or_nan!("gelu_slope(second)"),
+            (Activation::Silu, _) => or_nan!("silu_slope(second)"),
             (Activation::Elu { .. }, false) => "elu_slope(second, alpha)",
             (Activation::Elu { .. }, true) => "elu_slope_at_value(second, alpha)",
-            (Activation::Snake { .. }, _) => "snake_slope(second, alpha)",
+            (Activation::Snake { .. }, _) => or_nan!("snake_slope(second, alpha)"),
         })
     }
 
@@ -65,25 +73,12 @@ impl Function {
         let value = match self {
             Self::Activation(call) => format!("let y = first; return {};", guarded(call)),
             // Where the slope is 0, so is the gradient, even an infinite one.
-            Self::Gradient(slope) => {
-                let slope = if passes_nan_on(slope) {
-                    format!("select({slope}, second, is_nan(second))")
-                } else {
-                    slope.into()
-                };
-                format!("let slope = {slope}; return select(first * slope, 0.0, slope == 0.0);")
-            }
+            Self::Gradient(slope) => format!("let slope = {slope}; return select(first * slope, 0.0, slope == 0.0);"),
         };
         let function = format!("fn value(first: f32, second: f32, alpha: f32, beta: f32) -> f32 {{ {value} }}\n");
         let functions = [body(ACTIVATION), DERIVATIVE].concat();
         format!("{}\n{second}{function}{functions}\n{}", elem(storage), body(POINTWISE))
     }
-}
-
-/// Whether a slope is NaN where its argument is, which has to be said: compilers turn the tests of `clip` into instructions
-/// that drop NaN. Of the others comparisons with NaN decide, as in PyTorch.
-fn passes_nan_on(slope: &str) -> bool {
-    ["sigmoid", "tanh", "hard_swish", "mish", "gelu", "silu", "snake"].iter().any(|name| slope.starts_with(name))
 }
 
 shader_struct! {
