@@ -21,6 +21,7 @@ fn main() -> ExitCode {
         ("integers_are_exact_in_a_random_sweep", integers_are_exact_in_a_random_sweep),
         ("reals_are_within_their_bound_in_a_random_sweep", reals_are_within_their_bound_in_a_random_sweep),
         ("deep_layers_are_exact_by_every_kernel_and_split", deep_layers_are_exact_by_every_kernel_and_split),
+        ("taps_taken_in_rounds_are_added_as_by_gather", taps_taken_in_rounds_are_added_as_by_gather),
         ("bands_give_the_same_bits", bands_give_the_same_bits),
         ("the_cases_of_onnx", the_cases_of_onnx),
         ("a_kernel_of_4096_taps_finishes", a_kernel_of_4096_taps_finishes),
@@ -154,6 +155,63 @@ fn deep_layers_are_exact_by_every_kernel_and_split() {
         }
         assert!(kernels[Kernel::Direct as usize] >= 5, "{kernels:?}, {conv:?}");
     }
+}
+
+/// Long kernels, whose tiles take a few taps at a time: on one axis or more, in vectors, beside a dilation, in parts of
+/// the input channels.
+fn taps_taken_in_rounds_are_added_as_by_gather() {
+    let mut rng = Rng::with_seed(167);
+    let conv = Convolution::builder;
+    let cases = [
+        (
+            conv().in_channels(3).out_channels(9).kernel([48, 64]).stride([16, 32]).padding([16, 16]),
+            vec![1, 3, 80, 160],
+        ),
+        (conv().in_channels(2).out_channels(5).kernel([9, 9]).stride([2, 2]).padding([4, 4]), vec![2, 2, 21, 23]),
+        (conv().in_channels(4).out_channels(3).kernel([5, 8]).dilation([1, 3]).groups(1), vec![1, 4, 12, 44]),
+        (
+            conv().in_channels(2).out_channels(6).kernel([5, 3, 4]).stride([2, 1, 3]).dilation([2, 1, 1]),
+            vec![2, 2, 17, 6, 16],
+        ),
+        (conv().in_channels(2).kernel([272]).stride([64]).padding([3]), vec![2, 2, 1162]),
+    ];
+    let (mut tried, mut vectors, mut in_parts) = (0, 0, 0);
+    for (builder, shape) in cases {
+        let conv = builder.build().unwrap();
+        let input = tensor(&mut rng, &shape, Values::Reals);
+        let weight = tensor(&mut rng, &conv.weight_shape(), Values::Reals);
+        let gather = Layer::convolution(context(), &conv, &weight, None).unwrap();
+        let by_gather = gather.prepare(&shape, Request::new(Storage::F32).kernel(Kernel::Gather)).unwrap();
+        let expected = run(&by_gather, &input);
+        let (op, turned) = (conv.transposed(), conv.turned(&weight).unwrap());
+        let checked = reference::conv_transpose(op, &input, &turned, None).unwrap().compare(&expected).unwrap();
+        assert!(checked.passed(), "{checked:?}");
+        for class in [DeviceClass::Software, DeviceClass::Desktop, DeviceClass::Unknown] {
+            let whole = context().profile().clone();
+            for max_multiply_adds in [u64::MAX, 1 << 15] {
+                let device = context().limited(DeviceProfile { class, max_multiply_adds, ..whole.clone() });
+                let layer = Layer::convolution(&device, &conv, &weight, None).unwrap();
+                let candidates = layer.candidates(&shape).unwrap();
+                let rounds = candidates.iter().filter(|candidate| {
+                    let name = candidate.to_string();
+                    name.contains("rounds of") && !name.contains("splits")
+                });
+                for candidate in rounds.step_by(11) {
+                    let prepared = layer.prepare(&shape, Request::new(Storage::F32).candidate(*candidate)).unwrap();
+                    assert_eq!(
+                        run(&prepared, &input),
+                        expected,
+                        "{class:?}: {candidate}, {}",
+                        prepared.plan().explain()
+                    );
+                    tried += 1;
+                    vectors += usize::from(prepared.plan().wgsl().contains("alias Input = vec4"));
+                    in_parts += usize::from(prepared.plan().scratch_bytes() > 0);
+                }
+            }
+        }
+    }
+    assert!(tried > 60 && vectors > 5 && in_parts > 5, "{tried}, {vectors} by vectors, {in_parts} in parts");
 }
 
 fn bands_give_the_same_bits() {

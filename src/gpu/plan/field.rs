@@ -45,5 +45,13 @@ pub(crate) fn operations() -> Vec<(&'static str, ConvTranspose, Vec<usize>)> {
             vec![1, 64, 64, 64],
         ),
     ];
-    table.into_iter().map(|(name, op, shape)| (name, op.build().unwrap(), shape)).collect()
+    let built = table.into_iter().map(|(name, op, shape)| (name, op.build().unwrap(), shape));
+    let mut operations: Vec<_> = built.collect();
+    // The gradients of the inputs of layers with many taps: convolutions that take them in rounds.
+    for (name, of) in [("gradient of fsrcnn", "fsrcnn"), ("gradient of fcn", "fcn")] {
+        let (_, op, shape) = operations.iter().find(|(name, ..)| *name == of).unwrap();
+        let (op, shape) = (op.adjoint().transposed().clone(), op.at(shape).unwrap().output_shape());
+        operations.push((name, op, shape));
+    }
+    operations
 }

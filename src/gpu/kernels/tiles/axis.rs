@@ -2,7 +2,8 @@
 //!
 //! Along an axis of stride `s` the outputs `c·s, c·s + 1, … c·s + s − 1` are *cell* `c`: one output of each phase. An
 //! invocation computes some neighbouring cells on each axis, all phases of them or a part, for a few output channels.
-//! Which taps and inputs these need depends on neither the cell nor the channel, so that they can be written out.
+//! Which taps and inputs these need depends on neither the cell nor the channel, so that they can be written out. A long
+//! kernel of stride 1, as the gradient of an input has, may be gone through in rounds of a few taps instead.
 
 use crate::op::Axis;
 use crate::phase::AxisPhases;
@@ -25,6 +26,8 @@ pub(crate) struct TileAxis {
     pub(crate) phases: usize,
     /// The distance between the inputs of neighbouring cells: 1, or the operation's decimation, whose stride is then 1.
     pub(crate) step: usize,
+    /// The taps that are written out, of which each round takes the next: all of the kernel, or a part that divides it.
+    pub(crate) written: usize,
 }
 
 /// A tap of an invocation: which input it reads, counted from a cell's first, for which output of the cell.
@@ -61,11 +64,34 @@ impl TileAxis {
             && kernel.is_multiple_of(stride)
             && stride.is_multiple_of(phases)
             && shift.is_multiple_of(phases);
-        (phases == stride || alike).then_some(Self { kernel, stride, dilation, shift, cells, phases, step })
+        (phases == stride || alike).then_some(Self {
+            kernel,
+            stride,
+            dilation,
+            shift,
+            cells,
+            phases,
+            step,
+            written: kernel,
+        })
+    }
+
+    /// The same share in rounds of so many taps; `None` where the taps cannot be parted so, or it is no part.
+    pub(crate) fn in_rounds_of(self, written: usize) -> Option<Self> {
+        let parts = self.stride == 1 && written < self.kernel && self.kernel.is_multiple_of(written);
+        parts.then_some(Self { written, ..self })
+    }
+
+    /// The rounds in which it goes through the taps.
+    pub(crate) fn rounds(&self) -> usize {
+        self.kernel / self.written
     }
 
     /// The reads that are inside for every invocation where `axis` turns `input` elements into `output`.
     pub(crate) fn in_bounds(&self, axis: &Axis, input: usize, output: usize) -> InBounds {
+        if self.rounds() > 1 {
+            return InBounds::default();
+        }
         let last_cell = (output.max(1) - 1) / self.stride / self.cells * self.cells;
         let last_carry =
             if self.phase_parts() > 1 { (self.stride - self.phases + self.shift) / self.stride } else { 0 };
@@ -83,13 +109,14 @@ impl TileAxis {
         self.stride / self.phases
     }
 
-    /// The taps of all its outputs, by their numbers, which are counted from those of the part's first phase.
+    /// The taps of all its outputs, by their numbers, which are counted from those of the part's first phase and from
+    /// the round's first.
     pub(crate) fn taps(&self) -> Vec<Tap> {
         let mut taps: Vec<Tap> = if self.phases < self.stride {
             let of = |slot| (0..self.kernel / self.stride).map(move |t| (slot + t * self.stride, -(t as i64), slot));
             (0..self.phases).flat_map(of).map(|(tap, offset, slot)| Tap { tap, offset, slot }).collect()
         } else {
-            let Self { kernel, stride, dilation, .. } = *self;
+            let Self { written: kernel, stride, dilation, .. } = *self;
             let table = AxisPhases::new(&Axis { kernel, stride, dilation, ..Axis::UNIT });
             let reached = |slot| table.at((self.shift + slot) as i64).map(|(phase, q)| (slot, phase, q));
             let of =
@@ -112,9 +139,9 @@ impl TileAxis {
         reads.collect::<BTreeSet<i64>>().into_iter().collect()
     }
 
-    /// Taps of one invocation: of all its phases, for one cell.
+    /// Taps of one invocation and round: of all its phases, for one cell.
     pub(crate) fn tap_count(&self) -> usize {
-        if self.phases < self.stride { self.kernel / self.stride * self.phases } else { self.kernel }
+        if self.phases < self.stride { self.kernel / self.stride * self.phases } else { self.written }
     }
 }
 

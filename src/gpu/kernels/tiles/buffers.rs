@@ -6,7 +6,7 @@ use super::program::{Input, InputAt, Operands, Statement, Weight, WeightAt, text
 use super::register_tile::RegisterTile;
 use super::source::{Grid, Source};
 use crate::gpu::hardware::Order;
-use crate::gpu::kernels::pack::tiles::Packing;
+use crate::gpu::kernels::pack::tiles::{Packing, lanes};
 use crate::kernel::Kernel;
 use std::collections::BTreeSet;
 
@@ -72,13 +72,15 @@ impl Buffers {
     }
 
     /// vec4s of weights that are read at once. Where the phases are parted, the first tap is known only when the kernel
-    /// runs: it is a multiple of the phases of a part and of whole rows.
+    /// runs: it is a multiple of the phases of a part and of whole rows. A round begins behind the taps of those before.
     pub(crate) fn unit(tile: &RegisterTile, packing: &Packing) -> usize {
         let x = &tile.axes[2];
-        let together =
-            |unit: usize| x.kernel.is_multiple_of(unit) && (x.phase_parts() == 1 || x.phases.is_multiple_of(unit));
-        let units = [4, 2].into_iter().filter(|&unit| packing.unit.is_multiple_of(unit));
-        units.into_iter().find(|&unit| tile.phase_parts() == 1 || together(unit)).unwrap_or(1)
+        let together = |unit: usize| {
+            let of_parts = x.kernel.is_multiple_of(unit) && (x.phase_parts() == 1 || x.phases.is_multiple_of(unit));
+            (tile.phase_parts() == 1 || of_parts)
+                && (tile.rounds() == 1 || tile.taps().is_multiple_of(unit * 4 / lanes(tile.width)))
+        };
+        [4, 2].into_iter().find(|&unit| packing.unit.is_multiple_of(unit) && together(unit)).unwrap_or(1)
     }
 
     /// The load from which the distance of load `number` along an axis is known: the first of a row that is in bounds
@@ -99,20 +101,40 @@ impl Buffers {
         for (axis, letter, along) in tile.used_axes() {
             let carry = if tile.phase_parts() > 1 { format!(" + carry_{letter}") } else { String::new() };
             let first = times(letter, along.step);
-            text!(out; "let first_{letter} = {first} + params.axes[{axis}].origin{carry};");
-            for (number, &Load { offset, in_bounds, .. }) in loads[axis].iter().enumerate() {
-                if !in_bounds {
-                    out.push(Statement::Test { axis, number, offset });
-                }
-                if self.base(&loads[axis], axis, number) == number {
-                    out.push(Statement::Distance { axis, number, offset, clamped: !in_bounds });
-                }
+            let name = if along.rounds() > 1 { "start" } else { "first" };
+            text!(out; "let {name}_{letter} = {first} + params.axes[{axis}].origin{carry};");
+            if along.rounds() == 1 {
+                self.place_along(axis, &loads[axis], out);
             }
         }
         let first = format!("(channel_group * params.group_in_channels + {})", self.first_channel());
         let at = format!("n * params.input_batch_stride + {first} * params.input_channel_stride - params.input_window");
         let at = if self.reading == Reading::Single { at } else { format!("({at}) >> 2u") };
         text!(out; "var at = {at};");
+    }
+}
+
+impl Buffers {
+    /// Where the inputs are along an axis, counted from the first.
+    fn place_along(&self, axis: usize, loads: &[Load], out: &mut Vec<Statement>) {
+        for (number, &Load { offset, in_bounds, .. }) in loads.iter().enumerate() {
+            if !in_bounds {
+                out.push(Statement::Test { axis, number, offset });
+            }
+            if self.base(loads, axis, number) == number {
+                out.push(Statement::Distance { axis, number, offset, clamped: !in_bounds });
+            }
+        }
+    }
+
+    /// What is done in each round, in the rounds through the taps of each axis that has them.
+    fn in_rounds(&self, tile: &RegisterTile, loads: &[Vec<Load>; 3], round: Vec<Statement>) -> Vec<Statement> {
+        tile.used_axes().filter(|(_, _, along)| along.rounds() > 1).fold(round, |inner, (axis, _, along)| {
+            let mut body = Vec::new();
+            self.place_along(axis, &loads[axis], &mut body);
+            body.extend(inner);
+            vec![Statement::Rounds { axis, rounds: along.rounds(), back: along.written * along.dilation, body }]
+        })
     }
 }
 
@@ -198,10 +220,20 @@ impl Source for Buffers {
         // Accumulators that come one after the other take all channels of the unrolled loop at once.
         let channels = if matches!(self.order, Order::Accumulators(_)) { self.unroll } else { 1 };
         let order = (self.order, channels);
+        let advance = |vec4s: usize| {
+            let units = vec4s / unit;
+            (0..tile.vectors).map(move |number| Statement::AdvanceWeights { number, units }).filter(move |_| units > 0)
+        };
         let mut round = multiply((tile, packing), order, (&offsets, vectors), input, weight);
+        let mut rest = channels * packing.channel;
+        if tile.rounds() > 1 {
+            let of_round = tile.taps() * lanes(tile.width) / 4;
+            round.extend(advance(of_round));
+            round = self.in_rounds(tile, &loads, round);
+            rest -= tile.rounds() * of_round;
+        }
         round.push(Statement::AdvanceInputs(channels));
-        let units = channels * packing.channel / unit;
-        round.extend((0..tile.vectors).map(|number| Statement::AdvanceWeights { number, units }));
+        round.extend(advance(rest));
         let mut body = Vec::new();
         text!(body; "// Outside is 0, which adds nothing: the weights are finite where this kernel is used.");
         match self.unroll / channels {

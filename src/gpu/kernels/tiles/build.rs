@@ -137,7 +137,7 @@ fn store(shape: &RegisterTile, accumulators: &[Accumulator], residual: bool, out
 
 #[cfg(test)]
 mod tests {
-    use super::super::axis::Tap;
+    use super::super::axis::{Tap, TileAxis};
     use super::super::cost::{Loads, weight_loads};
     use super::super::program::{Input, InputAt, Weight, WeightAt};
     use super::super::tile::Reads;
@@ -157,10 +157,13 @@ mod tests {
         /// Where the indices into inputs and weights have come to: channels, and vec4s of each vector.
         channel: usize,
         vec4s: [usize; 4],
+        /// How far back the rounds through the taps have come along each axis.
+        back: [i64; 3],
         /// What is in registers: the channel and the offsets of inputs, the channel and the first tap of weights.
         inputs: HashMap<Input, (usize, [i64; 3])>,
         weights: HashMap<Weight, (usize, usize)>,
         loaded_inputs: HashSet<(usize, [i64; 3])>,
+        loads: usize,
         loaded_weights: HashSet<(usize, usize, usize)>,
         /// The inputs whose load is tested, and the elements of them that are used.
         tested: HashSet<Input>,
@@ -172,6 +175,11 @@ mod tests {
         filled_inputs: HashSet<(usize, usize)>,
         filled_weights: HashSet<usize>,
         waiting: bool,
+    }
+
+    /// The taps of all rounds.
+    fn all_taps(axis: &TileAxis) -> Vec<Tap> {
+        TileAxis { written: axis.kernel, ..*axis }.taps()
     }
 
     struct Walk<'a> {
@@ -203,6 +211,15 @@ mod tests {
                     assert!(body.iter().all(all_seen));
                     self.block(body, conditions);
                 }
+                Statement::Rounds { axis, rounds, back, body } => {
+                    for round in 0..*rounds {
+                        let placed = (self.state.distances.clone(), self.state.tests.clone());
+                        self.state.back[*axis] = (round * back) as i64;
+                        self.block(body, conditions);
+                        (self.state.distances, self.state.tests) = placed;
+                    }
+                    self.state.back[*axis] = 0;
+                }
                 Statement::Barrier => state.waiting = false,
                 Statement::Test { axis, number, .. } => assert!(state.tests.insert((*axis, *number))),
                 Statement::Distance { axis, number, offset, clamped } => {
@@ -210,7 +227,9 @@ mod tests {
                 }
                 Statement::LoadInput(input, at) => {
                     let found = self.offsets(*input, at);
-                    assert!(self.state.loaded_inputs.insert(found), "{found:?} is read twice");
+                    let again = !self.state.loaded_inputs.insert(found);
+                    assert!(!again || self.tile.shape.rounds() > 1, "{found:?} is read twice");
+                    self.state.loads += 1;
                     assert!(self.state.inputs.insert(*input, found).is_none());
                 }
                 Statement::LoadWeight(weight, at) => {
@@ -264,7 +283,7 @@ mod tests {
                     let width = if self.program.operands.vectors { 4 } else { 1 };
                     for &(axis, base, beyond) in distances {
                         let (first, clamped) = self.state.distances[&(axis, base)];
-                        offsets[axis] = first + beyond * width;
+                        offsets[axis] = first + beyond * width - self.state.back[axis];
                         let last = offsets[axis] + if axis == 2 { width - 1 } else { 0 };
                         let inside = [offsets[axis], last].iter().all(|at| buffers.in_bounds[axis].contains(*at));
                         let test = (axis, input.at[axis]);
@@ -298,8 +317,8 @@ mod tests {
             let taps = [tap / x / y, tap / x % y, tap % x];
             for a in 0..3 {
                 let (cell, slot) = accumulator.at[a];
-                let wanted = Tap { tap: taps[a], offset: offsets[a] - cell as i64, slot };
-                assert!(shape.axes[a].taps().contains(&wanted), "axis {a} of {taps:?} at {offsets:?}");
+                let wanted = Tap { tap: taps[a], offset: offsets[a] - (cell * shape.axes[a].step) as i64, slot };
+                assert!(all_taps(&shape.axes[a]).contains(&wanted), "axis {a} of {taps:?} at {offsets:?}");
             }
             if state.tested.contains(&input) {
                 state.used_of_tested.insert((channel, offsets));
@@ -343,7 +362,7 @@ mod tests {
             // Every tap of all axes that is for this output.
             let mut expected = vec![[0; 3]];
             for a in 0..3 {
-                let taps = shape.axes[a].taps().into_iter().filter(|tap| tap.slot == accumulator.at[a].1);
+                let taps = all_taps(&shape.axes[a]).into_iter().filter(|tap| tap.slot == accumulator.at[a].1);
                 let with = |tap: Tap| {
                     expected.iter().map(move |taps| {
                         let mut taps = *taps;
@@ -359,13 +378,16 @@ mod tests {
             assert_eq!(taken, expected, "{tile}: each channel and tap once, in their order");
         }
         // The estimate of cost counts these statements.
-        assert_eq!(state.taken.values().map(Vec::len).sum::<usize>(), channels * shape.vector_fmas());
-        assert_eq!(state.loaded_weights.len(), channels * weight_loads(shape));
+        let rounds = channels * shape.rounds();
+        assert_eq!(state.taken.values().map(Vec::len).sum::<usize>(), rounds * shape.vector_fmas());
+        assert_eq!(state.loaded_weights.len(), rounds * weight_loads(shape));
         assert_eq!(state.stored.len(), shape.outputs());
         if let Reads::Buffers(buffers) = &tile.reads {
             let counted = Loads::crossed(buffers.loads(shape).map(|loads| Loads::of(&loads)));
-            assert_eq!(state.loaded_inputs.len(), channels * counted.loads);
-            assert_eq!(state.used_of_tested.len(), channels * (counted.used - counted.in_bounds));
+            assert_eq!(state.loads, rounds * counted.loads);
+            if shape.rounds() == 1 {
+                assert_eq!(state.used_of_tested.len(), channels * (counted.used - counted.in_bounds));
+            }
         }
         if let Some(memory) = program.operands.memory {
             assert_eq!(state.filled_inputs.len(), memory.k_chunk * memory.units * memory.unit);

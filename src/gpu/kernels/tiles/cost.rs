@@ -15,6 +15,9 @@ use crate::op::Geometry;
 /// Counting, and moving on to the next input channel.
 const LOOP: f64 = 8.0;
 
+/// Finding out where an input is along an axis, and whether it is inside, in each round.
+pub(crate) const PLACE: f64 = 6.0;
+
 /// Waiting for each other twice and computing addresses anew, for each K-chunk.
 const K_CHUNK: f64 = 24.0;
 
@@ -58,7 +61,7 @@ impl Loads {
     }
 }
 
-/// The vec4s of weights that an invocation reads for one input channel.
+/// The vec4s of weights that an invocation reads for one input channel and round.
 pub(crate) fn weight_loads(tile: &RegisterTile) -> usize {
     (tile.taps() * tile.vectors * lanes(tile.width)).div_ceil(4)
 }
@@ -88,7 +91,10 @@ pub(crate) fn direct(
     let invocations = (geometry.batch * tiles * blocks * tile.phase_parts() * splits) as f64;
     let channels = (op.in_channels() / op.groups()).div_ceil(splits) as f64;
     let each = hardware.weights + hardware.weight_unit / Buffers::unit(tile, packing) as f64;
-    let channel = loading + weight_loads(tile) as f64 * each + tile.multiply_adds() as f64 + LOOP;
+    let round = loading + weight_loads(tile) as f64 * each + tile.multiply_adds() as f64 + LOOP;
+    // Without rounds what carrying the accumulators costs is little beside a channel's multiply-adds.
+    let carrying = if tile.rounds() > 1 { tile.outputs() as f64 * hardware.carry } else { 0.0 };
+    let channel = tile.rounds() as f64 * (round + carrying);
     let summing = if splits == 1 { 0.0 } else { sum(hardware, geometry, splits) };
     invocations.max(hardware.invocations) * (channels * channel + storing(hardware, tile)) + summing
 }

@@ -59,7 +59,9 @@ impl Tile {
     /// What an invocation counts towards the device's bound on iterations, with so many input channels of a group.
     pub(crate) fn iterations(&self, op: &ConvTranspose, group_in_channels: usize) -> u64 {
         let channels = group_in_channels.min(self.split_channels(op));
-        loop_iterations(channels.div_ceil(self.source().channels_per_iteration()) as u64, 0)
+        let rounds = self.shape.axes.iter().rev().filter(|axis| axis.rounds() > 1);
+        let of_channel = rounds.fold(0, |inner, axis| loop_iterations(axis.rounds() as u64, inner));
+        loop_iterations(channels.div_ceil(self.source().channels_per_iteration()) as u64, of_channel)
     }
 
     /// The bytes of the accumulators that all invocations of a band leave to the next part of the input channels.

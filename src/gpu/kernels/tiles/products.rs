@@ -20,7 +20,7 @@ pub(crate) struct Product {
     reads: [i64; 3],
 }
 
-/// The products of so many input channels.
+/// The products of so many input channels, or of a round of one.
 pub(crate) fn products(tile: &RegisterTile, order: Order, channels: usize) -> Vec<Product> {
     let taps = tile.axes.map(|axis| axis.taps());
     let accumulators = tile.accumulators();
@@ -61,7 +61,7 @@ pub(crate) fn products(tile: &RegisterTile, order: Order, channels: usize) -> Ve
     products
 }
 
-/// The loads and multiply-adds of so many input channels. `offsets` are those of the inputs that are loaded along each
+/// The loads and multiply-adds of so many input channels, or of a round of one. `offsets` are those of the inputs that are loaded along each
 /// axis, along w of vectors of four where there are `vectors`; `input` and `weight` say where they are. An input and a
 /// vec4 of weights are read once, before their first use: inputs all at first, or by rows of taps.
 pub(crate) fn multiply(
@@ -75,7 +75,7 @@ pub(crate) fn multiply(
     let load = |a: usize, offset: i64| offsets[a].partition_point(|&first| first <= offset).saturating_sub(1);
     let row_of_taps =
         |product: &Product| (order == Order::Rows).then_some((product.channel, product.taps[0], product.taps[1]));
-    let [_, kernel_y, kernel_x] = tile.axes.map(|axis| axis.kernel);
+    let [_, written_y, written_x] = tile.axes.map(|axis| axis.written);
     let taps_of_vec4 = 4 / lanes(tile.width);
     let (mut rows, mut weights, mut statements) = (BTreeSet::new(), HashSet::new(), Vec::new());
     for products in products(tile, order, channels).chunk_by(|a, b| row_of_taps(a) == row_of_taps(b)) {
@@ -88,7 +88,7 @@ pub(crate) fn multiply(
         rows.extend(wanted);
         for product in products {
             let [z, y, x] = product.taps;
-            let tap = (z * kernel_y + y) * kernel_x + x;
+            let tap = (z * written_y + y) * written_x + x;
             let index = product.channel * packing.channel + tap / taps_of_vec4;
             let read = Weight { vector: product.vector, index };
             if weights.insert(read) {

@@ -60,6 +60,13 @@ pub(crate) enum Statement {
     Block(Vec<Statement>),
     /// The loop over input channels, by so many; its bounds are the dispatch's, or the split's.
     Loop(usize, Vec<Statement>),
+    /// The rounds through the taps of an axis: the first input of each is so many before that of the one before.
+    Rounds {
+        axis: usize,
+        rounds: usize,
+        back: usize,
+        body: Vec<Statement>,
+    },
     Barrier,
     /// Whether load `number` along an axis, at an offset from the first input, is inside.
     Test {

@@ -11,6 +11,7 @@ use crate::gpu::kernels::pack::tiles::{Packing, lanes};
 use crate::gpu::profile::DeviceProfile;
 use crate::kernel::Refusal;
 use crate::op::{Axis, ConvTranspose, Geometry};
+use std::iter;
 
 /// The sizes a tile may have, in cells along (d, h, w), and in vectors of channels: few, so that few kernels exist.
 const CELLS: [&[usize]; 3] = [&[1, 2, 4], &[1, 2, 4], &[1, 2, 4, 8, 16]];
@@ -34,6 +35,12 @@ pub(crate) const MAX_VECTOR_FMAS: usize = 1300;
 /// Unroll factors of the loop over input channels, the largest first: the bound that wgpu puts on a loop, and the
 /// addresses, are counted once for all channels of a round.
 const UNROLL: [usize; 2] = [4, 2];
+
+/// An operation of more taps may have tiles that go through them in rounds.
+const MANY_TAPS: usize = 32;
+
+/// How many taps along w a round may take.
+const WRITTEN: [usize; 3] = [4, 8, 16];
 
 /// The most workgroups along z, which WebGPU guarantees: parts of the phases cannot be spread over dispatches.
 const MAX_PARTS: usize = 65_535;
@@ -83,7 +90,7 @@ impl<'a> Space<'a> {
         let vectors = VECTORS.into_iter().filter(|vectors| packing.vectors.is_multiple_of(*vectors));
         let axes = move || z.iter().flat_map(move |z| y.iter().flat_map(move |y| x.iter().map(move |x| [z, y, x])));
         let tiles = vectors.flat_map(move |vectors| axes().map(move |options| (vectors, options)));
-        tiles.filter_map(|(vectors, options)| {
+        tiles.filter(|(_, options)| in_order(options.map(|option| &option.axis))).filter_map(|(vectors, options)| {
             let tile = RegisterTile {
                 rank: op.rank(),
                 axes: options.map(|option| option.axis),
@@ -120,14 +127,19 @@ impl<'a> Space<'a> {
         };
         let by_rows = || order == Order::Rows && fits(tile.axes[0].cells * tile.axes[1].cells * x);
         let parts = tile.phase_parts();
-        if !(all_at_once || by_rows()) || parts > 1 && lanes(tile.width) < 4 || parts > MAX_PARTS {
+        let part_of_vec4 = parts > 1 && lanes(tile.width) < 4
+            || tile.rounds() > 1 && !(tile.taps() * lanes(tile.width)).is_multiple_of(4);
+        if !(all_at_once || by_rows()) || part_of_vec4 || parts > MAX_PARTS {
             return None;
         }
-        let single = Loads::crossed(options.map(|option| option.single)).cost(hardware, false);
-        let vectors = options[2].vectors.map(|(reading, loads)| {
-            let axes = [options[0].single, options[1].single, loads];
-            (reading, Loads::crossed(axes).cost(hardware, true))
-        });
+        let loading = |x: Loads, vectors: bool| {
+            let axes = [options[0].single, options[1].single, x];
+            // Rounds are nested: those of the last axis that has them are the most.
+            let placed = (0..3).rev().find(|&a| tile.axes[a].rounds() > 1).map_or(0, |a| axes[a].loads);
+            Loads::crossed(axes).cost(hardware, vectors) + placed as f64 * cost::PLACE
+        };
+        let single = loading(options[2].single, false);
+        let vectors = options[2].vectors.map(|(reading, loads)| (reading, loading(loads, true)));
         let (reading, loading) = vectors.filter(|&(_, cost)| cost < single).unwrap_or((Reading::Single, single));
         let buffers = Buffers {
             workgroup: hardware.workgroup.min(profile.max_invocations),
@@ -149,7 +161,7 @@ impl<'a> Space<'a> {
         let split = channels.div_ceil(split_k);
         let bytes = self.geometry.output_len().saturating_mul(split_k).saturating_mul(4);
         split_k == 1
-            || split >= LEAST_SPLIT
+            || split * tile.rounds() >= LEAST_SPLIT
                 && channels.div_ceil(split) == split_k
                 && bytes <= MAX_SPLIT_BYTES
                 && split_k * tile.phase_parts() <= MAX_PARTS
@@ -162,7 +174,8 @@ impl<'a> Space<'a> {
         let split = channels.div_ceil(buffers.split_k);
         let plane = self.geometry.input_strides().channel.saturating_mul(4) as u64;
         let fits = |unroll: usize| {
-            channels.is_multiple_of(unroll)
+            tile.rounds() == 1
+                && channels.is_multiple_of(unroll)
                 && split.is_multiple_of(unroll)
                 && unroll * tile.multiply_adds() <= self.hardware.unrolled
                 && plane.saturating_mul(unroll as u64) <= self.profile.max_binding.min(MAX_ELEMENTS * 4) / 2
@@ -182,7 +195,7 @@ fn axis_options(
 ) -> Vec<AxisOption> {
     // Beyond these neither the accumulators nor the taps of a cell, written out, could fit; and the table would be
     // long.
-    let whole = (axis.stride <= 64 && axis.kernel <= 256).then_some(axis.stride);
+    let whole = (axis.stride == 1 || axis.stride <= 64 && axis.kernel <= 256).then_some(axis.stride);
     let phases = whole.into_iter().chain(PHASES.into_iter().filter(|&phases| phases < axis.stride));
     let (input, output) = (geometry.input[a], geometry.output[a]);
     let extent = output.div_ceil(axis.stride);
@@ -194,9 +207,17 @@ fn axis_options(
         && input.is_multiple_of(4)
         // Distances that wrap cannot be turned into vectors.
         && i32::try_from(geometry.input_tensor_len()).is_ok();
+    let taps: usize = geometry.op.axes3().iter().map(|axis| axis.kernel).product();
+    let written: &[usize] = match a {
+        _ if taps <= MANY_TAPS => &[],
+        2 => &WRITTEN,
+        _ => &[1],
+    };
     phases
         .flat_map(|phases| {
-            CELLS[a].iter().filter_map(move |&cells| TileAxis::new(axis, cells, phases)).filter(|tile| {
+            let shares = CELLS[a].iter().filter_map(move |&cells| TileAxis::new(axis, cells, phases));
+            let parted = |tile: TileAxis| written.iter().filter_map(move |&written| tile.in_rounds_of(written));
+            shares.flat_map(move |tile| iter::once(tile).chain(parted(tile))).filter(|tile| {
                 // A tile of twice the output's extent computes half of its outputs for nothing.
                 (tile.cells == 1 || tile.cells < 2 * extent) && tile.tap_count() <= 256
             })
@@ -205,7 +226,8 @@ fn axis_options(
             let in_bounds = if any_size { InBounds::default() } else { tile.in_bounds(axis, input, output) };
             let of = |reading| Loads::of(&loads(&tile, in_bounds, reading));
             let reading = Reading::Vectors(lead);
-            let vectors = aligned && (tile.cells * tile.step).is_multiple_of(4) && tile.phase_parts() == 1;
+            let in_fours = tile.rounds() == 1 || tile.written.is_multiple_of(4) || tile.dilation.is_multiple_of(4);
+            let vectors = aligned && (tile.cells * tile.step).is_multiple_of(4) && tile.phase_parts() == 1 && in_fours;
             AxisOption {
                 axis: tile,
                 in_bounds,
@@ -214,6 +236,12 @@ fn axis_options(
             }
         })
         .collect()
+}
+
+/// Whether the rounds of all axes take the taps in the order of their numbers: an axis is gone through in rounds only
+/// within rounds of one tap of those before it.
+fn in_order(axes: [&TileAxis; 3]) -> bool {
+    (1..3).all(|a| axes[a].rounds() == 1 || axes[..a].iter().all(|before| before.written == 1))
 }
 
 /// Every tile that `direct` may have, behind its estimated cost, or why there is none.

@@ -58,17 +58,22 @@ impl RegisterTile {
         self.channels() * self.axes.iter().map(|axis| axis.cells * axis.phases).product::<usize>()
     }
 
-    /// The taps an invocation reads for one input and one output channel.
+    /// The rounds in which an invocation goes through the taps of an input channel.
+    pub(crate) fn rounds(&self) -> usize {
+        self.axes.iter().map(TileAxis::rounds).product()
+    }
+
+    /// The taps an invocation reads for one input and one output channel in one round.
     pub(crate) fn taps(&self) -> usize {
         self.axes.iter().map(TileAxis::tap_count).product()
     }
 
-    /// The multiply-adds of whole vectors for one input channel: each is a statement of the kernel.
+    /// The multiply-adds of whole vectors for one input channel and round: each is a statement of the kernel.
     pub(crate) fn vector_fmas(&self) -> usize {
         self.taps() * self.cells() * self.vectors
     }
 
-    /// The multiply-adds of an invocation for one input channel.
+    /// The multiply-adds of an invocation for one input channel and round.
     pub(crate) fn multiply_adds(&self) -> usize {
         self.vector_fmas() * self.width
     }

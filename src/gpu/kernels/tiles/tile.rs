@@ -71,6 +71,9 @@ impl fmt::Display for Tile {
             |values: [usize; 3]| values[3 - rank..].iter().map(ToString::to_string).collect::<Vec<_>>().join("x");
         let (cells, phases) = (join(axes.map(|axis| axis.cells)), join(axes.map(|axis| axis.phases)));
         write!(f, "{cells} cells of {phases} outputs, {} channels", self.shape.channels())?;
+        if self.shape.rounds() > 1 {
+            write!(f, ", rounds of {} taps", join(axes.map(|axis| axis.written)))?;
+        }
         match self.split_k() {
             1 => Ok(()),
             splits => write!(f, ", {splits} splits of the input channels"),

@@ -187,6 +187,18 @@ impl Printer<'_> {
                 let step = if *channels == 1 { "ci++".into() } else { format!("ci += {channels}") };
                 self.block(&format!("for (var ci = {first}; ci < {end}; {step})"), body)
             }
+            Statement::Rounds { axis, rounds, back, body } => {
+                let letter = LETTERS[*axis];
+                self.line(format_args!("var first_{letter} = start_{letter};"))?;
+                self.line(format_args!(
+                    "for (var round_{letter} = 0; round_{letter} < {rounds}; round_{letter}++) {{"
+                ))?;
+                self.depth += 1;
+                body.iter().try_for_each(|statement| self.statement(statement))?;
+                self.line(format_args!("first_{letter} -= {back};"))?;
+                self.depth -= 1;
+                self.line("}")
+            }
             Statement::Barrier => self.line("workgroupBarrier();"),
             Statement::Test { axis, number, offset } => {
                 let (letter, extent) = (LETTERS[*axis], format!("params.axes[{axis}].input_extent"));

@@ -34,7 +34,7 @@ pub(crate) fn best(geometry: &Geometry, profile: &DeviceProfile) -> Result<(f64,
     for (shape, _) in space.register_tiles() {
         let read = spans(&shape).iter().product::<usize>() * input_unit(&shape);
         // All phases of a cell read the same inputs: they stay together.
-        if shape.phase_parts() > 1 || shape.outputs() + read.max(4) > space.hardware.registers {
+        if shape.phase_parts() > 1 || shape.rounds() > 1 || shape.outputs() + read.max(4) > space.hardware.registers {
             continue;
         }
         if let Some(workgroup) = workgroup(&space, &shape) {
