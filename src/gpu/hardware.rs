@@ -21,7 +21,8 @@ pub(crate) struct Hardware {
     pub(crate) weight_unit: f64,
     /// The most multiply-adds of a round of the unrolled loop over input channels.
     pub(crate) unrolled: usize,
-    /// Carrying an accumulator from one round of a loop to the next, where it is in no register.
+    /// Carrying an accumulator from one round of a loop to the next: in software it lies in memory, and NVK copies it
+    /// where loops meet.
     pub(crate) carry: f64,
     /// Reading four neighbouring numbers of the workgroup's memory, or writing one there; `None` where it is not known
     /// to pay, and `tiled` is not chosen.
@@ -73,7 +74,7 @@ impl DeviceClass {
             weights:     of(class, [ 50.0,             2.0,    3.0,       12.0,   6.0   ]),
             weight_unit: of(class, [ 0.0,              5.0,    0.0,       0.0,    0.0   ]),
             unrolled:    of(class, [ 600,              320,    128,       128,    128   ]),
-            carry:       of(class, [ 4.0,              0.0,    0.0,       0.0,    0.0   ]),
+            carry:       of(class, [ 4.0,              0.0,    4.0,       0.0,    0.0   ]),
             shared:      of(class, [ None,             None,   Some(1.5), None,   None  ]),
             invocations: of(class, [ 64.0,             4096.0, 4096.0,    4096.0, 8192.0]),
             workgroup:   of(class, [ 16,               64,     64,        64,     64    ]),
