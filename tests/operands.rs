@@ -15,11 +15,14 @@ use device::{context, fresh_context};
 use fastrand::Rng;
 use std::process::ExitCode;
 use upconv::gpu::{Context, Layer, Prepared, Request};
-use upconv::{Activation, ConvTranspose, DeviceProfile, Error, Kernel, Layout, Storage, Tensor, reference, wgpu};
+use upconv::{
+    Activation, ConvTranspose, DeviceClass, DeviceProfile, Error, Kernel, Layout, Storage, Tensor, reference, wgpu,
+};
 
 fn main() -> ExitCode {
     device::run(&[
         ("every_kernel_takes_its_operands_where_they_lie", every_kernel_takes_its_operands_where_they_lie),
+        ("channels_last_are_read_and_written_in_fours", channels_last_are_read_and_written_in_fours),
         ("so_it_does_in_bands", so_it_does_in_bands),
         ("splits_add_the_residual_once", splits_add_the_residual_once),
         ("a_dense_block_grows_in_one_buffer", a_dense_block_grows_in_one_buffer),
@@ -60,7 +63,9 @@ fn indices(shape: &[usize], axis: usize, first: usize, of: usize) -> Vec<usize> 
 
 impl Placed {
     fn new(rng: &mut Rng, own: &Tensor, axis: usize) -> Self {
-        let (first, beyond) = (rng.usize(0..4), rng.usize(0..4));
+        // Half of the time whole vectors of four lie before and behind.
+        let unit = if rng.bool() { 1 } else { 4 };
+        let (first, beyond) = (unit * rng.usize(0..4), unit * rng.usize(0..4));
         let mut shape = own.shape().to_vec();
         let of = first + shape[axis] + beyond;
         shape[axis] = of;
@@ -111,8 +116,8 @@ fn run(context: &Context, prepared: &Prepared, input: &Tensor, residual: Option<
     context.download(&y, before.shape(), Storage::F32).unwrap()
 }
 
-/// Runs a case with operands that lie anywhere, and compares; `false` where the kernel cannot run it.
-fn check(context: &Context, rng: &mut Rng, case: &Case, kernel: Option<Kernel>) -> bool {
+/// Runs a case with operands that lie anywhere, and compares; `None` where the kernel cannot run it.
+fn check(context: &Context, rng: &mut Rng, case: &Case, kernel: Option<Kernel>) -> Option<Prepared> {
     let Case { op, input, weight, bias } = case;
     let layer = Layer::new(context, op, weight, bias.as_ref()).unwrap();
     let shape = op.at(input.shape()).unwrap().output_shape();
@@ -153,7 +158,7 @@ fn check(context: &Context, rng: &mut Rng, case: &Case, kernel: Option<Kernel>) 
         }
     };
     let prepared = match layer.prepare(input.shape(), request) {
-        Err(Error::Kernel { .. } | Error::Limit { .. }) if kernel.is_some() => return false,
+        Err(Error::Kernel { .. } | Error::Limit { .. }) if kernel.is_some() => return None,
         prepared => prepared.unwrap(),
     };
     let got = run(context, &prepared, &x, residual.as_ref(), &y).into_f32();
@@ -167,7 +172,7 @@ fn check(context: &Context, rng: &mut Rng, case: &Case, kernel: Option<Kernel>) 
     let mut others = y.into_f32();
     at.into_iter().for_each(|at| others[at] = got[at]);
     assert_eq!(others, got, "other channels were written: {case:?}, {request:?}");
-    true
+    Some(prepared)
 }
 
 fn random(rng: &mut Rng) -> Case {
@@ -182,7 +187,7 @@ fn every_kernel_takes_its_operands_where_they_lie() {
         let mut checked = 0;
         while checked < 14 {
             let case = random(&mut rng);
-            checked += usize::from(check(context(), &mut rng, &case, Some(kernel)));
+            checked += usize::from(check(context(), &mut rng, &case, Some(kernel)).is_some());
         }
     }
     // Vectors of four on both sides.
@@ -195,9 +200,42 @@ fn every_kernel_takes_its_operands_where_they_lie() {
             let op = op.pre_activation(pre_activation(&mut rng, inputs)).build().unwrap();
             let input = tensor(&mut rng, &[2, inputs, 6, 16], Values::Reals);
             let weight = tensor(&mut rng, &op.weight_shape(), Values::Reals);
-            assert!(check(context(), &mut rng, &Case { op, input, weight, bias: None }, Some(kernel)));
+            assert!(check(context(), &mut rng, &Case { op, input, weight, bias: None }, Some(kernel)).is_some());
         }
     }
+}
+
+/// Whole and in bands, on every class of devices; and element by element where the channels lie at other multiples.
+fn channels_last_are_read_and_written_in_fours() {
+    let mut rng = Rng::with_seed(144);
+    let whole = context().profile().clone();
+    let small = DeviceProfile { max_binding: 2048, max_workgroups: 16, binding_alignment: 256, ..whole.clone() };
+    let (mut read, mut written, mut elements) = (0, 0, 0);
+    for number in 0..48 {
+        let rank = rng.usize(1..=3);
+        let groups = rng.usize(1..=2);
+        let [inputs, outputs] = [0; 2].map(|_| groups * [4, 8, 12, 6][rng.usize(0..4)]);
+        let mut each = |least: usize, most: usize| (0..rank).map(|_| rng.usize(least..=most)).collect::<Vec<_>>();
+        let (kernel, stride, extents) = (each(1, 4), each(1, 3), each(3, 9 - 2 * rank));
+        let op = ConvTranspose::builder().in_channels(inputs).out_channels(outputs).groups(groups);
+        let op = op.kernel(kernel).stride(stride).layout(Layout::ChannelsLast);
+        let op = op.activation(activation(&mut rng, outputs)).pre_activation(pre_activation(&mut rng, inputs));
+        let op = op.build().unwrap();
+        let shape = [&[2], &extents[..], &[inputs]].concat();
+        let input = tensor(&mut rng, &shape, Values::Reals);
+        let weight = tensor(&mut rng, &op.weight_shape(), Values::Reals);
+        let case = Case { op, input, weight, bias: None };
+        let class =
+            [DeviceClass::Software, DeviceClass::Desktop, DeviceClass::Nvidia, DeviceClass::Unknown][number % 4];
+        let profile = if rng.bool() { whole.clone() } else { small.clone() };
+        let device = context().limited(DeviceProfile { class, ..profile });
+        let Some(prepared) = check(&device, &mut rng, &case, Some(Kernel::Direct)) else { continue };
+        let wgsl = prepared.plan().wgsl();
+        read += usize::from(wgsl.contains("alias Input = vec4"));
+        written += usize::from(wgsl.contains("acc: vec4<f32>"));
+        elements += usize::from(wgsl.contains("alias Input = Elem") && wgsl.contains("acc: f32"));
+    }
+    assert!(read > 8 && written > 8 && elements > 2, "{read} read, {written} written, {elements} by elements");
 }
 
 fn so_it_does_in_bands() {
@@ -209,7 +247,7 @@ fn so_it_does_in_bands() {
     for _ in 0..20 {
         let case = random(&mut rng);
         check(&limited, &mut rng, &case, Some(Kernel::Gather));
-        cut += usize::from(check(&limited, &mut rng, &case, Some(Kernel::Direct)));
+        cut += usize::from(check(&limited, &mut rng, &case, Some(Kernel::Direct)).is_some());
     }
     assert!(cut > 8, "{cut}");
 }

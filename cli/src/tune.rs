@@ -1,7 +1,6 @@
 //! `upconv tune`: measures the candidates for a layer on an adapter, and remembers the fastest.
 
-use crate::bench::{Case, Check, Cost, Workload, workloads};
-use crate::op_json;
+use crate::bench::{Check, Cost, LayerArgs, Workload};
 use crate::output::{Lines, note};
 use crate::tuning::Place;
 use anyhow::{Context as _, Result, bail, ensure};
@@ -13,21 +12,8 @@ use upconv::{ConvTranspose, DType};
 /// The options of `tune`.
 #[derive(clap::Args)]
 pub(crate) struct Args {
-    /// The operation: a JSON file, or a folder with `case.json`.
-    #[arg(value_name = "OP.json", required_unless_present = "workloads", conflicts_with = "workloads")]
-    op: Option<PathBuf>,
-    /// The input's shape, as N,C,H,W in the order of its layout.
-    #[arg(long, value_name = "N,C,H,W", value_delimiter = ',')]
-    input_shape: Option<Vec<usize>>,
-    /// The weight's shape, in the order of its layout.
-    #[arg(long, value_name = "I,O,H,W", value_delimiter = ',')]
-    weight_shape: Option<Vec<usize>>,
-    /// Store input and output as f16.
-    #[arg(long, conflicts_with = "workloads")]
-    f16: bool,
-    /// The layers of `bench` with these names (case-insensitive).
-    #[arg(long, value_name = "W1,W3,...", value_delimiter = ',')]
-    workloads: Vec<String>,
+    #[command(flatten)]
+    layers: LayerArgs,
     /// Take the GPU adapter with this number in `upconv info`, or whose name, driver or backend contains this; by default
     /// the best one, in software too.
     #[arg(long, value_name = "NUMBER|SUBSTRING")]
@@ -44,7 +30,8 @@ pub(crate) struct Args {
 }
 
 pub(crate) fn run(args: &Args) -> Result<()> {
-    let cases = cases(args)?;
+    ensure!(args.layers.are_given(), "an OP.json or --workloads is needed");
+    let workloads = args.layers.workloads()?;
     let named = args.tuning.clone().map(Place::Named);
     let place = named.or_else(Place::cached).context("there is no cache folder: --tuning is needed")?;
     let mut tuning = place.read()?.unwrap_or_default();
@@ -53,14 +40,15 @@ pub(crate) fn run(args: &Args) -> Result<()> {
     note!("device: {}", context.adapter_name());
     let effort = Effort { candidates: args.candidates as usize, time: Duration::from_millis(args.milliseconds.into()) };
     let mut lines = Lines::default();
-    for (name, case) in &cases {
-        lines.print(&format!("{name}\n"));
+    for workload in workloads {
+        lines.print(&format!("{} {}: {}\n", workload.name, workload.title, workload.describe()));
+        let case = Workload { op: plain(&workload.op)?, ..workload }.case()?;
         ensure!(
             case.input.dtype() != DType::F16 || context.profile().f16,
             "{} does not support f16 (SHADER_F16): it would store the tensors as f32",
             context.adapter_name()
         );
-        let check = Check::new(case, Cost::new(&case.op, &case.input)?.multiply_adds)?;
+        let check = Check::new(&case, Cost::new(&case.op, &case.input)?.multiply_adds)?;
         let layer = Layer::new(&context, &case.op, &case.weight, Some(&case.bias))?;
         let trials = tuning
             .measure(&layer, &case.input, effort, |output| Ok::<_, anyhow::Error>(check.compare(output)?.passed()))?;
@@ -69,18 +57,6 @@ pub(crate) fn run(args: &Args) -> Result<()> {
     place.write(&tuning)?;
     lines.print(&format!("{} choices in {}\n", tuning.len(), place.path().display()));
     lines.end()
-}
-
-/// The layers to measure with their names.
-fn cases(args: &Args) -> Result<Vec<(String, Case)>> {
-    let Some(path) = &args.op else {
-        let case = |workload: &Workload| {
-            Ok((format!("{} {}: {}", workload.name, workload.title, workload.describe()), workload.case()?))
-        };
-        return workloads::select(&args.workloads)?.iter().map(case).collect();
-    };
-    let (op, input) = op_json::read_at(path, args.input_shape.as_deref(), args.weight_shape.as_deref())?;
-    Ok(vec![(path.display().to_string(), Case::new(plain(&op)?, &input, args.f16)?)])
 }
 
 /// The operation with the default weight layout and no activation, on which no choice depends.

@@ -117,12 +117,19 @@ impl<T: Copy> WithSimd for Interleave<'_, '_, T> {
             for (outer_index, outer) in row_group.outer.iter().enumerate() {
                 let Some(z) = work.place(0, line.z, outer[0].residue) else { continue };
                 let Some(y) = work.place(1, line.y, outer[1].residue) else { continue };
+                let from =
+                    |run: &Run| (run.row + outer_index * run.rows_of_phase) * pitch + index * run.advance + run.from;
+                if parts.channel_in_slice {
+                    let row = parts.row(line.item, channels.start - work.shape.channels.start, z, y);
+                    for run in &runs {
+                        transpose(&values[from(run)..], (run.count, pitch), &mut row[run.to..], (channels.len(), step));
+                        written += run.count * channels.len();
+                    }
+                    continue;
+                }
                 for (channel, co) in channels.clone().enumerate() {
                     let row = parts.row(line.item, co - work.shape.channels.start, z, y);
-                    let at = |run: &Run| {
-                        let from = (run.row + outer_index * run.rows_of_phase + channel) * pitch;
-                        from + index * run.advance + run.from
-                    };
+                    let at = |run: &Run| from(run) + channel * pitch;
                     match &runs[..] {
                         [a, b] if pairs => {
                             alternate(&values[at(a)..][..a.count], &values[at(b)..][..b.count], &mut row[a.to..]);
@@ -154,6 +161,17 @@ fn alternate<T: Copy>(a: &[T], b: &[T], to: &mut [Slot<T>]) {
         spread(&a[both..], rest, 2);
     } else if b.len() > both {
         spread(&b[both..], &mut rest[1..], 2);
+    }
+}
+
+/// Writes `columns` of some rows, `pitch` apart, each column side by side; the columns are `step` apart there.
+#[inline(always)]
+fn transpose<T: Copy>(from: &[T], (columns, pitch): (usize, usize), to: &mut [Slot<T>], (rows, step): (usize, usize)) {
+    for column in 0..columns {
+        let to = &mut to[column * step..][..rows];
+        for (to, &from) in to.iter_mut().zip(from[column..].iter().step_by(pitch)) {
+            *to = Slot::new(from);
+        }
     }
 }
 

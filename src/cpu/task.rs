@@ -33,7 +33,7 @@ pub(super) struct Parts<'a, T> {
     channels: usize,
     depth: usize,
     rows: usize,
-    channel_in_slice: bool,
+    pub(super) channel_in_slice: bool,
 }
 
 impl<'a, T> Task<'a, T> {

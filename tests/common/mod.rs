@@ -46,7 +46,7 @@ pub(crate) fn random_case(rng: &mut Rng, values: Values, activation: impl Fn(&mu
         let rank = rng.usize(1..=3);
         let most = [40, 9, 4][rank - 1];
         let groups = rng.usize(1..=3);
-        let (in_channels, out_channels) = (groups * rng.usize(1..=3), groups * rng.usize(1..=3));
+        let [in_channels, out_channels] = [0; 2].map(|_| groups * [1, 2, 3, 1, 2, 3, 4, 8][rng.usize(0..8)]);
         let mut each = |least: usize, most: usize| (0..rank).map(|_| rng.usize(least..=most)).collect::<Vec<_>>();
         let (kernel, stride, dilation) = (each(1, 5), each(1, 5), each(1, 4));
         let (extents, output_padding) = (each(1, most), each(0, 4));

@@ -8,6 +8,7 @@ mod cost;
 mod figure;
 mod growth;
 mod growth_plot;
+mod layers;
 mod pass;
 mod plot;
 mod report;
@@ -15,7 +16,7 @@ mod subject;
 mod svg;
 mod timing;
 mod weight_check;
-pub(crate) mod workloads;
+mod workloads;
 
 use crate::atomic::AtomicFile;
 use crate::output::{Lines, note, one_line};
@@ -25,6 +26,7 @@ pub(crate) use check::Check;
 use clap::ValueEnum;
 pub(crate) use cost::Cost;
 use indicatif::{ProgressBar, ProgressFinish, ProgressStyle};
+pub(crate) use layers::LayerArgs;
 pub(crate) use pass::Pass;
 use report::Row;
 use serde::Serialize;
@@ -35,16 +37,15 @@ use timing::Budget;
 use upconv::Error;
 use upconv::gpu::{AdapterRequest, Tuning};
 use weight_check::WeightCheck;
-pub(crate) use workloads::{Case, Workload};
+pub(crate) use workloads::Workload;
 
 const NOTE: &str = include_str!("note.md");
 
 /// The options of `bench`.
 #[derive(clap::Args)]
 pub(crate) struct Args {
-    /// Time only these workloads (case-insensitive); by default all but the largest, O1.
-    #[arg(long, value_name = "W1,W3,...", value_delimiter = ',')]
-    workloads: Vec<String>,
+    #[command(flatten)]
+    layers: LayerArgs,
     /// Time these passes: the layer itself, or the gradients of its input and its weight.
     #[arg(long, value_enum, value_delimiter = ',', default_value = "forward", conflicts_with = "growth")]
     pass: Vec<Pass>,
@@ -64,7 +65,7 @@ pub(crate) struct Args {
     #[arg(long, value_name = "FILE.svg")]
     plot: Option<PathBuf>,
     /// Instead, time one layer with each kernel for outputs from 32x32 to 2048x2048: how does the cost grow?
-    #[arg(long, conflicts_with = "workloads")]
+    #[arg(long, conflicts_with_all = ["workloads", "op"])]
     growth: bool,
     /// First measure how fast the GPU copies memory and multiplies matrices, and report each layer as a share of that.
     #[arg(long, conflicts_with = "growth")]
@@ -93,7 +94,7 @@ fn seconds(text: &str) -> Result<f64, String> {
 }
 
 pub(crate) fn run(args: &Args) -> Result<()> {
-    let workloads = workloads::select(&args.workloads)?;
+    let workloads = args.layers.workloads()?;
     for path in [&args.json, &args.plot].into_iter().flatten() {
         // Refuses a destination that cannot be written before minutes are spent.
         drop(AtomicFile::create(path, false)?);
@@ -242,7 +243,7 @@ fn text(workload: &Workload, pass: Pass, rows: &[Option<Row>]) -> String {
     }
     if rows.iter().any(Option::is_none) {
         text +=
-            "    f16 tensors run only on GPUs with SHADER_F16; the reference is not timed for a weight's gradient\n";
+            "    a GPU without SHADER_F16 runs no f16 tensors; the reference is not timed for a weight's gradient\n";
     }
     text
 }

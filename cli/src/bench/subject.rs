@@ -100,8 +100,8 @@ impl Subject {
         }
     }
 
-    /// Checks the gradient of a case's weight, then times it. `None` where the backend does not compute it: f16 without
-    /// `SHADER_F16`, and on the reference.
+    /// Checks the gradient of a case's weight, then times it. `None` where the backend does not compute it: f16 on a GPU
+    /// without `SHADER_F16`, and on the reference.
     pub(crate) fn measure_weight_gradient(
         &self,
         case: &Case,
@@ -111,19 +111,17 @@ impl Subject {
     ) -> Result<Option<Measured>> {
         match self {
             Subject::Gpu { request, .. } => weight_gradient(&Context::request(request)?, case, gradient, check, budget),
-            Subject::Cpu if case.input.dtype() == DType::F16 => Ok(None),
             Subject::Cpu => weight_gradient_on_cpu(case, gradient, check, budget).map(Some),
             Subject::Reference => Ok(None),
         }
     }
 
-    /// Checks a case, then times it. `None` where the backend does not run it: f16 without `SHADER_F16`.
+    /// Checks a case, then times it. `None` where it is f16, on a GPU without `SHADER_F16`.
     pub(crate) fn measure(&self, case: &Case, check: &Check, budget: Budget) -> Result<Option<Measured>> {
         match self {
             Subject::Gpu { request, tuning, .. } => {
                 gpu(&Context::request(request)?.tuned(tuning.clone()), case, check, budget)
             }
-            Subject::Cpu if case.input.dtype() == DType::F16 => Ok(None),
             Subject::Cpu => on_cpu(case, check, budget).map(Some),
             Subject::Reference => {
                 let whole = check.reference.div_f64(check.share());

@@ -5,16 +5,30 @@
 use anyhow::{Result, bail};
 use half::f16;
 use serde::Deserialize;
-use upconv::{ConvTranspose, Data, Layout, Tensor};
+use upconv::{Axis, ConvTranspose, Data, Layout, Tensor};
 
 const TABLE: &str = include_str!("workloads.json");
 
 /// One layer at one input shape.
-#[derive(Clone, Debug, Deserialize)]
-#[serde(deny_unknown_fields)]
+#[derive(Clone, Debug)]
 pub(crate) struct Workload {
     pub(crate) name: String,
     pub(crate) title: String,
+    pub(crate) op: ConvTranspose,
+    /// The input's shape, in the order of its layout.
+    pub(crate) input: Vec<usize>,
+    /// Whether input and output are stored in binary16.
+    pub(crate) f16: bool,
+    /// Whether it is so large, or so like another, that it runs only where it is named.
+    pub(crate) only_by_name: bool,
+}
+
+/// A layer as the table has it.
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Entry {
+    name: String,
+    title: String,
     /// The input's shape, in the order of its layout.
     input: Vec<usize>,
     out_channels: usize,
@@ -29,12 +43,10 @@ pub(crate) struct Workload {
     /// Whether input and output are nhwc instead of nchw.
     #[serde(default)]
     channels_last: bool,
-    /// Whether input and output are stored in binary16.
     #[serde(default)]
-    pub(crate) f16: bool,
-    /// Whether it is so large that it runs only where it is named.
+    f16: bool,
     #[serde(default)]
-    pub(crate) only_by_name: bool,
+    only_by_name: bool,
 }
 
 fn one() -> usize {
@@ -65,7 +77,7 @@ impl Case {
 
 /// The workloads, in the order of the table.
 pub(crate) fn all() -> Result<Vec<Workload>> {
-    Ok(serde_json::from_str(TABLE)?)
+    serde_json::from_str::<Vec<Entry>>(TABLE)?.into_iter().map(Entry::workload).collect()
 }
 
 /// The workloads of these names (case-insensitive), in the order of the table; without names, all but those that run
@@ -85,9 +97,14 @@ pub(crate) fn select(names: &[String]) -> Result<Vec<Workload>> {
     Ok(table)
 }
 
-impl Workload {
-    /// The operation.
-    pub(crate) fn op(&self) -> Result<ConvTranspose> {
+impl Entry {
+    fn workload(self) -> Result<Workload> {
+        let op = self.op()?;
+        let Self { name, title, input, f16, only_by_name, .. } = self;
+        Ok(Workload { name, title, op, input, f16, only_by_name })
+    }
+
+    fn op(&self) -> Result<ConvTranspose> {
         let (layout, channels) =
             if self.channels_last { (Layout::ChannelsLast, self.input.len() - 1) } else { (Layout::ChannelsFirst, 1) };
         let rank = self.kernel.len();
@@ -104,25 +121,47 @@ impl Workload {
             .build()?;
         Ok(op)
     }
+}
 
+impl Workload {
     /// The operation with a seeded input, weight and bias.
     pub(crate) fn case(&self) -> Result<Case> {
-        Case::new(self.op()?, &self.input, self.f16)
+        Case::new(self.op.clone(), &self.input, self.f16)
     }
 
-    /// The layer as text: `16 × 512×4×4 → 256, k4 s2 p1`.
+    /// The layer as text: `16 × 512×4×4 → 256, k4 s2 p1`. What is the same on all axes stands there once.
     pub(crate) fn describe(&self) -> String {
-        let times = |values: &[usize]| values.iter().map(usize::to_string).collect::<Vec<_>>().join("×");
-        let mut text = format!("{} × {} → {}", self.input[0], times(&self.input[1..]), self.out_channels);
-        text += &format!(", k{} s{} p{}", self.kernel[0], self.stride[0], self.padding[0]);
-        if let Some(output_padding) = self.output_padding.first() {
-            text += &format!(" op{output_padding}");
+        let batched = self.input.len() > self.op.rank() + 1;
+        let (batch, item) = self.input.split_at(usize::from(batched));
+        let batch = batch.first().map_or(String::new(), |batch| format!("{batch} × "));
+        let mut text = format!("{batch}{} → {}", joined(item), self.op.out_channels());
+        let of = |value: fn(&Axis) -> String| {
+            let values: Vec<String> = self.op.axes().iter().map(value).collect();
+            if values.iter().all(|value| *value == values[0]) { values[0].clone() } else { values.join("×") }
+        };
+        let padding = of(|axis| match (axis.pad_begin, axis.pad_end) {
+            (begin, end) if begin == end => begin.to_string(),
+            (begin, end) => format!("{begin}:{end}"),
+        });
+        let (kernel, stride) = (of(|axis| axis.kernel.to_string()), of(|axis| axis.stride.to_string()));
+        text += &format!(", k{kernel} s{stride} p{padding}");
+        for (letter, value) in
+            [("d", of(|axis| axis.dilation.to_string())), ("op", of(|axis| axis.output_padding.to_string()))]
+        {
+            // What a layer has by default is not said.
+            if value != (if letter == "d" { "1" } else { "0" }) {
+                text += &format!(" {letter}{value}");
+            }
         }
-        if self.groups > 1 {
-            text += &format!(" g{}", self.groups);
+        if self.op.groups() > 1 {
+            text += &format!(" g{}", self.op.groups());
         }
         text
     }
+}
+
+fn joined(values: &[usize]) -> String {
+    values.iter().map(usize::to_string).collect::<Vec<_>>().join("×")
 }
 
 /// A tensor of [`element`]s.
@@ -149,7 +188,7 @@ mod tests {
     fn every_workload_is_a_valid_layer_with_a_name_of_its_own() {
         let table = all().unwrap();
         for (index, workload) in table.iter().enumerate() {
-            workload.op().unwrap().at(&workload.input).unwrap();
+            workload.op.at(&workload.input).unwrap();
             assert!(table[..index].iter().all(|other| !other.name.eq_ignore_ascii_case(&workload.name)));
         }
     }
@@ -158,7 +197,7 @@ mod tests {
     fn the_known_sizes_come_out() {
         let sizes = |name: &str| {
             let workload = &select(&[name.to_string()]).unwrap()[0];
-            workload.op().unwrap().at(&workload.input).unwrap().output_shape()
+            workload.op.at(&workload.input).unwrap().output_shape()
         };
         assert_eq!(sizes("w1"), [16, 256, 8, 8]);
         assert_eq!(sizes("W4"), [1, 1, 512, 512]);

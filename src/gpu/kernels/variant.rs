@@ -176,7 +176,7 @@ pub(crate) mod tests {
     use crate::gpu::plan::field;
     use crate::kernel::Kernel;
     use crate::op::{Operands, Residual};
-    use crate::{DeviceClass, DeviceProfile, Error, Layout};
+    use crate::{DeviceClass, DeviceProfile, Error};
     use naga::EntryPoint;
     use naga::back::{glsl, hlsl, msl, spv};
     use naga::proc::{BoundsCheckPolicies, BoundsCheckPolicy};
@@ -226,11 +226,13 @@ pub(crate) mod tests {
             }
             for class in DeviceClass::ALL {
                 let profile = DeviceProfile { class, f16: true, ..DeviceProfile::default() };
-                for (name, op, shape) in field::operations() {
+                for (name, op, shape) in field::all() {
                     for &kernel in Kernel::EXACT {
                         let mut plan = match Plan::with_kernel(&op.at(&shape).unwrap(), storage, &profile, kernel) {
-                            // It does not part the phases.
-                            Err(Error::Kernel { kernel: Kernel::Tiled, .. }) if name == "fcn" => continue,
+                            // It does not part the phases, and takes all taps at once.
+                            Err(Error::Kernel { kernel: Kernel::Tiled, .. }) if ["fcn", "fsrcnn"].contains(&name) => {
+                                continue;
+                            }
                             plan => plan.unwrap(),
                         };
                         sources.insert(plan.wgsl());
@@ -239,6 +241,9 @@ pub(crate) mod tests {
                         }
                         sources.insert(plan.wgsl());
                     }
+                    let (op, shape) = field::channels_last(&op, &shape);
+                    let plan = Plan::with_kernel(&op.at(&shape).unwrap(), storage, &profile, Kernel::Direct);
+                    sources.insert(plan.unwrap().wgsl());
                 }
             }
             sources.extend(crate::gpu::texture::tests::sources(storage));
@@ -258,8 +263,7 @@ pub(crate) mod tests {
         for class in [DeviceClass::Software, DeviceClass::Desktop] {
             let profile = DeviceProfile { class, ..DeviceProfile::default() };
             for (_, op, shape) in field::operations() {
-                let last = op.to_builder().layout(Layout::ChannelsLast).build().unwrap();
-                let turned = last.layout().shape(op.in_channels(), &shape[2..]);
+                let (last, turned) = field::channels_last(&op, &shape);
                 for geometry in [op.at(&shape), last.at(&turned)] {
                     let (_, tile) = weight_gradient::search::best(&geometry.unwrap(), &profile);
                     variants.push(Variant::WeightTiles { tile, storage });
@@ -310,10 +314,10 @@ pub(crate) mod tests {
 
     #[test]
     fn there_are_few_variants() {
-        // Two kernels for 9 operations on 5 classes with 2 storages, whole and in parts, if no two were alike; and those
-        // around them, some splits among them, and those of gradients.
+        // Two kernels for 11 operations on 5 classes with 2 storages, whole and in parts, and one with the channels last,
+        // if no two were alike; and those around them, some splits among them, and those of gradients.
         let count = sources().len();
-        assert!((100..=2 * 9 * 5 * 2 * 2 + 200).contains(&count), "{count}");
+        assert!((100..=(2 * 2 + 1) * 11 * 5 * 2 + 200).contains(&count), "{count}");
     }
 
     /// Where a sum takes a product as it is, a compiler may round once or twice, and otherwise in each kernel.

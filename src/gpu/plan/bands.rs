@@ -298,9 +298,8 @@ impl<'a> Bander<'a> {
     /// What a band sees of the input: whole vectors, where these are read.
     fn input(&self, band: &Band) -> Window {
         let Window { offset, size } = self.window(self.input_span(band), self.storage.size());
-        let vectors = self.tile.is_some_and(|tile| tile.reads_vectors());
-        let unit = if vectors { 4 * self.storage.size() } else { 4 };
-        Window { offset, size: size.next_multiple_of(unit) }
+        let read = self.tile.map_or(1, |tile| tile.elements_read());
+        Window { offset, size: size.next_multiple_of((read as u64 * self.storage.size()).max(4)) }
     }
 
     /// What a band sees of the residual, where that is a tensor of its own.

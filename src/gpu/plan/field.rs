@@ -1,6 +1,7 @@
 //! Operations that the field knows, at their shapes: what the tests of plans and of kernels go through.
 
 use crate::activation::Activation;
+use crate::layout::Layout;
 use crate::op::ConvTranspose;
 
 /// Their names, the operations, and the shapes of their inputs.
@@ -45,13 +46,24 @@ pub(crate) fn operations() -> Vec<(&'static str, ConvTranspose, Vec<usize>)> {
             vec![1, 64, 64, 64],
         ),
     ];
-    let built = table.into_iter().map(|(name, op, shape)| (name, op.build().unwrap(), shape));
-    let mut operations: Vec<_> = built.collect();
-    // The gradients of the inputs of layers with many taps: convolutions that take them in rounds.
-    for (name, of) in [("gradient of fsrcnn", "fsrcnn"), ("gradient of fcn", "fcn")] {
-        let (_, op, shape) = operations.iter().find(|(name, ..)| *name == of).unwrap();
-        let (op, shape) = (op.adjoint().transposed().clone(), op.at(shape).unwrap().output_shape());
-        operations.push((name, op, shape));
-    }
-    operations
+    table.into_iter().map(|(name, op, shape)| (name, op.build().unwrap(), shape)).collect()
+}
+
+/// Convolutions with many taps, which tiles take in rounds: the gradients of the inputs of two of the operations.
+pub(crate) fn convolutions() -> Vec<(&'static str, ConvTranspose, Vec<usize>)> {
+    let long = operations().into_iter().filter(|(name, ..)| ["fsrcnn", "fcn"].contains(name));
+    long.map(|(name, op, shape)| (name, op.adjoint().transposed().clone(), op.at(&shape).unwrap().output_shape()))
+        .collect()
+}
+
+/// An operation at a shape with the channels last.
+pub(crate) fn channels_last(op: &ConvTranspose, shape: &[usize]) -> (ConvTranspose, Vec<usize>) {
+    let last = op.to_builder().layout(Layout::ChannelsLast).build().unwrap();
+    let turned = [&shape[..1], &shape[2..], &shape[1..2]].concat();
+    (last, turned)
+}
+
+/// Both.
+pub(crate) fn all() -> Vec<(&'static str, ConvTranspose, Vec<usize>)> {
+    [operations(), convolutions()].concat()
 }

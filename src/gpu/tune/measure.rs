@@ -23,13 +23,17 @@ use wgpu::{Buffer, BufferUsages};
 pub struct Effort {
     /// How many candidates are tried: those with the least estimated cost, and `gather` besides.
     pub candidates: usize,
-    /// How long each is timed, on average; each runs at least [`Effort::LEAST_RUNS`] times.
+    /// How long each is timed, on average; each runs at least [`Effort::LEAST_RUNS`] times, but one whose first run takes
+    /// [`Effort::HOPELESS`] times as long as the fastest's only that once.
     pub time: Duration,
 }
 
 impl Effort {
     /// The fewest runs of which a median is taken.
     pub const LEAST_RUNS: usize = 5;
+
+    /// How many times as long as the fastest a candidate's first run takes that is not run again.
+    pub const HOPELESS: u32 = 3;
 }
 
 impl Default for Effort {
@@ -168,16 +172,21 @@ impl<'a> Bench<'a> {
     }
 
     /// Times what was accepted, one after another in rounds, so that what else the machine does meanwhile slows all of
-    /// them.
+    /// them. Those that are hopeless run in the first alone.
     fn time(&self, tried: Vec<Tried>, effort: Effort) -> Result<Vec<Trial>> {
         let mut runs = vec![Vec::new(); tried.len()];
-        let accepted: Vec<(usize, &Bound)> =
+        let mut accepted: Vec<(usize, &Bound)> =
             tried.iter().enumerate().filter_map(|(index, (_, tried))| Some((index, tried.as_ref().ok()?))).collect();
         let (start, time) = (Instant::now(), effort.time * accepted.len() as u32);
         let mut rounds = 0;
         while rounds < Effort::LEAST_RUNS || start.elapsed() < time {
             for &(index, bound) in &accepted {
                 runs[index].push(run(self.layer.context(), bound)?);
+            }
+            if rounds == 0 {
+                let first = |&(index, _): &(usize, _)| runs[index][0].waited;
+                let fastest = accepted.iter().map(first).min().unwrap_or_default();
+                accepted.retain(|candidate| !is_hopeless(first(candidate), fastest));
             }
             rounds += 1;
         }
@@ -226,6 +235,11 @@ fn on_device(timed: Result<Vec<DispatchTime>>) -> Result<Option<Duration>> {
     }
 }
 
+/// Whether a candidate whose first run took so long is not run again.
+fn is_hopeless(first: Duration, fastest: Duration) -> bool {
+    first > fastest.saturating_mul(Effort::HOPELESS)
+}
+
 /// The median time of the runs of each candidate, where it has any: by the device's timestamps if all runs of all
 /// candidates have them, so that like is compared with like.
 fn medians(candidates: Vec<Vec<Run>>) -> Vec<Option<Duration>> {
@@ -256,6 +270,12 @@ mod tests {
         assert_eq!(nanoseconds(Err(Error::Timestamps { ticks: vec![9, 2] })), None);
         let lost = Error::DeviceLost { during: "", reason: String::new() };
         assert!(matches!(on_device(Err(lost)), Err(Error::DeviceLost { .. })));
+    }
+
+    #[test]
+    fn a_candidate_is_hopeless_beyond_three_times_the_fastest() {
+        let hopeless = |first| is_hopeless(Duration::from_nanos(first), Duration::from_nanos(10));
+        assert_eq!([10, 30, 31, 1000].map(hopeless), [false, false, true, true]);
     }
 
     #[test]

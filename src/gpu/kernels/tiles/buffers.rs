@@ -3,7 +3,7 @@
 use super::axis::{InBounds, TileAxis};
 use super::products::multiply;
 use super::program::{Input, InputAt, Operands, Statement, Weight, WeightAt, text, times};
-use super::register_tile::RegisterTile;
+use super::register_tile::{Access, RegisterTile};
 use super::source::{Grid, Source};
 use crate::gpu::hardware::Order;
 use crate::gpu::kernels::pack::tiles::{Packing, lanes};
@@ -14,7 +14,7 @@ use std::collections::BTreeSet;
 pub(crate) struct Buffers {
     /// Invocations of a workgroup.
     pub(crate) workgroup: u32,
-    /// How inputs are read along w.
+    /// How inputs are read.
     pub(crate) reading: Reading,
     /// Whether inputs that are neighbours along w are neighbours in memory.
     pub(crate) contiguous: bool,
@@ -30,12 +30,24 @@ pub(crate) struct Buffers {
     pub(crate) order: Order,
 }
 
-/// How many inputs are read at once along w.
+/// What is read of the input at once.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub(crate) enum Reading {
-    Single,
-    /// Aligned vectors of four; cell 0 begins so many elements (0 to 3) into one.
-    Vectors(usize),
+    Element,
+    /// Aligned vectors of four neighbours along w; cell 0 begins so many elements (0 to 3) into one.
+    Columns(usize),
+    /// Four channels.
+    Channels,
+}
+
+impl Reading {
+    pub(crate) fn access(self) -> Access {
+        match self {
+            Reading::Element => Access::Element,
+            Reading::Columns(_) => Access::Columns,
+            Reading::Channels => Access::Channels,
+        }
+    }
 }
 
 /// What is read at once on one axis: an input, or a vector of four.
@@ -53,8 +65,8 @@ pub(crate) struct Load {
 pub(crate) fn loads(axis: &TileAxis, in_bounds: InBounds, reading: Reading) -> Vec<Load> {
     let reads = axis.reads();
     let (width, lead) = match reading {
-        Reading::Single => (1, 0),
-        Reading::Vectors(lead) => (4, lead as i64),
+        Reading::Element | Reading::Channels => (1, 0),
+        Reading::Columns(lead) => (4, lead as i64),
     };
     let offsets: BTreeSet<i64> = reads.iter().map(|read| (read + lead).div_euclid(width) * width - lead).collect();
     let load = |offset| Load {
@@ -67,7 +79,7 @@ pub(crate) fn loads(axis: &TileAxis, in_bounds: InBounds, reading: Reading) -> V
 
 impl Buffers {
     pub(crate) fn loads(&self, tile: &RegisterTile) -> [Vec<Load>; 3] {
-        let reading = [Reading::Single, Reading::Single, self.reading];
+        let reading = [Reading::Element, Reading::Element, self.reading];
         [0, 1, 2].map(|a| loads(&tile.axes[a], self.in_bounds[a], reading[a]))
     }
 
@@ -109,7 +121,7 @@ impl Buffers {
         }
         let first = format!("(channel_group * params.group_in_channels + {})", self.first_channel());
         let at = format!("n * params.input_batch_stride + {first} * params.input_channel_stride - params.input_window");
-        let at = if self.reading == Reading::Single { at } else { format!("({at}) >> 2u") };
+        let at = if self.reading == Reading::Element { at } else { format!("({at}) >> 2u") };
         text!(out; "var at = {at};");
     }
 }
@@ -158,7 +170,7 @@ impl Source for Buffers {
     }
 
     fn operands(&self, tile: &RegisterTile, packing: &Packing) -> Operands {
-        Operands { vectors: self.reading != Reading::Single, unit: Self::unit(tile, packing), memory: None }
+        Operands { reads: self.reading.access(), unit: Self::unit(tile, packing), memory: None }
     }
 
     fn place(&self, tile: &RegisterTile, packing: &Packing) -> Vec<Statement> {
@@ -203,12 +215,12 @@ impl Source for Buffers {
     }
 
     fn accumulate(&self, tile: &RegisterTile, packing: &Packing) -> Statement {
-        let (loads, Operands { vectors, unit, .. }) = (self.loads(tile), self.operands(tile, packing));
+        let (loads, Operands { reads, unit, .. }) = (self.loads(tile), self.operands(tile, packing));
         let offsets = [0, 1, 2].map(|a| loads[a].iter().map(|load| load.offset).collect::<Vec<_>>());
         let distance = |axis: usize, number: usize| {
             let base = self.base(&loads[axis], axis, number);
             let beyond = offsets[axis][number] - offsets[axis][base];
-            (axis, base, if vectors { beyond / 4 } else { beyond })
+            (axis, base, beyond / reads.columns() as i64)
         };
         let used = || 3 - tile.rank..3;
         let input = |Input { channel, at }| InputAt::Buffer {
@@ -217,14 +229,16 @@ impl Source for Buffers {
             tests: used().filter(|&a| !loads[a][at[a]].in_bounds).map(|a| (a, at[a])).collect(),
         };
         let weight = |Weight { index, .. }| WeightAt::Buffer { unit: index / unit, vec4: index % unit };
-        // Accumulators that come one after the other take all channels of the unrolled loop at once.
-        let channels = if matches!(self.order, Order::Accumulators(_)) { self.unroll } else { 1 };
+        // Accumulators that come one after the other take all channels of the unrolled loop at once, and so do vectors
+        // of channels.
+        let at_once = matches!(self.order, Order::Accumulators(_)) || reads == Access::Channels;
+        let channels = if at_once { self.unroll } else { 1 };
         let order = (self.order, channels);
         let advance = |vec4s: usize| {
             let units = vec4s / unit;
             (0..tile.vectors).map(move |number| Statement::AdvanceWeights { number, units }).filter(move |_| units > 0)
         };
-        let mut round = multiply((tile, packing), order, (&offsets, vectors), input, weight);
+        let mut round = multiply((tile, packing), order, (&offsets, reads), input, weight);
         let mut rest = channels * packing.channel;
         if tile.rounds() > 1 {
             let of_round = tile.taps() * lanes(tile.width) / 4;

@@ -1,7 +1,7 @@
 //! The program of a tile.
 
 use super::program::{Condition, Program, Statement, part, text};
-use super::register_tile::{Accumulator, LETTERS, RegisterTile};
+use super::register_tile::{Access, Accumulator, LETTERS, RegisterTile};
 use super::source::Grid;
 use super::tile::Tile;
 use crate::gpu::kernels::fused::{Adds, Fused};
@@ -45,7 +45,7 @@ pub(crate) fn program(tile: &Tile, packing: &Packing, fused: &Fused, in_parts: b
         workgroup: invocations,
         width: shape.width,
         operands,
-        output_vectors: shape.output_vectors,
+        writes: shape.writes,
         split_k,
         in_parts,
         statements: out,
@@ -106,7 +106,7 @@ fn store(shape: &RegisterTile, accumulators: &[Accumulator], residual: bool, out
         format!(" + (o{letter}{cell}_{slot} + params.axes[{a}].output_begin) * params.axes[{a}].{of}_stride")
     };
     let row_length = shape.axes[2].cells * shape.axes[2].phases;
-    let size = if shape.output_vectors { 4 } else { 1 };
+    let size = shape.writes.columns();
     for (row, of_row) in accumulators.chunks(row_length).enumerate() {
         let vector = of_row[0].vector;
         let at: Vec<_> = rows().map(|a| (a, of_row[0].at[a])).collect();
@@ -124,7 +124,8 @@ fn store(shape: &RegisterTile, accumulators: &[Accumulator], residual: bool, out
                 text!(stores; "let beside = residual_row{};", distance(column, "residual"));
             }
             let first = row * row_length + number * size;
-            stores.extend((0..shape.width).map(|lane| {
+            let lanes = if shape.writes == Access::Channels { 1 } else { shape.width };
+            stores.extend((0..lanes).map(|lane| {
                 let store = Statement::Store { accumulators: (first..first + size).collect(), vector, lane };
                 let is_channel = Condition::IsChannel { vector, lane };
                 if shape.ragged { Statement::If(is_channel, vec![store]) } else { store }
@@ -280,7 +281,7 @@ mod tests {
             match (at, &self.tile.reads) {
                 (InputAt::Buffer { channel, distances, tests }, Reads::Buffers(buffers)) => {
                     let mut offsets = [0; 3];
-                    let width = if self.program.operands.vectors { 4 } else { 1 };
+                    let width = self.program.operands.reads.columns() as i64;
                     for &(axis, base, beyond) in distances {
                         let (first, clamped) = self.state.distances[&(axis, base)];
                         offsets[axis] = first + beyond * width - self.state.back[axis];
@@ -309,8 +310,11 @@ mod tests {
         fn fma(&mut self, number: usize, input: Input, component: usize, weight: Weight, part: usize) {
             let (shape, state) = (&self.tile.shape, &mut self.state);
             let accumulator = shape.accumulators()[number];
-            let (channel, mut offsets) = state.inputs[&input];
-            offsets[2] += component as i64;
+            let (mut channel, mut offsets) = state.inputs[&input];
+            match self.program.operands.reads {
+                Access::Channels => channel += component,
+                Access::Element | Access::Columns => offsets[2] += component as i64,
+            }
             let (weight_channel, first_tap) = state.weights[&weight];
             assert_eq!((channel, accumulator.vector), (weight_channel, weight.vector));
             let ([_, y, x], tap) = (shape.axes.map(|axis| axis.kernel), first_tap + part);
@@ -341,10 +345,13 @@ mod tests {
                 (vector, z, y, cell * shape.axes[2].stride + slot)
             };
             let (_, z, y, x) = place(numbers[0]);
-            assert!(numbers.len() == if shape.output_vectors { 4 } else { 1 } && x.is_multiple_of(numbers.len()));
+            assert!(numbers.len() == shape.writes.columns() && x.is_multiple_of(numbers.len()));
+            let lanes = if shape.writes == Access::Channels { 0..shape.width } else { lane..lane + 1 };
             for (beyond, &number) in numbers.iter().enumerate() {
                 assert_eq!(place(number), (vector, z, y, x + beyond));
-                assert!(self.state.stored.insert((number, lane)), "stored twice");
+                for lane in lanes.clone() {
+                    assert!(self.state.stored.insert((number, lane)), "stored twice");
+                }
             }
         }
     }
@@ -384,7 +391,8 @@ mod tests {
         assert_eq!(state.stored.len(), shape.outputs());
         if let Reads::Buffers(buffers) = &tile.reads {
             let counted = Loads::crossed(buffers.loads(shape).map(|loads| Loads::of(&loads)));
-            assert_eq!(state.loads, rounds * counted.loads);
+            let channels_read = if program.operands.reads == Access::Channels { 4 } else { 1 };
+            assert_eq!(state.loads * channels_read, rounds * counted.loads);
             if shape.rounds() == 1 {
                 assert_eq!(state.used_of_tested.len(), channels * (counted.used - counted.in_bounds));
             }
@@ -405,21 +413,34 @@ mod tests {
 
     #[test]
     fn programs_read_once_test_what_they_must_and_add_each_tap_in_its_order() {
-        let mut walked = 0;
+        let (mut walked, mut rounds, mut by_channels) = (0, 0, 0);
         for class in DeviceClass::ALL {
             let profile = DeviceProfile { class, ..DeviceProfile::default() };
-            for (_, op, shape) in field::operations() {
+            let first = field::operations().into_iter().map(|(_, op, shape)| (op, shape, 1));
+            // Of others a few: they have long programs.
+            let last = field::operations().into_iter().map(|(_, op, shape)| field::channels_last(&op, &shape));
+            let long = field::convolutions().into_iter().map(|(_, op, shape)| (op, shape));
+            for (op, shape, every) in first.chain(last.chain(long).map(|(op, shape)| (op, shape, 9))) {
                 let (geometry, packing) = (op.at(&shape).unwrap(), Packing::new(&op));
-                let mut tiles = HashSet::new();
+                let (mut tiles, mut seen) = (HashSet::new(), 0);
                 register_search::visit(&geometry, &profile, |_, tile| {
-                    tiles.insert(tile.compiled());
+                    if seen % every == 0 {
+                        tiles.insert(tile.compiled());
+                    }
+                    seen += 1;
                 })
                 .unwrap();
                 tiles.extend(workgroup_search::best(&geometry, &profile).map(|(_, tile)| tile));
                 tiles.iter().enumerate().for_each(|(number, tile)| walk(tile, packing, number % 2 == 0));
                 walked += tiles.len();
+                rounds += tiles.iter().filter(|tile| tile.shape.rounds() > 1).count();
+                by_channels += tiles
+                    .iter()
+                    .filter(|tile| tile.source().operands(&tile.shape, &packing).reads == Access::Channels)
+                    .count();
             }
         }
         assert!(walked > 3000, "{walked} programs");
+        assert!(rounds > 50 && by_channels > 50, "{rounds} in rounds, {by_channels} that read four channels at once");
     }
 }

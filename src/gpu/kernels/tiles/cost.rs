@@ -5,7 +5,7 @@
 //! computes more beyond the output's edge than it saves, or until too few invocations are left to occupy the device.
 
 use super::buffers::{Buffers, Load};
-use super::register_tile::RegisterTile;
+use super::register_tile::{Access, RegisterTile};
 use super::source::Source;
 use super::workgroup_tile::{WorkgroupTile, input_unit, spans};
 use crate::gpu::hardware::Hardware;
@@ -54,9 +54,13 @@ impl Loads {
         }
     }
 
-    /// The cost of reading them.
-    pub(crate) fn cost(&self, hardware: &Hardware, vectors: bool) -> f64 {
-        let each = if vectors { hardware.vector } else { hardware.read };
+    /// The cost of reading them, for each channel.
+    pub(crate) fn cost(&self, hardware: &Hardware, reads: Access) -> f64 {
+        let each = match reads {
+            Access::Element => hardware.read,
+            Access::Columns => hardware.vector,
+            Access::Channels => hardware.vector / 4.0,
+        };
         self.loads as f64 * each + (self.used - self.in_bounds) as f64 * hardware.test
     }
 }
@@ -68,7 +72,8 @@ pub(crate) fn weight_loads(tile: &RegisterTile) -> usize {
 
 /// The cost of storing what an invocation has added up.
 fn storing(hardware: &Hardware, tile: &RegisterTile) -> f64 {
-    tile.outputs() as f64 * if tile.output_vectors { hardware.vector / 4.0 } else { hardware.read }
+    let each = if tile.writes == Access::Element { hardware.read } else { hardware.vector / 4.0 };
+    tile.outputs() as f64 * each
 }
 
 /// The cells of the output along an axis.

@@ -74,7 +74,7 @@ impl Tile {
 
     /// What cuts along w must be multiples of: whole vectors of outputs.
     pub(crate) fn column_unit(&self) -> usize {
-        if self.shape.output_vectors { 4 } else { 1 }
+        self.shape.writes.columns()
     }
 
     /// What cuts of the output channels must be multiples of: whole blocks. A group's last block may have fewer

@@ -1,7 +1,7 @@
 //! What an invocation adds up, and in which order: seen from one accumulator, the same in every order.
 
 use super::program::{Input, InputAt, Statement, Weight, WeightAt};
-use super::register_tile::RegisterTile;
+use super::register_tile::{Access, RegisterTile};
 use crate::gpu::hardware::Order;
 use crate::gpu::kernels::pack::tiles::{Packing, lanes};
 use std::collections::{BTreeSet, HashSet};
@@ -62,24 +62,26 @@ pub(crate) fn products(tile: &RegisterTile, order: Order, channels: usize) -> Ve
 }
 
 /// The loads and multiply-adds of so many input channels, or of a round of one. `offsets` are those of the inputs that are loaded along each
-/// axis, along w of vectors of four where there are `vectors`; `input` and `weight` say where they are. An input and a
+/// axis, along w of vectors of four where `reads` says so; `input` and `weight` say where they are. An input and a
 /// vec4 of weights are read once, before their first use: inputs all at first, or by rows of taps.
 pub(crate) fn multiply(
     (tile, packing): (&RegisterTile, &Packing),
     (order, channels): (Order, usize),
-    (offsets, vectors): (&[Vec<i64>; 3], bool),
+    (offsets, reads): (&[Vec<i64>; 3], Access),
     input: impl Fn(Input) -> InputAt,
     weight: impl Fn(Weight) -> WeightAt,
 ) -> Vec<Statement> {
     // The load that has an offset.
     let load = |a: usize, offset: i64| offsets[a].partition_point(|&first| first <= offset).saturating_sub(1);
+    // The first channel of a load.
+    let first_channel = |channel: usize| if reads == Access::Channels { channel / 4 * 4 } else { channel };
     let row_of_taps =
         |product: &Product| (order == Order::Rows).then_some((product.channel, product.taps[0], product.taps[1]));
     let [_, written_y, written_x] = tile.axes.map(|axis| axis.written);
     let taps_of_vec4 = 4 / lanes(tile.width);
     let (mut rows, mut weights, mut statements) = (BTreeSet::new(), HashSet::new(), Vec::new());
     for products in products(tile, order, channels).chunk_by(|a, b| row_of_taps(a) == row_of_taps(b)) {
-        let row = |product: &Product| (product.channel, [0, 1].map(|a| load(a, product.reads[a])));
+        let row = |product: &Product| (first_channel(product.channel), [0, 1].map(|a| load(a, product.reads[a])));
         let wanted: BTreeSet<_> = products.iter().map(row).collect();
         for &(channel, [z, y]) in wanted.difference(&rows) {
             let inputs = (0..offsets[2].len()).map(|x| Input { channel, at: [z, y, x] });
@@ -97,8 +99,12 @@ pub(crate) fn multiply(
             let at = [0, 1, 2].map(|a| load(a, product.reads[a]));
             statements.push(Statement::Fma {
                 accumulator: product.accumulator,
-                input: Input { channel: product.channel, at },
-                component: vectors.then(|| (product.reads[2] - offsets[2][at[2]]) as usize),
+                input: Input { channel: first_channel(product.channel), at },
+                component: match reads {
+                    Access::Element => None,
+                    Access::Columns => Some((product.reads[2] - offsets[2][at[2]]) as usize),
+                    Access::Channels => Some(product.channel % 4),
+                },
                 weight: read,
                 part: tap % taps_of_vec4,
             });

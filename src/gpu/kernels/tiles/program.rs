@@ -1,6 +1,7 @@
 //! The kernels `direct` and `tiled` as a tree of statements: what is read, tested, multiplied and stored, and in which
 //! order. Index arithmetic is text. `wgsl.rs` prints it.
 
+use super::register_tile::Access;
 use std::fmt;
 
 pub(crate) const COMPONENTS: [&str; 4] = [".x", ".y", ".z", ".w"];
@@ -14,8 +15,8 @@ pub(crate) struct Program {
     /// The vector width: output channels of an accumulator.
     pub(crate) width: usize,
     pub(crate) operands: Operands,
-    /// Whether outputs are written four at a time along w.
-    pub(crate) output_vectors: bool,
+    /// How outputs are written.
+    pub(crate) writes: Access,
     /// Whether it leaves the accumulators of a share of the input channels for `sum.wgsl` to finish.
     pub(crate) split_k: bool,
     /// Whether several dispatches share the input channels of an output.
@@ -26,8 +27,8 @@ pub(crate) struct Program {
 /// How inputs and weights are read.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Operands {
-    /// Whether inputs are read four at a time along w.
-    pub(crate) vectors: bool,
+    /// How inputs are read.
+    pub(crate) reads: Access,
     /// vec4s of weights that lie together at a multiple of their size, and are read at once.
     pub(crate) unit: usize,
     pub(crate) memory: Option<Memory>,
@@ -108,7 +109,7 @@ pub(crate) enum Statement {
     FillWeight {
         number: usize,
     },
-    /// Stores a channel of one accumulator, or of four that are neighbours along w.
+    /// Stores a channel of one accumulator, or of four that are neighbours along w, or all channels of one.
     Store {
         accumulators: Vec<usize>,
         vector: usize,
@@ -136,7 +137,7 @@ pub(crate) enum Condition {
     },
 }
 
-/// An input, or a vector of four, in a register: by its channel and its numbers along the axes.
+/// An input, or a vector of four, in a register: by its first channel and its numbers along the axes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub(crate) struct Input {
     pub(crate) channel: usize,

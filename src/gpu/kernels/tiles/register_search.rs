@@ -3,13 +3,14 @@
 use super::axis::{InBounds, TileAxis};
 use super::buffers::{Buffers, Reading, loads};
 use super::cost::{self, Loads};
-use super::register_tile::RegisterTile;
+use super::register_tile::{Access, RegisterTile};
 use super::tile::{Reads, Tile};
 use crate::gpu::dispatch::MAX_ELEMENTS;
 use crate::gpu::hardware::{Hardware, Order};
 use crate::gpu::kernels::pack::tiles::{Packing, lanes};
 use crate::gpu::profile::DeviceProfile;
 use crate::kernel::Refusal;
+use crate::layout::Strides;
 use crate::op::{Axis, ConvTranspose, Geometry};
 use std::iter;
 
@@ -49,9 +50,9 @@ const MAX_PARTS: usize = 65_535;
 pub(crate) struct AxisOption {
     pub(crate) axis: TileAxis,
     in_bounds: InBounds,
-    /// The loads of single inputs, and of vectors of four where these are possible.
+    /// The loads of single inputs, and of vectors of four columns where these are possible.
     single: Loads,
-    vectors: Option<(Reading, Loads)>,
+    columns: Option<(Reading, Loads)>,
 }
 
 /// What all invocations have in common that compute an operation at a shape.
@@ -97,20 +98,31 @@ impl<'a> Space<'a> {
                 width: packing.width,
                 vectors,
                 ragged: !(op.out_channels() / op.groups()).is_multiple_of(packing.width),
-                output_vectors: self.writes_vectors(&options[2].axis),
+                writes: self.writes(&options[2].axis),
             };
             (tile.vector_fmas() <= MAX_VECTOR_FMAS).then_some((tile, options))
         })
     }
 
-    /// Whether outputs can be written four at a time along w.
-    fn writes_vectors(&self, x: &TileAxis) -> bool {
+    /// How outputs can be written.
+    fn writes(&self, x: &TileAxis) -> Access {
         let Self { geometry, profile, any_size, .. } = self;
-        !any_size
-            && profile.binding_alignment.is_multiple_of(16)
-            && geometry.output_strides().spatial[2] == 1
+        let (strides, group) = (geometry.output_strides(), geometry.op.out_channels() / geometry.op.groups());
+        let columns = !any_size
+            && strides.spatial[2] == 1
             && geometry.output[2].is_multiple_of(4)
-            && (x.phases.is_multiple_of(4) || x.phases == x.stride && (x.cells * x.stride).is_multiple_of(4))
+            && (x.phases.is_multiple_of(4) || x.phases == x.stride && (x.cells * x.stride).is_multiple_of(4));
+        let residual = geometry.residual_tensor().map(|(_, strides)| strides);
+        let in_fours = |strides: &Strides| strides.channel == 1 && channels_in_fours(strides);
+        if !profile.binding_alignment.is_multiple_of(16) {
+            Access::Element
+        } else if columns {
+            Access::Columns
+        } else if group.is_multiple_of(4) && [Some(strides), residual].iter().flatten().all(in_fours) {
+            Access::Channels
+        } else {
+            Access::Element
+        }
     }
 
     /// How `direct` reads the inputs of a tile, but for the split and the unrolling, with what loading those of one
@@ -119,6 +131,7 @@ impl<'a> Space<'a> {
         let Self { geometry, profile, hardware, .. } = self;
         let fits = |inputs: usize| tile.outputs() + inputs.max(4) <= hardware.registers;
         let [z, y, x] = options.map(|option| option.single.loads);
+        let channels = self.reads_channels(tile) && fits(z * y * x * 4);
         let all_at_once = fits(z * y * x);
         let order = match hardware.order {
             Order::Rows if all_at_once => Order::Taps,
@@ -132,15 +145,18 @@ impl<'a> Space<'a> {
         if !(all_at_once || by_rows()) || part_of_vec4 || parts > MAX_PARTS {
             return None;
         }
-        let loading = |x: Loads, vectors: bool| {
+        let loading = |x: Loads, reads: Access| {
             let axes = [options[0].single, options[1].single, x];
             // Rounds are nested: those of the last axis that has them are the most.
             let placed = (0..3).rev().find(|&a| tile.axes[a].rounds() > 1).map_or(0, |a| axes[a].loads);
-            Loads::crossed(axes).cost(hardware, vectors) + placed as f64 * cost::PLACE
+            Loads::crossed(axes).cost(hardware, reads) + placed as f64 * cost::PLACE
         };
-        let single = loading(options[2].single, false);
-        let vectors = options[2].vectors.map(|(reading, loads)| (reading, loading(loads, true)));
-        let (reading, loading) = vectors.filter(|&(_, cost)| cost < single).unwrap_or((Reading::Single, single));
+        let of = |reading: Reading, x: Loads| (reading, loading(x, reading.access()));
+        let columns = options[2].columns.map(|(reading, loads)| of(reading, loads));
+        let channels = channels.then(|| of(Reading::Channels, options[2].single));
+        let element = of(Reading::Element, options[2].single);
+        let ways = [columns, channels].into_iter().flatten();
+        let (reading, loading) = ways.fold(element, |best, way| if way.1 < best.1 { way } else { best });
         let buffers = Buffers {
             workgroup: hardware.workgroup.min(profile.max_invocations),
             reading,
@@ -154,15 +170,28 @@ impl<'a> Space<'a> {
         Some((buffers, loading))
     }
 
+    /// Whether inputs can be read four channels at a time, which a round of the loop over them then takes.
+    fn reads_channels(&self, tile: &RegisterTile) -> bool {
+        let strides = self.geometry.input_strides();
+        strides.channel == 1
+            && channels_in_fours(&strides)
+            && (self.geometry.op.in_channels() / self.geometry.op.groups()).is_multiple_of(4)
+            && self.profile.binding_alignment.is_multiple_of(16)
+            && reaches_vectors(self.geometry)
+            && tile.rounds() == 1
+            && 4 * tile.vector_fmas() <= MAX_VECTOR_FMAS
+    }
+
     /// Whether the input channels may be split: into parts that are not too small, and leave not too much. It depends
     /// on no limit of the device, so that the order of additions does not either.
-    fn may_split(&self, tile: &RegisterTile, split_k: usize) -> bool {
+    fn may_split(&self, tile: &RegisterTile, reading: Reading, split_k: usize) -> bool {
         let channels = self.geometry.op.in_channels() / self.geometry.op.groups();
         let split = channels.div_ceil(split_k);
         let bytes = self.geometry.output_len().saturating_mul(split_k).saturating_mul(4);
         split_k == 1
             || split * tile.rounds() >= LEAST_SPLIT
                 && channels.div_ceil(split) == split_k
+                && (reading != Reading::Channels || split.is_multiple_of(4))
                 && bytes <= MAX_SPLIT_BYTES
                 && split_k * tile.phase_parts() <= MAX_PARTS
     }
@@ -174,11 +203,12 @@ impl<'a> Space<'a> {
         let split = channels.div_ceil(buffers.split_k);
         let plane = self.geometry.input_strides().channel.saturating_mul(4) as u64;
         let fits = |unroll: usize| {
-            tile.rounds() == 1
-                && channels.is_multiple_of(unroll)
-                && split.is_multiple_of(unroll)
-                && unroll * tile.multiply_adds() <= self.hardware.unrolled
-                && plane.saturating_mul(unroll as u64) <= self.profile.max_binding.min(MAX_ELEMENTS * 4) / 2
+            buffers.reading == Reading::Channels
+                || tile.rounds() == 1
+                    && channels.is_multiple_of(unroll)
+                    && split.is_multiple_of(unroll)
+                    && unroll * tile.multiply_adds() <= self.hardware.unrolled
+                    && plane.saturating_mul(unroll as u64) <= self.profile.max_binding.min(MAX_ELEMENTS * 4) / 2
         };
         let unroll = UNROLL.into_iter().find(|&unroll| fits(unroll)).unwrap_or(1);
         Buffers { unroll, fully_unrolled: unroll == channels, ..buffers }
@@ -205,8 +235,7 @@ fn axis_options(
         && profile.binding_alignment.is_multiple_of(16)
         && geometry.input_strides().spatial[2] == 1
         && input.is_multiple_of(4)
-        // Distances that wrap cannot be turned into vectors.
-        && i32::try_from(geometry.input_tensor_len()).is_ok();
+        && reaches_vectors(geometry);
     let taps: usize = geometry.op.axes3().iter().map(|axis| axis.kernel).product();
     let written: &[usize] = match a {
         _ if taps <= MANY_TAPS => &[],
@@ -225,17 +254,27 @@ fn axis_options(
         .map(|tile| {
             let in_bounds = if any_size { InBounds::default() } else { tile.in_bounds(axis, input, output) };
             let of = |reading| Loads::of(&loads(&tile, in_bounds, reading));
-            let reading = Reading::Vectors(lead);
+            let reading = Reading::Columns(lead);
             let in_fours = tile.rounds() == 1 || tile.written.is_multiple_of(4) || tile.dilation.is_multiple_of(4);
-            let vectors = aligned && (tile.cells * tile.step).is_multiple_of(4) && tile.phase_parts() == 1 && in_fours;
+            let columns = aligned && (tile.cells * tile.step).is_multiple_of(4) && tile.phase_parts() == 1 && in_fours;
             AxisOption {
                 axis: tile,
                 in_bounds,
-                single: of(Reading::Single),
-                vectors: vectors.then(|| (reading, of(reading))),
+                single: of(Reading::Element),
+                columns: columns.then(|| (reading, of(reading))),
             }
         })
         .collect()
+}
+
+/// Whether distances in the input do not wrap: then they can be turned into those of vectors.
+fn reaches_vectors(geometry: &Geometry) -> bool {
+    i32::try_from(geometry.input_tensor_len()).is_ok()
+}
+
+/// Whether the channels of every element begin at a multiple of four and are a multiple of four, channels last.
+fn channels_in_fours(strides: &Strides) -> bool {
+    strides.first.is_multiple_of(4) && strides.spatial[2].is_multiple_of(4)
 }
 
 /// Whether the rounds of all axes take the taps in the order of their numbers: an axis is gone through in rounds only
@@ -254,7 +293,7 @@ fn visit_space(space: &Space<'_>, mut visit: impl FnMut(f64, Tile)) -> Result<()
     let mut found = false;
     for (shape, options) in space.register_tiles() {
         let Some((buffers, loading)) = space.buffers(&shape, options) else { continue };
-        for split_k in SPLIT_K.into_iter().filter(|&split_k| space.may_split(&shape, split_k)) {
+        for split_k in SPLIT_K.into_iter().filter(|&split_k| space.may_split(&shape, buffers.reading, split_k)) {
             let buffers = space.unrolled(&shape, Buffers { split_k, ..buffers });
             let cost = cost::direct(&space.hardware, geometry, &space.packing, (&shape, &buffers), loading);
             visit(cost, Tile { shape, reads: Reads::Buffers(buffers) });

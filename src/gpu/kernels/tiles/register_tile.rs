@@ -5,6 +5,28 @@ use super::axis::TileAxis;
 /// The names of the axes (d, h, w) in a kernel's text.
 pub(crate) const LETTERS: [&str; 3] = ["z", "y", "x"];
 
+/// What is read or written of a tensor at once.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub(crate) enum Access {
+    Element,
+    /// Four neighbours along w, channels first.
+    Columns,
+    /// Four channels, channels last.
+    Channels,
+}
+
+impl Access {
+    /// How many elements these are.
+    pub(crate) fn elements(self) -> usize {
+        if self == Access::Element { 1 } else { 4 }
+    }
+
+    /// How many of them lie side by side along w.
+    pub(crate) fn columns(self) -> usize {
+        if self == Access::Columns { 4 } else { 1 }
+    }
+}
+
 /// The share of one invocation.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub(crate) struct RegisterTile {
@@ -18,8 +40,8 @@ pub(crate) struct RegisterTile {
     pub(crate) vectors: usize,
     /// Whether the last vector of a group has channels beyond the group's.
     pub(crate) ragged: bool,
-    /// Whether outputs are written four at a time along w.
-    pub(crate) output_vectors: bool,
+    /// How outputs are written.
+    pub(crate) writes: Access,
 }
 
 /// An accumulator: one vector of output channels at one output.

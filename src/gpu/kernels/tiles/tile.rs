@@ -1,6 +1,6 @@
 //! The tile of `direct` or `tiled`: the outputs of an invocation, and where it reads what they are made of.
 
-use super::buffers::{Buffers, Reading};
+use super::buffers::Buffers;
 use super::register_tile::RegisterTile;
 use super::source::Source;
 use super::workgroup_tile::WorkgroupTile;
@@ -48,9 +48,12 @@ impl Tile {
         }
     }
 
-    /// Whether inputs are read in aligned vectors of four.
-    pub(crate) fn reads_vectors(&self) -> bool {
-        matches!(self.reads, Reads::Buffers(Buffers { reading: Reading::Vectors(_), .. }))
+    /// How many elements of the input are read at once.
+    pub(crate) fn elements_read(&self) -> usize {
+        match self.reads {
+            Reads::Buffers(Buffers { reading, .. }) => reading.access().elements(),
+            Reads::Memory(_) => 1,
+        }
     }
 
     /// The tile of which this one's kernel is made: what differs only between layers of other sizes must not make

@@ -3,7 +3,7 @@
 
 use super::build::program;
 use super::program::{COMPONENTS, Condition, InputAt, Memory, Operands, Program, Statement, WeightAt, part, plus};
-use super::register_tile::LETTERS;
+use super::register_tile::{Access, LETTERS};
 use super::tile::Tile;
 use crate::gpu::kernels::fused::{Adds, Fused, RESIDUAL};
 use crate::gpu::kernels::pack::tiles::Packing;
@@ -39,13 +39,16 @@ struct Printer<'a> {
 
 impl Printer<'_> {
     fn kernel(&mut self) -> fmt::Result {
-        let Program { name, workgroup, width, operands, output_vectors, split_k, in_parts, .. } = *self.program;
-        let Operands { vectors, unit, memory } = operands;
+        let Program { name, workgroup, width, operands, writes, split_k, in_parts, .. } = *self.program;
+        let Operands { reads, unit, memory } = operands;
         let accumulator = if width == 1 { "f32".to_string() } else { format!("vec{width}<f32>") };
-        let stored = |elem: &str, vectors: bool| if vectors { format!("vec4<{elem}>") } else { elem.to_string() };
-        let (input, loaded) = (stored("Elem", vectors), stored("f32", vectors));
+        let stored = |elem: &str, access| match access {
+            Access::Element => elem.to_string(),
+            Access::Columns | Access::Channels => format!("vec4<{elem}>"),
+        };
+        let (input, loaded) = (stored("Elem", reads), stored("f32", reads));
         // The accumulators of a split stay f32 until they are added up.
-        let output = stored(if split_k { "f32" } else { "Elem" }, output_vectors);
+        let output = stored(if split_k { "f32" } else { "Elem" }, writes);
         self.text(&format!(
             "// A vector of output channels.
             alias Accumulator = {accumulator};
@@ -93,16 +96,19 @@ impl Printer<'_> {
         if !self.fused.pre_activates() {
             return Ok(());
         }
-        let value = match self.program.operands.vectors {
-            true => {
-                let value = |component| format!("pre_activate(x{component}, alpha, params.pre_beta)");
+        let own = if self.alpha_of_each() { "vec4<f32>" } else { "f32" };
+        let value = match self.program.operands.reads {
+            Access::Columns | Access::Channels => {
+                let alpha = |component| if own == "f32" { String::new() } else { String::from(component) };
+                let value =
+                    |component| format!("pre_activate(x{component}, alpha{}, params.pre_beta)", alpha(component));
                 format!("Loaded({})", COMPONENTS.map(value).join(", "))
             }
-            false => "pre_activate(x, alpha, params.pre_beta)".into(),
+            Access::Element => "pre_activate(x, alpha, params.pre_beta)".into(),
         };
         self.text(&format!(
             "// What is read of the inputs, through the activation before the products.
-            fn load(at: i32, alpha: f32) -> Loaded {{
+            fn load(at: i32, alpha: {own}) -> Loaded {{
             let x = Loaded(input[at]);
             return {value};
             }}\n\n"
@@ -111,7 +117,8 @@ impl Printer<'_> {
 
     /// Finishing an output or a vector of them, to which is added what stands at `beside` in the residual.
     fn store(&mut self) -> fmt::Result {
-        let vectors = self.program.output_vectors;
+        let writes = self.program.writes;
+        let vectors = writes != Access::Element;
         let [at, beside] = ["at", "beside"].map(|at| if vectors { format!("u32({at}) / 4u") } else { at.into() });
         let wide = if vectors { "vec4<f32>" } else { "f32" };
         let (parameter, added) = match self.fused.adds {
@@ -125,24 +132,31 @@ impl Printer<'_> {
                 ("beside: i32, ", format!("let added = {wide}(residual[{beside}]);\n"))
             }
         };
-        let finished = |value: &str, component: &str| match (self.program.split_k, self.fused.adds) {
+        // Four channels have a slope each.
+        let alpha = |component: &'static str| if writes == Access::Channels { component } else { "" };
+        let finished = |value: &str, component: &'static str| match (self.program.split_k, self.fused.adds) {
             (true, _) => value.to_string(),
-            (false, Adds::Nothing) => format!("Elem(activate({value}, alpha, params.beta))"),
-            (false, _) => format!("Elem(activate({value} + added{component}, alpha, params.beta))"),
+            (false, Adds::Nothing) => format!("Elem(activate({value}, alpha{}, params.beta))", alpha(component)),
+            (false, _) => {
+                format!("Elem(activate({value} + added{component}, alpha{}, params.beta))", alpha(component))
+            }
         };
-        let text = if vectors {
-            let value = |(number, component)| format!("{},\n", finished(&format!("acc{number}"), component));
-            let values: String = COMPONENTS.into_iter().enumerate().map(value).collect();
-            format!(
-                "fn store(at: i32, {parameter}acc0: f32, acc1: f32, acc2: f32, acc3: f32, alpha: f32) {{
-                {added}output[{at}] = Output(
-                {values});\n}}\n\n"
-            )
-        } else {
-            let value = finished("acc", "");
-            format!("fn store(at: i32, {parameter}acc: f32, alpha: f32) {{\n{added}output[at] = {value};\n}}\n\n")
+        let of_each = |name: &dyn Fn(usize, &'static str) -> String| -> String {
+            let value = |(number, component)| format!("{},\n", finished(&name(number, component), component));
+            COMPONENTS.into_iter().enumerate().map(value).collect()
         };
-        self.text(&text)
+        let (parameters, value) = match writes {
+            Access::Element => ("acc: f32, alpha: f32", finished("acc", "")),
+            Access::Columns => (
+                "acc0: f32, acc1: f32, acc2: f32, acc3: f32, alpha: f32",
+                format!("Output(\n{})", of_each(&|number, _| format!("acc{number}"))),
+            ),
+            Access::Channels => (
+                "acc: vec4<f32>, alpha: vec4<f32>",
+                format!("Output(\n{})", of_each(&|_, component| format!("acc{component}"))),
+            ),
+        };
+        self.text(&format!("fn store(at: i32, {parameter}{parameters}) {{\n{added}output[{at}] = {value};\n}}\n\n"))
     }
 
     fn line(&mut self, text: impl fmt::Display) -> fmt::Result {
@@ -244,7 +258,8 @@ impl Printer<'_> {
                 self.line(format_args!("{to} = weights[w{number}][0];"))
             }
             Statement::Store { accumulators, vector, lane } => {
-                let component = if self.program.width == 1 { "" } else { COMPONENTS[*lane] };
+                let whole = self.program.width == 1 || self.program.writes == Access::Channels;
+                let component = if whole { "" } else { COMPONENTS[*lane] };
                 let values: String = accumulators.iter().map(|number| format!("acc{number}{component}, ")).collect();
                 let at = format!("at + {lane} * params.output_channel_stride");
                 let beside = match self.fused.adds {
@@ -273,17 +288,23 @@ impl Printer<'_> {
 
     /// A distance in elements as one in loads.
     fn in_loads(&self, distance: &str) -> String {
-        if self.program.operands.vectors { format!("({distance}) >> 2u") } else { distance.into() }
+        if self.program.operands.reads == Access::Element { distance.into() } else { format!("({distance}) >> 2u") }
     }
 
     /// The distance to the input so many channels on, in loads.
     fn channels_on(&self, channels: usize) -> String {
         let one = self.in_loads("params.input_channel_stride");
-        match channels {
-            1 => one,
-            _ if self.program.operands.vectors => format!("{channels} * ({one})"),
-            _ => format!("{channels} * {one}"),
+        match (self.program.operands.reads, channels) {
+            (Access::Channels, _) => (channels / 4).to_string(),
+            (_, 1) => one,
+            (Access::Columns, _) => format!("{channels} * ({one})"),
+            (Access::Element, _) => format!("{channels} * {one}"),
         }
+    }
+
+    /// Whether a load is of four channels whose activation has a parameter for each.
+    fn alpha_of_each(&self) -> bool {
+        self.fused.pre_by_channel && self.program.operands.reads == Access::Channels
     }
 
     /// What is read there, of the input channel so many on.
@@ -291,7 +312,13 @@ impl Printer<'_> {
         match (self.fused.pre_activates(), self.fused.pre_by_channel) {
             (false, _) => format!("Loaded(input[{at}])"),
             (true, false) => format!("load({at}, params.pre_alpha)"),
-            (true, true) => format!("load({at}, pre_alpha(channel + {channel}))"),
+            (true, true) => {
+                let alpha = |channel: usize| format!("pre_alpha(channel + {channel})");
+                match self.alpha_of_each() {
+                    true => format!("load({at}, vec4({}))", [0, 1, 2, 3].map(|on| alpha(channel + on)).join(", ")),
+                    false => format!("load({at}, {})", alpha(channel)),
+                }
+            }
         }
     }
 

@@ -5,7 +5,7 @@
 use super::axis::TileAxis;
 use super::products::multiply;
 use super::program::{Condition, Input, InputAt, Memory, Operands, Statement, Weight, WeightAt, plus, text, times};
-use super::register_tile::RegisterTile;
+use super::register_tile::{Access, RegisterTile};
 use super::source::{Grid, Source};
 use crate::gpu::hardware::Order;
 use crate::gpu::kernels::pack::tiles::Packing;
@@ -153,7 +153,7 @@ impl Source for WorkgroupTile {
 
     /// Each invocation brings vec4s of its own.
     fn operands(&self, tile: &RegisterTile, packing: &Packing) -> Operands {
-        Operands { vectors: false, unit: 1, memory: Some(self.memory(tile, packing)) }
+        Operands { reads: Access::Element, unit: 1, memory: Some(self.memory(tile, packing)) }
     }
 
     /// Which box is the workgroup's, and which cells and channels of it the invocation's.
@@ -215,7 +215,7 @@ impl Source for WorkgroupTile {
                 let index = channel * packing.channel + weight.index;
                 WeightAt::Memory { vectors: tile.vectors, index }
             };
-            let products = multiply((tile, packing), (Order::Taps, 1), (&reads, false), input, weight);
+            let products = multiply((tile, packing), (Order::Taps, 1), (&reads, Access::Element), input, weight);
             body.push(Statement::Block(products));
         }
         body.push(Statement::Barrier);
