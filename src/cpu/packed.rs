@@ -9,6 +9,7 @@ use super::epilogue::Row;
 use super::memory::{Result, collect, filled, product, reserve, reserved};
 use super::microkernel::{most_rows, tiles};
 use super::simd::{Instructions, Level};
+use crate::layout::Layout;
 use crate::layout::WeightStrides;
 use crate::op::ConvTranspose;
 use crate::phase::{AxisPhases, Phase};
@@ -70,8 +71,16 @@ impl Packed {
         let groups = row_groups(&tables, if share { out_group } else { ENOUGH_ROWS });
         let most = most_rows(level);
         let share = groups.iter().any(|group| group.outer.len() > 1 || group.blocks.iter().any(|b| b.inner.len() > 1));
-        // Where phases share a block, its rows are cut into register tiles, and not its channels.
-        let channel_tiles = tiles(out_group, if share { out_group } else { most }).collect();
+        // Where phases share a block, its rows are cut into register tiles, and not its channels. Channels last, a tile
+        // has most of a line of memory, so that few tiles write to the same one.
+        let channel_tiles = match (share, op.layout()) {
+            (true, _) => tiles(out_group, out_group).collect(),
+            (false, Layout::ChannelsFirst) => tiles(out_group, most).collect(),
+            (false, Layout::ChannelsLast) => {
+                let whole = (0..out_group).step_by(4 * most);
+                whole.map(|first| first..(first + 4 * most).min(out_group)).collect()
+            }
+        };
         let reach = tables.each_ref().map(|table| {
             let offsets = || table.iter().flat_map(|phase| table.taps(phase)).map(|(_, offset)| offset);
             (offsets().min().unwrap_or(0), offsets().max().unwrap_or(0))
