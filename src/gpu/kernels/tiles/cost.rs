@@ -16,7 +16,7 @@ use crate::op::Geometry;
 const LOOP: f64 = 8.0;
 
 /// Finding out where an input is along an axis, and whether it is inside, in each round.
-pub(crate) const PLACE: f64 = 6.0;
+pub(crate) const PLACE: f64 = 24.0;
 
 /// Waiting for each other twice and computing addresses anew, for each K-chunk.
 const K_CHUNK: f64 = 24.0;
