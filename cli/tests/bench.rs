@@ -37,6 +37,26 @@ fn a_workload_is_checked_timed_written_and_drawn() {
     assert!(svg.contains("W10") && svg.contains("stride 1"), "{svg}");
 }
 
+/// In f16, with what differs between its axes.
+#[test]
+fn a_layer_of_ones_own_is_checked_and_timed() {
+    let folder = tempfile::tempdir().unwrap();
+    let (op, json) = (folder.path().join("mine.json"), folder.path().join("rows.json"));
+    let described = r#"{"strides": [2, 3], "pads": [[1, 0], [1, 1]], "groups": 2, "w_shape": [4, 3, 3, 5]}"#;
+    fs::write(&op, described).unwrap();
+    let [op, json] = [&op, &json].map(|path| path.to_str().unwrap());
+    let own = ["--input-shape", "2,4,5,6", "--f16", "--device", "cpu", "--runs", "2", "--json", json];
+    let output = bench(&[&[op], &own[..]].concat()).unwrap();
+    let (table, errors) = (String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr));
+    assert!(output.status.success(), "{table}\n{errors}");
+    assert!(table.contains("mine.json: 2 × 4×5×6 → 6, k3×5 s2×3 p1:0×1 g2"), "{table}");
+    let rows: serde_json::Value = serde_json::from_str(&fs::read_to_string(json).unwrap()).unwrap();
+    assert_eq!((&rows[0]["workload"], &rows[0]["dtype"]), (&"mine".into(), &"float16".into()), "{rows}");
+    assert!(rows[0]["verified_share"].as_f64().is_some_and(|share| share <= 1.0), "{rows}");
+    assert!(rows[0]["median_ms"].as_f64().is_some_and(|time| time > 0.0), "{rows}");
+    assert_eq!(bench(&[op, "--workloads", "W1"]).unwrap().status.code(), Some(2), "one or the other");
+}
+
 #[test]
 fn an_unknown_workload_is_refused_with_those_that_are_known() {
     let output = bench(&["--workloads", "W1,W99"]).unwrap();
