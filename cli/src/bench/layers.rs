@@ -20,7 +20,7 @@ pub(crate) struct LayerArgs {
     /// Store its input and output as f16.
     #[arg(long, requires = "op")]
     f16: bool,
-    /// Layers of well-known networks, by these names (case-insensitive).
+    /// Layers of well-known networks, by these names (case-insensitive); `bench` without any layer times most of them.
     #[arg(long, value_name = "W1,W3,...", value_delimiter = ',')]
     workloads: Vec<String>,
 }
