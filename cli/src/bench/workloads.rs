@@ -145,11 +145,11 @@ impl Workload {
         });
         let (kernel, stride) = (of(|axis| axis.kernel.to_string()), of(|axis| axis.stride.to_string()));
         text += &format!(", k{kernel} s{stride} p{padding}");
-        for (letter, value) in
-            [("d", of(|axis| axis.dilation.to_string())), ("op", of(|axis| axis.output_padding.to_string()))]
-        {
-            // What a layer has by default is not said.
-            if value != (if letter == "d" { "1" } else { "0" }) {
+        let (dilation, output_padding) =
+            (of(|axis| axis.dilation.to_string()), of(|axis| axis.output_padding.to_string()));
+        // What a layer has by default is not said.
+        for (letter, value, default) in [("d", dilation, "1"), ("op", output_padding, "0")] {
+            if value != default {
                 text += &format!(" {letter}{value}");
             }
         }

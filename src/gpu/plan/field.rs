@@ -51,9 +51,20 @@ pub(crate) fn operations() -> Vec<(&'static str, ConvTranspose, Vec<usize>)> {
 
 /// Convolutions with many taps, which tiles take in rounds: the gradients of the inputs of two of the operations.
 pub(crate) fn convolutions() -> Vec<(&'static str, ConvTranspose, Vec<usize>)> {
-    let long = operations().into_iter().filter(|(name, ..)| ["fsrcnn", "fcn"].contains(name));
-    long.map(|(name, op, shape)| (name, op.adjoint().transposed().clone(), op.at(&shape).unwrap().output_shape()))
-        .collect()
+    let gradient = |(name, op, shape): (&str, ConvTranspose, Vec<usize>)| {
+        let name = match name {
+            "fsrcnn" => "gradient of fsrcnn",
+            "fcn" => "gradient of fcn",
+            _ => return None,
+        };
+        Some((name, op.adjoint().transposed().clone(), op.at(&shape).unwrap().output_shape()))
+    };
+    operations().into_iter().filter_map(gradient).collect()
+}
+
+/// The operations and the convolutions.
+pub(crate) fn all() -> Vec<(&'static str, ConvTranspose, Vec<usize>)> {
+    [operations(), convolutions()].concat()
 }
 
 /// An operation at a shape with the channels last.
@@ -61,9 +72,4 @@ pub(crate) fn channels_last(op: &ConvTranspose, shape: &[usize]) -> (ConvTranspo
     let last = op.to_builder().layout(Layout::ChannelsLast).build().unwrap();
     let turned = [&shape[..1], &shape[2..], &shape[1..2]].concat();
     (last, turned)
-}
-
-/// Both.
-pub(crate) fn all() -> Vec<(&'static str, ConvTranspose, Vec<usize>)> {
-    [operations(), convolutions()].concat()
 }

@@ -24,7 +24,7 @@ pub struct Effort {
     /// How many candidates are tried: those with the least estimated cost, and `gather` besides.
     pub candidates: usize,
     /// How long each is timed, on average; each runs at least [`Effort::LEAST_RUNS`] times, but one whose first run takes
-    /// [`Effort::HOPELESS`] times as long as the fastest's only that once.
+    /// more than [`Effort::HOPELESS`] times as long as the fastest's only that once.
     pub time: Duration,
 }
 
@@ -32,7 +32,7 @@ impl Effort {
     /// The fewest runs of which a median is taken.
     pub const LEAST_RUNS: usize = 5;
 
-    /// How many times as long as the fastest a candidate's first run takes that is not run again.
+    /// A candidate whose first run takes more than so many times as long as the fastest's is not run again.
     pub const HOPELESS: u32 = 3;
 }
 

@@ -113,12 +113,11 @@ impl<'a> Space<'a> {
             && geometry.output[2].is_multiple_of(4)
             && (x.phases.is_multiple_of(4) || x.phases == x.stride && (x.cells * x.stride).is_multiple_of(4));
         let residual = geometry.residual_tensor().map(|(_, strides)| strides);
-        let in_fours = |strides: &Strides| strides.channel == 1 && channels_in_fours(strides);
         if !profile.binding_alignment.is_multiple_of(16) {
             Access::Element
         } else if columns {
             Access::Columns
-        } else if group.is_multiple_of(4) && [Some(strides), residual].iter().flatten().all(in_fours) {
+        } else if group.is_multiple_of(4) && [Some(strides), residual].iter().flatten().all(channels_in_fours) {
             Access::Channels
         } else {
             Access::Element
@@ -172,9 +171,7 @@ impl<'a> Space<'a> {
 
     /// Whether inputs can be read four channels at a time, which a round of the loop over them then takes.
     fn reads_channels(&self, tile: &RegisterTile) -> bool {
-        let strides = self.geometry.input_strides();
-        strides.channel == 1
-            && channels_in_fours(&strides)
+        channels_in_fours(&self.geometry.input_strides())
             && (self.geometry.op.in_channels() / self.geometry.op.groups()).is_multiple_of(4)
             && self.profile.binding_alignment.is_multiple_of(16)
             && reaches_vectors(self.geometry)
@@ -272,9 +269,9 @@ fn reaches_vectors(geometry: &Geometry) -> bool {
     i32::try_from(geometry.input_tensor_len()).is_ok()
 }
 
-/// Whether the channels of every element begin at a multiple of four and are a multiple of four, channels last.
+/// Whether the channels lie side by side, beginning at a multiple of four, and are a multiple of four in all.
 fn channels_in_fours(strides: &Strides) -> bool {
-    strides.first.is_multiple_of(4) && strides.spatial[2].is_multiple_of(4)
+    strides.channel == 1 && strides.first.is_multiple_of(4) && strides.spatial[2].is_multiple_of(4)
 }
 
 /// Whether the rounds of all axes take the taps in the order of their numbers: an axis is gone through in rounds only
