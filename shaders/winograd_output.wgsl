@@ -9,7 +9,6 @@ alias Elem = f32;
 fn activate(y: f32, alpha: f32, beta: f32) -> f32 { return y; }
 // ---
 
-alias Tiles = f32;
 alias Output = vec4<Elem>;
 
 struct Axis {
@@ -25,14 +24,18 @@ struct Params {
     first_tile: i32,              // of the chunk
     tiles_x: i32,                 // tiles of a row, and rows of an item of the batch
     tiles_y: i32,
-    channel: i32,                 // from one channel to the next between the kernels, and from one point to the next
-    point: i32,
+    slice: i32,                   // between the kernels, from one slice along d to the next,
+    channel: i32,                 // from one channel to the next,
+    phase: i32,                   // from one phase of a class to the next,
+    point: i32,                   // and from one point to the next
     batch_stride: i32,            // of the tensor
     channel_stride: i32,
+    slice_stride: i32,
     record: i32,                  // from one output channel's record in `weights` to the next
     beta: f32,                    // parameter of the activation; the other one is in the record
     padding_1: i32,
     padding_2: i32,
+    padding_3: i32,
 }
 
 @group(0) @binding(0) var<uniform> params: Params;
@@ -46,7 +49,7 @@ fn offset(at: i32, axis: i32) -> i32 {
     return clamp(at, 0, params.axes[axis].extent - 1) * params.axes[axis].stride;
 }
 
-@group(0) @binding(1) var<storage, read> products: array<Tiles>;
+@group(0) @binding(1) var<storage, read> products: array<f32>;
 // For each output channel a record: its bias first, the activation's alpha last.
 @group(0) @binding(2) var<storage, read> weights: array<f32>;
 @group(0) @binding(3) var<storage, read_write> output: array<Output>;
@@ -58,112 +61,113 @@ fn to_outputs(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation
         return;
     }
     let channel = i32(group.y);
-    let at = channel * params.channel + invocation;
-    let tile = params.first_tile + invocation * 1;
+    let slice = i32(group.z);
+    let at = channel * params.channel + slice * params.slice + invocation;
+    let tile = params.first_tile + invocation;
     let tile_x = tile % params.tiles_x;
     let tile_y = tile / params.tiles_x % params.tiles_y;
     let n = tile / params.tiles_x / params.tiles_y;
-    let m0_0 = products[at + 0 * params.point];
-    let m1_0 = products[at + 6 * params.point];
-    let m2_0 = products[at + 12 * params.point];
-    let m3_0 = products[at + 18 * params.point];
-    let m4_0 = products[at + 24 * params.point];
-    let m5_0 = products[at + 30 * params.point];
-    let r0_0 = ((((m0_0 + m1_0) + m2_0) + m3_0) + m4_0);
-    let r1_0 = fma(Tiles(-1.4142135), m4_0, fma(Tiles(1.4142135), m3_0, fma(Tiles(-0.70710677), m2_0, 0.70710677 * m1_0)));
-    let r2_0 = fma(Tiles(2.0), m4_0, fma(Tiles(2.0), m3_0, fma(Tiles(0.5), m2_0, 0.5 * m1_0)));
-    let r3_0 = fma(Tiles(0.35355338), m1_0, fma(Tiles(-2.828427), m4_0, fma(Tiles(2.828427), m3_0, fma(Tiles(-0.35355338), m2_0, m5_0))));
-    let m0_1 = products[at + 1 * params.point];
-    let m1_1 = products[at + 7 * params.point];
-    let m2_1 = products[at + 13 * params.point];
-    let m3_1 = products[at + 19 * params.point];
-    let m4_1 = products[at + 25 * params.point];
-    let m5_1 = products[at + 31 * params.point];
-    let r0_1 = ((((m0_1 + m1_1) + m2_1) + m3_1) + m4_1);
-    let r1_1 = fma(Tiles(-1.4142135), m4_1, fma(Tiles(1.4142135), m3_1, fma(Tiles(-0.70710677), m2_1, 0.70710677 * m1_1)));
-    let r2_1 = fma(Tiles(2.0), m4_1, fma(Tiles(2.0), m3_1, fma(Tiles(0.5), m2_1, 0.5 * m1_1)));
-    let r3_1 = fma(Tiles(0.35355338), m1_1, fma(Tiles(-2.828427), m4_1, fma(Tiles(2.828427), m3_1, fma(Tiles(-0.35355338), m2_1, m5_1))));
-    let m0_2 = products[at + 2 * params.point];
-    let m1_2 = products[at + 8 * params.point];
-    let m2_2 = products[at + 14 * params.point];
-    let m3_2 = products[at + 20 * params.point];
-    let m4_2 = products[at + 26 * params.point];
-    let m5_2 = products[at + 32 * params.point];
-    let r0_2 = ((((m0_2 + m1_2) + m2_2) + m3_2) + m4_2);
-    let r1_2 = fma(Tiles(-1.4142135), m4_2, fma(Tiles(1.4142135), m3_2, fma(Tiles(-0.70710677), m2_2, 0.70710677 * m1_2)));
-    let r2_2 = fma(Tiles(2.0), m4_2, fma(Tiles(2.0), m3_2, fma(Tiles(0.5), m2_2, 0.5 * m1_2)));
-    let r3_2 = fma(Tiles(0.35355338), m1_2, fma(Tiles(-2.828427), m4_2, fma(Tiles(2.828427), m3_2, fma(Tiles(-0.35355338), m2_2, m5_2))));
-    let m0_3 = products[at + 3 * params.point];
-    let m1_3 = products[at + 9 * params.point];
-    let m2_3 = products[at + 15 * params.point];
-    let m3_3 = products[at + 21 * params.point];
-    let m4_3 = products[at + 27 * params.point];
-    let m5_3 = products[at + 33 * params.point];
-    let r0_3 = ((((m0_3 + m1_3) + m2_3) + m3_3) + m4_3);
-    let r1_3 = fma(Tiles(-1.4142135), m4_3, fma(Tiles(1.4142135), m3_3, fma(Tiles(-0.70710677), m2_3, 0.70710677 * m1_3)));
-    let r2_3 = fma(Tiles(2.0), m4_3, fma(Tiles(2.0), m3_3, fma(Tiles(0.5), m2_3, 0.5 * m1_3)));
-    let r3_3 = fma(Tiles(0.35355338), m1_3, fma(Tiles(-2.828427), m4_3, fma(Tiles(2.828427), m3_3, fma(Tiles(-0.35355338), m2_3, m5_3))));
-    let m0_4 = products[at + 4 * params.point];
-    let m1_4 = products[at + 10 * params.point];
-    let m2_4 = products[at + 16 * params.point];
-    let m3_4 = products[at + 22 * params.point];
-    let m4_4 = products[at + 28 * params.point];
-    let m5_4 = products[at + 34 * params.point];
-    let r0_4 = ((((m0_4 + m1_4) + m2_4) + m3_4) + m4_4);
-    let r1_4 = fma(Tiles(-1.4142135), m4_4, fma(Tiles(1.4142135), m3_4, fma(Tiles(-0.70710677), m2_4, 0.70710677 * m1_4)));
-    let r2_4 = fma(Tiles(2.0), m4_4, fma(Tiles(2.0), m3_4, fma(Tiles(0.5), m2_4, 0.5 * m1_4)));
-    let r3_4 = fma(Tiles(0.35355338), m1_4, fma(Tiles(-2.828427), m4_4, fma(Tiles(2.828427), m3_4, fma(Tiles(-0.35355338), m2_4, m5_4))));
-    let m0_5 = products[at + 5 * params.point];
-    let m1_5 = products[at + 11 * params.point];
-    let m2_5 = products[at + 17 * params.point];
-    let m3_5 = products[at + 23 * params.point];
-    let m4_5 = products[at + 29 * params.point];
-    let m5_5 = products[at + 35 * params.point];
-    let r0_5 = ((((m0_5 + m1_5) + m2_5) + m3_5) + m4_5);
-    let r1_5 = fma(Tiles(-1.4142135), m4_5, fma(Tiles(1.4142135), m3_5, fma(Tiles(-0.70710677), m2_5, 0.70710677 * m1_5)));
-    let r2_5 = fma(Tiles(2.0), m4_5, fma(Tiles(2.0), m3_5, fma(Tiles(0.5), m2_5, 0.5 * m1_5)));
-    let r3_5 = fma(Tiles(0.35355338), m1_5, fma(Tiles(-2.828427), m4_5, fma(Tiles(2.828427), m3_5, fma(Tiles(-0.35355338), m2_5, m5_5))));
+    let base = n * params.batch_stride + channel * params.channel_stride + slice * params.slice_stride;
     let bias = weights[channel * params.record];
     let alpha = weights[(channel + 1) * params.record - 1];
-    let base = n * params.batch_stride + channel * params.channel_stride;
-    let s0_0 = ((((r0_0 + r0_1) + r0_2) + r0_3) + r0_4) + bias;
-    let s0_1 = fma(Tiles(-1.4142135), r0_4, fma(Tiles(1.4142135), r0_3, fma(Tiles(-0.70710677), r0_2, 0.70710677 * r0_1))) + bias;
-    let s0_2 = fma(Tiles(2.0), r0_4, fma(Tiles(2.0), r0_3, fma(Tiles(0.5), r0_2, 0.5 * r0_1))) + bias;
-    let s0_3 = fma(Tiles(0.35355338), r0_1, fma(Tiles(-2.828427), r0_4, fma(Tiles(2.828427), r0_3, fma(Tiles(-0.35355338), r0_2, r0_5)))) + bias;
+    let m0_0_0_0 = products[at + 0 * params.point + 0 * params.phase];
+    let m0_0_1_0 = products[at + 6 * params.point + 0 * params.phase];
+    let m0_0_2_0 = products[at + 12 * params.point + 0 * params.phase];
+    let m0_0_3_0 = products[at + 18 * params.point + 0 * params.phase];
+    let m0_0_4_0 = products[at + 24 * params.point + 0 * params.phase];
+    let m0_0_5_0 = products[at + 30 * params.point + 0 * params.phase];
+    let r0_0_0_0 = ((((m0_0_0_0 + m0_0_1_0) + m0_0_2_0) + m0_0_3_0) + m0_0_4_0);
+    let r0_0_1_0 = fma(-1.4142135, m0_0_4_0, fma(1.4142135, m0_0_3_0, fma(-0.70710677, m0_0_2_0, 0.70710677 * m0_0_1_0)));
+    let r0_0_2_0 = fma(2.0, m0_0_4_0, fma(2.0, m0_0_3_0, fma(0.5, m0_0_2_0, 0.5 * m0_0_1_0)));
+    let r0_0_3_0 = fma(0.35355338, m0_0_1_0, fma(-2.828427, m0_0_4_0, fma(2.828427, m0_0_3_0, fma(-0.35355338, m0_0_2_0, m0_0_5_0))));
+    let m0_0_0_1 = products[at + 1 * params.point + 0 * params.phase];
+    let m0_0_1_1 = products[at + 7 * params.point + 0 * params.phase];
+    let m0_0_2_1 = products[at + 13 * params.point + 0 * params.phase];
+    let m0_0_3_1 = products[at + 19 * params.point + 0 * params.phase];
+    let m0_0_4_1 = products[at + 25 * params.point + 0 * params.phase];
+    let m0_0_5_1 = products[at + 31 * params.point + 0 * params.phase];
+    let r0_0_0_1 = ((((m0_0_0_1 + m0_0_1_1) + m0_0_2_1) + m0_0_3_1) + m0_0_4_1);
+    let r0_0_1_1 = fma(-1.4142135, m0_0_4_1, fma(1.4142135, m0_0_3_1, fma(-0.70710677, m0_0_2_1, 0.70710677 * m0_0_1_1)));
+    let r0_0_2_1 = fma(2.0, m0_0_4_1, fma(2.0, m0_0_3_1, fma(0.5, m0_0_2_1, 0.5 * m0_0_1_1)));
+    let r0_0_3_1 = fma(0.35355338, m0_0_1_1, fma(-2.828427, m0_0_4_1, fma(2.828427, m0_0_3_1, fma(-0.35355338, m0_0_2_1, m0_0_5_1))));
+    let m0_0_0_2 = products[at + 2 * params.point + 0 * params.phase];
+    let m0_0_1_2 = products[at + 8 * params.point + 0 * params.phase];
+    let m0_0_2_2 = products[at + 14 * params.point + 0 * params.phase];
+    let m0_0_3_2 = products[at + 20 * params.point + 0 * params.phase];
+    let m0_0_4_2 = products[at + 26 * params.point + 0 * params.phase];
+    let m0_0_5_2 = products[at + 32 * params.point + 0 * params.phase];
+    let r0_0_0_2 = ((((m0_0_0_2 + m0_0_1_2) + m0_0_2_2) + m0_0_3_2) + m0_0_4_2);
+    let r0_0_1_2 = fma(-1.4142135, m0_0_4_2, fma(1.4142135, m0_0_3_2, fma(-0.70710677, m0_0_2_2, 0.70710677 * m0_0_1_2)));
+    let r0_0_2_2 = fma(2.0, m0_0_4_2, fma(2.0, m0_0_3_2, fma(0.5, m0_0_2_2, 0.5 * m0_0_1_2)));
+    let r0_0_3_2 = fma(0.35355338, m0_0_1_2, fma(-2.828427, m0_0_4_2, fma(2.828427, m0_0_3_2, fma(-0.35355338, m0_0_2_2, m0_0_5_2))));
+    let m0_0_0_3 = products[at + 3 * params.point + 0 * params.phase];
+    let m0_0_1_3 = products[at + 9 * params.point + 0 * params.phase];
+    let m0_0_2_3 = products[at + 15 * params.point + 0 * params.phase];
+    let m0_0_3_3 = products[at + 21 * params.point + 0 * params.phase];
+    let m0_0_4_3 = products[at + 27 * params.point + 0 * params.phase];
+    let m0_0_5_3 = products[at + 33 * params.point + 0 * params.phase];
+    let r0_0_0_3 = ((((m0_0_0_3 + m0_0_1_3) + m0_0_2_3) + m0_0_3_3) + m0_0_4_3);
+    let r0_0_1_3 = fma(-1.4142135, m0_0_4_3, fma(1.4142135, m0_0_3_3, fma(-0.70710677, m0_0_2_3, 0.70710677 * m0_0_1_3)));
+    let r0_0_2_3 = fma(2.0, m0_0_4_3, fma(2.0, m0_0_3_3, fma(0.5, m0_0_2_3, 0.5 * m0_0_1_3)));
+    let r0_0_3_3 = fma(0.35355338, m0_0_1_3, fma(-2.828427, m0_0_4_3, fma(2.828427, m0_0_3_3, fma(-0.35355338, m0_0_2_3, m0_0_5_3))));
+    let m0_0_0_4 = products[at + 4 * params.point + 0 * params.phase];
+    let m0_0_1_4 = products[at + 10 * params.point + 0 * params.phase];
+    let m0_0_2_4 = products[at + 16 * params.point + 0 * params.phase];
+    let m0_0_3_4 = products[at + 22 * params.point + 0 * params.phase];
+    let m0_0_4_4 = products[at + 28 * params.point + 0 * params.phase];
+    let m0_0_5_4 = products[at + 34 * params.point + 0 * params.phase];
+    let r0_0_0_4 = ((((m0_0_0_4 + m0_0_1_4) + m0_0_2_4) + m0_0_3_4) + m0_0_4_4);
+    let r0_0_1_4 = fma(-1.4142135, m0_0_4_4, fma(1.4142135, m0_0_3_4, fma(-0.70710677, m0_0_2_4, 0.70710677 * m0_0_1_4)));
+    let r0_0_2_4 = fma(2.0, m0_0_4_4, fma(2.0, m0_0_3_4, fma(0.5, m0_0_2_4, 0.5 * m0_0_1_4)));
+    let r0_0_3_4 = fma(0.35355338, m0_0_1_4, fma(-2.828427, m0_0_4_4, fma(2.828427, m0_0_3_4, fma(-0.35355338, m0_0_2_4, m0_0_5_4))));
+    let m0_0_0_5 = products[at + 5 * params.point + 0 * params.phase];
+    let m0_0_1_5 = products[at + 11 * params.point + 0 * params.phase];
+    let m0_0_2_5 = products[at + 17 * params.point + 0 * params.phase];
+    let m0_0_3_5 = products[at + 23 * params.point + 0 * params.phase];
+    let m0_0_4_5 = products[at + 29 * params.point + 0 * params.phase];
+    let m0_0_5_5 = products[at + 35 * params.point + 0 * params.phase];
+    let r0_0_0_5 = ((((m0_0_0_5 + m0_0_1_5) + m0_0_2_5) + m0_0_3_5) + m0_0_4_5);
+    let r0_0_1_5 = fma(-1.4142135, m0_0_4_5, fma(1.4142135, m0_0_3_5, fma(-0.70710677, m0_0_2_5, 0.70710677 * m0_0_1_5)));
+    let r0_0_2_5 = fma(2.0, m0_0_4_5, fma(2.0, m0_0_3_5, fma(0.5, m0_0_2_5, 0.5 * m0_0_1_5)));
+    let r0_0_3_5 = fma(0.35355338, m0_0_1_5, fma(-2.828427, m0_0_4_5, fma(2.828427, m0_0_3_5, fma(-0.35355338, m0_0_2_5, m0_0_5_5))));
+    let s0_0_0 = ((((r0_0_0_0 + r0_0_0_1) + r0_0_0_2) + r0_0_0_3) + r0_0_0_4) + bias;
+    let s0_0_1 = fma(-1.4142135, r0_0_0_4, fma(1.4142135, r0_0_0_3, fma(-0.70710677, r0_0_0_2, 0.70710677 * r0_0_0_1))) + bias;
+    let s0_0_2 = fma(2.0, r0_0_0_4, fma(2.0, r0_0_0_3, fma(0.5, r0_0_0_2, 0.5 * r0_0_0_1))) + bias;
+    let s0_0_3 = fma(0.35355338, r0_0_0_1, fma(-2.828427, r0_0_0_4, fma(2.828427, r0_0_0_3, fma(-0.35355338, r0_0_0_2, r0_0_0_5)))) + bias;
+    let s0_1_0 = ((((r0_0_1_0 + r0_0_1_1) + r0_0_1_2) + r0_0_1_3) + r0_0_1_4) + bias;
+    let s0_1_1 = fma(-1.4142135, r0_0_1_4, fma(1.4142135, r0_0_1_3, fma(-0.70710677, r0_0_1_2, 0.70710677 * r0_0_1_1))) + bias;
+    let s0_1_2 = fma(2.0, r0_0_1_4, fma(2.0, r0_0_1_3, fma(0.5, r0_0_1_2, 0.5 * r0_0_1_1))) + bias;
+    let s0_1_3 = fma(0.35355338, r0_0_1_1, fma(-2.828427, r0_0_1_4, fma(2.828427, r0_0_1_3, fma(-0.35355338, r0_0_1_2, r0_0_1_5)))) + bias;
+    let s0_2_0 = ((((r0_0_2_0 + r0_0_2_1) + r0_0_2_2) + r0_0_2_3) + r0_0_2_4) + bias;
+    let s0_2_1 = fma(-1.4142135, r0_0_2_4, fma(1.4142135, r0_0_2_3, fma(-0.70710677, r0_0_2_2, 0.70710677 * r0_0_2_1))) + bias;
+    let s0_2_2 = fma(2.0, r0_0_2_4, fma(2.0, r0_0_2_3, fma(0.5, r0_0_2_2, 0.5 * r0_0_2_1))) + bias;
+    let s0_2_3 = fma(0.35355338, r0_0_2_1, fma(-2.828427, r0_0_2_4, fma(2.828427, r0_0_2_3, fma(-0.35355338, r0_0_2_2, r0_0_2_5)))) + bias;
+    let s0_3_0 = ((((r0_0_3_0 + r0_0_3_1) + r0_0_3_2) + r0_0_3_3) + r0_0_3_4) + bias;
+    let s0_3_1 = fma(-1.4142135, r0_0_3_4, fma(1.4142135, r0_0_3_3, fma(-0.70710677, r0_0_3_2, 0.70710677 * r0_0_3_1))) + bias;
+    let s0_3_2 = fma(2.0, r0_0_3_4, fma(2.0, r0_0_3_3, fma(0.5, r0_0_3_2, 0.5 * r0_0_3_1))) + bias;
+    let s0_3_3 = fma(0.35355338, r0_0_3_1, fma(-2.828427, r0_0_3_4, fma(2.828427, r0_0_3_3, fma(-0.35355338, r0_0_3_2, r0_0_3_5)))) + bias;
     if inside(tile_y * 4 + 0, params.axes[0].extent) {
         let row = base + (tile_y * 4 + 0) * params.axes[0].stride;
-        if inside((tile_x + 0) * 4, params.axes[1].extent) {
-            output[u32(row + (tile_x + 0) * 4) / 4u] = Output(Elem(activate(s0_0, alpha, params.beta)), Elem(activate(s0_1, alpha, params.beta)), Elem(activate(s0_2, alpha, params.beta)), Elem(activate(s0_3, alpha, params.beta)));
+        if inside(tile_x * 4 + 0, params.axes[1].extent) {
+            output[u32(row + tile_x * 4 + 0) / 4u] = Output(Elem(activate(s0_0_0, alpha, params.beta)), Elem(activate(s0_0_1, alpha, params.beta)), Elem(activate(s0_0_2, alpha, params.beta)), Elem(activate(s0_0_3, alpha, params.beta)));
         }
     }
-    let s1_0 = ((((r1_0 + r1_1) + r1_2) + r1_3) + r1_4) + bias;
-    let s1_1 = fma(Tiles(-1.4142135), r1_4, fma(Tiles(1.4142135), r1_3, fma(Tiles(-0.70710677), r1_2, 0.70710677 * r1_1))) + bias;
-    let s1_2 = fma(Tiles(2.0), r1_4, fma(Tiles(2.0), r1_3, fma(Tiles(0.5), r1_2, 0.5 * r1_1))) + bias;
-    let s1_3 = fma(Tiles(0.35355338), r1_1, fma(Tiles(-2.828427), r1_4, fma(Tiles(2.828427), r1_3, fma(Tiles(-0.35355338), r1_2, r1_5)))) + bias;
     if inside(tile_y * 4 + 1, params.axes[0].extent) {
         let row = base + (tile_y * 4 + 1) * params.axes[0].stride;
-        if inside((tile_x + 0) * 4, params.axes[1].extent) {
-            output[u32(row + (tile_x + 0) * 4) / 4u] = Output(Elem(activate(s1_0, alpha, params.beta)), Elem(activate(s1_1, alpha, params.beta)), Elem(activate(s1_2, alpha, params.beta)), Elem(activate(s1_3, alpha, params.beta)));
+        if inside(tile_x * 4 + 0, params.axes[1].extent) {
+            output[u32(row + tile_x * 4 + 0) / 4u] = Output(Elem(activate(s0_1_0, alpha, params.beta)), Elem(activate(s0_1_1, alpha, params.beta)), Elem(activate(s0_1_2, alpha, params.beta)), Elem(activate(s0_1_3, alpha, params.beta)));
         }
     }
-    let s2_0 = ((((r2_0 + r2_1) + r2_2) + r2_3) + r2_4) + bias;
-    let s2_1 = fma(Tiles(-1.4142135), r2_4, fma(Tiles(1.4142135), r2_3, fma(Tiles(-0.70710677), r2_2, 0.70710677 * r2_1))) + bias;
-    let s2_2 = fma(Tiles(2.0), r2_4, fma(Tiles(2.0), r2_3, fma(Tiles(0.5), r2_2, 0.5 * r2_1))) + bias;
-    let s2_3 = fma(Tiles(0.35355338), r2_1, fma(Tiles(-2.828427), r2_4, fma(Tiles(2.828427), r2_3, fma(Tiles(-0.35355338), r2_2, r2_5)))) + bias;
     if inside(tile_y * 4 + 2, params.axes[0].extent) {
         let row = base + (tile_y * 4 + 2) * params.axes[0].stride;
-        if inside((tile_x + 0) * 4, params.axes[1].extent) {
-            output[u32(row + (tile_x + 0) * 4) / 4u] = Output(Elem(activate(s2_0, alpha, params.beta)), Elem(activate(s2_1, alpha, params.beta)), Elem(activate(s2_2, alpha, params.beta)), Elem(activate(s2_3, alpha, params.beta)));
+        if inside(tile_x * 4 + 0, params.axes[1].extent) {
+            output[u32(row + tile_x * 4 + 0) / 4u] = Output(Elem(activate(s0_2_0, alpha, params.beta)), Elem(activate(s0_2_1, alpha, params.beta)), Elem(activate(s0_2_2, alpha, params.beta)), Elem(activate(s0_2_3, alpha, params.beta)));
         }
     }
-    let s3_0 = ((((r3_0 + r3_1) + r3_2) + r3_3) + r3_4) + bias;
-    let s3_1 = fma(Tiles(-1.4142135), r3_4, fma(Tiles(1.4142135), r3_3, fma(Tiles(-0.70710677), r3_2, 0.70710677 * r3_1))) + bias;
-    let s3_2 = fma(Tiles(2.0), r3_4, fma(Tiles(2.0), r3_3, fma(Tiles(0.5), r3_2, 0.5 * r3_1))) + bias;
-    let s3_3 = fma(Tiles(0.35355338), r3_1, fma(Tiles(-2.828427), r3_4, fma(Tiles(2.828427), r3_3, fma(Tiles(-0.35355338), r3_2, r3_5)))) + bias;
     if inside(tile_y * 4 + 3, params.axes[0].extent) {
         let row = base + (tile_y * 4 + 3) * params.axes[0].stride;
-        if inside((tile_x + 0) * 4, params.axes[1].extent) {
-            output[u32(row + (tile_x + 0) * 4) / 4u] = Output(Elem(activate(s3_0, alpha, params.beta)), Elem(activate(s3_1, alpha, params.beta)), Elem(activate(s3_2, alpha, params.beta)), Elem(activate(s3_3, alpha, params.beta)));
+        if inside(tile_x * 4 + 0, params.axes[1].extent) {
+            output[u32(row + tile_x * 4 + 0) / 4u] = Output(Elem(activate(s0_3_0, alpha, params.beta)), Elem(activate(s0_3_1, alpha, params.beta)), Elem(activate(s0_3_2, alpha, params.beta)), Elem(activate(s0_3_3, alpha, params.beta)));
         }
     }
 }

@@ -14,10 +14,11 @@ pub enum Kernel {
     /// As `direct`, but the invocations of a workgroup load inputs and weights into workgroup memory together, one
     /// K-chunk of input channels at a time, and multiply from there.
     Tiled,
-    /// Winograd's filtering F(4×4, 3×3): a quarter of the products, for kernel 3×3 and stride 1. Used only on request:
-    /// all outputs share one error bound
-    /// ([`Expected::compare_winograd`](crate::reference::Expected::compare_winograd)), and a NaN spreads over the
-    /// 4×4 outputs around it.
+    /// Winograd's filtering: F(4×4, 3×3) for kernel 3×3 at stride 1, with a quarter of the products; F(4×4, 2×2) for each
+    /// phase of a kernel of twice the stride, as 4×4 at stride 2×2, with 100 products for 256; either of them along each
+    /// axis. Used where [`Accuracy::Normwise`](crate::Accuracy::Normwise) is asked for, or on request: all outputs share
+    /// one error bound ([`Expected::compare_normwise`](crate::reference::Expected::compare_normwise)), and a NaN spreads
+    /// over the tile of outputs around it.
     Winograd,
     /// Matrix products, phase by phase, on the device's cooperative matrices. Used only on request, and only on a
     /// context made for them, because they are an experimental feature of wgpu. Matrices of f16 need tensors stored as
@@ -71,9 +72,12 @@ pub enum Refusal {
     #[error("no tile fits the registers with its inputs in {workgroup_memory} bytes of a workgroup's memory")]
     NoTile { workgroup_memory: u64 },
 
-    /// Winograd's filtering is for one kind of operation.
-    #[error("it is for kernel 3x3, stride 1, dilation 1 and one group on two axes")]
-    NotThreeByThree,
+    /// Winograd's filtering is for some kinds of operations.
+    #[error(
+        "it is for one group and, along h and w, dilation 1 with kernel 3 at stride 1, a kernel of twice the stride, which \
+         is 2 to 8, or kernel 1 at stride 1 along one of the two"
+    )]
+    NotFiltered,
 
     /// More workgroups than a dispatch may have along one axis.
     #[error("{what} exceed the {limit} workgroups of a dispatch")]

@@ -71,7 +71,8 @@
 //! - A batch of 0 gives an empty output. A spatial extent or a channel count of 0, and an output size below 1, are
 //!   errors.
 
-pub mod activation;
+pub mod accuracy;
+mod activation;
 pub mod convention;
 #[cfg(feature = "cpu")]
 pub mod cpu;
@@ -98,6 +99,7 @@ mod view;
 #[cfg_attr(not(all(feature = "gpu", feature = "cpu")), allow(dead_code, reason = "each backend uses its part"))]
 mod winograd;
 
+pub use accuracy::Accuracy;
 pub use activation::Activation;
 pub use convention::Convention;
 pub use error::{Error, Result};

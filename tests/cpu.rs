@@ -10,7 +10,7 @@ use fastrand::Rng;
 use half::f16;
 use upconv::cpu::{Chain, Layer, Level};
 use upconv::reference::{self, Comparison};
-use upconv::{Activation, ConvTranspose, DType, Data, Error, Layout, Tensor};
+use upconv::{Accuracy, Activation, ConvTranspose, DType, Data, Error, Layout, Tensor};
 
 fn run(case: &Case) -> Tensor {
     let Case { op, input, weight, bias } = case;
@@ -115,7 +115,8 @@ fn a_plan_is_explained() {
     let products = explained(Layer::new(&op, &weight, None).unwrap());
     assert_eq!(products.algorithm(), "products");
     assert!(products.tasks() >= Some(1) && products.to_string().contains("[1, 64, 20, 20] -> [1, 64, 20, 20]"));
-    assert_eq!(explained(Layer::with_winograd(&op, &weight, None).unwrap()).algorithm(), "winograd");
+    let normwise = op.to_builder().accuracy(Accuracy::Normwise).build().unwrap();
+    assert_eq!(explained(Layer::new(&normwise, &weight, None).unwrap()).algorithm(), "winograd");
     let infinite = Tensor::f32(op.weight_shape(), vec![f32::INFINITY; 64 * 64 * 9]).unwrap();
     let gather = explained(Layer::new(&op, &infinite, None).unwrap());
     assert_eq!((gather.algorithm(), gather.tasks()), ("gather", None));

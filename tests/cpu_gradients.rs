@@ -9,7 +9,9 @@ use common::{Case, Values, no_activation, random_case, tensor};
 use fastrand::Rng;
 use upconv::cpu::{Layer, Level};
 use upconv::reference::{self, Comparison, Expected};
-use upconv::{Activation, ConvTranspose, Convolution, DType, Gradients, Layout, OutputGradient, Tensor, WeightLayout};
+use upconv::{
+    Accuracy, Activation, ConvTranspose, Convolution, DType, Gradients, Layout, OutputGradient, Tensor, WeightLayout,
+};
 
 /// The vector instructions of this machine.
 fn levels() -> impl Iterator<Item = Level> {
@@ -354,9 +356,11 @@ fn long_sums_err_little() {
 #[test]
 fn a_layer_with_winograd_has_the_same_gradients() {
     let mut rng = Rng::with_seed(180);
-    let op = ConvTranspose::builder().in_channels(3).out_channels(5).kernel([3, 3]).padding([1, 1]).build().unwrap();
-    let (case, dy) = deep_case(&mut rng, Values::Reals, &(op, vec![2, 3, 9, 20]));
-    let layer = Layer::with_winograd(&case.op, &case.weight, None).unwrap();
+    let op = ConvTranspose::builder().in_channels(32).out_channels(33).kernel([3, 3]).padding([1, 1]).build().unwrap();
+    let (case, dy) = deep_case(&mut rng, Values::Reals, &(op, vec![2, 32, 9, 20]));
+    let normwise = case.op.to_builder().accuracy(Accuracy::Normwise).build().unwrap();
+    let layer = Layer::new(&normwise, &case.weight, None).unwrap();
+    assert_eq!(layer.explain(&[2, 32, 9, 20]).unwrap().algorithm(), "winograd");
     let expected = with_level(&case, Level::best()).backward(&case.input, &dy).unwrap();
     assert_eq!(layer.backward(&case.input, &dy).unwrap(), expected);
 }

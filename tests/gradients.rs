@@ -179,7 +179,7 @@ fn the_comparator_sees_what_is_left_out_and_what_is_swapped() {
     let comparison = db.compare(&Tensor::f64([2], unwritten).unwrap()).unwrap();
     assert_eq!((comparison.beyond, comparison.worst_index), (1, 1));
     assert_eq!(
-        dx.compare_winograd(input).unwrap_err().to_string(),
+        dx.compare_normwise(input).unwrap_err().to_string(),
         "kernel winograd cannot run this: it does not take gradients"
     );
 }

@@ -22,21 +22,8 @@ impl Chain {
     /// [`Error::OutOfRange`](crate::Error::OutOfRange) for no layer, [`Error::Shape`](crate::Error::Shape) where a layer's
     /// channels are not those that the one before gives, and what [`Layer::new`] refuses.
     pub fn new(operations: &[(ConvTranspose, Tensor, Option<Tensor>)]) -> Result<Self> {
-        Self::with_winograd(operations, &[])
-    }
-
-    /// As [`new`](Self::new), some layers by Winograd's transforms, as [`Layer::with_winograd`] says: those for which
-    /// there is `true`, in their order; layers beyond the list are without.
-    ///
-    /// # Errors
-    /// As [`new`](Self::new).
-    pub fn with_winograd(operations: &[(ConvTranspose, Tensor, Option<Tensor>)], winograd: &[bool]) -> Result<Self> {
         check_chain(operations.iter().map(|(op, ..)| op))?;
-        let wishes = winograd.iter().copied().chain(std::iter::repeat(false));
-        let layers = operations.iter().zip(wishes).map(|((op, weight, bias), winograd)| {
-            let layer = if winograd { Layer::with_winograd } else { Layer::new };
-            layer(op, weight, bias.as_ref())
-        });
+        let layers = operations.iter().map(|(op, weight, bias)| Layer::new(op, weight, bias.as_ref()));
         Ok(Self { layers: layers.collect::<Result<_>>()?, between: Arc::default() })
     }
 

@@ -60,7 +60,7 @@ impl Explanation {
     /// What that does.
     pub fn description(&self) -> &'static str {
         match &self.algorithm {
-            Algorithm::Winograd => "by Winograd's transforms of 4x4 outputs, as was asked for",
+            Algorithm::Winograd => "by Winograd's transforms, whose error is allowed",
             Algorithm::Gather => "row by row, each output from the inputs that reach it",
             Algorithm::Products(cut) => match cut.panel {
                 Panel::Box => "matrix products, phase by phase, over boxes of the input",

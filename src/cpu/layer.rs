@@ -71,27 +71,8 @@ impl Layer {
         bias: impl Into<Bias<'a>>,
     ) -> Result<Self> {
         let (weight, bias) = (convolution.turned(weight)?, bias.into());
-        let layer = Self::build(convolution.transposed(), weight.view(), bias, Level::best(), false)?;
+        let layer = Self::build(convolution.transposed(), weight.view(), bias, Level::best())?;
         Ok(Self { convolution: Some(Arc::new(convolution.clone())), ..layer })
-    }
-
-    /// As [`Layer::new`], but by Winograd's transforms for two axes, kernel 3×3 at stride 1 and dilation 1, channels
-    /// first, one group. With fewer than 32 input or output channels they take as long or longer.
-    ///
-    /// They do a quarter of the multiply-adds, and err more: by an amount in proportion to the largest sum that any output
-    /// of the channel could have, and not to each output's own; see
-    /// [`Expected::compare_winograd`](crate::reference::Expected::compare_winograd). An input that is infinite or NaN
-    /// shows in outputs up to five rows and columns away. The bits of an element do not depend on what is beyond the 6×6
-    /// inputs of its tile; tiles of 4×4 begin at the first output.
-    ///
-    /// # Errors
-    /// As [`Layer::new`].
-    pub fn with_winograd<'a>(
-        op: &ConvTranspose,
-        weight: impl Into<TensorView<'a>>,
-        bias: impl Into<Bias<'a>>,
-    ) -> Result<Self> {
-        Self::build(op, weight.into(), bias.into(), Level::best(), true)
     }
 
     /// As [`Layer::new`], for given vector instructions; [`Level::Scalar`] where this machine lacks them.
@@ -104,16 +85,10 @@ impl Layer {
         bias: impl Into<Bias<'a>>,
         level: Level,
     ) -> Result<Self> {
-        Self::build(op, weight.into(), bias.into(), level, false)
+        Self::build(op, weight.into(), bias.into(), level)
     }
 
-    fn build(
-        op: &ConvTranspose,
-        weight: TensorView<'_>,
-        Bias(bias): Bias<'_>,
-        level: Level,
-        fewer: bool,
-    ) -> Result<Self> {
+    fn build(op: &ConvTranspose, weight: TensorView<'_>, Bias(bias): Bias<'_>, level: Level) -> Result<Self> {
         op.check_parameters(weight.shape(), bias.map(|bias| bias.shape()))?;
         let level = if level.is_available() { level } else { Level::Scalar };
         let mut double = OnceLock::new();
@@ -125,7 +100,7 @@ impl Layer {
         let weight = to_f32("the weights", weight)?;
         let (mut winograd, mut packed, mut unshared, mut single) = (None, None, None, OnceLock::new());
         let finite = level.instructions().run(Finite(&weight));
-        if finite && !(fewer && winograd::serves(op)) {
+        if finite && !winograd::pays(op) {
             let pack = |share| Packed::new(op, &weight, &bias, level, share);
             let shared = pack(true)?;
             unshared = shared.has_zero_taps.then(|| pack(false)).transpose()?;
@@ -213,7 +188,7 @@ impl Layer {
             }
             (None, ..) => Tensor::f32(shape, self.single()?.turned(taps)?)?,
         };
-        Self::build(adjoint.transposed(), weight.view(), Bias(None), *level, false)
+        Self::build(adjoint.transposed(), weight.view(), Bias(None), *level)
     }
 
     /// As [`Layer::run`], at a geometry that may have other pads than the operation, with a result of this type.

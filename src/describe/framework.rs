@@ -26,7 +26,7 @@ pub(super) enum Framework {
 }
 
 /// What any description may say.
-const COMMON: [&str; 13] = [
+const COMMON: [&str; 14] = [
     CONVENTION,
     "strides",
     "dilations",
@@ -36,6 +36,7 @@ const COMMON: [&str; 13] = [
     "filter_layout",
     "activation",
     "pre_activation",
+    "accuracy",
     "bias",
     "op",
     "dims",

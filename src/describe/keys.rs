@@ -2,6 +2,7 @@
 
 use super::framework::{Framework, translate};
 use super::json::{OneOrMany, natural, quoted, read, told};
+use crate::accuracy::Accuracy;
 use crate::activation::Activation;
 use crate::convention::{AutoPad, Convention, Padding};
 use crate::layout::{Layout, WeightLayout};
@@ -39,6 +40,7 @@ pub(super) struct Keys {
     filter_layout: Option<String>,
     activation: Option<Activation>,
     pre_activation: Option<Activation>,
+    accuracy: Option<String>,
     pub(super) bias: Option<bool>,
     op: Option<String>,
     dims: Option<usize>,
@@ -111,7 +113,8 @@ impl Keys {
             .layout(self.layout(rank, input_shape)?)
             .weight_layout(weight_layout)
             .activation(self.activation.clone().unwrap_or_default())
-            .pre_activation(self.pre_activation.clone().unwrap_or_default());
+            .pre_activation(self.pre_activation.clone().unwrap_or_default())
+            .accuracy(self.accuracy()?);
         if let Some(strides) = sizes("strides", &self.strides, 1)? {
             builder = builder.stride(strides);
         }
@@ -252,6 +255,15 @@ impl Keys {
         }
     }
 
+    fn accuracy(&self) -> Told<Accuracy> {
+        let Some(name) = &self.accuracy else { return Ok(Accuracy::default()) };
+        let known = Accuracy::ALL.iter().find(|accuracy| accuracy.name() == name.to_ascii_lowercase());
+        known.copied().ok_or_else(|| {
+            let names: Vec<&str> = Accuracy::ALL.iter().map(|accuracy| accuracy.name()).collect();
+            format!("accuracy is {name:?}, expected {}", names.join(" or "))
+        })
+    }
+
     fn layout(&self, rank: usize, input_shape: Option<&[usize]>) -> Told<Layout> {
         let Some(letters) = &self.input_layout else { return Ok(Layout::ChannelsFirst) };
         let letters = &letters.to_ascii_lowercase();
@@ -305,6 +317,7 @@ impl Keys {
             filter_layout: Some(op.weight_layout().letters(op.rank())),
             activation: Some(op.activation().clone()).filter(|activation| *activation != Activation::None),
             pre_activation: Some(op.pre_activation().clone()).filter(|activation| *activation != Activation::None),
+            accuracy: Some(op.accuracy()).filter(|&a| a != Accuracy::default()).map(|a| a.name().into()),
             w_shape: Some(op.weight_shape()),
             ..Self::default()
         }

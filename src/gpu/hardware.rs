@@ -24,11 +24,15 @@ pub(crate) struct Hardware {
     /// Carrying an accumulator from one round of a loop to the next: in software it lies in memory, and NVK copies it
     /// where loops meet.
     pub(crate) carry: f64,
+    /// The share of the cost of reading inputs and weights that is left where an input channel has a single tap.
+    pub(crate) one_tap: f64,
     /// Reading four neighbouring numbers of the workgroup's memory, or writing one there; `None` where it is not known
     /// to pay, and `tiled` is not chosen.
     pub(crate) shared: Option<f64>,
     /// The invocations that occupy the device.
     pub(crate) invocations: f64,
+    /// Invocations that run in step: a workgroup that has fewer leaves the others idle.
+    pub(crate) lanes: usize,
     /// Invocations of a workgroup.
     pub(crate) workgroup: u32,
 }
@@ -50,6 +54,7 @@ impl DeviceClass {
     /// - Software: measured on lavapipe 22.3, 95 G multiply-adds/s, 2.3 G reads/s, 1.3 to 2 G reads/s of a vector.
     ///   Spilling an accumulator costs less there than reading an input again, and little where it takes all its taps
     ///   at once: of the 16 vector registers of AVX2, 8 accumulators leave as many for their inputs and weights.
+    ///   Of a single tap, as the products of Winograd's filtering have it, reading takes 0.4 of these costs.
     /// - Desktop: by the compilers' statistics (benches/STATIC.md), 84 numbers leave RADV 96 registers, which is 8
     ///   waves. A test is an instruction for each number, beside the joining of conditions. Weights are read by a unit
     ///   of their own, up to four vec4s at once, into few registers: beyond 100 numbers they are moved about. Occupied
@@ -75,8 +80,10 @@ impl DeviceClass {
             weight_unit: of(class, [ 0.0,              5.0,    0.0,       0.0,    0.0   ]),
             unrolled:    of(class, [ 600,              320,    128,       128,    128   ]),
             carry:       of(class, [ 4.0,              0.0,    4.0,       0.0,    0.0   ]),
+            one_tap:     of(class, [ 0.4,              1.0,    1.0,       1.0,    1.0   ]),
             shared:      of(class, [ None,             None,   Some(1.5), None,   None  ]),
             invocations: of(class, [ 64.0,             4096.0, 4096.0,    4096.0, 8192.0]),
+            lanes:       of(class, [ 8,                32,     32,        64,     32    ]),
             workgroup:   of(class, [ 16,               64,     64,        64,     64    ]),
         }
     }

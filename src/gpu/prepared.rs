@@ -49,7 +49,7 @@ impl Prepared {
         let plan = Arc::new(plan);
         let kernels = match &plan.body {
             Body::Winograd(winograd, products) => {
-                let products = Compiled::new(&*weights.at_points(&winograd.product)?, Arc::new((**products).clone()))?;
+                let products = Compiled::new(&*weights.at_points(winograd)?, Arc::new((**products).clone()))?;
                 Kernels::Winograd(Arc::new(Machine::new(weights, &plan, winograd, &products)?))
             }
             _ => Kernels::One(Arc::new(Compiled::new(weights, plan.clone())?)),

@@ -14,6 +14,7 @@ use crate::gpu::kernels::pack::records::{Record, pack, record_bytes};
 use crate::gpu::kernels::pack::set::SetParams;
 use crate::gpu::kernels::pack::{matrix, points, tiles};
 use crate::gpu::kernels::variant::Variant;
+use crate::gpu::kernels::winograd::layout::Winograd;
 use crate::gpu::profile::Matrices;
 use crate::gpu::storage::Storage;
 use crate::kernel::{Kernel, Refusal};
@@ -144,12 +145,14 @@ impl Weights {
     }
 
     /// Those of the products of Winograd's filtering.
-    pub(crate) fn at_points(&self, product: &ConvTranspose) -> Result<Arc<Weights>> {
+    pub(crate) fn at_points(&self, winograd: &Winograd) -> Result<Arc<Weights>> {
         self.once(&self.points, || {
-            let (params, bytes) = (points::PointParams::new(&self.op), record_bytes(product));
+            let product = &winograd.product;
+            let params = points::PointParams::new(&self.op, winograd.filters, product);
+            let (workgroups, bytes) = (params.workgroups(self.context.profile().max_workgroups), record_bytes(product));
             let variant = Variant::WinogradWeights;
             span!("pack", kernel = "winograd", bytes);
-            let packed = self.pack(&variant, bytemuck::bytes_of(&params), params.workgroups(), bytes)?;
+            let packed = self.pack(&variant, bytemuck::bytes_of(&params), workgroups, bytes)?;
             Ok(self.derived(product, packed))
         })
     }

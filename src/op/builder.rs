@@ -2,6 +2,7 @@
 
 use super::axis::Axis;
 use super::conv_transpose::{ConvTranspose, axis_count};
+use crate::accuracy::Accuracy;
 use crate::activation::Activation;
 use crate::error::{Error, Result};
 use crate::layout::{Layout, WeightLayout};
@@ -66,6 +67,7 @@ pub struct Builder {
     weight_layout: WeightLayout,
     activation: Activation,
     pre_activation: Activation,
+    accuracy: Accuracy,
 }
 
 impl Default for Builder {
@@ -85,6 +87,7 @@ impl Default for Builder {
             weight_layout: WeightLayout::Iohw,
             activation: Activation::None,
             pre_activation: Activation::None,
+            accuracy: Accuracy::default(),
         }
     }
 }
@@ -113,6 +116,7 @@ impl ConvTranspose {
             weight_layout: self.weight_layout,
             activation: self.activation.clone(),
             pre_activation: self.pre_activation.clone(),
+            accuracy: self.accuracy,
         }
     }
 }
@@ -197,6 +201,12 @@ impl Builder {
         self
     }
 
+    /// How exact the result has to be; [`Accuracy::Elementwise`] by default.
+    pub fn accuracy(mut self, accuracy: Accuracy) -> Self {
+        self.accuracy = accuracy;
+        self
+    }
+
     /// Validates the description.
     ///
     /// # Errors
@@ -266,6 +276,7 @@ impl Builder {
             weight_layout: self.weight_layout,
             activation: self.activation,
             pre_activation: self.pre_activation,
+            accuracy: self.accuracy,
         };
         element_count(&op.weight_shape())?;
         for (index, axis) in op.axes().iter().enumerate() {

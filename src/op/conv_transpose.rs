@@ -1,6 +1,7 @@
 //! The description of a transposed convolution.
 
 use super::axis::Axis;
+use crate::accuracy::Accuracy;
 use crate::activation::Activation;
 use crate::error::{Error, Result};
 use crate::layout::{Layout, WeightLayout};
@@ -35,6 +36,7 @@ pub struct ConvTranspose {
     pub(super) weight_layout: WeightLayout,
     pub(super) activation: Activation,
     pub(super) pre_activation: Activation,
+    pub(super) accuracy: Accuracy,
 }
 
 impl ConvTranspose {
@@ -86,6 +88,11 @@ impl ConvTranspose {
     /// What is applied to each input element before the products.
     pub fn pre_activation(&self) -> &Activation {
         &self.pre_activation
+    }
+
+    /// How exact the result has to be.
+    pub fn accuracy(&self) -> Accuracy {
+        self.accuracy
     }
 
     /// Whether it is an ordinary convolution with a stride: see [`Axis::decimation`].

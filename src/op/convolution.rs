@@ -5,6 +5,7 @@ use super::axis::Axis;
 use super::builder::{Pad, per_axis};
 use super::conv_transpose::ConvTranspose;
 use super::geometry::Geometry;
+use crate::accuracy::Accuracy;
 use crate::activation::Activation;
 use crate::error::{Error, Result};
 use crate::layout::{Layout, WeightLayout};
@@ -55,6 +56,7 @@ pub struct ConvolutionBuilder {
     weight_layout: Option<WeightLayout>,
     activation: Activation,
     pre_activation: Activation,
+    accuracy: Accuracy,
 }
 
 impl ConvolutionBuilder {
@@ -127,6 +129,12 @@ impl ConvolutionBuilder {
         self
     }
 
+    /// How exact the result has to be; [`Accuracy::Elementwise`] by default.
+    pub fn accuracy(mut self, accuracy: Accuracy) -> Self {
+        self.accuracy = accuracy;
+        self
+    }
+
     /// Validates the description.
     ///
     /// # Errors
@@ -149,6 +157,7 @@ impl ConvolutionBuilder {
             .layout(self.layout)
             .activation(self.activation)
             .pre_activation(self.pre_activation)
+            .accuracy(self.accuracy)
             .build()?;
         Ok(Convolution { op: turned(&mirror), weight_layout: self.weight_layout.unwrap_or(WeightLayout::Oihw) })
     }
@@ -232,6 +241,11 @@ impl Convolution {
     /// What is applied to each input element before the products.
     pub fn pre_activation(&self) -> &Activation {
         self.op.pre_activation()
+    }
+
+    /// How exact the result has to be.
+    pub fn accuracy(&self) -> Accuracy {
+        self.op.accuracy()
     }
 
     /// The shape the weight must have, in the order of [`weight_layout`](Self::weight_layout).
@@ -361,6 +375,8 @@ fn swapped(op: &ConvTranspose) -> ConvTranspose {
         out_channels: op.in_channels,
         activation: Activation::None,
         pre_activation: Activation::None,
+        // Gradients are computed element by element.
+        accuracy: Accuracy::Elementwise,
         ..op.clone()
     }
 }

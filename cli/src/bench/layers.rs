@@ -4,6 +4,7 @@ use super::workloads::{self, Workload};
 use crate::op_json;
 use anyhow::Result;
 use std::path::PathBuf;
+use upconv::Accuracy;
 
 /// The options that name layers.
 #[derive(clap::Args)]
@@ -23,6 +24,15 @@ pub(crate) struct LayerArgs {
     /// Layers of well-known networks, by these names (case-insensitive); `bench` without any layer times most of them.
     #[arg(long, value_name = "W1,W3,...", value_delimiter = ',')]
     workloads: Vec<String>,
+    /// How exact the results have to be; by default as OP.json says, or else elementwise.
+    #[arg(long, value_name = "ACCURACY", value_parser = accuracy)]
+    accuracy: Option<Accuracy>,
+}
+
+fn accuracy(name: &str) -> Result<Accuracy, String> {
+    let known = Accuracy::ALL.iter().find(|accuracy| accuracy.name() == name);
+    let names: Vec<&str> = Accuracy::ALL.iter().map(|accuracy| accuracy.name()).collect();
+    known.copied().ok_or_else(|| format!("expected {}", names.join(" or ")))
 }
 
 impl LayerArgs {
@@ -33,6 +43,17 @@ impl LayerArgs {
 
     /// The layers; without names those of the table that do not run only by name.
     pub(crate) fn workloads(&self) -> Result<Vec<Workload>> {
+        let mut workloads = self.named()?;
+        if let Some(accuracy) = self.accuracy {
+            for workload in &mut workloads {
+                workload.op = workload.op.to_builder().accuracy(accuracy).build()?;
+                workload.title = format!("{}, {accuracy}", workload.title);
+            }
+        }
+        Ok(workloads)
+    }
+
+    fn named(&self) -> Result<Vec<Workload>> {
         let Some(path) = &self.op else { return workloads::select(&self.workloads) };
         let (op, input) = op_json::read_at(path, self.input_shape.as_deref(), self.weight_shape.as_deref())?;
         let name = path.file_stem().unwrap_or(path.as_os_str()).to_string_lossy().into_owned();

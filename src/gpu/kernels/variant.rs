@@ -13,6 +13,7 @@ use crate::activation::Activation;
 use crate::gpu::kernels::matrix::layout::Matrix;
 use crate::gpu::plan::body::{Body, Plan};
 use crate::gpu::storage::Storage;
+use crate::winograd::Filter;
 
 const GATHER: &str = include_str!("../../../shaders/gather.wgsl");
 const SUM: &str = include_str!("../../../shaders/sum.wgsl");
@@ -48,10 +49,10 @@ pub(crate) enum Variant {
     Pointwise { function: Function, storage: Storage },
     /// `winograd_weights.wgsl`
     WinogradWeights,
-    /// `winograd_input.wgsl` for `wide` tiles in an invocation.
-    WinogradInput { storage: Storage, wide: usize, workgroup: u32 },
-    /// `winograd_output.wgsl` for `wide` tiles in an invocation.
-    WinogradOutput { storage: Storage, activation: &'static str, wide: usize, workgroup: u32, stores: Stores },
+    /// `winograd_input.wgsl`
+    WinogradInput { storage: Storage, filters: [Filter; 2], workgroup: u32 },
+    /// `winograd_output.wgsl`
+    WinogradOutput { storage: Storage, filters: [Filter; 2], activation: &'static str, workgroup: u32, stores: Stores },
     /// `weight_gradient.wgsl`
     WeightGradient { storage: Storage },
     /// A tile of the weight's gradient.
@@ -121,14 +122,14 @@ impl Variant {
             Variant::AdjointWeights => ADJOINT_WEIGHTS.to_string(),
             Variant::SetWeights => SET_WEIGHTS.to_string(),
             Variant::WinogradWeights => WINOGRAD_WEIGHTS.to_string(),
-            Variant::WinogradInput { storage, wide, workgroup } => {
-                format!("{}\n{}", elem(*storage), winograd::wgsl::input(*wide, *workgroup))
+            Variant::WinogradInput { storage, filters, workgroup } => {
+                format!("{}\n{}", elem(*storage), winograd::wgsl::input(*filters, *workgroup))
             }
-            Variant::WinogradOutput { storage, activation, wide, workgroup, stores } => {
+            Variant::WinogradOutput { storage, filters, activation, workgroup, stores } => {
                 format!(
                     "{}\n{}",
                     Fused::behind(activation).header(*storage),
-                    winograd::wgsl::output(*wide, *workgroup, *stores)
+                    winograd::wgsl::output(*filters, *workgroup, *stores)
                 )
             }
             Variant::WeightGradient { storage } => format!("{}\n{}", elem(*storage), body(WEIGHT_GRADIENT)),

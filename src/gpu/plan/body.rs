@@ -1,5 +1,6 @@
 //! What a plan consists of.
 
+use super::choice::Way;
 use crate::gpu::dispatch::{Band, Dispatch};
 use crate::gpu::kernels::matrix::layout::Matrix;
 use crate::gpu::kernels::pack::tiles::Packing;
@@ -66,7 +67,7 @@ impl Plan {
     /// The kernel with its tile, as a [`Candidate`](crate::Candidate) is named.
     pub fn candidate_name(&self) -> String {
         match &self.body {
-            Body::Tiles(tile, _) => name(Some(tile)),
+            Body::Tiles(tile, _) => Way::Tile(*tile).to_string(),
             _ => self.kernel().to_string(),
         }
     }
@@ -153,9 +154,4 @@ impl Plan {
             Body::Matrix(matrix, _) => matrix.to_string(),
         }
     }
-}
-
-/// The name of a candidate: no two of an operation at a shape on a device have the same.
-pub(crate) fn name(tile: Option<&Tile>) -> String {
-    tile.map_or_else(|| Kernel::Gather.to_string(), |tile| format!("{}: {tile}", tile.kernel()))
 }

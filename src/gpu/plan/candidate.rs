@@ -1,11 +1,10 @@
 //! The ways in which an operation may be computed at a shape, to be measured or forced.
 
-use super::body::{Plan, name};
-use super::choice::Choice;
+use super::body::Plan;
+use super::choice::{Choice, Way, winograd_cost};
 use super::planner::{check, check_sizes};
 use crate::error::{Error, Result};
 use crate::gpu::kernels::gather;
-use crate::gpu::kernels::tiles::tile::Tile;
 use crate::gpu::kernels::tiles::{register_search, workgroup_search};
 use crate::gpu::profile::DeviceProfile;
 use crate::gpu::storage::Storage;
@@ -16,20 +15,23 @@ use std::fmt;
 /// A kernel with its tile. Its `Display` names it: no two candidates of an operation have the same name.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Candidate {
-    tile: Option<Tile>,
+    way: Way,
     cost: f64,
 }
 
 impl Candidate {
     /// The kernel.
     pub fn kernel(&self) -> Kernel {
-        self.tile.map_or(Kernel::Gather, |tile| tile.kernel())
+        self.way.kernel()
     }
 
-    /// What one invocation computes; `None` for `gather`.
+    /// What one invocation of `direct` or `tiled` computes.
     #[cfg(test)]
-    pub(crate) fn tile(&self) -> Option<&Tile> {
-        self.tile.as_ref()
+    pub(crate) fn tile(&self) -> Option<&crate::gpu::kernels::tiles::tile::Tile> {
+        match &self.way {
+            Way::Tile(tile) => Some(tile),
+            Way::Gather | Way::Winograd => None,
+        }
     }
 
     /// The estimated cost, in units that mean something only beside other candidates of the same operation, shape and
@@ -41,25 +43,28 @@ impl Candidate {
 
 impl fmt::Display for Candidate {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(&name(self.tile.as_ref()))
+        self.way.fmt(f)
     }
 }
 
 /// All candidates for an operation at a shape on a device, those with the least estimated cost first; `gather` is always
 /// one of them.
 pub fn candidates(geometry: &Geometry, profile: &DeviceProfile) -> Vec<Candidate> {
-    let mut candidates = vec![Candidate { tile: None, cost: gather::cost::cost(geometry, profile) }];
+    let mut candidates = vec![Candidate { way: Way::Gather, cost: gather::cost::cost(geometry, profile) }];
     if check_sizes(geometry).is_err() {
         return candidates;
     }
     // Where `direct` has no tile there is `gather` alone.
     let _ = register_search::visit(geometry, profile, |cost, tile| {
-        candidates.push(Candidate { tile: Some(tile), cost });
+        candidates.push(Candidate { way: Way::Tile(tile), cost });
     });
     if profile.class.hardware().shared.is_some()
         && let Ok((cost, tile)) = workgroup_search::best(geometry, profile)
     {
-        candidates.push(Candidate { tile: Some(tile), cost });
+        candidates.push(Candidate { way: Way::Tile(tile), cost });
+    }
+    if let Some(cost) = winograd_cost(geometry, profile) {
+        candidates.push(Candidate { way: Way::Winograd, cost });
     }
     candidates.sort_by(|a, b| a.cost.total_cmp(&b.cost));
     candidates
@@ -82,7 +87,7 @@ impl Plan {
             let reason = Refusal::NotACandidate { candidate: candidate.to_string() };
             return Err(Error::Kernel { kernel: candidate.kernel(), reason });
         }
-        Self::cut(geometry, storage, profile, Choice { tile: candidate.tile, reason: reason.into() })
+        Self::cut(geometry, storage, profile, Choice { way: candidate.way, reason: reason.into() })
     }
 }
 

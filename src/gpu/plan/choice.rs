@@ -1,23 +1,78 @@
 //! Which kernel: the one with the least estimated cost, and why.
 
+use crate::accuracy::Accuracy;
+use crate::activation::Activation;
 use crate::gpu::kernels::gather;
 use crate::gpu::kernels::tiles::tile::Tile;
 use crate::gpu::kernels::tiles::{register_search, workgroup_search};
+use crate::gpu::kernels::winograd;
 use crate::gpu::profile::DeviceProfile;
-use crate::op::Geometry;
+use crate::kernel::{Kernel, Refusal};
+use crate::op::{Geometry, Operands, Residual};
+use std::fmt;
 
 /// What was chosen, and why.
 pub(crate) struct Choice {
-    /// The tile of `direct` or `tiled`; `None` for `gather`.
-    pub(crate) tile: Option<Tile>,
+    pub(crate) way: Way,
     pub(crate) reason: String,
+}
+
+/// A kernel with what it is chosen with.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub(crate) enum Way {
+    Gather,
+    /// `direct` or `tiled`.
+    Tile(Tile),
+    Winograd,
+}
+
+impl Way {
+    pub(crate) fn kernel(&self) -> Kernel {
+        match self {
+            Way::Gather => Kernel::Gather,
+            Way::Tile(tile) => tile.kernel(),
+            Way::Winograd => Kernel::Winograd,
+        }
+    }
+}
+
+/// Its name: no two of an operation at a shape on a device have the same.
+impl fmt::Display for Way {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Way::Tile(tile) => write!(f, "{}: {tile}", tile.kernel()),
+            Way::Gather | Way::Winograd => self.kernel().fmt(f),
+        }
+    }
 }
 
 impl Choice {
     pub(crate) fn gather(reason: &str) -> Self {
         let reason = format!("one invocation for one output element; {reason}");
-        Self { tile: None, reason }
+        Self { way: Way::Gather, reason }
     }
+}
+
+/// Refuses what only the kernels of [`Kernel::EXACT`] have fused.
+pub(crate) fn check_plain(geometry: &Geometry) -> Result<(), Refusal> {
+    let Operands { input, output, residual, one_buffer } = geometry.operands;
+    let fused = [
+        ("a pre-activation", *geometry.op.pre_activation() != Activation::None),
+        ("a residual", residual != Residual::None),
+        ("channels of a larger tensor", input.is_some() || output.is_some()),
+        ("operands in one buffer", one_buffer),
+        ("the stride of an ordinary convolution", geometry.op.is_decimated()),
+    ];
+    match fused.into_iter().find(|(_, wanted)| *wanted) {
+        Some((what, _)) => Err(Refusal::NotFused { what }),
+        None => Ok(()),
+    }
+}
+
+/// The cost of Winograd's filtering, where the operation allows its error and it can be used.
+pub(crate) fn winograd_cost(geometry: &Geometry, profile: &DeviceProfile) -> Option<f64> {
+    let allowed = geometry.op.accuracy() != Accuracy::Elementwise && check_plain(geometry).is_ok();
+    if allowed { winograd::cost::cost(geometry, profile).ok() } else { None }
 }
 
 /// How often a layer will run at a shape: what compiling a kernel of its own is worth.
@@ -50,36 +105,55 @@ impl Reuse {
 /// and prime, so that no size is preferred.
 const ANY_SIZE: [usize; 3] = [65_521, 251, 41];
 
-/// The kernel with the least estimated cost.
+/// The kernel with the least estimated cost. Where no splits are allowed, what an output's products are added up in may
+/// depend on no extent of the input: then Winograd's filtering is not chosen either.
 pub(crate) fn choose(geometry: &Geometry, profile: &DeviceProfile, most_splits: usize, reuse: Reuse) -> Choice {
-    let useful = geometry.useful_multiply_adds();
     if reuse == Reuse::AnySize {
         return any_size(geometry, profile);
     }
+    let (choice, cost) = exact(geometry, profile, most_splits, reuse);
+    match (cost, winograd_cost(geometry, profile)) {
+        (Some(cost), Some(winograd)) if most_splits > 1 && winograd < cost => {
+            let reason = format!(
+                "Winograd's transforms, whose error is allowed; `{}` is estimated at {:.2} times their cost",
+                choice.way.kernel(),
+                cost / winograd
+            );
+            Choice { way: Way::Winograd, reason }
+        }
+        _ => choice,
+    }
+}
+
+/// That of the kernels that keep every accuracy, and its cost where it is worth comparing.
+fn exact(geometry: &Geometry, profile: &DeviceProfile, most_splits: usize, reuse: Reuse) -> (Choice, Option<f64>) {
+    let useful = geometry.useful_multiply_adds();
     let (least, reason) = reuse.least_multiply_adds();
     if useful < least {
-        return Choice::gather(&format!("below {least} multiply-adds {reason}"));
+        return (Choice::gather(&format!("below {least} multiply-adds {reason}")), None);
     }
+    let gather = gather::cost::cost(geometry, profile);
     let (direct, tile) = match register_search::best(geometry, profile, most_splits) {
         Ok(best) => best,
-        Err(reason) => return Choice::gather(&format!("`direct` cannot: {reason}")),
+        Err(reason) => return (Choice::gather(&format!("`direct` cannot: {reason}")), Some(gather)),
     };
-    let ratio = gather::cost::cost(geometry, profile) / direct;
+    let ratio = gather / direct;
     if ratio < 1.0 {
-        return Choice::gather(&format!("`direct` is estimated at {:.1} times its cost", 1.0 / ratio));
+        let reason = format!("`direct` is estimated at {:.1} times its cost", 1.0 / ratio);
+        return (Choice::gather(&reason), Some(gather));
     }
     if profile.class.hardware().shared.is_some()
         && let Ok((tiled, tile)) = workgroup_search::best(geometry, profile)
         && tiled < direct
     {
-        let (ratio, direct) = (ratio * direct / tiled, direct / tiled);
+        let (ratio, direct) = (gather / tiled, direct / tiled);
         let reason = format!(
             "the workgroup's memory shared; `direct` is estimated at {direct:.2} times its cost, `gather` at {ratio:.1}"
         );
-        return Choice { tile: Some(tile), reason };
+        return (Choice { way: Way::Tile(tile), reason }, Some(tiled));
     }
     let reason = format!("a tile in registers; `gather` is estimated at {ratio:.1} times its cost");
-    Choice { tile: Some(tile), reason }
+    (Choice { way: Way::Tile(tile), reason }, Some(direct))
 }
 
 /// The kernel for every size: chosen at another shape, it depends on the operation alone.
@@ -95,7 +169,9 @@ fn any_size(geometry: &Geometry, profile: &DeviceProfile) -> Choice {
         Ok((direct, _)) if gather::cost::cost(&large, profile) < direct => {
             Choice::gather("it serves at every size, and is estimated to be the fastest that does")
         }
-        Ok((_, tile)) => Choice { tile: Some(tile), reason: "a tile in registers that serves at every size".into() },
+        Ok((_, tile)) => {
+            Choice { way: Way::Tile(tile), reason: "a tile in registers that serves at every size".into() }
+        }
         Err(reason) => Choice::gather(&format!("`direct` cannot: {reason}")),
     }
 }
@@ -116,7 +192,7 @@ mod tests {
         for class in DeviceClass::ALL {
             for (name, op, shape) in field::operations() {
                 let choice = choose(&op.at(&shape).unwrap(), &profile(class), usize::MAX, Reuse::Once);
-                assert!(choice.tile.is_some(), "{name} on {class:?}: {}", choice.reason);
+                assert!(matches!(choice.way, Way::Tile(_)), "{name} on {class:?}: {}", choice.reason);
                 assert!(
                     choice.reason.contains("is estimated at") && choice.reason.contains("`gather`"),
                     "{}",
@@ -137,13 +213,36 @@ mod tests {
     }
 
     #[test]
+    fn winograd_is_chosen_where_its_error_is_allowed_and_it_pays() {
+        let op = ConvTranspose::builder().kernel([4, 4]).stride([2, 2]).padding([1, 1]);
+        let choice = |channels: [usize; 2], accuracy, most_splits, reuse| {
+            let op = op.clone().in_channels(channels[0]).out_channels(channels[1]).accuracy(accuracy).build().unwrap();
+            choose(&op.at(&[1, channels[0], 64, 64]).unwrap(), &profile(DeviceClass::Software), most_splits, reuse)
+        };
+        let wide = [256, 128];
+        let chosen = choice(wide, Accuracy::Normwise, usize::MAX, Reuse::Often);
+        assert_eq!(chosen.way, Way::Winograd);
+        assert!(chosen.reason.contains("whose error is allowed; `direct` is estimated at"), "{}", chosen.reason);
+        for other in [
+            choice(wide, Accuracy::Elementwise, usize::MAX, Reuse::Often),
+            // The same bits whatever the extents, and a kernel for every size.
+            choice(wide, Accuracy::Normwise, 1, Reuse::Often),
+            choice(wide, Accuracy::Normwise, usize::MAX, Reuse::AnySize),
+            // Many points for few products.
+            choice([256, 3], Accuracy::Normwise, usize::MAX, Reuse::Often),
+        ] {
+            assert!(matches!(other.way, Way::Tile(_)), "{}", other.reason);
+        }
+    }
+
+    #[test]
     fn what_direct_cannot_do_is_said() {
         let refusal = |op: &ConvTranspose, shape: &[usize]| {
             let geometry = op.at(shape).unwrap();
             let reason =
                 register_search::best(&geometry, &profile(DeviceClass::Desktop), usize::MAX).unwrap_err().to_string();
             let choice = choose(&geometry, &profile(DeviceClass::Desktop), usize::MAX, Reuse::Once);
-            assert!(choice.tile.is_none() && choice.reason.contains(&reason), "{}", choice.reason);
+            assert!(choice.way == Way::Gather && choice.reason.contains(&reason), "{}", choice.reason);
             reason
         };
         // A dilation keeps the phases together, and their 300 taps are too many.

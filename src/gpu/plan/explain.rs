@@ -1,6 +1,7 @@
 //! The plan in words.
 
 use super::body::{Body, Plan};
+use crate::winograd::Filter;
 use std::fmt;
 
 impl Plan {
@@ -22,12 +23,19 @@ impl fmt::Display for Explanation<'_> {
         let mut tiles = plan;
         if let Body::Winograd(winograd, products) = &plan.body {
             let ([height, width], chunk, chunks) = (winograd.tiles, winograd.chunk, winograd.chunks);
-            writeln!(f, "tiles          {height} x {width} of 4x4 outputs, {chunks} times {chunk} of them")?;
+            let [rows, columns] = winograd.filters.map(Filter::outputs);
+            let of = format!("{rows}x{columns} outputs, {chunks} times {chunk} of them");
+            writeln!(f, "tiles          {height} x {width} of {of}")?;
             let how = match &products.body {
                 Body::Tiles(tile, _) => tile.to_string(),
                 _ => "one product each".into(),
             };
-            writeln!(f, "products       36 matrix products by {}: {how}", products.kernel())?;
+            writeln!(
+                f,
+                "products       {} matrix products by {}: {how}",
+                winograd.product.groups(),
+                products.kernel()
+            )?;
             tiles = products;
         } else {
             writeln!(f, "invocation     {}", plan.invocation())?;

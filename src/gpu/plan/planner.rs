@@ -2,16 +2,15 @@
 
 use super::bands::Bander;
 use super::body::{Body, Cut, Plan};
-use super::choice::{self, Choice, Reuse};
-use crate::activation::Activation;
+use super::choice::{self, Choice, Reuse, Way, check_plain};
 use crate::error::{Error, Result};
 use crate::gpu::kernels::fused::MAX_PRE_ALPHAS;
 use crate::gpu::kernels::tiles::{register_search, workgroup_search};
 use crate::gpu::kernels::{matrix, winograd};
 use crate::gpu::profile::DeviceProfile;
 use crate::gpu::storage::Storage;
-use crate::kernel::{Kernel, Refusal};
-use crate::op::{Geometry, Operands, Residual};
+use crate::kernel::Kernel;
+use crate::op::Geometry;
 
 /// Inputs and weights with more elements exceed every device by far; up to here bytes are counted within 64 bits.
 const MAX_ELEMENTS: usize = usize::MAX >> 8;
@@ -71,29 +70,36 @@ impl Plan {
             Kernel::Gather => return Self::cut(geometry, storage, profile, Choice::gather(REQUESTED)),
             Kernel::Direct => register_search::best(geometry, profile, 1),
             Kernel::Tiled => workgroup_search::best(geometry, profile),
-            Kernel::Winograd => {
-                let winograd = winograd::layout::winograd(geometry, storage, profile)?;
-                let products = winograd.product.at(&[1, winograd.product.in_channels(), winograd.chunk])?;
-                let products = Self::with_kernel(&products, Storage::F32, profile, Kernel::Direct)
-                    .or_else(|_| Self::with_kernel(&products, Storage::F32, profile, Kernel::Gather))?;
-                return Ok(Self::requested(geometry, storage, Body::Winograd(winograd, Box::new(products))));
-            }
+            Kernel::Winograd => return Self::winograd(geometry, storage, profile, REQUESTED.into()),
             Kernel::Matrix => {
                 let (matrix, dispatch) = matrix::layout::matrix(geometry, storage, profile).map_err(refuse)?;
-                return Ok(Self::requested(geometry, storage, Body::Matrix(matrix, dispatch)));
+                let body = Body::Matrix(matrix, dispatch);
+                return Ok(Self { geometry: geometry.clone(), storage, body, reason: REQUESTED.into() });
             }
         };
         let (_, tile) = tile.map_err(refuse)?;
-        Self::cut(geometry, storage, profile, Choice { tile: Some(tile), reason: REQUESTED.into() })
+        Self::cut(geometry, storage, profile, Choice { way: Way::Tile(tile), reason: REQUESTED.into() })
     }
 
-    fn requested(geometry: &Geometry, storage: Storage, body: Body) -> Self {
-        Self { geometry: geometry.clone(), storage, body, reason: REQUESTED.into() }
+    /// Plans Winograd's filtering of an operation that has nothing fused that it lacks.
+    fn winograd(geometry: &Geometry, storage: Storage, profile: &DeviceProfile, reason: String) -> Result<Self> {
+        let refuse = |reason| Error::Kernel { kernel: Kernel::Winograd, reason };
+        let winograd = winograd::layout::winograd(geometry, storage, profile).map_err(refuse)?;
+        let products = winograd.product.at(&winograd.product_shape())?;
+        let products = Self::with_kernel(&products, Storage::F32, profile, Kernel::Direct)
+            .or_else(|_| Self::with_kernel(&products, Storage::F32, profile, Kernel::Gather))?;
+        let body = Body::Winograd(winograd, Box::new(products));
+        Ok(Self { geometry: geometry.clone(), storage, body, reason })
     }
 
     /// Cuts the work of the chosen kernel into dispatches.
     pub(crate) fn cut(geometry: &Geometry, storage: Storage, profile: &DeviceProfile, choice: Choice) -> Result<Self> {
-        let Choice { tile, reason } = choice;
+        let Choice { way, reason } = choice;
+        let tile = match way {
+            Way::Gather => None,
+            Way::Tile(tile) => Some(tile),
+            Way::Winograd => return Self::winograd(geometry, storage, profile, reason),
+        };
         let bander = Bander::new(geometry, storage, profile, tile);
         let (dispatches, parts) = if geometry.output_len() == 0 { (Vec::new(), 1) } else { bander.dispatches()? };
         let scratch = dispatches.iter().map(|dispatch| bander.scratch(&dispatch.band)).max().unwrap_or(0);
@@ -126,22 +132,6 @@ pub(crate) fn check(geometry: &Geometry, storage: Storage, profile: &DeviceProfi
     }
     check_sizes(geometry)?;
     check_coordinates(geometry)
-}
-
-/// Refuses what only the kernels of [`Kernel::EXACT`] have fused.
-fn check_plain(geometry: &Geometry) -> std::result::Result<(), Refusal> {
-    let Operands { input, output, residual, one_buffer } = geometry.operands;
-    let fused = [
-        ("a pre-activation", *geometry.op.pre_activation() != Activation::None),
-        ("a residual", residual != Residual::None),
-        ("channels of a larger tensor", input.is_some() || output.is_some()),
-        ("operands in one buffer", one_buffer),
-        ("the stride of an ordinary convolution", geometry.op.is_decimated()),
-    ];
-    match fused.into_iter().find(|(_, wanted)| *wanted) {
-        Some((what, _)) => Err(Refusal::NotFused { what }),
-        None => Ok(()),
-    }
 }
 
 /// Refuses what is too large to be counted in.
@@ -205,7 +195,7 @@ mod tests {
     use crate::gpu::plan::candidate::candidates;
     use crate::gpu::profile::DeviceClass;
     use crate::layout::Channels;
-    use crate::op::ConvTranspose;
+    use crate::op::{ConvTranspose, Operands, Residual};
 
     fn upsample(layout: Layout) -> ConvTranspose {
         ConvTranspose::builder()

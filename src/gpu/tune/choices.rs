@@ -1,5 +1,6 @@
 //! A table of what was the fastest: a candidate's name for an adapter, an operation and its shapes.
 
+use crate::accuracy::Accuracy;
 use crate::gpu::storage::Storage;
 use crate::layout::Layout;
 use crate::op::{Axis, Geometry};
@@ -71,6 +72,10 @@ impl Subject {
         );
         let kept = each(|axis| axis.decimation.to_string());
         let layer = if op.is_decimated() { format!("{layer}, decimation {kept}") } else { layer };
+        let layer = match op.accuracy() {
+            Accuracy::Elementwise => layer,
+            accuracy => format!("{layer}, {accuracy}"),
+        };
         Self { adapter: adapter.into(), layer }
     }
 }

@@ -7,9 +7,10 @@
 //! bottom and at the right. Blocks begin at the first output of a layer, so that the tiles of a picture must begin at
 //! multiples of 4.
 
+use crate::accuracy::Accuracy;
 use crate::error::Result;
 use crate::op::ConvTranspose;
-use crate::winograd::{TILE, serves};
+use crate::winograd::{TILE, filters};
 
 /// With fewer input or output channels a layer is not worth the transforms. On lavapipe 16, 32 and 64 made no difference
 /// to a picture, most of whose work is in wider layers.
@@ -18,7 +19,7 @@ const LEAST_CHANNELS: usize = 32;
 /// The layers in blocks.
 #[derive(Clone, Debug, PartialEq)]
 pub(super) struct Blocks {
-    /// The operations, which crop at their ends what no block needs.
+    /// The operations, which crop at their ends what no block needs; those in blocks allow the error of the transforms.
     pub(super) operations: Vec<ConvTranspose>,
     /// Which layers are computed in blocks.
     pub(super) blocked: Vec<bool>,
@@ -26,12 +27,19 @@ pub(super) struct Blocks {
     pub(super) border_end: usize,
 }
 
+/// Whether Winograd's filtering computes a layer in blocks of 4×4 outputs.
+fn three_by_three(op: &ConvTranspose) -> bool {
+    op.rank() == 2 && filters(op).is_some_and(|filters| filters.iter().all(|filter| filter.taps == 3))
+}
+
 /// Puts into blocks the layers for which that pays; `None` where there are none, or where a block would read what
 /// another tile has and this one has not. `crop` is what is cut off before the output that is kept, of which there are
 /// `scale` for each pixel; `border` is what the network reads before the first pixel.
 pub(super) fn blocks(operations: &[ConvTranspose], crop: usize, border: usize) -> Result<Option<Blocks>> {
-    let blocked: Vec<bool> =
-        operations.iter().map(|op| serves(op) && op.in_channels().min(op.out_channels()) >= LEAST_CHANNELS).collect();
+    let blocked: Vec<bool> = operations
+        .iter()
+        .map(|op| three_by_three(op) && op.in_channels().min(op.out_channels()) >= LEAST_CHANNELS)
+        .collect();
     if !blocked.contains(&true) {
         return Ok(None);
     }
@@ -59,7 +67,7 @@ pub(super) fn blocks(operations: &[ConvTranspose], crop: usize, border: usize) -
     // beginning.
     let read = ends[0].into_iter().max().unwrap_or_default().max(2 * border as i64);
     ends[0] = [read; 2];
-    let cropped = operations.iter().zip(ends.windows(2)).map(|(op, ends)| {
+    let cropped = operations.iter().zip(&blocked).zip(ends.windows(2)).map(|((op, &blocked), ends)| {
         let pads: Vec<(i64, i64, usize)> = op
             .axes()
             .iter()
@@ -69,7 +77,8 @@ pub(super) fn blocks(operations: &[ConvTranspose], crop: usize, border: usize) -
                 (a.pad_begin, full - a.pad_begin - ends[1][axis], 0)
             })
             .collect();
-        op.with_pads(&pads)
+        let accuracy = if blocked { Accuracy::Normwise } else { Accuracy::Elementwise };
+        op.with_pads(&pads)?.to_builder().accuracy(accuracy).build()
     });
     let operations = cropped.collect::<Result<_>>()?;
     Ok(Some(Blocks { operations, blocked, border_end: (read - border as i64) as usize }))

@@ -311,14 +311,14 @@ impl Network {
         run::on_gpu(context, &self.parameters().collect::<Result<Vec<_>>>()?, &self.blocked)
     }
 
-    /// Packs the weights for the CPU. Wide layers of kernel 3×3 are computed as
-    /// [`cpu::Layer::with_winograd`](crate::cpu::Layer::with_winograd) does.
+    /// Packs the weights for the CPU. Wide layers of kernel 3×3 allow
+    /// [`Accuracy::Normwise`](crate::Accuracy::Normwise).
     ///
     /// # Errors
     /// What [`cpu::Chain::new`] refuses.
     #[cfg(feature = "cpu")]
     pub fn on_cpu(&self) -> Result<cpu::Chain> {
-        cpu::Chain::with_winograd(&self.parameters().collect::<Result<Vec<_>>>()?, &self.blocked)
+        cpu::Chain::new(&self.parameters().collect::<Result<Vec<_>>>()?)
     }
 
     /// Runs all layers on the reference; between them, values are rounded to the input's type.

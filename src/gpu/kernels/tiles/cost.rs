@@ -23,7 +23,7 @@ const K_CHUNK: f64 = 24.0;
 
 /// What the kernel that adds up the splits costs by having to wait for them, for each of the invocations that occupy
 /// the device: some 4 µs.
-const SECOND_DISPATCH: f64 = 1500.0;
+pub(crate) const SECOND_DISPATCH: f64 = 1500.0;
 
 /// The loads of inputs on one axis, or of all: how many there are, how many elements of them are used, and how many of
 /// these are in bounds for every invocation.
@@ -93,13 +93,22 @@ pub(crate) fn direct(
     let tiles: usize = (0..3).map(|a| cells(geometry, tile, a).div_ceil(tile.axes[a].cells)).product();
     let blocks = packing.vectors / tile.vectors * op.groups();
     let splits = buffers.split_k;
-    let invocations = (geometry.batch * tiles * blocks * tile.phase_parts() * splits) as f64;
+    // Lanes without a tile are idle.
+    let lanes = (geometry.batch * tiles).next_multiple_of(hardware.lanes);
+    let invocations = (lanes * blocks * tile.phase_parts() * splits) as f64;
     let channels = (op.in_channels() / op.groups()).div_ceil(splits) as f64;
     let each = hardware.weights + hardware.weight_unit / Buffers::unit(tile, packing) as f64;
-    let round = loading + weight_loads(tile) as f64 * each + tile.multiply_adds() as f64 + LOOP;
-    // Without rounds what carrying the accumulators costs is little beside a channel's multiply-adds.
-    let carrying = if tile.rounds() > 1 { tile.outputs() as f64 * hardware.carry } else { 0.0 };
-    let channel = tile.rounds() as f64 * (round + carrying);
+    let reading = loading + weight_loads(tile) as f64 * each;
+    let rounds = tile.rounds();
+    let one_tap = rounds == 1 && tile.multiply_adds() == tile.outputs();
+    // Where a channel has several products for an accumulator, and no rounds, what carrying it costs is little beside them.
+    let (reading, carried) = match (rounds, one_tap) {
+        (1, true) => (reading * hardware.one_tap, 1.0 / buffers.unroll as f64),
+        (1, false) => (reading, 0.0),
+        _ => (reading, 1.0),
+    };
+    let carrying = tile.outputs() as f64 * hardware.carry * carried;
+    let channel = rounds as f64 * (reading + tile.multiply_adds() as f64 + LOOP + carrying);
     let summing = if splits == 1 { 0.0 } else { sum(hardware, geometry, splits) };
     invocations.max(hardware.invocations) * (channels * channel + storing(hardware, tile)) + summing
 }

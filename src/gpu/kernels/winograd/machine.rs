@@ -14,10 +14,9 @@ use crate::gpu::kernels::pack::records::Record;
 use crate::gpu::kernels::params::shader_struct;
 use crate::gpu::kernels::variant::Variant;
 use crate::gpu::plan::body::Plan;
-use crate::gpu::profile::DeviceClass;
 use crate::gpu::weights::Weights;
+use crate::layout::Strides;
 use crate::op::Geometry;
-use crate::winograd::{POINTS, TILE};
 use wgpu::{BindGroupDescriptor, Buffer, BufferSlice, ComputePipeline};
 
 shader_struct! {
@@ -38,14 +37,18 @@ shader_struct! {
         first_tile: i32,
         tiles_x: i32,
         tiles_y: i32,
+        slice: i32,
         channel: i32,
+        phase: i32,
         point: i32,
         batch_stride: i32,
         channel_stride: i32,
+        slice_stride: i32,
         record: i32,
         beta: f32,
         padding_1: i32,
         padding_2: i32,
+        padding_3: i32,
     }
 }
 
@@ -67,7 +70,9 @@ pub(crate) struct Machine {
     /// Between the kernels: inputs at their points, and products.
     scratch: [Buffer; 2],
     scratch_bytes: [u64; 2],
+    /// Of input and output.
     channels: [u32; 2],
+    slices: [u32; 2],
     workgroup: u32,
 }
 
@@ -76,27 +81,30 @@ impl Machine {
     pub(crate) fn new(weights: &Weights, plan: &Plan, winograd: &Winograd, products: &Compiled) -> Result<Self> {
         let (context, geometry, storage) = (&weights.context, plan.geometry(), plan.storage());
         let (op, profile) = (&geometry.op, context.profile());
-        // A processor wants much work for an invocation, a GPU neighbouring invocations on neighbouring tiles.
-        let (wide, workgroup) = match profile.class {
-            DeviceClass::Software => (4, 16),
-            _ => (1, 64.min(profile.max_invocations)),
-        };
+        let filters = winograd.filters;
+        let workgroup = profile.class.hardware().workgroup.min(profile.max_invocations);
         let aligned = profile.binding_alignment.is_multiple_of(16);
-        let rows = geometry.output_strides().spatial[2] == 1 && geometry.output[2].is_multiple_of(4);
+        let quads = geometry.output[2].is_multiple_of(4) && filters[1].outputs().is_multiple_of(4);
+        let rows = geometry.output_strides().spatial[2] == 1 && quads;
         let stores = if aligned && rows { Stores::Quads } else { Stores::Single };
         let activation = activation::call(op.activation());
         let scratch_bytes = winograd.scratch();
         let scratch = [context.scratch(0, scratch_bytes[0])?, context.scratch(1, scratch_bytes[1])?];
-        let params: Vec<Params> =
-            (0..winograd.chunks).flat_map(|chunk| params(geometry, winograd, wide, chunk)).collect();
+        let params: Vec<Params> = (0..winograd.chunks).flat_map(|chunk| params(geometry, winograd, chunk)).collect();
         let (uniform, windows) = context.uniforms(&params.iter().map(bytemuck::bytes_of).collect::<Vec<_>>())?;
         let [input, output] = [0, 1].map(|number: usize| scratch[number].slice(..scratch_bytes[number]));
         let steps = products.steps(Slices { input, output, residual: None })?;
         // All calls share the scratch: nothing may come between the steps of a chunk.
         let alone = |step: &Step| Step { kernel: "winograd_product", band: None, multiply_adds: 0, ..step.clone() };
         Ok(Self {
-            to_points: context.pipeline(&Variant::WinogradInput { storage, wide, workgroup })?,
-            to_outputs: context.pipeline(&Variant::WinogradOutput { storage, activation, wide, workgroup, stores })?,
+            to_points: context.pipeline(&Variant::WinogradInput { storage, filters, workgroup })?,
+            to_outputs: context.pipeline(&Variant::WinogradOutput {
+                storage,
+                filters,
+                activation,
+                workgroup,
+                stores,
+            })?,
             uniform,
             params: windows.into_iter().zip(&params).map(|(at, params)| (at, params.invocations as u32)).collect(),
             products: steps.iter().map(alone).collect(),
@@ -106,6 +114,7 @@ impl Machine {
             scratch,
             scratch_bytes,
             channels: [op.in_channels() as u32, op.out_channels() as u32],
+            slices: winograd.depths.map(|slices| slices as u32),
             context: context.clone(),
             workgroup,
         })
@@ -147,7 +156,7 @@ impl Machine {
                 Step {
                     pipeline: [&self.to_points, &self.to_outputs][turn].clone(),
                     bind_group: context.device().create_bind_group(&descriptor),
-                    workgroups: [invocations.div_ceil(self.workgroup), self.channels[turn], 1],
+                    workgroups: [invocations.div_ceil(self.workgroup), self.channels[turn], self.slices[turn]],
                     layer: 0,
                     kernel: ["winograd_input", "winograd_output"][turn],
                     band: None,
@@ -165,71 +174,82 @@ impl Machine {
     }
 }
 
-/// The parameters of both transforms of a chunk, with so many tiles in an invocation.
-fn params(geometry: &Geometry, laid: &Winograd, wide: usize, chunk: usize) -> [Params; 2] {
+/// The parameters of both transforms of a chunk.
+fn params(geometry: &Geometry, laid: &Winograd, chunk: usize) -> [Params; 2] {
     let op = &geometry.op;
     let all = geometry.batch * laid.tiles[0] * laid.tiles[1];
     let first = chunk * laid.chunk;
     let tiles = laid.chunk.min(all - first);
-    let axes = |extents: [usize; 3], strides: [usize; 3]| {
+    let axes = |extents: [usize; 3], strides: Strides| {
         [1, 2].map(|a| GpuAxis {
-            // Tap 0 reaches an output from its own place, and tap 2 from two before.
-            origin: op.axes3()[a].pad_begin as i32 - 2,
+            origin: laid.filters[a - 1].first_input(op.axes3()[a].pad_begin) as i32,
             extent: extents[a] as i32,
-            stride: strides[a] as i32,
+            stride: strides.spatial[a] as i32,
             padding: 0,
         })
     };
-    let (xs, ys) = (geometry.input_strides(), geometry.output_strides());
-    let channel = laid.chunk / wide;
+    let slice = laid.chunk;
     let common = Params {
-        invocations: (tiles / wide) as i32,
+        invocations: tiles as i32,
         first_tile: first as i32,
         tiles_x: laid.tiles[1] as i32,
         tiles_y: laid.tiles[0] as i32,
-        channel: channel as i32,
+        slice: slice as i32,
         record: Record::new(op).stride as i32,
         beta: activation::parameters(op.activation(), 0).1,
         ..Params::default()
     };
+    let groups = laid.product.groups();
+    let side = |side: usize, own: usize, all: usize, extents: [usize; 3], strides: Strides| {
+        let channel = slice * laid.depths[side];
+        Params {
+            axes: axes(extents, strides),
+            channel: channel as i32,
+            phase: (channel * own) as i32,
+            point: (channel * all / groups) as i32,
+            batch_stride: strides.batch as i32,
+            channel_stride: strides.channel as i32,
+            slice_stride: strides.spatial[0] as i32,
+            ..common
+        }
+    };
+    let (inputs, outputs) = (geometry.input_strides(), geometry.output_strides());
     [
-        Params {
-            axes: axes(geometry.input, xs.spatial),
-            point: (channel * op.in_channels()) as i32,
-            batch_stride: xs.batch as i32,
-            channel_stride: xs.channel as i32,
-            ..common
-        },
-        Params {
-            axes: axes(geometry.output, ys.spatial),
-            point: (channel * op.out_channels()) as i32,
-            batch_stride: ys.batch as i32,
-            channel_stride: ys.channel as i32,
-            ..common
-        },
+        side(0, op.in_channels(), laid.product.in_channels(), geometry.input, inputs),
+        side(1, op.out_channels(), laid.product.out_channels(), geometry.output, outputs),
     ]
 }
-
-const _: () = assert!(POINTS == 36 && TILE == 4, "the shaders' texts speak of 36 points and tiles of 4");
 
 #[cfg(test)]
 pub(crate) mod tests {
     use super::super::wgsl::{input, output};
     use super::*;
-    use crate::gpu::kernels::pack::points::PointParams;
+    use crate::gpu::kernels::pack::points::{GpuFilter, PointParams};
     use crate::gpu::kernels::variant::tests::{layout, validate};
     use crate::gpu::storage::Storage;
-    use crate::winograd::F4;
+    use crate::winograd::Filter;
+
+    const THREE: Filter = Filter { taps: 3, stride: 1, residue: 0 };
+    const FOUR: Filter = Filter { taps: 2, stride: 2, residue: 1 };
 
     pub(crate) fn variants() -> Vec<Variant> {
+        let axis = |taps, stride, residue| Filter { taps, stride, residue };
+        let pairs = [
+            [THREE, THREE],
+            [FOUR, FOUR],
+            [FOUR, axis(2, 2, 0)],
+            [axis(1, 1, 0), axis(2, 8, 4)],
+            [axis(2, 5, 3), axis(1, 1, 0)],
+        ];
         let mut variants = vec![Variant::WinogradWeights];
-        for storage in [Storage::F32, Storage::F16] {
-            for (wide, workgroup) in [(1, 64), (4, 16)] {
-                variants.push(Variant::WinogradInput { storage, wide, workgroup });
-                for stores in [Stores::Quads, Stores::Single] {
-                    let activation = "leaky_relu(y, alpha)";
-                    variants.push(Variant::WinogradOutput { storage, activation, wide, workgroup, stores });
+        for (filters, storage) in pairs.into_iter().flat_map(|pair| [(pair, Storage::F32), (pair, Storage::F16)]) {
+            variants.push(Variant::WinogradInput { storage, filters, workgroup: 64 });
+            for stores in [Stores::Quads, Stores::Single] {
+                if stores == Stores::Quads && !filters[1].outputs().is_multiple_of(4) {
+                    continue;
                 }
+                let activation = "leaky_relu(y, alpha)";
+                variants.push(Variant::WinogradOutput { storage, filters, activation, workgroup: 64, stores });
             }
         }
         variants
@@ -241,6 +261,7 @@ pub(crate) mod tests {
             let module = validate(&variant.source());
             if variant == Variant::WinogradWeights {
                 assert_eq!(PointParams::layout(), layout(&module, "Params"));
+                assert_eq!(GpuFilter::layout(), layout(&module, "Filter"));
             } else {
                 assert_eq!(Params::layout(), layout(&module, "Params"));
                 assert_eq!(GpuAxis::layout(), layout(&module, "Axis"));
@@ -251,8 +272,8 @@ pub(crate) mod tests {
     #[test]
     fn the_canonical_texts_are_what_the_generator_writes() {
         let texts = [
-            ("input", include_str!("input.head.wgsl"), input(1, 64)),
-            ("output", include_str!("output.head.wgsl"), output(1, 64, Stores::Quads)),
+            ("input", include_str!("input.head.wgsl"), input([THREE, THREE], 64)),
+            ("output", include_str!("output.head.wgsl"), output([THREE, THREE], 64, Stores::Quads)),
         ];
         for (name, head, kernel) in texts {
             let text = format!("{head}\n{kernel}");
@@ -264,15 +285,5 @@ pub(crate) mod tests {
             let committed = std::fs::read_to_string(&path).unwrap();
             assert!(text == committed, "{path} is out of date: run this test with UPCONV_WRITE_SHADERS=1");
         }
-    }
-
-    #[test]
-    fn the_weights_are_transformed_by_the_same_matrix() {
-        let text = Variant::WinogradWeights.source();
-        for row in &F4.kernel[1..5] {
-            let row: Vec<String> = row.iter().map(|&g| format!("{:?}", g as f32)).collect();
-            assert!(text.contains(&format!("dot(g, vec3({}))", row.join(", "))), "{row:?}");
-        }
-        assert!(F4.kernel[0] == [1.0, 0.0, 0.0] && F4.kernel[5] == [0.0, 0.0, 1.0]);
     }
 }

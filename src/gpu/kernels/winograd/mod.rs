@@ -1,6 +1,7 @@
 //! Winograd's filtering for kernel 3×3 and stride 1: two transforms (`shaders/winograd_*.wgsl`) around matrix products,
 //! which are the one operation again.
 
+pub(crate) mod cost;
 pub(crate) mod layout;
 pub(crate) mod machine;
 pub(crate) mod wgsl;

@@ -1,6 +1,6 @@
 //! The generator of the two transforms around the products: the matrices of [`crate::winograd`], written out.
 
-use crate::winograd::{F4, PATCH, TILE};
+use crate::winograd::{Filter, crossed};
 use std::fmt::Write;
 
 /// The part that is the same for both.
@@ -13,123 +13,126 @@ pub(crate) enum Stores {
     Single,
 }
 
-/// The transform of the inputs. An invocation takes one channel of `wide` (1 or 4) neighbouring tiles.
-pub(crate) fn input(wide: usize, workgroup: u32) -> String {
-    let mut out = format!("alias Tiles = {};\n\n{HEAD}\n", tiles(wide));
+/// The transform of the inputs. An invocation takes one channel of one tile.
+pub(crate) fn input([h, w]: [Filter; 2], workgroup: u32) -> String {
+    let mut out = format!("{HEAD}\n");
     out.push_str(
         "@group(0) @binding(1) var<storage, read> input: array<Elem>;\n\
-         // For each point the channels, for each channel the tiles of the chunk.\n\
-         @group(0) @binding(2) var<storage, read_write> points: array<Tiles>;\n\n\
+         // For each point of each class of phases the channels, for each channel its slices, in each the chunk's tiles.\n\
+         @group(0) @binding(2) var<storage, read_write> points: array<f32>;\n\n\
          // Inputs, 0 outside.\n\
          fn load(at: i32, has: bool) -> f32 {\n    return select(0.0, f32(input[at]), has);\n}\n\n",
     );
-    begin(&mut out, "to_points", wide, workgroup);
-    let columns = TILE * (wide - 1) + PATCH;
-    let w = &mut out;
-    let _ = writeln!(w, "    let base = n * params.batch_stride + channel * params.channel_stride;");
-    for (letter, axis, count) in [("y", 0, PATCH), ("x", 1, columns)] {
-        let _ = writeln!(w, "    let first_{letter} = tile_{letter} * {TILE} + params.axes[{axis}].origin;");
+    begin(&mut out, "to_points", workgroup);
+    let to = &mut out;
+    for (letter, axis, filter, count) in [("y", 0, h, h.patch()), ("x", 1, w, w.patch())] {
+        let tile = filter.tile();
+        let _ = writeln!(to, "    let first_{letter} = tile_{letter} * {tile} + params.axes[{axis}].origin;");
         for i in 0..count {
             let _ = writeln!(
-                w,
+                to,
                 "    let has_{letter}{i} = inside(first_{letter} + {i}, params.axes[{axis}].extent);\n    \
                  let {letter}{i} = offset(first_{letter} + {i}, {axis});"
             );
         }
     }
-    for x in 0..columns {
-        for y in 0..PATCH {
-            let _ = writeln!(w, "    let d{y}_{x} = load(base + y{y} + x{x}, has_y{y} && has_x{x});");
+    for x in 0..w.patch() {
+        for y in 0..h.patch() {
+            let _ = writeln!(to, "    let d{y}_{x} = load(base + y{y} + x{x}, has_y{y} && has_x{x});");
         }
-        for (point, row) in F4.input.iter().enumerate() {
-            let _ = writeln!(w, "    let t{point}_{x} = {};", combination(row, "f32", |y| format!("d{y}_{x}")));
+        for (class, point) in rows(h) {
+            let shift = h.shift(class);
+            let sum = combination(h.input()[point], |y| format!("d{}_{x}", y + shift));
+            let _ = writeln!(to, "    let t{class}_{point}_{x} = {sum};");
         }
     }
-    for y in 0..PATCH {
-        for x in 0..PATCH {
-            let lanes: Vec<String> = (0..wide).map(|tile| format!("t{y}_{}", x + tile * TILE)).collect();
-            let _ = writeln!(w, "    let v{y}_{x} = Tiles({});", lanes.join(", "));
-        }
-        for (point, row) in F4.input.iter().enumerate() {
-            let value = combination(row, "Tiles", |x| format!("v{y}_{x}"));
-            let _ = writeln!(w, "    points[at + {} * params.point] = {value};", y * PATCH + point);
+    for (class_y, y) in rows(h) {
+        for (class_x, x) in rows(w) {
+            let shift = w.shift(class_x);
+            let value = combination(w.input()[x], |x| format!("t{class_y}_{y}_{}", x + shift));
+            let group = group([h, w], [class_y, class_x], [y, x]);
+            let _ = writeln!(to, "    points[at + {group} * params.point] = {value};");
         }
     }
     out.push_str("}\n");
     out
 }
 
-/// The transform to the outputs. An invocation takes one channel of `wide` (1 or 4) neighbouring tiles.
-pub(crate) fn output(wide: usize, workgroup: u32, stores: Stores) -> String {
+/// The transform to the outputs. An invocation takes one channel of one tile.
+pub(crate) fn output([h, w]: [Filter; 2], workgroup: u32, stores: Stores) -> String {
     let stored = if stores == Stores::Quads { "vec4<Elem>" } else { "Elem" };
-    let mut out = format!("alias Tiles = {};\nalias Output = {stored};\n\n{HEAD}\n", tiles(wide));
+    let mut out = format!("alias Output = {stored};\n\n{HEAD}\n");
     out.push_str(
-        "@group(0) @binding(1) var<storage, read> products: array<Tiles>;\n\
+        "@group(0) @binding(1) var<storage, read> products: array<f32>;\n\
          // For each output channel a record: its bias first, the activation's alpha last.\n\
          @group(0) @binding(2) var<storage, read> weights: array<f32>;\n\
          @group(0) @binding(3) var<storage, read_write> output: array<Output>;\n\n",
     );
-    begin(&mut out, "to_outputs", wide, workgroup);
-    let w = &mut out;
-    for x in 0..PATCH {
-        for y in 0..PATCH {
-            let _ = writeln!(w, "    let m{y}_{x} = products[at + {} * params.point];", y * PATCH + x);
-        }
-        for (i, row) in F4.output.iter().enumerate() {
-            let _ = writeln!(w, "    let r{i}_{x} = {};", combination(row, "Tiles", |y| format!("m{y}_{x}")));
-        }
-    }
-    let _ = writeln!(w, "    let bias = weights[channel * params.record];");
-    let _ = writeln!(w, "    let alpha = weights[(channel + 1) * params.record - 1];");
-    let _ = writeln!(w, "    let base = n * params.batch_stride + channel * params.channel_stride;");
-    for y in 0..TILE {
-        for (x, row) in F4.output.iter().enumerate() {
-            let value = combination(row, "Tiles", |x| format!("r{y}_{x}"));
-            let _ = writeln!(w, "    let s{y}_{x} = {value} + bias;");
-        }
-        let _ = writeln!(w, "    if inside(tile_y * {TILE} + {y}, params.axes[0].extent) {{");
-        let _ = writeln!(w, "        let row = base + (tile_y * {TILE} + {y}) * params.axes[0].stride;");
-        for tile in 0..wide {
-            let finished = |x: usize| {
-                let lane = if wide == 1 { "" } else { [".x", ".y", ".z", ".w"][tile] };
-                format!("Elem(activate(s{y}_{x}{lane}, alpha, params.beta))")
-            };
-            let first = format!("(tile_x + {tile}) * {TILE}");
-            match stores {
-                Stores::Quads => {
-                    let quad: Vec<String> = (0..TILE).map(finished).collect();
-                    let _ = writeln!(
-                        w,
-                        "        if inside({first}, params.axes[1].extent) {{\n            \
-                         output[u32(row + {first}) / 4u] = Output({});\n        }}",
-                        quad.join(", ")
-                    );
+    begin(&mut out, "to_outputs", workgroup);
+    let to = &mut out;
+    let _ = writeln!(to, "    let bias = weights[channel * params.record];");
+    let _ = writeln!(to, "    let alpha = weights[(channel + 1) * params.record - 1];");
+    for phase_y in 0..h.stride {
+        // Of the points of a tile, those of all phases of its rows.
+        for phase_x in 0..w.stride {
+            let class = [phase_y / h.phases(), phase_x / w.phases()];
+            let in_class = phase_y % h.phases() * w.phases() + phase_x % w.phases();
+            let name = |what: char, y: usize, x: usize| format!("{what}{phase_y}_{phase_x}_{y}_{x}");
+            for x in 0..w.points() {
+                for y in 0..h.points() {
+                    let group = group([h, w], class, [y, x]);
+                    let at = format!("at + {group} * params.point + {in_class} * params.phase");
+                    let _ = writeln!(to, "    let {} = products[{at}];", name('m', y, x));
                 }
-                Stores::Single => {
-                    for x in 0..TILE {
-                        let at = format!("{first} + {x}");
-                        let _ = writeln!(
-                            w,
-                            "        if inside({at}, params.axes[1].extent) {{\n            \
-                             output[row + ({at}) * params.axes[1].stride] = {};\n        }}",
-                            finished(x)
-                        );
-                    }
+                for (y, row) in h.output().into_iter().enumerate() {
+                    let sum = combination(row, |point| name('m', point, x));
+                    let _ = writeln!(to, "    let {} = {sum};", name('r', y, x));
                 }
             }
+            for (y, (x, row)) in (0..h.tile()).flat_map(|y| w.output().into_iter().enumerate().map(move |r| (y, r))) {
+                let sum = combination(row, |point| name('r', y, point));
+                let _ = writeln!(to, "    let s{phase_y}_{y}_{} = {sum} + bias;", x * w.stride + phase_x);
+            }
         }
-        let _ = writeln!(w, "    }}");
+        for y in 0..h.tile() {
+            let row = format!("(tile_y * {} + {})", h.outputs(), y * h.stride + phase_y);
+            let _ = writeln!(to, "    if inside{row}, params.axes[0].extent) {{", row = &row[..row.len() - 1]);
+            let _ = writeln!(to, "        let row = base + {row} * params.axes[0].stride;");
+            let finished = |x: usize| format!("Elem(activate(s{phase_y}_{y}_{x}, alpha, params.beta))");
+            let each = if stores == Stores::Quads { 4 } else { 1 };
+            for x in (0..w.outputs()).step_by(each) {
+                let at = format!("tile_x * {} + {x}", w.outputs());
+                let index = match stores {
+                    Stores::Quads => format!("u32(row + {at}) / 4u"),
+                    Stores::Single => format!("row + ({at}) * params.axes[1].stride"),
+                };
+                let values: Vec<String> = (x..x + each).map(finished).collect();
+                let _ = writeln!(
+                    to,
+                    "        if inside({at}, params.axes[1].extent) {{\n            \
+                     output[{index}] = Output({});\n        }}",
+                    values.join(", ")
+                );
+            }
+            let _ = writeln!(to, "    }}");
+        }
     }
     out.push_str("}\n");
     out
 }
 
-fn tiles(wide: usize) -> &'static str {
-    if wide == 1 { "f32" } else { "vec4<f32>" }
+/// The classes of an axis with the points of each.
+fn rows(filter: Filter) -> impl Iterator<Item = (usize, usize)> {
+    crossed([filter.classes(), filter.points()]).map(|[class, point]| (class, point))
 }
 
-/// Which channel and which tiles, and where these are between the kernels.
-fn begin(out: &mut String, name: &str, wide: usize, workgroup: u32) {
+/// The group of channels in which the products of a class have a point.
+fn group([h, w]: [Filter; 2], class: [usize; 2], point: [usize; 2]) -> usize {
+    ((class[0] * w.classes() + class[1]) * h.points() + point[0]) * w.points() + point[1]
+}
+
+/// Which channel and which tile, and where these are between the kernels.
+fn begin(out: &mut String, name: &str, workgroup: u32) {
     let _ = writeln!(
         out,
         "@compute @workgroup_size({workgroup})
@@ -139,17 +142,19 @@ fn {name}(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_ind
         return;
     }}
     let channel = i32(group.y);
-    let at = channel * params.channel + invocation;
-    let tile = params.first_tile + invocation * {wide};
+    let slice = i32(group.z);
+    let at = channel * params.channel + slice * params.slice + invocation;
+    let tile = params.first_tile + invocation;
     let tile_x = tile % params.tiles_x;
     let tile_y = tile / params.tiles_x % params.tiles_y;
-    let n = tile / params.tiles_x / params.tiles_y;"
+    let n = tile / params.tiles_x / params.tiles_y;
+    let base = n * params.batch_stride + channel * params.channel_stride + slice * params.slice_stride;"
     );
 }
 
 /// A row of a matrix times named values: the terms one after another, the first one whose factor is 1 before the
 /// others.
-fn combination(row: &[f64], kind: &str, name: impl Fn(usize) -> String) -> String {
+fn combination(row: &[f64], name: impl Fn(usize) -> String) -> String {
     let mut terms: Vec<(usize, f64)> = row.iter().copied().enumerate().filter(|&(_, factor)| factor != 0.0).collect();
     if let Some(one) = terms.iter().position(|&(_, factor)| factor == 1.0) {
         terms.swap(0, one);
@@ -161,7 +166,7 @@ fn combination(row: &[f64], kind: &str, name: impl Fn(usize) -> String) -> Strin
             (0, true) => value,
             (0, false) => format!("{:?} * {value}", factor as f32),
             (_, true) => format!("({text} + {value})"),
-            (_, false) => format!("fma({kind}({:?}), {value}, {text})", factor as f32),
+            (_, false) => format!("fma({:?}, {value}, {text})", factor as f32),
         };
     }
     text

@@ -1,0 +1,36 @@
+//! How exact a result has to be.
+
+/// How exact a result has to be: what a plan may choose among.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+#[non_exhaustive]
+pub enum Accuracy {
+    /// Each output is within n·ε·Σ|x·w| of its own sum of n products; sums of integers below 2²⁴ are exact; NaN and infinities
+    /// reach the outputs that they belong to, and no others. See
+    /// [`Expected::compare`](crate::reference::Expected::compare).
+    #[default]
+    Elementwise,
+    /// Each output is within a multiple of ε of the largest sum that any output of its channel could have, which allows
+    /// Winograd's transforms with their fewer products: for networks and pictures. A NaN or an infinity shows in the
+    /// outputs around those that it belongs to. See
+    /// [`Expected::compare_normwise`](crate::reference::Expected::compare_normwise).
+    Normwise,
+}
+
+impl Accuracy {
+    /// All of them, the strictest first.
+    pub const ALL: &[Accuracy] = &[Accuracy::Elementwise, Accuracy::Normwise];
+
+    /// Its name.
+    pub fn name(self) -> &'static str {
+        match self {
+            Accuracy::Elementwise => "elementwise",
+            Accuracy::Normwise => "normwise",
+        }
+    }
+}
+
+impl std::fmt::Display for Accuracy {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(self.name())
+    }
+}
