@@ -1,6 +1,6 @@
 use super::Operation;
 use crate::convention::{AutoPad, Convention, Padding, flip_kernel};
-use crate::{Activation, ConvTranspose, Layout, OutputPaddingPolicy, Tensor, WeightLayout, reference};
+use crate::{Accuracy, Activation, ConvTranspose, Layout, OutputPaddingPolicy, Tensor, WeightLayout, reference};
 use fastrand::Rng;
 
 fn resolve(text: &str) -> crate::Result<ConvTranspose> {
@@ -24,6 +24,18 @@ fn what_is_missing_has_its_default() {
     let op = Operation::from_json("{}").unwrap().resolve(&[4, 5], &[4, 6, 3], OutputPaddingPolicy::Strict).unwrap();
     assert_eq!((op.in_channels(), op.out_channels(), op.rank()), (4, 6, 1));
     assert_eq!(op.at(&[4, 5]).unwrap().output_shape(), [6, 7]);
+}
+
+#[test]
+fn the_accuracy_is_read_written_and_refused() {
+    assert_eq!(resolve("{}").unwrap().accuracy(), Accuracy::Elementwise);
+    let op = resolve(r#"{"accuracy": "Normwise"}"#).unwrap();
+    assert_eq!(op.accuracy(), Accuracy::Normwise);
+    let text = serde_json::to_string(&op).unwrap();
+    assert!(text.contains(r#""accuracy":"normwise""#), "{text}");
+    assert_eq!(serde_json::from_str::<ConvTranspose>(&text).unwrap(), op);
+    let other = refusal(r#"{"accuracy": "half"}"#);
+    assert!(other.contains(r#"accuracy is "half", expected elementwise or normwise"#), "{other}");
 }
 
 #[test]
