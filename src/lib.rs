@@ -71,8 +71,8 @@
 //! - A batch of 0 gives an empty output. A spatial extent or a channel count of 0, and an output size below 1, are
 //!   errors.
 
-pub mod accuracy;
-mod activation;
+mod accuracy;
+pub mod activation;
 pub mod convention;
 #[cfg(feature = "cpu")]
 pub mod cpu;

@@ -109,7 +109,7 @@ pub(crate) struct Filter {
 /// tap along both. What the operation has along d is left to the products.
 pub(crate) fn filters(op: &ConvTranspose) -> Option<[Filter; 2]> {
     let [_, h, w] = op.axes3();
-    let filters = [Filter::of(&h)?, Filter::of(&w)?];
+    let filters = [Filter::of(h)?, Filter::of(w)?];
     let fewer = filters.iter().any(|filter| filter.taps > 1);
     (op.groups() == 1 && !op.is_decimated() && fewer).then_some(filters)
 }

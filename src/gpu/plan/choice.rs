@@ -19,6 +19,7 @@ pub(crate) struct Choice {
 
 /// A kernel with what it is chosen with.
 #[derive(Clone, Copy, Debug, PartialEq)]
+#[allow(clippy::large_enum_variant, reason = "most are tiles, and a few hundred are kept for as long as one is chosen")]
 pub(crate) enum Way {
     Gather,
     /// `direct` or `tiled`.
