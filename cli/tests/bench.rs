@@ -37,6 +37,22 @@ fn a_workload_is_checked_timed_written_and_drawn() {
     assert!(svg.contains("W10") && svg.contains("stride 1"), "{svg}");
 }
 
+#[test]
+fn the_accuracy_is_said_and_one_that_is_not_known_is_refused() {
+    let folder = tempfile::tempdir().unwrap();
+    let json = folder.path().join("rows.json");
+    let layer = ["--workloads", "w10", "--device", "cpu", "--runs", "1", "--json", json.to_str().unwrap()];
+    let output = bench(&[&layer[..], &["--accuracy", "normwise"]].concat()).unwrap();
+    assert!(
+        output.status.success() && String::from_utf8_lossy(&output.stdout).contains("stride 1, normwise: "),
+        "{output:?}"
+    );
+    let rows: serde_json::Value = serde_json::from_str(&fs::read_to_string(&json).unwrap()).unwrap();
+    assert!(rows[0]["verified_share"].as_f64().is_some_and(|share| share > 0.0 && share <= 1.0), "{rows}");
+    let refused = bench(&["--accuracy", "exact"]).unwrap();
+    assert!(String::from_utf8_lossy(&refused.stderr).contains("expected elementwise or normwise"), "{refused:?}");
+}
+
 /// In f16, with what differs between its axes.
 #[test]
 fn a_layer_of_ones_own_is_checked_and_timed() {

@@ -47,6 +47,20 @@ fn the_plan_says_what_is_done_and_why() {
 }
 
 #[test]
+fn a_description_allows_winograds_transforms() {
+    let folder = folder();
+    folder.write("op.json", br#"{"strides": [2, 2], "pads": [[1, 1], [1, 1]], "accuracy": "normwise"}"#);
+    let run = folder.run(&format!("{LAYER} --class software"));
+    for word in [
+        "winograd: Winograd's transforms, whose error is allowed; `direct` is estimated at",
+        "tiles          4 x 4 of 8x8 outputs",
+        "products       100 matrix products by direct",
+    ] {
+        assert!(run.stdout.contains(word), "{word:?} is missing in:\n{}{}", run.stdout, run.stderr);
+    }
+}
+
+#[test]
 fn the_cpus_plan_is_the_cpus() {
     let folder = folder();
     let run = folder.run(&format!("{LAYER} --device cpu"));
