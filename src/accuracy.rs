@@ -27,6 +27,18 @@ impl Accuracy {
             Accuracy::Normwise => "normwise",
         }
     }
+
+    /// The one of this name.
+    ///
+    /// # Errors
+    /// What names there are, in words.
+    pub fn named(name: &str) -> Result<Self, String> {
+        let known = Self::ALL.iter().copied().find(|accuracy| accuracy.name() == name);
+        known.ok_or_else(|| {
+            let names: Vec<&str> = Self::ALL.iter().map(|accuracy| accuracy.name()).collect();
+            format!("expected {}", names.join(" or "))
+        })
+    }
 }
 
 impl std::fmt::Display for Accuracy {

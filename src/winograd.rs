@@ -114,6 +114,19 @@ pub(crate) fn filters(op: &ConvTranspose) -> Option<[Filter; 2]> {
     (op.groups() == 1 && !op.is_decimated() && fewer).then_some(filters)
 }
 
+/// Those of kernel 3×3 at stride 1.
+pub(crate) const THREE_BY_THREE: [Filter; 2] = [Filter { taps: 3, stride: 1, residue: 0 }; 2];
+
+/// With fewer input or output channels, kernel 3×3 at stride 1 is not worth the transforms: on lavapipe 16, 32 and 64 made no
+/// difference to a picture, most of whose work is in wider layers; on the CPU they take as long as the products, or longer.
+const LEAST_CHANNELS: usize = 32;
+
+/// Whether an operation on two axes has kernel 3×3 at stride 1, and so many channels that the transforms pay.
+#[cfg(any(feature = "cpu", feature = "picture"))]
+pub(crate) fn wide_three_by_three(op: &ConvTranspose) -> bool {
+    op.rank() == 2 && filters(op) == Some(THREE_BY_THREE) && op.in_channels().min(op.out_channels()) >= LEAST_CHANNELS
+}
+
 impl Filter {
     fn of(axis: &Axis) -> Option<Self> {
         let taps = match (axis.kernel, axis.stride) {
@@ -128,12 +141,12 @@ impl Filter {
 
     /// The points of a tile: for each of them, of each class, there is one matrix product over the channels.
     pub(crate) fn points(self) -> usize {
-        self.input().len()
+        self.tile() + self.taps - 1
     }
 
     /// Outputs of a phase that a tile has.
     pub(crate) fn tile(self) -> usize {
-        self.output().len()
+        if self.taps == 1 { 1 } else { TILE }
     }
 
     /// Outputs of all phases that a tile has.

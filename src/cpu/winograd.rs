@@ -20,7 +20,7 @@ use crate::accuracy::Accuracy;
 use crate::activation::Activation;
 use crate::layout::Layout;
 use crate::op::{ConvTranspose, Geometry};
-use crate::winograd::{F4_3, Filter, filters, weights};
+use crate::winograd::{F4_3, THREE_BY_THREE, weights, wide_three_by_three};
 use half::f16;
 use pulp::{Simd, WithSimd};
 use rayon::prelude::*;
@@ -29,7 +29,6 @@ use std::ops::Range;
 /// The sides of a tile's output and input.
 const M: usize = F4_3.output.len();
 const N: usize = F4_3.input.len();
-const FILTERS: [Filter; 2] = [Filter { taps: 3, stride: 1, residue: 0 }; 2];
 /// The most output channels that are computed before their products are transformed.
 const CHANNELS: usize = 32;
 /// The most transformed inputs at a time, in elements, and the fewest tiles.
@@ -55,19 +54,10 @@ struct Block {
     rows: Vec<Row>,
 }
 
-/// With fewer input or output channels the transforms take as long as the products, or longer.
-const LEAST_CHANNELS: usize = 32;
-
 /// Whether an operation allows the error of the transforms, and they are faster: whatever its shape, so that a picture in
 /// tiles stays the same picture.
 pub(super) fn pays(op: &ConvTranspose) -> bool {
-    let wide = op.in_channels().min(op.out_channels()) >= LEAST_CHANNELS;
-    op.accuracy() == Accuracy::Normwise && wide && serves(op)
-}
-
-/// Whether this backend's transforms can compute an operation.
-fn serves(op: &ConvTranspose) -> bool {
-    filters(op) == Some(FILTERS) && op.rank() == 2 && op.layout() == Layout::ChannelsFirst
+    op.accuracy() == Accuracy::Normwise && op.layout() == Layout::ChannelsFirst && wide_three_by_three(op)
 }
 
 impl Winograd {
@@ -77,7 +67,7 @@ impl Winograd {
     /// [`Error::Memory`](crate::Error::Memory).
     pub(super) fn new(op: &ConvTranspose, weight: &[f32], bias: &[f32], level: Level) -> crate::Result<Self> {
         let (inputs, outputs) = (op.in_channels(), op.out_channels());
-        let points = weights(op, FILTERS, weight)?;
+        let points = weights(op, THREE_BY_THREE, weight)?;
         let block = |channels: Range<usize>| {
             let mut weights = reserved("the weights", product([N * N, inputs, channels.len()]))?;
             for point in points.chunks_exact(inputs * outputs) {

@@ -257,11 +257,8 @@ impl Keys {
 
     fn accuracy(&self) -> Told<Accuracy> {
         let Some(name) = &self.accuracy else { return Ok(Accuracy::default()) };
-        let known = Accuracy::ALL.iter().find(|accuracy| accuracy.name() == name.to_ascii_lowercase());
-        known.copied().ok_or_else(|| {
-            let names: Vec<&str> = Accuracy::ALL.iter().map(|accuracy| accuracy.name()).collect();
-            format!("accuracy is {name:?}, expected {}", names.join(" or "))
-        })
+        let named = Accuracy::named(&name.to_ascii_lowercase());
+        named.map_err(|expected| format!("accuracy is {}, {expected}", quoted(name)))
     }
 
     fn layout(&self, rank: usize, input_shape: Option<&[usize]>) -> Told<Layout> {

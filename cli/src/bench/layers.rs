@@ -26,14 +26,8 @@ pub(crate) struct LayerArgs {
     workloads: Vec<String>,
     /// How exact the results have to be: `elementwise`, or `normwise`, which allows Winograd's transforms; by default as
     /// OP.json says, or else elementwise.
-    #[arg(long, value_name = "ACCURACY", value_parser = accuracy)]
+    #[arg(long, value_name = "ACCURACY", value_parser = Accuracy::named)]
     accuracy: Option<Accuracy>,
-}
-
-fn accuracy(name: &str) -> Result<Accuracy, String> {
-    let known = Accuracy::ALL.iter().find(|accuracy| accuracy.name() == name);
-    let names: Vec<&str> = Accuracy::ALL.iter().map(|accuracy| accuracy.name()).collect();
-    known.copied().ok_or_else(|| format!("expected {}", names.join(" or ")))
 }
 
 impl LayerArgs {

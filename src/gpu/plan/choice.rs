@@ -113,8 +113,9 @@ pub(crate) fn choose(geometry: &Geometry, profile: &DeviceProfile, most_splits: 
         return any_size(geometry, profile);
     }
     let (choice, cost) = exact(geometry, profile, most_splits, reuse);
-    match (cost, winograd_cost(geometry, profile)) {
-        (Some(cost), Some(winograd)) if most_splits > 1 && winograd < cost => {
+    let Some(cost) = cost.filter(|_| most_splits > 1) else { return choice };
+    match winograd_cost(geometry, profile) {
+        Some(winograd) if winograd < cost => {
             let reason = format!(
                 "Winograd's transforms, whose error is allowed; `{}` is estimated at {:.2} times their cost",
                 choice.way.kernel(),

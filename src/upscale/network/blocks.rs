@@ -10,11 +10,7 @@
 use crate::accuracy::Accuracy;
 use crate::error::Result;
 use crate::op::ConvTranspose;
-use crate::winograd::{TILE, filters};
-
-/// With fewer input or output channels a layer is not worth the transforms. On lavapipe 16, 32 and 64 made no difference
-/// to a picture, most of whose work is in wider layers.
-const LEAST_CHANNELS: usize = 32;
+use crate::winograd::{TILE, wide_three_by_three};
 
 /// The layers in blocks.
 #[derive(Clone, Debug, PartialEq)]
@@ -27,19 +23,11 @@ pub(super) struct Blocks {
     pub(super) border_end: usize,
 }
 
-/// Whether Winograd's filtering computes a layer in blocks of 4×4 outputs.
-fn three_by_three(op: &ConvTranspose) -> bool {
-    op.rank() == 2 && filters(op).is_some_and(|filters| filters.iter().all(|filter| filter.taps == 3))
-}
-
 /// Puts into blocks the layers for which that pays; `None` where there are none, or where a block would read what
 /// another tile has and this one has not. `crop` is what is cut off before the output that is kept, of which there are
 /// `scale` for each pixel; `border` is what the network reads before the first pixel.
 pub(super) fn blocks(operations: &[ConvTranspose], crop: usize, border: usize) -> Result<Option<Blocks>> {
-    let blocked: Vec<bool> = operations
-        .iter()
-        .map(|op| three_by_three(op) && op.in_channels().min(op.out_channels()) >= LEAST_CHANNELS)
-        .collect();
+    let blocked: Vec<bool> = operations.iter().map(wide_three_by_three).collect();
     if !blocked.contains(&true) {
         return Ok(None);
     }

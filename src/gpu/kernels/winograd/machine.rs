@@ -227,15 +227,14 @@ pub(crate) mod tests {
     use crate::gpu::kernels::pack::points::{GpuFilter, PointParams};
     use crate::gpu::kernels::variant::tests::{layout, validate};
     use crate::gpu::storage::Storage;
-    use crate::winograd::Filter;
+    use crate::winograd::{Filter, THREE_BY_THREE};
 
-    const THREE: Filter = Filter { taps: 3, stride: 1, residue: 0 };
     const FOUR: Filter = Filter { taps: 2, stride: 2, residue: 1 };
 
     pub(crate) fn variants() -> Vec<Variant> {
         let axis = |taps, stride, residue| Filter { taps, stride, residue };
         let pairs = [
-            [THREE, THREE],
+            THREE_BY_THREE,
             [FOUR, FOUR],
             [FOUR, axis(2, 2, 0)],
             [axis(1, 1, 0), axis(2, 8, 4)],
@@ -272,8 +271,8 @@ pub(crate) mod tests {
     #[test]
     fn the_canonical_texts_are_what_the_generator_writes() {
         let texts = [
-            ("input", include_str!("input.head.wgsl"), input([THREE, THREE], 64)),
-            ("output", include_str!("output.head.wgsl"), output([THREE, THREE], 64, Stores::Quads)),
+            ("input", include_str!("input.head.wgsl"), input(THREE_BY_THREE, 64)),
+            ("output", include_str!("output.head.wgsl"), output(THREE_BY_THREE, 64, Stores::Quads)),
         ];
         for (name, head, kernel) in texts {
             let text = format!("{head}\n{kernel}");

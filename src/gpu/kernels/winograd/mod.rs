@@ -1,5 +1,4 @@
-//! Winograd's filtering for kernel 3×3 and stride 1: two transforms (`shaders/winograd_*.wgsl`) around matrix products,
-//! which are the one operation again.
+//! Winograd's filtering: two transforms (`shaders/winograd_*.wgsl`) around matrix products, which are the one operation again.
 
 pub(crate) mod cost;
 pub(crate) mod layout;
