@@ -14,17 +14,24 @@ pub enum Accuracy {
     /// outputs around those that it belongs to. See
     /// [`Expected::compare_normwise`](crate::reference::Expected::compare_normwise).
     Normwise,
+    /// What [`Normwise`](Self::Normwise) allows, and products of f16: inputs and weights may be rounded to f16 (2⁻¹¹ of
+    /// each), and up to 36 products be added up in f16, before they are added to a sum in f32; biases, slopes and what is
+    /// fused stay f32. Inputs and such sums beyond 65504 become infinite. See
+    /// [`Expected::compare_half`](crate::reference::Expected::compare_half). What has no f16, like the CPU, computes as under
+    /// `Normwise`.
+    Half,
 }
 
 impl Accuracy {
     /// All of them, the strictest first.
-    pub const ALL: &[Accuracy] = &[Accuracy::Elementwise, Accuracy::Normwise];
+    pub const ALL: &[Accuracy] = &[Accuracy::Elementwise, Accuracy::Normwise, Accuracy::Half];
 
     /// Its name.
     pub fn name(self) -> &'static str {
         match self {
             Accuracy::Elementwise => "elementwise",
             Accuracy::Normwise => "normwise",
+            Accuracy::Half => "half",
         }
     }
 
@@ -36,7 +43,7 @@ impl Accuracy {
         let known = Self::ALL.iter().copied().find(|accuracy| accuracy.name() == name);
         known.ok_or_else(|| {
             let names: Vec<&str> = Self::ALL.iter().map(|accuracy| accuracy.name()).collect();
-            format!("expected {}", names.join(" or "))
+            format!("expected one of {}", names.join(", "))
         })
     }
 }

@@ -20,10 +20,11 @@ pub enum Kernel {
     /// one error bound ([`Expected::compare_normwise`](crate::reference::Expected::compare_normwise)), and a NaN spreads
     /// over the tile of outputs around it.
     Winograd,
-    /// Matrix products, phase by phase, on the device's cooperative matrices. Used only on request, and only on a
-    /// context made for them, because they are an experimental feature of wgpu. Matrices of f16 need tensors stored as
-    /// f16 and weights that are exactly representable in f16; the error bound is that of the others, but a device may
-    /// flush subnormal values of f16, those below 2⁻¹⁴, to 0.
+    /// Matrix products, phase by phase, on the device's cooperative matrices. Used where
+    /// [`Accuracy::Half`](crate::Accuracy::Half) is asked for, or on request, and only on a context made for them, because
+    /// they are an experimental feature of wgpu. Under another accuracy matrices of f16 need tensors stored as f16 and weights
+    /// that are exactly representable in f16; the error bound is that of the others, but a device may flush subnormal values
+    /// of f16, those below 2⁻¹⁴, to 0.
     Matrix,
 }
 

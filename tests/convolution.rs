@@ -9,11 +9,11 @@ mod device;
 mod onnx_conv;
 
 use common::{Case, Values, no_activation, random_case, tensor};
-use device::context;
+use device::{context, result_of};
 use fastrand::Rng;
 use std::process::ExitCode;
 use upconv::convention::AutoPad;
-use upconv::gpu::{Layer, Prepared, Request};
+use upconv::gpu::{Layer, Request};
 use upconv::{Activation, Convolution, DeviceClass, DeviceProfile, Error, Kernel, Storage, Tensor, reference};
 
 fn main() -> ExitCode {
@@ -27,17 +27,6 @@ fn main() -> ExitCode {
         ("a_kernel_of_4096_taps_finishes", a_kernel_of_4096_taps_finishes),
         ("kernels_that_cannot_are_refused", kernels_that_cannot_are_refused),
     ])
-}
-
-/// Runs what is prepared into an output full of NaN, which an element that is not written would keep.
-fn run(prepared: &Prepared, input: &Tensor) -> Tensor {
-    let (shape, storage, context) = (prepared.geometry().output_shape(), prepared.plan().storage(), context());
-    let poison = Tensor::f32(shape.clone(), vec![f32::NAN; prepared.geometry().output_len()]).unwrap();
-    let (x, y) = (context.upload(input, storage).unwrap(), context.upload(&poison, storage).unwrap());
-    let mut encoder = context.device().create_command_encoder(&Default::default());
-    prepared.encode(&mut encoder, x.slice(..), y.slice(..)).unwrap();
-    context.queue().submit([encoder.finish()]);
-    context.download(&y, &shape, storage).unwrap()
 }
 
 /// The input gradient of a layer, and the convolution with its weights: by those of the kernels that can.
@@ -55,7 +44,7 @@ fn by_each(case: &Case, dy: &Tensor, kernels: &[Kernel]) -> Vec<(&'static str, K
             ("convolution", ordinary.prepare(dy.shape(), request)),
         ] {
             match prepared {
-                Ok(prepared) => results.push((name, kernel, run(&prepared, dy))),
+                Ok(prepared) => results.push((name, kernel, result_of(context(), &prepared, dy))),
                 Err(Error::Kernel { .. } | Error::Limit { .. }) if kernel != Kernel::Gather => {}
                 Err(error) => panic!("{name}, {kernel}: {error}"),
             }
@@ -148,7 +137,7 @@ fn deep_layers_are_exact_by_every_kernel_and_split() {
                     Err(Error::Limit { .. }) => continue,
                     Err(error) => panic!("{candidate}: {error}"),
                 };
-                let comparison = expected.compare(&run(&prepared, &x)).unwrap();
+                let comparison = expected.compare(&result_of(context(), &prepared, &x)).unwrap();
                 assert_eq!(comparison.inexact, 0, "{candidate}: {comparison:?}, {conv:?}");
                 kernels[candidate.kernel() as usize] += 1;
             }
@@ -182,7 +171,7 @@ fn taps_taken_in_rounds_are_added_as_by_gather() {
         let weight = tensor(&mut rng, &conv.weight_shape(), Values::Reals);
         let gather = Layer::convolution(context(), &conv, &weight, None).unwrap();
         let by_gather = gather.prepare(&shape, Request::new(Storage::F32).kernel(Kernel::Gather)).unwrap();
-        let expected = run(&by_gather, &input);
+        let expected = result_of(context(), &by_gather, &input);
         let (op, turned) = (conv.transposed(), conv.turned(&weight).unwrap());
         let checked = reference::conv_transpose(op, &input, &turned, None).unwrap().compare(&expected).unwrap();
         assert!(checked.passed(), "{checked:?}");
@@ -199,7 +188,7 @@ fn taps_taken_in_rounds_are_added_as_by_gather() {
                 for candidate in rounds.step_by(11) {
                     let prepared = layer.prepare(&shape, Request::new(Storage::F32).candidate(*candidate)).unwrap();
                     assert_eq!(
-                        run(&prepared, &input),
+                        result_of(context(), &prepared, &input),
                         expected,
                         "{class:?}: {candidate}, {}",
                         prepared.plan().explain()
@@ -226,7 +215,7 @@ fn bands_give_the_same_bits() {
             let device = context().limited(DeviceProfile { max_multiply_adds, ..context().profile().clone() });
             let layer = Layer::convolution(&device, &conv, &weight, None).unwrap();
             let prepared = layer.prepare(x.shape(), Request::new(Storage::F32).kernel(*kernel)).unwrap();
-            (prepared.plan().dispatch_count(), run(&prepared, &x))
+            (prepared.plan().dispatch_count(), result_of(context(), &prepared, &x))
         };
         let ((whole, expected), (bands, got)) = (on(1 << 34), on(40_000));
         assert!(whole == 1 && bands > 8, "{kernel}: {whole} and {bands} dispatches");

@@ -10,7 +10,7 @@ mod common;
 mod device;
 
 use common::{Case, Values, d2l_examples, no_activation, random_case, tensor};
-use device::context;
+use device::{context, result_of};
 use fastrand::Rng;
 use std::collections::BTreeMap;
 use std::process::ExitCode;
@@ -18,8 +18,8 @@ use upconv::convention::AutoPad;
 use upconv::gpu::{AdapterRequest, Band, Context, Layer, Matrices, Prepared, Request, adapters};
 use upconv::reference::{self, Comparison};
 use upconv::{
-    Activation, Candidate, ConvTranspose, Convention, DType, Data, DeviceClass, DeviceProfile, Error, Kernel, Layout,
-    Refusal, Storage, Tensor, wgpu,
+    Accuracy, Activation, Candidate, ConvTranspose, Convention, DType, Data, DeviceClass, DeviceProfile, Error, Kernel,
+    Layout, Refusal, Storage, Tensor, wgpu,
 };
 
 fn main() -> ExitCode {
@@ -32,6 +32,7 @@ fn main() -> ExitCode {
         ("winograd_is_within_its_bound", winograd_is_within_its_bound),
         ("cooperative_matrices_are_only_used_where_they_are", cooperative_matrices_are_only_used_where_they_are),
         ("products_of_cooperative_matrices_are_right", products_of_cooperative_matrices_are_right),
+        ("matrices_round_to_f16_where_it_is_allowed", matrices_round_to_f16_where_it_is_allowed),
         ("tiles_of_every_kind_are_exact", tiles_of_every_kind_are_exact),
         ("tiles_of_every_class_are_exact", tiles_of_every_class_are_exact),
         ("every_tile_adds_in_the_same_order", every_tile_adds_in_the_same_order),
@@ -65,7 +66,7 @@ fn run_with(context: &Context, case: &Case, kernels: &[Kernel]) -> Vec<(Kernel, 
     let Case { op, input, weight, bias } = case;
     let layer = Layer::new(context, op, weight, bias.as_ref()).unwrap();
     let storage = if input.dtype() == DType::F16 && context.profile().f16 { Storage::F16 } else { Storage::F32 };
-    let run = |prepared: Prepared| (prepared.plan().kernel(), run_prepared(context, &prepared, input));
+    let run = |prepared: Prepared| (prepared.plan().kernel(), result_of(context, &prepared, input));
     prepare_each(&layer, input.shape(), storage, kernels).into_iter().map(run).collect()
 }
 
@@ -78,17 +79,6 @@ fn prepare_each(layer: &Layer, input_shape: &[usize], storage: Storage, kernels:
         Err(error) => panic!("{kernel}: {error}"),
     };
     kernels.iter().filter_map(prepare).collect()
-}
-
-fn run_prepared(context: &Context, prepared: &Prepared, input: &Tensor) -> Tensor {
-    let (shape, storage) = (prepared.geometry().output_shape(), prepared.plan().storage());
-    let poison = Tensor::f32(shape.clone(), vec![f32::NAN; prepared.geometry().output_len()]).unwrap();
-    let x = context.upload(input, storage).unwrap();
-    let y = context.upload(&poison, storage).unwrap();
-    let mut encoder = context.device().create_command_encoder(&Default::default());
-    prepared.encode(&mut encoder, x.slice(..), y.slice(..)).unwrap();
-    context.queue().submit([encoder.finish()]);
-    context.download(&y, &shape, storage).unwrap()
 }
 
 fn compare(case: &Case, got: &Tensor) -> Comparison {
@@ -387,7 +377,12 @@ fn products_of_cooperative_matrices_are_right() {
     .flat_map(|(builder, shape)| {
         let op = builder.build().unwrap();
         [Values::Integers, Values::Reals].map(|values| {
-            let input = tensor(&mut rng, &shape, values);
+            let mut input = tensor(&mut rng, &shape, values);
+            if values == Values::Integers {
+                // Smaller ones: f16 has the integers up to 2048.
+                let small = input.to_f32().iter().map(|value| (value / 3.0).trunc()).collect::<Vec<_>>();
+                input = Tensor::f32(shape.clone(), small).unwrap();
+            }
             let weight = tensor(&mut rng, &op.weight_shape(), values);
             let bias = Some(tensor(&mut rng, &[op.out_channels()], values));
             Case { op: op.clone(), input, weight, bias }
@@ -431,7 +426,31 @@ fn products_of_cooperative_matrices_are_right() {
         }
     }
     eprintln!("{exact} of {} cases exact, {worst:.3} of the bound at worst", cases.len());
-    assert!(exact > 12 && worst > 0.0);
+    // The first half of the known cases, at least.
+    assert!(exact >= known / 2 && worst > 0.0);
+}
+
+/// Under `Accuracy::Half` tensors of f32 and weights that f16 does not have are rounded, before they are set and after.
+fn matrices_round_to_f16_where_it_is_allowed() {
+    let context = with_matrices();
+    if context.profile().matrices.is_none_or(|matrices| matrices.factors != Storage::F16) {
+        return;
+    }
+    let op = ConvTranspose::builder().in_channels(48).out_channels(24).kernel([4, 4]).stride([2, 2]).padding([1, 1]);
+    let op = op.accuracy(Accuracy::Half).build().unwrap();
+    let mut rng = Rng::with_seed(28);
+    let input = tensor(&mut rng, &[2, 48, 7, 9], Values::Reals);
+    let weight = tensor(&mut rng, &op.weight_shape(), Values::Reals);
+    let case = Case { op, input, weight, bias: None };
+    let expected = reference::conv_transpose(&case.op, &case.input, &case.weight, None).unwrap();
+    let results = run_with(&context, &case, &[Kernel::Matrix]);
+    let comparison = expected.compare(&results[0].1).unwrap();
+    assert!(comparison.passed() && comparison.worst_share > 1e-3, "{comparison:?}");
+    let layer = Layer::new(&context, &case.op, &case.weight, None).unwrap();
+    let buffer = context.upload(&case.weight, Storage::F32).unwrap();
+    layer.set_weights(buffer.slice(..), None).unwrap();
+    let prepared = layer.prepare(case.input.shape(), Request::new(Storage::F32).kernel(Kernel::Matrix)).unwrap();
+    assert_eq!(result_of(&context, &prepared, &case.input), results[0].1);
 }
 
 /// The number before some words of a text; 0 where these are not.
@@ -519,7 +538,7 @@ fn tiles_of_every_kind_are_exact() {
                 several_channels += usize::from(number_before(&words, " input channels at a time") > 1);
                 several_items += usize::from(number_before(&words, " of the batch") > 1);
                 several_blocks += usize::from(number_before(&words, " blocks of channels") > 1);
-                let comparison = compare(&case, &run_prepared(&small, &prepared, &case.input));
+                let comparison = compare(&case, &result_of(&small, &prepared, &case.input));
                 assert_eq!(comparison.inexact, 0, "{comparison:?}, {case:?}, {}", plan.explain());
             }
         }
@@ -571,7 +590,7 @@ fn tiles_of_every_class_are_exact() {
             tested += usize::from(round.tested > 0);
             unrolled += usize::from(round.channels > 1);
             by_rows += usize::from(round.by_rows);
-            let comparison = compare(&case, &run_prepared(&device, &prepared, &case.input));
+            let comparison = compare(&case, &result_of(&device, &prepared, &case.input));
             assert_eq!(comparison.inexact, 0, "{class:?}: {comparison:?}, {}", prepared.plan().explain());
         }
     }
@@ -614,7 +633,7 @@ fn every_tile_adds_in_the_same_order() {
                     without_loop += usize::from(round.only);
                     by_rows += usize::from(round.by_rows);
                     in_parts += usize::from(plan.scratch_bytes() > 0 && round.channels > 1);
-                    let got = run_prepared(&device, &prepared, &case.input);
+                    let got = result_of(&device, &prepared, &case.input);
                     match &expected {
                         None => assert!(compare(&case, &got).passed(), "{case:?}, {}", plan.explain()),
                         Some(expected) => assert_eq!(&got, expected, "{case:?}, {}", plan.explain()),
@@ -682,7 +701,7 @@ fn splits_of_the_input_channels_are_exact() {
             let prepared = prepare_splits(&layer, case.input.shape(), Storage::F32, 2);
             assert!(!prepared.is_empty(), "{case:?}");
             for prepared in prepared {
-                let comparison = compare(&case, &run_prepared(context(), &prepared, &case.input));
+                let comparison = compare(&case, &result_of(context(), &prepared, &case.input));
                 let splits = prepared.plan().explain().to_string();
                 assert!(comparison.passed(), "{comparison:?}, {case:?}, {splits}");
                 assert!(values == Values::Reals || comparison.inexact == 0, "{comparison:?}, {case:?}, {splits}");
@@ -690,7 +709,7 @@ fn splits_of_the_input_channels_are_exact() {
             if context().profile().f16 {
                 let case = Case { input: case.input.cast(DType::F16), ..case };
                 for prepared in prepare_splits(&layer, case.input.shape(), Storage::F16, 1) {
-                    let comparison = compare(&case, &run_prepared(context(), &prepared, &case.input));
+                    let comparison = compare(&case, &result_of(context(), &prepared, &case.input));
                     assert!(comparison.passed(), "{comparison:?}, {case:?}, {}", prepared.plan().explain());
                 }
             }
@@ -705,8 +724,8 @@ fn splits_give_the_same_bits_in_bands_and_again() {
     for case in layers_that_split(&mut Rng::with_seed(25), Values::Reals) {
         let layer = Layer::new(&large, &case.op, &case.weight, case.bias.as_ref()).unwrap();
         for whole in prepare_splits(&layer, case.input.shape(), Storage::F32, 1) {
-            let expected = run_prepared(&large, &whole, &case.input);
-            assert_eq!(run_prepared(&large, &whole, &case.input), expected, "{case:?}");
+            let expected = result_of(&large, &whole, &case.input);
+            assert_eq!(result_of(&large, &whole, &case.input), expected, "{case:?}");
             // Many multiply-adds: the channels stay together. Few: they do not.
             for max_multiply_adds in [20_000, 2000, 1000] {
                 let small = context().limited(DeviceProfile { max_multiply_adds, ..profile.clone() });
@@ -720,7 +739,7 @@ fn splits_give_the_same_bits_in_bands_and_again() {
                 let bands = prepared.plan().bands();
                 banded += usize::from(bands.len() > 1);
                 in_parts += usize::from(prepared.plan().bands().any(|band| band.group_in_channels.len() < channels));
-                let got = run_prepared(&small, &prepared, &case.input);
+                let got = result_of(&small, &prepared, &case.input);
                 assert_eq!(got, expected, "{case:?}, {:?}", prepared.plan());
             }
         }
@@ -787,7 +806,7 @@ fn bands_give_the_same_bits() {
                 let kernel = prepared.plan().kernel();
                 banded[kernel as usize] += usize::from(prepared.plan().dispatch_count() > 1);
                 in_parts[kernel as usize] += usize::from(prepared.plan().scratch_bytes() > 0);
-                let got = run_prepared(&small, &prepared, &case.input);
+                let got = result_of(&small, &prepared, &case.input);
                 let (_, whole) = whole.iter().find(|(other, _)| *other == kernel).unwrap();
                 assert_eq!(&got, whole, "binding {max_binding}, {case:?}, {:?}", prepared.plan());
             }
@@ -846,7 +865,7 @@ fn sums_in_parts_have_the_same_bits() {
             let band = |cut: fn(&Band) -> bool| usize::from(prepared.plan().bands().any(cut));
             channels_cut += band(|band| band.group_in_channels.start > 0);
             taps_cut += band(|band| band.taps.iter().any(|taps| taps.start > 0));
-            let got = run_prepared(&short, &prepared, &case.input);
+            let got = result_of(&short, &prepared, &case.input);
             assert_eq!(got, whole[0].1, "{max_iterations}, {case:?}, {}", prepared.plan().explain());
         }
     }
@@ -947,7 +966,7 @@ fn a_convention_is_resolved_without_packing_again() {
         let prepared = layer.prepare_to(&convention, input.shape(), Storage::F32).unwrap();
         let resolved = convention.resolve(&op, input.shape()).unwrap();
         let expected = reference::run(&resolved, &input, &weight, None).unwrap();
-        assert_eq!(run_prepared(context(), &prepared, &input), expected, "{convention:?}");
+        assert_eq!(result_of(context(), &prepared, &input), expected, "{convention:?}");
     }
 }
 

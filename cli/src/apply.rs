@@ -44,7 +44,7 @@ pub(crate) struct Args {
 }
 
 /// A kernel by its name, of those that need no feature of the device.
-fn kernel(name: &str) -> Result<Kernel, String> {
+pub(crate) fn kernel(name: &str) -> Result<Kernel, String> {
     let kernels = || Kernel::ALL.iter().copied().filter(|&kernel| kernel != Kernel::Matrix);
     kernels().find(|kernel| kernel.name() == name).ok_or_else(|| {
         let names: Vec<&str> = kernels().map(Kernel::name).collect();

@@ -1,5 +1,6 @@
 //! `upconv explain`: how an operation would be computed, without computing it.
 
+use crate::apply::kernel;
 use crate::bench::Pass;
 use crate::device::{Backend, DeviceArgs};
 use crate::op_json;
@@ -10,7 +11,7 @@ use clap::ValueEnum;
 use serde::Serialize;
 use std::path::PathBuf;
 use upconv::gpu::{GradientPlan, Reuse};
-use upconv::{ConvTranspose, DeviceClass, DeviceProfile, Plan, Storage, Tensor, cpu};
+use upconv::{ConvTranspose, DeviceClass, DeviceProfile, Kernel, Plan, Storage, Tensor, cpu};
 
 /// The options of `explain`.
 #[derive(clap::Args)]
@@ -36,6 +37,9 @@ pub(crate) struct Args {
     /// Explain this pass: the layer itself, or the gradient of its input or of its weight.
     #[arg(long, value_enum, default_value = "forward")]
     pass: Pass,
+    /// Explain this kernel of a GPU, instead of the one that would be chosen.
+    #[arg(long, value_name = "KERNEL", value_parser = kernel)]
+    kernel: Option<Kernel>,
     /// How often it runs at this shape: what compiling is worth.
     #[arg(long, value_enum, default_value_t)]
     reuse: Runs,
@@ -149,6 +153,10 @@ pub(crate) fn run(args: &Args) -> Result<()> {
     let (mut op, mut input) = op_json::read_at(&args.op, args.input_shape.as_deref(), args.weight_shape.as_deref())?;
     let storage = if args.f16 { Storage::F16 } else { Storage::F32 };
     if args.pass == Pass::WeightGradient {
+        ensure!(
+            args.kernel.is_none(),
+            "--kernel: the gradient of a weight has kernels of its own, which are not chosen by name"
+        );
         return weight_gradient(args, &op, &input, storage);
     }
     if args.pass == Pass::InputGradient {
@@ -158,13 +166,24 @@ pub(crate) fn run(args: &Args) -> Result<()> {
     let geometry = op.at(&input)?;
     if args.class.is_some() {
         let (device, profile) = by_default_limits(args);
-        return gpu(args, device, &Plan::for_reuse(&geometry, storage, &profile, args.reuse.into())?);
+        let plan = match args.kernel {
+            Some(kernel) => Plan::with_kernel(&geometry, storage, &profile, kernel)?,
+            None => Plan::for_reuse(&geometry, storage, &profile, args.reuse.into())?,
+        };
+        return gpu(args, device, &plan);
     }
     match args.device.open_tuned(&args.tuning)? {
         Backend::Gpu(context) => {
-            gpu(args, context.adapter_name(), &context.plan_for(&geometry, storage, args.reuse.into())?)
+            let plan = match args.kernel {
+                Some(kernel) => Plan::with_kernel(&geometry, storage, context.profile(), kernel)?,
+                None => context.plan_for(&geometry, storage, args.reuse.into())?,
+            };
+            gpu(args, context.adapter_name(), &plan)
         }
-        Backend::Cpu => on_cpu(args, &op, &input),
+        Backend::Cpu => {
+            ensure!(args.kernel.is_none(), "--kernel names a kernel of GPUs, but the operation would run on the CPU");
+            on_cpu(args, &op, &input)
+        }
         Backend::Reference => bail!("the reference has no plan: it does what the definition says, product by product"),
     }
 }

@@ -50,7 +50,10 @@ fn the_accuracy_is_said_and_one_that_is_not_known_is_refused() {
     let rows: serde_json::Value = serde_json::from_str(&fs::read_to_string(&json).unwrap()).unwrap();
     assert!(rows[0]["verified_share"].as_f64().is_some_and(|share| share > 0.0 && share <= 1.0), "{rows}");
     let refused = bench(&["--accuracy", "exact"]).unwrap();
-    assert!(String::from_utf8_lossy(&refused.stderr).contains("expected elementwise or normwise"), "{refused:?}");
+    assert!(
+        String::from_utf8_lossy(&refused.stderr).contains("expected one of elementwise, normwise, half"),
+        "{refused:?}"
+    );
 }
 
 /// In f16, with what differs between its axes.

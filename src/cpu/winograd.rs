@@ -57,7 +57,7 @@ struct Block {
 /// Whether an operation allows the error of the transforms, and they are faster: whatever its shape, so that a picture in
 /// tiles stays the same picture.
 pub(super) fn pays(op: &ConvTranspose) -> bool {
-    op.accuracy() == Accuracy::Normwise && op.layout() == Layout::ChannelsFirst && wide_three_by_three(op)
+    op.accuracy() != Accuracy::Elementwise && op.layout() == Layout::ChannelsFirst && wide_three_by_three(op)
 }
 
 impl Winograd {

@@ -34,8 +34,8 @@ fn the_accuracy_is_read_written_and_refused() {
     let text = serde_json::to_string(&op).unwrap();
     assert!(text.contains(r#""accuracy":"normwise""#), "{text}");
     assert_eq!(serde_json::from_str::<ConvTranspose>(&text).unwrap(), op);
-    let other = refusal(r#"{"accuracy": "half"}"#);
-    assert!(other.contains(r#"accuracy is "half", expected elementwise or normwise"#), "{other}");
+    let other = refusal(r#"{"accuracy": "exact"}"#);
+    assert!(other.contains(r#"accuracy is "exact", expected one of elementwise, normwise, half"#), "{other}");
 }
 
 #[test]

@@ -81,7 +81,7 @@ impl Compiled {
             calls: calls.into_iter().zip(windows).map(|(call, params)| Call { params, ..call }).collect(),
             uniform,
             weights: match &plan.body {
-                Body::Tiles(..) => weights.for_tiles()?,
+                Body::Tiles(tile, _) => weights.for_tiles(tile.factors())?,
                 Body::Matrix(matrix, _) => weights.for_matrix(matrix)?,
                 Body::Gather(_) | Body::Winograd(..) => weights.records.clone(),
             },

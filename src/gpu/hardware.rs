@@ -26,6 +26,10 @@ pub(crate) struct Hardware {
     pub(crate) carry: f64,
     /// The share of the cost of reading inputs and weights that is left where an input channel has a single tap.
     pub(crate) one_tap: f64,
+    /// A multiply-add of f16, of which an instruction does two.
+    pub(crate) f16: f64,
+    /// A multiply-add in cooperative matrices; `None` where these are not known to pay.
+    pub(crate) matrix: Option<f64>,
     /// Reading four neighbouring numbers of the workgroup's memory, or writing one there; `None` where it is not known
     /// to pay, and `tiled` is not chosen.
     pub(crate) shared: Option<f64>,
@@ -62,8 +66,10 @@ impl DeviceClass {
     ///   accumulators to keep a lane busy alone. `tiled` leaves fewer waves and a smaller share of multiply-adds,
     ///   because a read from the workgroup's memory takes two instructions.
     /// - Nvidia: a read from the workgroup's memory takes one instruction, one from a buffer several, with its test and
-    ///   its address.
-    /// - Mobile: no spills on Adreno and Apple; their drivers test each read, those of weights too.
+    ///   its address. Since Ampere f16 outside of matrices is no faster than f32 on most cards.
+    /// - Matrices: by the makers' figures 4 to 8 times f32, of which half is counted.
+    /// - Mobile: no spills on Adreno and Apple; their drivers test each read, those of weights too. Adreno and Mali do two
+    ///   products of f16 at a time, Apple's do not.
     /// - Unknown: the weakest of all.
     #[rustfmt::skip]
     pub(crate) fn hardware(self) -> Hardware {
@@ -81,6 +87,8 @@ impl DeviceClass {
             unrolled:    of(class, [ 600,              320,    128,       128,    128   ]),
             carry:       of(class, [ 4.0,              0.0,    4.0,       0.0,    0.0   ]),
             one_tap:     of(class, [ 0.4,              1.0,    1.0,       1.0,    1.0   ]),
+            f16:         of(class, [ 4.0,              0.5,    1.0,       0.6,    1.0   ]),
+            matrix:      of(class, [ None,             Some(0.25), Some(0.25), None, None  ]),
             shared:      of(class, [ None,             None,   Some(1.5), None,   None  ]),
             invocations: of(class, [ 64.0,             4096.0, 4096.0,    4096.0, 8192.0]),
             lanes:       of(class, [ 8,                32,     32,        64,     32    ]),

@@ -10,6 +10,7 @@ use crate::gpu::device::span::span;
 use crate::gpu::device::step::Step;
 use crate::gpu::device::transfer::{Download, storage_for};
 use crate::gpu::kernels::pack::set::SetParams;
+use crate::gpu::kernels::tiles::register_search::Sums;
 use crate::gpu::plan::body::Plan;
 use crate::gpu::plan::candidate::{Candidate, candidates};
 use crate::gpu::plan::choice::Reuse;
@@ -237,7 +238,7 @@ impl Layer {
             }
             _ if !weights.finite => Plan::with_kernel(&geometry, storage, profile, Kernel::Gather)?,
             Wish::Fastest(reuse) => context.plan_for(&geometry, storage, reuse)?,
-            Wish::Unsplit => Plan::with_splits(&geometry, storage, profile, 1, Reuse::Often)?,
+            Wish::Unsplit => Plan::adding(&geometry, storage, profile, Sums::OneOrder, Reuse::Often)?,
         };
         Prepared::new(weights, plan)
     }

@@ -11,6 +11,14 @@ pub enum Storage {
 }
 
 impl Storage {
+    /// The type's name in WGSL.
+    pub(crate) fn wgsl(self) -> &'static str {
+        match self {
+            Storage::F32 => "f32",
+            Storage::F16 => "f16",
+        }
+    }
+
     /// The size of one element in bytes.
     pub fn size(self) -> u64 {
         match self {

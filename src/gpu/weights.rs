@@ -1,5 +1,6 @@
 //! The weights of an operation on a device, in the order of each kernel that has used them.
 
+use crate::accuracy::Accuracy;
 use crate::error::{Error, Result};
 use crate::gpu::device::binding::{check, entry, whole};
 use crate::gpu::device::context::Context;
@@ -33,14 +34,17 @@ pub(crate) struct Weights {
     pub(crate) records: Buffer,
     /// The parameters of the pre-activation, where each input channel has one of its own: a uniform buffer.
     pub(crate) pre_alphas: Option<Buffer>,
-    tiles: OnceLock<Packed<Buffer>>,
+    /// By what the products' factors are: f32, f16.
+    tiles: [OnceLock<Packed<Buffer>>; 2],
     matrix: OnceLock<Packed<Buffer>>,
     /// At the points of Winograd's filtering: those of its products.
     points: OnceLock<Packed<Arc<Weights>>>,
     adjoint: OnceLock<Packed<Arc<Weights>>>,
-    /// Whether no weight is NaN or infinite. Kernels other than `gather` multiply weights by 0 where it skips them.
+    /// Whether no weight is NaN or infinite, as a factor of the products that the operation allows. Kernels other than
+    /// `gather` multiply weights by 0 where it skips them.
     pub(crate) finite: bool,
     /// A weight that f16 cannot represent exactly, where the device has cooperative matrices of f16 and there is one.
+    /// [`Accuracy::Half`] allows it.
     beyond_f16: Option<f32>,
     /// Whether weights were set on the device, whose values the host does not know. It is locked while these weights, or
     /// those that are packed from them, are packed or set: so no order is left with what was there before.
@@ -77,9 +81,10 @@ impl Weights {
             context.uniform(bytemuck::cast_slice::<f32, u8>(&alphas))
         });
         let weights = Self::of_records(context, op, records);
+        let half = op.accuracy() == Accuracy::Half;
         Ok(Self {
             pre_alphas: pre_alphas.transpose()?,
-            finite: packed.iter().all(|weight| weight.is_finite()),
+            finite: packed.iter().all(|weight| weight.is_finite()) && (!half || fits_f16(&packed)),
             beyond_f16: if weights.halved() { beyond_f16(op, &packed) } else { None },
             ..weights
         })
@@ -97,7 +102,7 @@ impl Weights {
             op: op.clone(),
             records,
             pre_alphas: None,
-            tiles: OnceLock::new(),
+            tiles: Default::default(),
             matrix: OnceLock::new(),
             points: OnceLock::new(),
             adjoint: OnceLock::new(),
@@ -115,6 +120,7 @@ impl Weights {
         let reason = match (kernel, self.beyond_f16) {
             (Kernel::Gather, _) => return Ok(()),
             _ if !self.finite => Refusal::NonFiniteWeights,
+            (Kernel::Matrix, _) if self.op.accuracy() == Accuracy::Half => return Ok(()),
             (Kernel::Matrix, _) if self.halved() && *lock(&self.set) => Refusal::UnknownWeights,
             (Kernel::Matrix, Some(weight)) => Refusal::RoundedWeight { weight },
             _ => return Ok(()),
@@ -122,13 +128,14 @@ impl Weights {
         Err(Error::Kernel { kernel, reason })
     }
 
-    /// In the order of `direct` and `tiled`.
-    pub(crate) fn for_tiles(&self) -> Result<Buffer> {
-        self.once(&self.tiles, || {
-            let (params, bytes) = (tiles::PackParams::new(&self.op), tiles::packed_bytes(&self.op));
+    /// In the order of `direct` and `tiled`, for products of such factors.
+    pub(crate) fn for_tiles(&self, factors: Storage) -> Result<Buffer> {
+        self.once(&self.tiles[usize::from(factors == Storage::F16)], || {
+            let packing = tiles::Packing::new(&self.op, factors);
+            let (params, bytes) = (tiles::PackParams::new(&self.op, &packing), packing.bytes(self.op.groups()));
             let workgroups = params.workgroups(self.context.profile().max_workgroups);
             span!("pack", kernel = "direct", bytes);
-            self.pack(&Variant::Pack, bytemuck::bytes_of(&params), workgroups, bytes)
+            self.pack(&Variant::Pack { factors }, bytemuck::bytes_of(&params), workgroups, bytes)
         })
     }
 
@@ -213,7 +220,7 @@ impl Weights {
 
     /// What packs every order that was packed, each behind what it is packed from.
     fn packing<'a>(&'a self, steps: &mut Vec<&'a Step>) {
-        let orders = [&self.tiles, &self.matrix].into_iter().filter_map(OnceLock::get);
+        let orders = self.tiles.iter().chain([&self.matrix]).filter_map(OnceLock::get);
         steps.extend(orders.map(|order| &order.step));
         for derived in [&self.points, &self.adjoint].into_iter().filter_map(OnceLock::get) {
             steps.push(&derived.step);
@@ -264,6 +271,11 @@ impl Weights {
         let kernel = variant.entry_point();
         Ok(Step { pipeline, bind_group, workgroups: [x, y, 1], layer: 0, kernel, band: None, multiply_adds: 0 })
     }
+}
+
+/// Whether f16 can represent all of them, rounded, without an infinity.
+fn fits_f16(packed: &[f32]) -> bool {
+    packed.iter().all(|&weight| half::f16::from_f32(weight).is_finite())
 }
 
 /// The first of the weights, in the order of `gather`, that f16 cannot represent exactly.

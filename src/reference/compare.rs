@@ -13,6 +13,19 @@ use crate::tensor::{DType, Tensor, TensorView};
 /// What Winograd's transforms add to an error, in ε of the largest sum that an output could have.
 const TRANSFORMS: f64 = 256.0;
 
+/// The roundings to f16 that a product has a share in under [`Accuracy::Half`]: those of its two factors, and of the sums of
+/// up to 36 products.
+const F16_ROUNDINGS: f64 = 38.0;
+
+/// The relative error of a rounding to f16 in any mode.
+const F16_EPSILON: f64 = 1.0 / 1024.0;
+
+/// The largest error of rounding to f16 what is below its normal numbers, which may become 0.
+const F16_TINY: f64 = 1.0 / 16384.0;
+
+/// The largest number of f16.
+const F16_MAX: f64 = 65504.0;
+
 /// What the reference expects of a result, element by element: of the output, or of a gradient.
 #[derive(Clone, Debug)]
 pub struct Expected {
@@ -34,6 +47,8 @@ struct Forward {
     evaluation: Vec<f64>,
     /// The largest sum that an output could have, by items of the batch and output channels.
     largest: Vec<f64>,
+    /// The largest input and the largest weight, added up.
+    factors: f64,
     strides: Strides,
 }
 
@@ -67,8 +82,9 @@ impl Expected {
         Self { shape, value, products, magnitude, inherited, forward: None }
     }
 
-    /// The outputs of these sums.
-    pub(super) fn output(geometry: Geometry, value: Vec<f64>, sums: Sums, largest: Vec<f64>) -> Self {
+    /// The outputs of these sums, for each item and output channel at most `largest`; an input and a weight add up to at
+    /// most `factors`.
+    pub(super) fn output(geometry: Geometry, value: Vec<f64>, sums: Sums, (largest, factors): (Vec<f64>, f64)) -> Self {
         let activation = geometry.op.activation();
         let evaluation = if *activation == Activation::None {
             Vec::new()
@@ -78,7 +94,7 @@ impl Expected {
             sums.value.iter().enumerate().map(error).collect()
         };
         let shape = geometry.output_shape();
-        let forward = Forward { evaluation, largest, strides: geometry.output_strides(), op: geometry.op };
+        let forward = Forward { evaluation, largest, factors, strides: geometry.output_strides(), op: geometry.op };
         Self { value, forward: Some(Box::new(forward)), ..Self::sums(shape, sums) }
     }
 
@@ -156,15 +172,19 @@ impl Expected {
     }
 
     /// Compares a result with the expected values, element by element, or as
-    /// [`compare_normwise`](Self::compare_normwise) does where the operation allows it.
+    /// [`compare_normwise`](Self::compare_normwise) or [`compare_half`](Self::compare_half) does where the operation allows
+    /// it.
     ///
     /// # Errors
     /// [`Error::Shape`] where the shapes differ.
     pub fn compare<'a>(&self, got: impl Into<TensorView<'a>>) -> Result<Comparison> {
         let got = got.into();
-        match &self.forward {
-            Some(forward) if forward.op.accuracy() == Accuracy::Normwise => self.compare_normwise(got),
-            _ => self.compare_by(got, |index| self.sum_error(index, got.dtype())),
+        match self.forward.as_ref().map(|forward| forward.op.accuracy()) {
+            Some(Accuracy::Normwise) => self.compare_normwise(got),
+            Some(Accuracy::Half) => self.compare_half(got),
+            Some(Accuracy::Elementwise) | None => {
+                self.compare_by(got, f64::from(f32::MAX), |index| self.sum_error(index, got.dtype()))
+            }
         }
     }
 
@@ -185,21 +205,48 @@ impl Expected {
     /// # Errors
     /// [`Error::Shape`] where the shapes differ, [`Error::Kernel`] for gradients, which are computed element by element.
     pub fn compare_normwise<'a>(&self, got: impl Into<TensorView<'a>>) -> Result<Comparison> {
-        let Some(forward) = &self.forward else {
-            return Err(Error::Kernel { kernel: Kernel::Winograd, reason: Refusal::NotFused { what: "gradients" } });
-        };
-        let channels = forward.op.out_channels();
-        let terms = forward.op.in_channels() * forward.op.axes3()[0].kernel;
-        let relative = (TRANSFORMS + terms as f64) * f64::from(f32::EPSILON);
-        let got = got.into();
-        self.compare_by(got, |index| {
-            let (item, channel) = (index / forward.strides.batch, index / forward.strides.channel % channels);
-            self.sum_error(index, got.dtype()).max(relative * forward.largest[item * channels + channel])
+        let (forward, got) = (self.forward_of(Kernel::Winograd)?, got.into());
+        self.compare_by(got, f64::from(f32::MAX), |index| self.normwise_error(forward, index, got.dtype()))
+    }
+
+    /// Compares a result with what [`Accuracy::Half`](crate::Accuracy::Half) allows.
+    ///
+    /// An output may err as [`compare_normwise`](Self::compare_normwise) allows, or as products of f16 do, whichever is
+    /// more: `38·2⁻¹⁰·Σ|x·w| + n·2⁻¹⁴·(max|x| + max|w| + 1)`, beside what sums in f32 err. A product's two factors are rounded
+    /// to f16, and after it up to 36 sums; WGSL does not fix the rounding mode, and numbers below 2⁻¹⁴ may become 0. Where an
+    /// output's products add up to more than 65504, the largest number of f16, or a factor is beyond it, any infinity or
+    /// NaN is allowed.
+    ///
+    /// # Errors
+    /// As [`compare_normwise`](Self::compare_normwise).
+    pub fn compare_half<'a>(&self, got: impl Into<TensorView<'a>>) -> Result<Comparison> {
+        let (forward, got) = (self.forward_of(Kernel::Direct)?, got.into());
+        let range = if forward.factors > F16_MAX { 0.0 } else { F16_MAX };
+        self.compare_by(got, range, |index| {
+            let products = f64::from(self.products[index]) * F16_TINY * (forward.factors + 1.0);
+            let half = F16_ROUNDINGS * F16_EPSILON * self.magnitude[index] + products;
+            self.normwise_error(forward, index, got.dtype()).max(self.sum_error(index, got.dtype()) + half)
         })
     }
 
-    /// Compares with a bound on the error of each sum.
-    fn compare_by(&self, got: TensorView<'_>, sum_error: impl Fn(usize) -> f64) -> Result<Comparison> {
+    /// What only an output has.
+    fn forward_of(&self, kernel: Kernel) -> Result<&Forward> {
+        let refusal = || Error::Kernel { kernel, reason: Refusal::NotFused { what: "gradients" } };
+        self.forward.as_deref().ok_or_else(refusal)
+    }
+
+    /// The largest error of an element's sum under [`Accuracy::Normwise`].
+    fn normwise_error(&self, forward: &Forward, index: usize, dtype: DType) -> f64 {
+        let channels = forward.op.out_channels();
+        let terms = forward.op.in_channels() * forward.op.axes3()[0].kernel;
+        let relative = (TRANSFORMS + terms as f64) * f64::from(f32::EPSILON);
+        let (item, channel) = (index / forward.strides.batch, index / forward.strides.channel % channels);
+        self.sum_error(index, dtype).max(relative * forward.largest[item * channels + channel])
+    }
+
+    /// Compares with a bound on the error of each sum, which may overflow on its way where its products add up to more than
+    /// `range`.
+    fn compare_by(&self, got: TensorView<'_>, range: f64, sum_error: impl Fn(usize) -> f64) -> Result<Comparison> {
         if got.shape() != self.shape {
             return Err(Error::Shape {
                 what: "compared result",
@@ -218,12 +265,7 @@ impl Expected {
             let expected = self.value[index];
             let computed = self.computed(index, dtype, sum_error(index));
             let share = match overflow(dtype) {
-                // A sum of products beyond f32's range may overflow on its way.
-                Some(_)
-                    if !got.is_finite() && (f64::from(f32::MAX)..f64::INFINITY).contains(&self.magnitude[index]) =>
-                {
-                    0.0
-                }
+                Some(_) if !got.is_finite() && (range..f64::INFINITY).contains(&self.magnitude[index]) => 0.0,
                 // What was rounded to infinity was at least the least value for which that is so.
                 Some(least) if got.is_infinite() && least - expected * got.signum() <= computed => {
                     (least - expected * got.signum()) / computed

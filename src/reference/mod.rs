@@ -75,6 +75,7 @@ fn expect(
         each_product(&geometry, |at| sums.inherited[at.output] += errors[at.input] * w[at.weight].abs())?;
     }
     let largest = largest_sums(&geometry, &x, &w, bias.as_deref())?;
+    let [largest_input, largest_weight] = [&x, &w].map(|all| all.iter().fold(0.0_f64, |most, one| most.max(one.abs())));
     let channel_stride = geometry.output_strides().channel;
     if let Some(bias) = &bias {
         for index in 0..geometry.output_len() {
@@ -90,7 +91,7 @@ fn expect(
         .enumerate()
         .map(|(index, &sum)| op.activation().apply(index / channel_stride % op.out_channels(), sum))
         .collect();
-    Ok(Expected::output(geometry, value, sums, largest))
+    Ok(Expected::output(geometry, value, sums, (largest, largest_input + largest_weight)))
 }
 
 /// As [`conv_transpose`], with the result as a tensor of the input's element type (bf16 gives f32): the reference as

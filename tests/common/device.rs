@@ -5,8 +5,8 @@ mod harness;
 
 use std::process::ExitCode;
 use std::sync::OnceLock;
-use upconv::gpu::{AdapterRequest, Context};
-use upconv::wgpu;
+use upconv::gpu::{AdapterRequest, Context, Prepared};
+use upconv::{Tensor, wgpu};
 
 static CONTEXT: OnceLock<Context> = OnceLock::new();
 
@@ -49,4 +49,16 @@ pub(crate) fn device_with(features: wgpu::Features, limits: fn(wgpu::Limits) -> 
     };
     let (device, queue) = pollster::block_on(adapter.request_device(&descriptor)).unwrap();
     Context::new(device, queue)
+}
+
+/// What a layer makes of an input, in an output that was full of NaN, which an element that is not written would keep.
+#[allow(dead_code, reason = "not every test file uses it")]
+pub(crate) fn result_of(context: &Context, prepared: &Prepared, input: &Tensor) -> Tensor {
+    let (shape, storage) = (prepared.geometry().output_shape(), prepared.plan().storage());
+    let poison = Tensor::f32(shape.clone(), vec![f32::NAN; prepared.geometry().output_len()]).unwrap();
+    let [x, y] = [input, &poison].map(|tensor| context.upload(tensor, storage).unwrap());
+    let mut encoder = context.device().create_command_encoder(&Default::default());
+    prepared.encode(&mut encoder, x.slice(..), y.slice(..)).unwrap();
+    context.queue().submit([encoder.finish()]);
+    context.download(&y, &shape, storage).unwrap()
 }

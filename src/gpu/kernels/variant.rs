@@ -36,7 +36,7 @@ pub(crate) enum Variant {
     /// `sum.wgsl`
     Sum { storage: Storage, fused: Fused },
     /// `pack.wgsl`
-    Pack,
+    Pack { factors: Storage },
     /// `matrix.wgsl`; `activation` is the call of `activation.wgsl` that it is.
     Matrix { matrix: Box<Matrix>, storage: Storage, activation: &'static str },
     /// `matrix_weights.wgsl`
@@ -72,7 +72,7 @@ impl Variant {
             Body::Tiles(tile, cut) => {
                 let in_parts = cut.scratch > 0 && plan.splits() == 1;
                 // What differs only between layers of other sizes must not make another variant.
-                let packing = Packing { vectors: 0, record: 0, ..Packing::new(op) };
+                let packing = Packing { vectors: 0, record: 0, ..Packing::new(op, tile.factors()) };
                 // What `sum` does is not done before it.
                 let fused = match plan.splits() {
                     1 => fused,
@@ -107,17 +107,17 @@ impl Variant {
                 format!("{}{}\n{}", fused.header(*storage), fused.residual_function(), body(SUM))
             }
             Variant::Direct { tile, packing, storage, fused, in_parts } => {
-                format!("{}\n{}", fused.header(*storage), tiles::wgsl::generate(tile, packing, fused, *in_parts))
+                let kernel = tiles::wgsl::generate(tile, packing, fused, *in_parts);
+                let rounds = tile.factors() == Storage::F16 && *storage == Storage::F32;
+                format!("{}{}\n{kernel}", if rounds { "enable f16;\n" } else { "" }, fused.header(*storage))
             }
-            Variant::Pack => PACK.to_string(),
+            Variant::Pack { factors } => factor_header(*factors) + "\n" + body(PACK),
             Variant::Matrix { matrix, storage, activation } => {
                 let (elem, kernel) = (matrix::wgsl::elem(matrix, *storage), matrix::wgsl::generate(matrix));
                 let header = Fused::behind(activation).header(*storage);
                 format!("{}\n{kernel}", header.replace(super::header::elem(*storage), &elem))
             }
-            Variant::MatrixWeights { factors } => {
-                format!("{}\n{}", elem(*factors).replace("Elem", "Factor"), body(MATRIX_WEIGHTS))
-            }
+            Variant::MatrixWeights { factors } => factor_header(*factors) + "\n" + body(MATRIX_WEIGHTS),
             Variant::Pointwise { function, storage } => function.source(*storage),
             Variant::AdjointWeights => ADJOINT_WEIGHTS.to_string(),
             Variant::SetWeights => SET_WEIGHTS.to_string(),
@@ -147,7 +147,7 @@ impl Variant {
             Variant::Gather { in_parts: true, .. } => "part",
             Variant::Direct { tile, .. } => tile.kernel().name(),
             Variant::Sum { .. } => "sum",
-            Variant::Pack | Variant::MatrixWeights { .. } => "pack",
+            Variant::Pack { .. } | Variant::MatrixWeights { .. } => "pack",
             Variant::Matrix { .. } => "matrix",
             Variant::Pointwise { .. } => "pointwise",
             Variant::AdjointWeights => "turn",
@@ -161,6 +161,11 @@ impl Variant {
             Variant::GradientSum => "gradient_sum",
         }
     }
+}
+
+/// The header of what packs weights as factors of such products.
+fn factor_header(factors: Storage) -> String {
+    elem(factors).replace("Elem", "Factor")
 }
 
 impl Plan {
@@ -211,7 +216,7 @@ pub(crate) mod tests {
     /// storages, whole and in parts; and those around them.
     fn sources() -> BTreeSet<String> {
         let mut sources: BTreeSet<String> = winograd::machine::tests::variants().iter().map(Variant::source).collect();
-        sources.insert(Variant::Pack.source());
+        sources.extend([Storage::F32, Storage::F16].map(|factors| Variant::Pack { factors }.source()));
         sources.insert(Variant::AdjointWeights.source());
         sources.insert(Variant::SetWeights.source());
         sources.extend(matrix::params::tests::variants().iter().map(Variant::source));
@@ -248,6 +253,12 @@ pub(crate) mod tests {
                     let plan = Plan::with_kernel(&op.at(&shape).unwrap(), storage, &profile, Kernel::Direct);
                     sources.insert(plan.unwrap().wgsl());
                 }
+            }
+            let profile = DeviceProfile { class: DeviceClass::Desktop, f16: true, ..DeviceProfile::default() };
+            for (name, op, shape) in field::in_half() {
+                let plan = Plan::with_kernel(&op.at(&shape).unwrap(), storage, &profile, Kernel::Direct).unwrap();
+                assert!(plan.candidate_name().contains("products of f16"), "{name}: {}", plan.candidate_name());
+                sources.insert(plan.wgsl());
             }
             sources.extend(crate::gpu::texture::tests::sources(storage));
             for activation in crate::activation::tests::all() {

@@ -4,6 +4,7 @@ use crate::error::{Error, Result};
 use crate::gpu::dispatch::{Band, Dispatch, GATHER_WORKGROUP, MAX_ELEMENTS, Window, folded, products, split_stride};
 use crate::gpu::kernels::gather;
 use crate::gpu::kernels::pack::records::Record;
+use crate::gpu::kernels::pack::tiles::vec4_bytes;
 use crate::gpu::kernels::tiles::tile::Tile;
 use crate::gpu::profile::DeviceProfile;
 use crate::gpu::storage::Storage;
@@ -321,7 +322,7 @@ impl<'a> Bander<'a> {
             None => self.window(self.weight_span(band), 4),
             Some(tile) => {
                 let vec4s = tile.weights(&self.geometry.op, &band.out_channels);
-                self.window(Some((vec4s.start, vec4s.end)), 16)
+                self.window(Some((vec4s.start, vec4s.end)), vec4_bytes(tile.factors()))
             }
         }
     }

@@ -131,7 +131,8 @@ impl Plan {
         match &self.body {
             Body::Gather(_) => 0,
             Body::Tiles(tile, _) => {
-                let memory = tile.source().operands(&tile.shape, &Packing::new(&self.geometry.op)).memory;
+                let memory =
+                    tile.source().operands(&tile.shape, &Packing::new(&self.geometry.op, tile.factors())).memory;
                 memory.map_or(0, |memory| memory.bytes())
             }
             Body::Winograd(_, products) => products.workgroup_memory(),

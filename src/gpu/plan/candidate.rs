@@ -1,7 +1,7 @@
 //! The ways in which an operation may be computed at a shape, to be measured or forced.
 
 use super::body::Plan;
-use super::choice::{Choice, Way, winograd_cost};
+use super::choice::{Choice, Way, inexact};
 use super::planner::{check, check_sizes};
 use crate::error::{Error, Result};
 use crate::gpu::kernels::gather;
@@ -30,7 +30,7 @@ impl Candidate {
     pub(crate) fn tile(&self) -> Option<&crate::gpu::kernels::tiles::tile::Tile> {
         match &self.way {
             Way::Tile(tile) => Some(tile),
-            Way::Gather | Way::Winograd => None,
+            Way::Gather | Way::Winograd | Way::Matrix => None,
         }
     }
 
@@ -63,9 +63,7 @@ pub fn candidates(geometry: &Geometry, profile: &DeviceProfile) -> Vec<Candidate
     {
         candidates.push(Candidate { way: Way::Tile(tile), cost });
     }
-    if let Some(cost) = winograd_cost(geometry, profile) {
-        candidates.push(Candidate { way: Way::Winograd, cost });
-    }
+    candidates.extend(inexact(geometry, profile).into_iter().map(|(cost, way)| Candidate { way, cost }));
     candidates.sort_by(|a, b| a.cost.total_cmp(&b.cost));
     candidates
 }

@@ -3,9 +3,10 @@
 use crate::accuracy::Accuracy;
 use crate::activation::Activation;
 use crate::gpu::kernels::gather;
+use crate::gpu::kernels::tiles::register_search::{self, Sums};
 use crate::gpu::kernels::tiles::tile::Tile;
-use crate::gpu::kernels::tiles::{register_search, workgroup_search};
-use crate::gpu::kernels::winograd;
+use crate::gpu::kernels::tiles::workgroup_search;
+use crate::gpu::kernels::{matrix, winograd};
 use crate::gpu::profile::DeviceProfile;
 use crate::kernel::{Kernel, Refusal};
 use crate::op::{Geometry, Operands, Residual};
@@ -25,6 +26,8 @@ pub(crate) enum Way {
     /// `direct` or `tiled`.
     Tile(Tile),
     Winograd,
+    /// Cooperative matrices.
+    Matrix,
 }
 
 impl Way {
@@ -33,6 +36,7 @@ impl Way {
             Way::Gather => Kernel::Gather,
             Way::Tile(tile) => tile.kernel(),
             Way::Winograd => Kernel::Winograd,
+            Way::Matrix => Kernel::Matrix,
         }
     }
 }
@@ -42,7 +46,7 @@ impl fmt::Display for Way {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Way::Tile(tile) => write!(f, "{}: {tile}", tile.kernel()),
-            Way::Gather | Way::Winograd => self.kernel().fmt(f),
+            Way::Gather | Way::Winograd | Way::Matrix => self.kernel().fmt(f),
         }
     }
 }
@@ -70,10 +74,16 @@ pub(crate) fn check_plain(geometry: &Geometry) -> Result<(), Refusal> {
     }
 }
 
-/// The cost of Winograd's filtering, where the operation allows its error and it can be used.
-pub(crate) fn winograd_cost(geometry: &Geometry, profile: &DeviceProfile) -> Option<f64> {
-    let allowed = geometry.op.accuracy() != Accuracy::Elementwise && check_plain(geometry).is_ok();
-    if allowed { winograd::cost::cost(geometry, profile).ok() } else { None }
+/// What the operation's accuracy allows beyond the kernels that keep every one, as far as it can be used, with its cost.
+pub(crate) fn inexact(geometry: &Geometry, profile: &DeviceProfile) -> Vec<(f64, Way)> {
+    let accuracy = geometry.op.accuracy();
+    if accuracy == Accuracy::Elementwise || check_plain(geometry).is_err() {
+        return Vec::new();
+    }
+    let winograd = winograd::cost::cost(geometry, profile).ok();
+    let matrix = if accuracy == Accuracy::Half { matrix::cost::cost(geometry, profile) } else { None };
+    let ways = [(winograd, Way::Winograd), (matrix, Way::Matrix)];
+    ways.into_iter().filter_map(|(cost, way)| Some((cost?, way))).collect()
 }
 
 /// How often a layer will run at a shape: what compiling a kernel of its own is worth.
@@ -106,36 +116,34 @@ impl Reuse {
 /// and prime, so that no size is preferred.
 const ANY_SIZE: [usize; 3] = [65_521, 251, 41];
 
-/// The kernel with the least estimated cost. Where no splits are allowed, what an output's products are added up in may
-/// depend on no extent of the input: then Winograd's filtering is not chosen either.
-pub(crate) fn choose(geometry: &Geometry, profile: &DeviceProfile, most_splits: usize, reuse: Reuse) -> Choice {
+/// The kernel with the least estimated cost among those that add up in this order; Winograd's filtering and matrices only
+/// where any is allowed.
+pub(crate) fn choose(geometry: &Geometry, profile: &DeviceProfile, sums: Sums, reuse: Reuse) -> Choice {
     if reuse == Reuse::AnySize {
         return any_size(geometry, profile);
     }
-    let (choice, cost) = exact(geometry, profile, most_splits, reuse);
-    let Some(cost) = cost.filter(|_| most_splits > 1) else { return choice };
-    match winograd_cost(geometry, profile) {
-        Some(winograd) if winograd < cost => {
-            let reason = format!(
-                "Winograd's transforms, whose error is allowed; `{}` is estimated at {:.2} times their cost",
-                choice.way.kernel(),
-                cost / winograd
-            );
-            Choice { way: Way::Winograd, reason }
+    let (choice, cost) = in_tiles(geometry, profile, sums, reuse);
+    let Some(cost) = cost.filter(|_| sums == Sums::AnyOrder) else { return choice };
+    let least = inexact(geometry, profile).into_iter().min_by(|a, b| a.0.total_cmp(&b.0));
+    match least.filter(|(least, _)| *least < cost) {
+        Some((least, way)) => {
+            let (other, times) = (choice.way.kernel(), cost / least);
+            let reason = format!("its error is allowed; `{other}` is estimated at {times:.2} times its cost");
+            Choice { way, reason }
         }
-        _ => choice,
+        None => choice,
     }
 }
 
-/// That of the kernels that keep every accuracy, and its cost where it is worth comparing.
-fn exact(geometry: &Geometry, profile: &DeviceProfile, most_splits: usize, reuse: Reuse) -> (Choice, Option<f64>) {
+/// That of `gather`, `direct` and `tiled`, and its cost where it is worth comparing.
+fn in_tiles(geometry: &Geometry, profile: &DeviceProfile, sums: Sums, reuse: Reuse) -> (Choice, Option<f64>) {
     let useful = geometry.useful_multiply_adds();
     let (least, reason) = reuse.least_multiply_adds();
     if useful < least {
         return (Choice::gather(&format!("below {least} multiply-adds {reason}")), None);
     }
     let gather = gather::cost::cost(geometry, profile);
-    let (direct, tile) = match register_search::best(geometry, profile, most_splits) {
+    let (direct, tile) = match register_search::best(geometry, profile, sums) {
         Ok(best) => best,
         Err(reason) => return (Choice::gather(&format!("`direct` cannot: {reason}")), Some(gather)),
     };
@@ -182,7 +190,8 @@ fn any_size(geometry: &Geometry, profile: &DeviceProfile) -> Choice {
 mod tests {
     use super::*;
     use crate::gpu::plan::field;
-    use crate::gpu::profile::DeviceClass;
+    use crate::gpu::profile::{DeviceClass, Matrices};
+    use crate::gpu::storage::Storage;
     use crate::op::ConvTranspose;
 
     fn profile(class: DeviceClass) -> DeviceProfile {
@@ -193,7 +202,7 @@ mod tests {
     fn the_fields_operations_get_a_tile_on_every_class() {
         for class in DeviceClass::ALL {
             for (name, op, shape) in field::operations() {
-                let choice = choose(&op.at(&shape).unwrap(), &profile(class), usize::MAX, Reuse::Once);
+                let choice = choose(&op.at(&shape).unwrap(), &profile(class), Sums::AnyOrder, Reuse::Once);
                 assert!(matches!(choice.way, Way::Tile(_)), "{name} on {class:?}: {}", choice.reason);
                 assert!(
                     choice.reason.contains("is estimated at") && choice.reason.contains("`gather`"),
@@ -209,7 +218,7 @@ mod tests {
         // 16 multiply-adds for each input: 2^18 inputs are the least.
         let op = ConvTranspose::builder().kernel([4, 4]).stride([4, 4]).build().unwrap();
         let desktop = profile(DeviceClass::Desktop);
-        let choice = |width: usize| choose(&op.at(&[1, 1, 512, width]).unwrap(), &desktop, 1, Reuse::Once);
+        let choice = |width: usize| choose(&op.at(&[1, 1, 512, width]).unwrap(), &desktop, Sums::OneOrder, Reuse::Once);
         assert!(choice(511).reason.contains("below 4194304 multiply-adds"), "{}", choice(511).reason);
         assert!(!choice(512).reason.contains("below"), "{}", choice(512).reason);
     }
@@ -217,33 +226,54 @@ mod tests {
     #[test]
     fn winograd_is_chosen_where_its_error_is_allowed_and_it_pays() {
         let op = ConvTranspose::builder().kernel([4, 4]).stride([2, 2]).padding([1, 1]);
-        let choice = |channels: [usize; 2], accuracy, most_splits, reuse| {
+        let choice = |channels: [usize; 2], accuracy, sums, reuse| {
             let op = op.clone().in_channels(channels[0]).out_channels(channels[1]).accuracy(accuracy).build().unwrap();
-            choose(&op.at(&[1, channels[0], 64, 64]).unwrap(), &profile(DeviceClass::Software), most_splits, reuse)
+            choose(&op.at(&[1, channels[0], 64, 64]).unwrap(), &profile(DeviceClass::Software), sums, reuse)
         };
         let wide = [256, 128];
-        let chosen = choice(wide, Accuracy::Normwise, usize::MAX, Reuse::Often);
+        let chosen = choice(wide, Accuracy::Normwise, Sums::AnyOrder, Reuse::Often);
         assert_eq!(chosen.way, Way::Winograd);
-        assert!(chosen.reason.contains("whose error is allowed; `direct` is estimated at"), "{}", chosen.reason);
+        assert!(chosen.reason.contains("its error is allowed; `direct` is estimated at"), "{}", chosen.reason);
         for other in [
-            choice(wide, Accuracy::Elementwise, usize::MAX, Reuse::Often),
+            choice(wide, Accuracy::Elementwise, Sums::AnyOrder, Reuse::Often),
             // The same bits whatever the extents, and a kernel for every size.
-            choice(wide, Accuracy::Normwise, 1, Reuse::Often),
-            choice(wide, Accuracy::Normwise, usize::MAX, Reuse::AnySize),
+            choice(wide, Accuracy::Normwise, Sums::OneOrder, Reuse::Often),
+            choice(wide, Accuracy::Normwise, Sums::AnyOrder, Reuse::AnySize),
             // Many points for few products.
-            choice([256, 3], Accuracy::Normwise, usize::MAX, Reuse::Often),
+            choice([256, 3], Accuracy::Normwise, Sums::AnyOrder, Reuse::Often),
         ] {
             assert!(matches!(other.way, Way::Tile(_)), "{}", other.reason);
         }
     }
 
     #[test]
+    fn matrices_are_chosen_where_rounding_is_allowed_and_they_pay() {
+        let op = ConvTranspose::builder().in_channels(256).out_channels(128).kernel([3, 3]).stride([2, 2]);
+        let matrices = Matrices { side: 16, factors: Storage::F16, subgroup: 32, largest_subgroup: 64 };
+        let chosen = |class, accuracy, sums| {
+            let op = op.clone().accuracy(accuracy).build().unwrap();
+            let profile = DeviceProfile { matrices: Some(matrices), f16: true, ..profile(class) };
+            choose(&op.at(&[1, 256, 64, 64]).unwrap(), &profile, sums, Reuse::Often).way.kernel()
+        };
+        use Accuracy::{Elementwise, Half, Normwise};
+        assert_eq!(chosen(DeviceClass::Nvidia, Half, Sums::AnyOrder), Kernel::Matrix);
+        assert_eq!(chosen(DeviceClass::Desktop, Half, Sums::AnyOrder), Kernel::Matrix);
+        assert_eq!(chosen(DeviceClass::Desktop, Half, Sums::OneOrder), Kernel::Direct);
+        for accuracy in [Elementwise, Normwise] {
+            assert_ne!(chosen(DeviceClass::Nvidia, accuracy, Sums::AnyOrder), Kernel::Matrix);
+        }
+        // Where they are as slow as everything else.
+        assert_eq!(chosen(DeviceClass::Software, Half, Sums::AnyOrder), Kernel::Direct);
+    }
+
+    #[test]
     fn what_direct_cannot_do_is_said() {
         let refusal = |op: &ConvTranspose, shape: &[usize]| {
             let geometry = op.at(shape).unwrap();
-            let reason =
-                register_search::best(&geometry, &profile(DeviceClass::Desktop), usize::MAX).unwrap_err().to_string();
-            let choice = choose(&geometry, &profile(DeviceClass::Desktop), usize::MAX, Reuse::Once);
+            let reason = register_search::best(&geometry, &profile(DeviceClass::Desktop), Sums::AnyOrder)
+                .unwrap_err()
+                .to_string();
+            let choice = choose(&geometry, &profile(DeviceClass::Desktop), Sums::AnyOrder, Reuse::Once);
             assert!(choice.way == Way::Gather && choice.reason.contains(&reason), "{}", choice.reason);
             reason
         };

@@ -1,5 +1,6 @@
 //! Operations that the field knows, at their shapes: what the tests of plans and of kernels go through.
 
+use crate::accuracy::Accuracy;
 use crate::activation::Activation;
 use crate::layout::Layout;
 use crate::op::ConvTranspose;
@@ -65,6 +66,18 @@ pub(crate) fn convolutions() -> Vec<(&'static str, ConvTranspose, Vec<usize>)> {
 /// The operations and the convolutions.
 pub(crate) fn all() -> Vec<(&'static str, ConvTranspose, Vec<usize>)> {
     [operations(), convolutions()].concat()
+}
+
+/// Those of the operations that have products of f16 where these are allowed: several output channels in a group, and many
+/// products for each output.
+pub(crate) fn in_half() -> Vec<(&'static str, ConvTranspose, Vec<usize>)> {
+    let of = |(name, op, shape): (_, ConvTranspose, _)| {
+        (name, op.to_builder().accuracy(Accuracy::Half).build().unwrap(), shape)
+    };
+    let has = |(name, ..): &(&str, ConvTranspose, Vec<usize>)| {
+        ["deep", "u-net", "sound", "volume", "stride 1"].contains(name)
+    };
+    operations().into_iter().filter(has).map(of).collect()
 }
 
 /// An operation at a shape with the channels last.

@@ -5,7 +5,8 @@ use super::body::{Body, Cut, Plan};
 use super::choice::{self, Choice, Reuse, Way, check_plain};
 use crate::error::{Error, Result};
 use crate::gpu::kernels::fused::MAX_PRE_ALPHAS;
-use crate::gpu::kernels::tiles::{register_search, workgroup_search};
+use crate::gpu::kernels::tiles::register_search::{self, Sums};
+use crate::gpu::kernels::tiles::workgroup_search;
 use crate::gpu::kernels::{matrix, winograd};
 use crate::gpu::profile::DeviceProfile;
 use crate::gpu::storage::Storage;
@@ -33,20 +34,19 @@ impl Plan {
     /// # Errors
     /// As [`new`](Self::new).
     pub fn for_reuse(geometry: &Geometry, storage: Storage, profile: &DeviceProfile, reuse: Reuse) -> Result<Self> {
-        Self::with_splits(geometry, storage, profile, usize::MAX, reuse)
+        Self::adding(geometry, storage, profile, Sums::AnyOrder, reuse)
     }
 
-    /// As [`for_reuse`](Self::for_reuse), with at most so many splits of the input channels. Without splits an output's
-    /// products are added in an order that depends on no extent of the input.
-    pub(crate) fn with_splits(
+    /// As [`for_reuse`](Self::for_reuse), where an output's products are added up in such an order.
+    pub(crate) fn adding(
         geometry: &Geometry,
         storage: Storage,
         profile: &DeviceProfile,
-        most_splits: usize,
+        sums: Sums,
         reuse: Reuse,
     ) -> Result<Self> {
         check(geometry, storage, profile)?;
-        let choice = choice::choose(geometry, profile, most_splits, reuse);
+        let choice = choice::choose(geometry, profile, sums, reuse);
         match Self::cut(geometry, storage, profile, choice) {
             // A tile may need more of a binding than a single element.
             Err(Error::Limit { .. }) => {
@@ -68,14 +68,10 @@ impl Plan {
         }
         let tile = match kernel {
             Kernel::Gather => return Self::cut(geometry, storage, profile, Choice::gather(REQUESTED)),
-            Kernel::Direct => register_search::best(geometry, profile, 1),
+            Kernel::Direct => register_search::best(geometry, profile, Sums::Unsplit),
             Kernel::Tiled => workgroup_search::best(geometry, profile),
             Kernel::Winograd => return Self::winograd(geometry, storage, profile, REQUESTED.into()),
-            Kernel::Matrix => {
-                let (matrix, dispatch) = matrix::layout::matrix(geometry, storage, profile).map_err(refuse)?;
-                let body = Body::Matrix(matrix, dispatch);
-                return Ok(Self { geometry: geometry.clone(), storage, body, reason: REQUESTED.into() });
-            }
+            Kernel::Matrix => return Self::matrix(geometry, storage, profile, REQUESTED.into()),
         };
         let (_, tile) = tile.map_err(refuse)?;
         Self::cut(geometry, storage, profile, Choice { way: Way::Tile(tile), reason: REQUESTED.into() })
@@ -92,6 +88,13 @@ impl Plan {
         Ok(Self { geometry: geometry.clone(), storage, body, reason })
     }
 
+    /// Plans products of cooperative matrices for such an operation.
+    fn matrix(geometry: &Geometry, storage: Storage, profile: &DeviceProfile, reason: String) -> Result<Self> {
+        let refuse = |reason| Error::Kernel { kernel: Kernel::Matrix, reason };
+        let (matrix, dispatch) = matrix::layout::matrix(geometry, storage, profile).map_err(refuse)?;
+        Ok(Self { geometry: geometry.clone(), storage, body: Body::Matrix(matrix, dispatch), reason })
+    }
+
     /// Cuts the work of the chosen kernel into dispatches.
     pub(crate) fn cut(geometry: &Geometry, storage: Storage, profile: &DeviceProfile, choice: Choice) -> Result<Self> {
         let Choice { way, reason } = choice;
@@ -99,6 +102,7 @@ impl Plan {
             Way::Gather => None,
             Way::Tile(tile) => Some(tile),
             Way::Winograd => return Self::winograd(geometry, storage, profile, reason),
+            Way::Matrix => return Self::matrix(geometry, storage, profile, reason),
         };
         let bander = Bander::new(geometry, storage, profile, tile);
         let (dispatches, parts) = if geometry.output_len() == 0 { (Vec::new(), 1) } else { bander.dispatches()? };

@@ -5,6 +5,7 @@
 //! its memory, so that a tap is a distance there; each of its subgroups multiplies them for one phase and one block of
 //! output channels.
 
+use crate::accuracy::Accuracy;
 use crate::gpu::dispatch::{Band, Dispatch, MAX_ELEMENTS, Window, products, rows};
 use crate::gpu::kernels::pack::matrix::Packing;
 use crate::gpu::kernels::pack::records::Record;
@@ -186,7 +187,7 @@ pub(crate) fn matrix(
     if !matches!(side, 8 | 16) || subgroup == 0 || largest_subgroup == 0 {
         return Err(Refusal::UnsupportedMatrices { side, least_subgroup: subgroup, largest_subgroup });
     }
-    if factors == Storage::F16 && storage == Storage::F32 {
+    if factors == Storage::F16 && storage == Storage::F32 && op.accuracy() != Accuracy::Half {
         return Err(Refusal::RoundedTensor);
     }
     let all = |sizes: [usize; 3]| sizes.iter().fold(1usize, |product, &size| product.saturating_mul(size));

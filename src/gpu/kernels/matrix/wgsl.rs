@@ -9,19 +9,12 @@ const BODY: &str = include_str!("body.wgsl");
 /// What stands above the line of dashes, but for the activation.
 pub(crate) fn elem(matrix: &Matrix, storage: Storage) -> String {
     let f16 = if storage == Storage::F16 || matrix.matrices.factors == Storage::F16 { "enable f16;\n" } else { "" };
-    format!("{f16}enable wgpu_cooperative_matrix;\nalias Elem = {};", number(storage))
-}
-
-fn number(storage: Storage) -> &'static str {
-    match storage {
-        Storage::F32 => "f32",
-        Storage::F16 => "f16",
-    }
+    format!("{f16}enable wgpu_cooperative_matrix;\nalias Elem = {};", storage.wgsl())
 }
 
 /// The kernel below the line of dashes.
 pub(crate) fn generate(matrix: &Matrix) -> String {
-    let (side, factor, columns) = (matrix.matrices.side, number(matrix.matrices.factors), matrix.columns);
+    let (side, factor, columns) = (matrix.matrices.side, matrix.matrices.factors.wgsl(), matrix.columns);
     let mut out = String::new();
     let w = &mut out;
     let _ = writeln!(

@@ -7,6 +7,7 @@ use super::register_tile::{Access, RegisterTile};
 use super::source::{Grid, Source};
 use crate::gpu::hardware::Order;
 use crate::gpu::kernels::pack::tiles::{Packing, lanes};
+use crate::gpu::storage::Storage;
 use crate::kernel::Kernel;
 use std::collections::BTreeSet;
 
@@ -28,7 +29,13 @@ pub(crate) struct Buffers {
     pub(crate) fully_unrolled: bool,
     /// The order of products; accumulators are counted in vectors.
     pub(crate) order: Order,
+    /// What inputs and weights are rounded to before they are multiplied. Products of f16 are added up in f16 for the
+    /// channels of one round of the loop, at most [`MOST_IN_F16`] of them, and then in f32.
+    pub(crate) factors: Storage,
 }
+
+/// The most products of f16 that are added up in f16: nine taps of four channels.
+pub(crate) const MOST_IN_F16: usize = 36;
 
 /// What is read of the input at once.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -170,7 +177,7 @@ impl Source for Buffers {
     }
 
     fn operands(&self, tile: &RegisterTile, packing: &Packing) -> Operands {
-        Operands { reads: self.reading.access(), unit: Self::unit(tile, packing), memory: None }
+        Operands { reads: self.reading.access(), unit: Self::unit(tile, packing), memory: None, factors: self.factors }
     }
 
     fn place(&self, tile: &RegisterTile, packing: &Packing) -> Vec<Statement> {
@@ -207,7 +214,7 @@ impl Source for Buffers {
         let rows = |a: usize| tile.axes[a + 1..].iter().map(|axis| axis.kernel).product::<usize>();
         let taps: Vec<String> = tile.used_axes().map(|(a, letter, _)| format!("tap_{letter} * {}", rows(a))).collect();
         let tap = if parts > 1 { format!(" + {}", in_units(taps.join(" + "))) } else { String::new() };
-        let (biases, channel, first) = (packing.unit / unit, packing.channel / unit, self.first_channel());
+        let (biases, channel, first) = (packing.head / unit, packing.channel / unit, self.first_channel());
         for vector in 0..vectors {
             text!(out; "var w{vector} = record{vector} + {biases} + {first} * {channel}{tap};");
         }
@@ -253,6 +260,13 @@ impl Source for Buffers {
         match self.unroll / channels {
             1 => body.extend(round),
             rounds => body.extend(vec![Statement::Block(round); rounds]),
+        }
+        if self.factors == Storage::F16 {
+            let accumulators = 0..tile.accumulators().len();
+            let begin: String = accumulators.clone().map(|number| format!("var sum{number} = Sum();\n")).collect();
+            body.insert(0, Statement::Text(begin));
+            let add = accumulators.map(|number| format!("acc{number} += Accumulator(sum{number});\n")).collect();
+            body.push(Statement::Text(add));
         }
         if self.fully_unrolled { Statement::Block(body) } else { Statement::Loop(self.unroll, body) }
     }

@@ -1,11 +1,12 @@
 //! The program of a tile.
 
-use super::program::{Condition, Program, Statement, part, text};
+use super::program::{Condition, Operands, Program, Statement, part, text};
 use super::register_tile::{Access, Accumulator, LETTERS, RegisterTile};
 use super::source::Grid;
 use super::tile::Tile;
 use crate::gpu::kernels::fused::{Adds, Fused};
 use crate::gpu::kernels::pack::tiles::Packing;
+use crate::gpu::storage::Storage;
 
 /// `in_parts` is whether several dispatches share the input channels of an output.
 pub(crate) fn program(tile: &Tile, packing: &Packing, fused: &Fused, in_parts: bool) -> Program {
@@ -18,7 +19,7 @@ pub(crate) fn program(tile: &Tile, packing: &Packing, fused: &Fused, in_parts: b
         let first = if split_k { "first_ci" } else { "params.input_channel_begin" };
         text!(out; "var channel = channel_group * params.group_in_channels + {first};");
     }
-    begin(shape, &accumulators, split_k, &mut out);
+    begin(shape, &accumulators, (split_k, &operands), &mut out);
     if in_parts {
         let continued = |number: usize| format!("acc{number} = partial[{number} * slots + slot];\n");
         let continued: String = (0..accumulators.len()).map(continued).collect();
@@ -38,7 +39,7 @@ pub(crate) fn program(tile: &Tile, packing: &Packing, fused: &Fused, in_parts: b
     }
     // The residual lies beside the output, in a tensor of its own.
     let residual = fused.adds == Adds::Residual;
-    place_outputs(shape, packing, (split_k, operands.unit), residual, &mut out);
+    place_outputs(shape, packing, (split_k, &operands), residual, &mut out);
     store(shape, &accumulators, residual, &mut out);
     Program {
         name: kernel.name(),
@@ -53,9 +54,14 @@ pub(crate) fn program(tile: &Tile, packing: &Packing, fused: &Fused, in_parts: b
 }
 
 /// The accumulators begin with the biases; those of splits with 0.
-fn begin(shape: &RegisterTile, accumulators: &[Accumulator], split_k: bool, out: &mut Vec<Statement>) {
+fn begin(
+    shape: &RegisterTile,
+    accumulators: &[Accumulator],
+    (split_k, operands): (bool, &Operands),
+    out: &mut Vec<Statement>,
+) {
     for vector in 0..shape.vectors {
-        let bias = format!("weights[record{vector}][0]{}", part(shape.width, 0));
+        let bias = of_head(&format!("record{vector}"), operands, shape.width);
         text!(out; "let bias{vector} = {};", if split_k { "Accumulator()" } else { &bias });
     }
     for (number, accumulator) in accumulators.iter().enumerate() {
@@ -63,11 +69,23 @@ fn begin(shape: &RegisterTile, accumulators: &[Accumulator], split_k: bool, out:
     }
 }
 
+/// The biases or slopes at the unit `first` of `weights`: a vec4, or the sum of two.
+fn of_head(first: &str, operands: &Operands, width: usize) -> String {
+    let lanes = part(width, 0);
+    let (second, vec4) = if operands.unit > 1 { (first.into(), 1) } else { (format!("{first} + 1"), 0) };
+    match operands.factors {
+        Storage::F32 => format!("weights[{first}][0]{lanes}"),
+        Storage::F16 => {
+            format!("Accumulator(weights[{first}][0]{lanes}) + Accumulator(weights[{second}][{vec4}]{lanes})")
+        }
+    }
+}
+
 /// Where the outputs are, and the slopes of their activation.
 fn place_outputs(
     shape: &RegisterTile,
     packing: &Packing,
-    (split_k, unit): (bool, usize),
+    (split_k, operands): (bool, &Operands),
     residual: bool,
     out: &mut Vec<Statement>,
 ) {
@@ -80,7 +98,7 @@ fn place_outputs(
         }
     }
     let split = if split_k { " + split * params.split_stride" } else { "" };
-    let slopes = format!("params.record_stride - {}", packing.unit);
+    let (unit, slopes) = (operands.unit, format!("params.record_stride - {}", packing.head));
     let slopes = if unit > 1 { format!("({slopes}) / {unit}") } else { slopes };
     for vector in 0..shape.vectors {
         let first = vector * shape.width;
@@ -91,7 +109,8 @@ fn place_outputs(
             let at = format!("n * params.residual_batch_stride + {channel} * params.residual_channel_stride");
             text!(out; "let residual{vector} = {at} - params.residual_window;");
         }
-        text!(out; "let alpha{vector} = weights[record{vector} + {slopes}][0]{};", part(shape.width, 0));
+        let alpha = of_head(&format!("record{vector} + {slopes}"), operands, shape.width);
+        text!(out; "let alpha{vector} = {alpha};");
         if shape.ragged {
             text!(out; "let kept{vector} = params.group_out_channels - first_channel - {first};");
         }
@@ -413,15 +432,16 @@ mod tests {
 
     #[test]
     fn programs_read_once_test_what_they_must_and_add_each_tap_in_its_order() {
-        let (mut walked, mut rounds, mut by_channels) = (0, 0, 0);
+        let (mut walked, mut rounds, mut by_channels, mut of_f16) = (0, 0, 0, 0);
         for class in DeviceClass::ALL {
-            let profile = DeviceProfile { class, ..DeviceProfile::default() };
+            let profile = DeviceProfile { class, f16: true, ..DeviceProfile::default() };
             let first = field::operations().into_iter().map(|(_, op, shape)| (op, shape, 1));
             // Of others a few: they have long programs.
             let last = field::operations().into_iter().map(|(_, op, shape)| field::channels_last(&op, &shape));
             let long = field::convolutions().into_iter().map(|(_, op, shape)| (op, shape));
-            for (op, shape, every) in first.chain(last.chain(long).map(|(op, shape)| (op, shape, 9))) {
-                let (geometry, packing) = (op.at(&shape).unwrap(), Packing::new(&op));
+            let half = field::in_half().into_iter().map(|(_, op, shape)| (op, shape));
+            for (op, shape, every) in first.chain(last.chain(long).chain(half).map(|(op, shape)| (op, shape, 9))) {
+                let geometry = op.at(&shape).unwrap();
                 let (mut tiles, mut seen) = (HashSet::new(), 0);
                 register_search::visit(&geometry, &profile, |_, tile| {
                     if seen % every == 0 {
@@ -431,16 +451,19 @@ mod tests {
                 })
                 .unwrap();
                 tiles.extend(workgroup_search::best(&geometry, &profile).map(|(_, tile)| tile));
-                tiles.iter().enumerate().for_each(|(number, tile)| walk(tile, packing, number % 2 == 0));
+                let packing = |tile: &Tile| Packing::new(&op, tile.factors());
+                tiles.iter().enumerate().for_each(|(number, tile)| walk(tile, packing(tile), number % 2 == 0));
                 walked += tiles.len();
                 rounds += tiles.iter().filter(|tile| tile.shape.rounds() > 1).count();
                 by_channels += tiles
                     .iter()
-                    .filter(|tile| tile.source().operands(&tile.shape, &packing).reads == Access::Channels)
+                    .filter(|tile| tile.source().operands(&tile.shape, &packing(tile)).reads == Access::Channels)
                     .count();
+                of_f16 += tiles.iter().filter(|tile| tile.factors() == Storage::F16).count();
             }
         }
         assert!(walked > 3000, "{walked} programs");
         assert!(rounds > 50 && by_channels > 50, "{rounds} in rounds, {by_channels} that read four channels at once");
+        assert!(of_f16 > 50, "{of_f16} with products of f16");
     }
 }

@@ -10,6 +10,7 @@ use super::source::Source;
 use super::workgroup_tile::{WorkgroupTile, input_unit, spans};
 use crate::gpu::hardware::Hardware;
 use crate::gpu::kernels::pack::tiles::{Packing, lanes};
+use crate::gpu::storage::Storage;
 use crate::op::Geometry;
 
 /// Counting, and moving on to the next input channel.
@@ -108,7 +109,12 @@ pub(crate) fn direct(
         _ => (reading, 1.0),
     };
     let carrying = tile.outputs() as f64 * hardware.carry * carried;
-    let channel = rounds as f64 * (reading + tile.multiply_adds() as f64 + LOOP + carrying);
+    let (product, adding) = match buffers.factors {
+        Storage::F32 => (1.0, 0.0),
+        Storage::F16 => (hardware.f16, 1.0 / buffers.unroll as f64),
+    };
+    let multiplying = tile.multiply_adds() as f64 * product + tile.outputs() as f64 * adding;
+    let channel = rounds as f64 * (reading + multiplying + LOOP + carrying);
     let summing = if splits == 1 { 0.0 } else { sum(hardware, geometry, splits) };
     invocations.max(hardware.invocations) * (channels * channel + storing(hardware, tile)) + summing
 }

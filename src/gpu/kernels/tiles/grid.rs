@@ -36,7 +36,7 @@ impl Tile {
 
     /// The blocks of output channels of one group.
     pub(crate) fn blocks_per_group(&self, op: &ConvTranspose) -> usize {
-        Packing::new(op).vectors / self.group_vectors()
+        Packing::new(op, self.factors()).vectors / self.group_vectors()
     }
 
     /// Input channels of each split of those of a group; the last one may have fewer.
@@ -87,7 +87,7 @@ impl Tile {
     /// The vec4s of packed weights that a range of output channels reads.
     pub(crate) fn weights(&self, op: &ConvTranspose, channels: &Range<usize>) -> Range<u64> {
         let blocks = self.blocks(op, channels);
-        let at = |block: usize| (block * self.group_vectors() * Packing::new(op).record) as u64;
+        let at = |block: usize| (block * self.group_vectors() * Packing::new(op, self.factors()).record) as u64;
         at(blocks.start)..at(blocks.end)
     }
 }

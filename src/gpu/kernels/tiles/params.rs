@@ -3,7 +3,7 @@
 use super::tile::Tile;
 use crate::gpu::dispatch::{Dispatch, split_stride};
 use crate::gpu::kernels::activation;
-use crate::gpu::kernels::pack::tiles::Packing;
+use crate::gpu::kernels::pack::tiles::{Packing, vec4_bytes};
 use crate::gpu::kernels::params::shader_struct;
 use crate::gpu::storage::Storage;
 use crate::op::Geometry;
@@ -65,6 +65,7 @@ impl Params {
     /// The parameters of one dispatch. As in `gather`, distances are taken modulo 2³²: sums of them are what counts.
     pub(crate) fn new(geometry: &Geometry, storage: Storage, tile: &Tile, dispatch: &Dispatch) -> Self {
         let op = &geometry.op;
+        let packing = Packing::new(op, tile.factors());
         let (xs, ys) = (geometry.input_strides(), geometry.output_strides());
         let (band, residual) = (&dispatch.band, dispatch.residual(geometry, storage));
         let (pre_alpha, pre_beta) = op.pre_activation().parameters(0);
@@ -105,9 +106,9 @@ impl Params {
             output_channel_stride: ys.channel as i32,
             residual_batch_stride: residual.strides.batch as i32,
             residual_channel_stride: residual.strides.channel as i32,
-            record_stride: Packing::new(op).record as i32,
+            record_stride: packing.record as i32,
             input_window: dispatch.input.first_element(storage, &xs),
-            weight_window: (dispatch.weights.offset / 16) as i32,
+            weight_window: (dispatch.weights.offset / vec4_bytes(packing.factors)) as i32,
             output_window: dispatch.output.first_element(storage, &ys).wrapping_sub(before as i32 * split_stride),
             residual_window: residual.window,
             split_channels: split_channels as i32,

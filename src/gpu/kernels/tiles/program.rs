@@ -2,6 +2,7 @@
 //! order. Index arithmetic is text. `wgsl.rs` prints it.
 
 use super::register_tile::Access;
+use crate::gpu::storage::Storage;
 use std::fmt;
 
 pub(crate) const COMPONENTS: [&str; 4] = [".x", ".y", ".z", ".w"];
@@ -32,6 +33,8 @@ pub(crate) struct Operands {
     /// vec4s of weights that lie together at a multiple of their size, and are read at once.
     pub(crate) unit: usize,
     pub(crate) memory: Option<Memory>,
+    /// What inputs and weights are rounded to.
+    pub(crate) factors: Storage,
 }
 
 /// The memory of a workgroup.
@@ -84,7 +87,8 @@ pub(crate) enum Statement {
     },
     LoadInput(Input, InputAt),
     LoadWeight(Weight, WeightAt),
-    /// Adds the product of an input, a component of it where it is a vector, and a part of a vec4 of weights.
+    /// Adds the product of an input, a component of it where it is a vector, and a part of a vec4 of weights; where these
+    /// are of f16, to the accumulator's sum of those of this round.
     Fma {
         accumulator: usize,
         input: Input,

@@ -1,17 +1,20 @@
 //! The register tiles that an operation may have, and those of `direct` with their estimated costs.
 
 use super::axis::{InBounds, TileAxis};
-use super::buffers::{Buffers, Reading, loads};
+use super::buffers::{Buffers, MOST_IN_F16, Reading, loads};
 use super::cost::{self, Loads};
 use super::register_tile::{Access, RegisterTile};
 use super::tile::{Reads, Tile};
+use crate::accuracy::Accuracy;
 use crate::gpu::dispatch::MAX_ELEMENTS;
 use crate::gpu::hardware::{Hardware, Order};
 use crate::gpu::kernels::pack::tiles::{Packing, lanes};
 use crate::gpu::profile::DeviceProfile;
+use crate::gpu::storage::Storage;
 use crate::kernel::Refusal;
 use crate::layout::Strides;
 use crate::op::{Axis, ConvTranspose, Geometry};
+use crate::phase::AxisPhases;
 use std::iter;
 
 /// The sizes a tile may have, in cells along (d, h, w), and in vectors of channels: few, so that few kernels exist.
@@ -30,12 +33,36 @@ const LEAST_SPLIT: usize = 8;
 /// The most bytes of scratch memory for the accumulators that splits leave, for the whole output.
 const MAX_SPLIT_BYTES: usize = 64 << 20;
 
+/// How an output's products may be added up.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Sums {
+    AnyOrder,
+    /// The input channels not split.
+    Unsplit,
+    /// In an order that depends on no extent of the input: not split, and not in f16, because how many are added up there
+    /// depends on the tile.
+    OneOrder,
+}
+
+impl Sums {
+    fn allow(self, tile: &Tile) -> bool {
+        match self {
+            Sums::AnyOrder => true,
+            Sums::Unsplit => tile.split_k() == 1,
+            Sums::OneOrder => tile.split_k() == 1 && tile.factors() == Storage::F32,
+        }
+    }
+}
+
 /// The most multiply-adds of vectors, each a statement: beyond it compilers take seconds.
 pub(crate) const MAX_VECTOR_FMAS: usize = 1300;
 
 /// Unroll factors of the loop over input channels, the largest first: the bound that wgpu puts on a loop, and the
 /// addresses, are counted once for all channels of a round.
 const UNROLL: [usize; 2] = [4, 2];
+
+/// The same where products are of f16, which are added to the accumulators once in a round.
+const UNROLL_F16: [usize; 5] = [16, 8, 4, 2, 1];
 
 /// An operation of more taps may have tiles that go through them in rounds.
 const MANY_TAPS: usize = 32;
@@ -75,7 +102,7 @@ impl<'a> Space<'a> {
 
     fn build(geometry: &'a Geometry, profile: &'a DeviceProfile, any_size: bool) -> Result<Self, Refusal> {
         let op = &geometry.op;
-        let packing = Packing::new(op);
+        let packing = Packing::new(op, Storage::F32);
         let bytes = packing.bytes(op.groups());
         if bytes > profile.max_binding {
             return Err(Refusal::Binding { what: "its weights", bytes, limit: profile.max_binding });
@@ -165,8 +192,30 @@ impl<'a> Space<'a> {
             unroll: 1,
             fully_unrolled: false,
             order,
+            factors: Storage::F32,
         };
         Some((buffers, loading))
+    }
+
+    /// The same with products of f16, where the operation allows them and the device has them; of vectors of at least two
+    /// channels, of which an instruction multiplies two. An output takes at most [`MOST_IN_F16`] of them in a round.
+    fn in_f16(&self, tile: &RegisterTile, buffers: Buffers) -> Option<Buffers> {
+        let Self { geometry, profile, hardware, .. } = self;
+        let (op, reads_channels) = (&geometry.op, buffers.reading == Reading::Channels);
+        let inputs: usize = buffers.loads(tile).map(|loads| loads.len()).iter().product();
+        let inputs = inputs * buffers.reading.access().elements();
+        let fits = tile.outputs() + (tile.outputs() + inputs) / 2 <= hardware.registers;
+        let allowed = op.accuracy() == Accuracy::Half && profile.f16 && !self.any_size;
+        if !allowed || !fits || tile.width < 2 || tile.rounds() > 1 {
+            return None;
+        }
+        let most: usize = op.axes3().map(|axis| AxisPhases::new(&axis).most_taps()).iter().product();
+        let buffers = Buffers { factors: Storage::F16, ..buffers };
+        UNROLL_F16
+            .into_iter()
+            .filter(|unroll| !reads_channels || unroll.is_multiple_of(4))
+            .find(|&unroll| unroll * most <= MOST_IN_F16 && self.may_unroll(tile, &buffers, unroll))
+            .map(|unroll| self.of_unroll(buffers, unroll))
     }
 
     /// Whether inputs can be read four channels at a time, which a round of the loop over them then takes.
@@ -193,22 +242,31 @@ impl<'a> Space<'a> {
                 && split_k * tile.phase_parts() <= MAX_PARTS
     }
 
-    /// Unrolls as many input channels as the length of the kernel allows. A part of the channels has whole rounds, and
-    /// has to fit a binding; no bit depends on it.
+    /// Unrolls as many input channels as the length of the kernel allows; no bit depends on it.
     fn unrolled(&self, tile: &RegisterTile, buffers: Buffers) -> Buffers {
-        let channels = self.geometry.op.in_channels() / self.geometry.op.groups();
-        let split = channels.div_ceil(buffers.split_k);
-        let plane = self.geometry.input_strides().channel.saturating_mul(4) as u64;
         let fits = |unroll: usize| {
-            buffers.reading == Reading::Channels
-                || tile.rounds() == 1
-                    && channels.is_multiple_of(unroll)
-                    && split.is_multiple_of(unroll)
-                    && unroll * tile.multiply_adds() <= self.hardware.unrolled
-                    && plane.saturating_mul(unroll as u64) <= self.profile.max_binding.min(MAX_ELEMENTS * 4) / 2
+            buffers.reading == Reading::Channels || tile.rounds() == 1 && self.may_unroll(tile, &buffers, unroll)
         };
         let unroll = UNROLL.into_iter().find(|&unroll| fits(unroll)).unwrap_or(1);
-        Buffers { unroll, fully_unrolled: unroll == channels, ..buffers }
+        self.of_unroll(buffers, unroll)
+    }
+
+    /// Whether a round of the loop over input channels may take so many. A part of the channels has whole rounds, and has
+    /// to fit a binding.
+    fn may_unroll(&self, tile: &RegisterTile, buffers: &Buffers, unroll: usize) -> bool {
+        let channels = self.geometry.op.in_channels() / self.geometry.op.groups();
+        let plane = self.geometry.input_strides().channel.saturating_mul(4) as u64;
+        // An instruction has two products of f16.
+        let multiply_adds = (unroll * tile.multiply_adds()) as u64 * buffers.factors.size() / 4;
+        channels.is_multiple_of(unroll)
+            && channels.div_ceil(buffers.split_k).is_multiple_of(unroll)
+            && multiply_adds <= self.hardware.unrolled as u64
+            && plane.saturating_mul(unroll as u64) <= self.profile.max_binding.min(MAX_ELEMENTS * 4) / 2
+    }
+
+    fn of_unroll(&self, buffers: Buffers, unroll: usize) -> Buffers {
+        let fully_unrolled = unroll == self.geometry.op.in_channels() / self.geometry.op.groups();
+        Buffers { unroll, fully_unrolled, ..buffers }
     }
 }
 
@@ -291,30 +349,33 @@ fn visit_space(space: &Space<'_>, mut visit: impl FnMut(f64, Tile)) -> Result<()
     for (shape, options) in space.register_tiles() {
         let Some((buffers, loading)) = space.buffers(&shape, options) else { continue };
         for split_k in SPLIT_K.into_iter().filter(|&split_k| space.may_split(&shape, buffers.reading, split_k)) {
-            let buffers = space.unrolled(&shape, Buffers { split_k, ..buffers });
-            let cost = cost::direct(&space.hardware, geometry, &space.packing, (&shape, &buffers), loading);
-            visit(cost, Tile { shape, reads: Reads::Buffers(buffers) });
+            let buffers = Buffers { split_k, ..buffers };
+            for buffers in [Some(space.unrolled(&shape, buffers)), space.in_f16(&shape, buffers)].into_iter().flatten()
+            {
+                let cost = cost::direct(&space.hardware, geometry, &space.packing, (&shape, &buffers), loading);
+                visit(cost, Tile { shape, reads: Reads::Buffers(buffers) });
+            }
             found = true;
         }
     }
     found.then_some(()).ok_or_else(|| too_many_taps(&geometry.op))
 }
 
-/// The tile of `direct` with the least estimated cost among those of at most so many splits, behind that cost, or why
-/// there is none.
-pub(crate) fn best(geometry: &Geometry, profile: &DeviceProfile, most_splits: usize) -> Result<(f64, Tile), Refusal> {
-    best_of(&Space::new(geometry, profile)?, most_splits)
+/// The tile of `direct` with the least estimated cost among those that add up in this order, behind that cost, or why there
+/// is none.
+pub(crate) fn best(geometry: &Geometry, profile: &DeviceProfile, sums: Sums) -> Result<(f64, Tile), Refusal> {
+    best_of(&Space::new(geometry, profile)?, sums)
 }
 
 /// A tile of `direct` that serves at every size, behind its estimated cost at this one, where that is a large one.
 pub(crate) fn any_size(geometry: &Geometry, profile: &DeviceProfile) -> Result<(f64, Tile), Refusal> {
-    best_of(&Space::build(geometry, profile, true)?, 1)
+    best_of(&Space::build(geometry, profile, true)?, Sums::OneOrder)
 }
 
-fn best_of(space: &Space<'_>, most_splits: usize) -> Result<(f64, Tile), Refusal> {
+fn best_of(space: &Space<'_>, sums: Sums) -> Result<(f64, Tile), Refusal> {
     let mut best = (f64::INFINITY, None);
     visit_space(space, |cost, tile| {
-        if cost < best.0 && tile.split_k() <= most_splits {
+        if cost < best.0 && sums.allow(&tile) {
             best = (cost, Some(tile));
         }
     })?;
@@ -350,12 +411,15 @@ mod tests {
             for max_invocations in [1, 32, 256] {
                 let profile = DeviceProfile { max_invocations, ..profile(class) };
                 for (name, op, shape) in field::operations() {
-                    let (cost, tile) = best(&op.at(&shape).unwrap(), &profile, usize::MAX).unwrap();
+                    let (cost, tile) = best(&op.at(&shape).unwrap(), &profile, Sums::AnyOrder).unwrap();
                     assert!(cost.is_finite() && cost > 0.0, "{name}: {cost}");
                     assert!(buffers(&tile).workgroup <= max_invocations, "{name}: {tile:?}");
                     assert!(tile.shape.vector_fmas() <= MAX_VECTOR_FMAS, "{name}: {tile:?}");
                     assert!(tile.shape.outputs() < class.hardware().registers, "{name}: {tile:?}");
-                    assert!(Packing::new(&op).vectors.is_multiple_of(tile.shape.vectors), "{name}: {tile:?}");
+                    assert!(
+                        Packing::new(&op, Storage::F32).vectors.is_multiple_of(tile.shape.vectors),
+                        "{name}: {tile:?}"
+                    );
                 }
             }
         }
@@ -368,7 +432,7 @@ mod tests {
                 let mut least = 0;
                 for batch in [1, 2, 4, 8, 16, 64, 256] {
                     shape[0] = batch;
-                    let (_, tile) = best(&op.at(&shape).unwrap(), &profile(class), 1).unwrap();
+                    let (_, tile) = best(&op.at(&shape).unwrap(), &profile(class), Sums::OneOrder).unwrap();
                     assert!(
                         tile.shape.outputs() >= least,
                         "{name} on {class:?}, batch {batch}: {tile}, {least} before"
@@ -408,7 +472,7 @@ mod tests {
         }
         let unroll = |channels: usize, width: usize, profile: &DeviceProfile| {
             let (op, shape) = (unet(channels), [1, channels, 128, width]);
-            let (_, tile) = best(&op.at(&shape).unwrap(), profile, 1).unwrap();
+            let (_, tile) = best(&op.at(&shape).unwrap(), profile, Sums::OneOrder).unwrap();
             (buffers(&tile).unroll, buffers(&tile).fully_unrolled)
         };
         let desktop = profile(DeviceClass::Desktop);

@@ -4,6 +4,7 @@ use super::buffers::Buffers;
 use super::register_tile::RegisterTile;
 use super::source::Source;
 use super::workgroup_tile::WorkgroupTile;
+use crate::gpu::storage::Storage;
 use crate::kernel::Kernel;
 use std::fmt;
 
@@ -38,6 +39,14 @@ impl Tile {
     /// See [`Grid::split_k`](super::source::Grid::split_k).
     pub(crate) fn split_k(&self) -> usize {
         self.source().grid().split_k
+    }
+
+    /// What inputs and weights are rounded to before they are multiplied.
+    pub(crate) fn factors(&self) -> Storage {
+        match self.reads {
+            Reads::Buffers(Buffers { factors, .. }) => factors,
+            Reads::Memory(_) => Storage::F32,
+        }
     }
 
     /// What a workgroup of `tiled` shares.
@@ -76,6 +85,9 @@ impl fmt::Display for Tile {
         write!(f, "{cells} cells of {phases} outputs, {} channels", self.shape.channels())?;
         if self.shape.rounds() > 1 {
             write!(f, ", rounds of {} taps", join(axes.map(|axis| axis.written)))?;
+        }
+        if self.factors() == Storage::F16 {
+            write!(f, ", products of f16")?;
         }
         match self.split_k() {
             1 => Ok(()),

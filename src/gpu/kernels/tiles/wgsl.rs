@@ -7,6 +7,7 @@ use super::register_tile::{Access, LETTERS};
 use super::tile::Tile;
 use crate::gpu::kernels::fused::{Adds, Fused, RESIDUAL};
 use crate::gpu::kernels::pack::tiles::Packing;
+use crate::gpu::storage::Storage;
 use std::fmt::{self, Write};
 
 /// The part that is the same for every tile.
@@ -40,25 +41,34 @@ struct Printer<'a> {
 impl Printer<'_> {
     fn kernel(&mut self) -> fmt::Result {
         let Program { name, workgroup, width, operands, writes, split_k, in_parts, .. } = *self.program;
-        let Operands { reads, unit, memory } = operands;
-        let accumulator = if width == 1 { "f32".to_string() } else { format!("vec{width}<f32>") };
+        let Operands { reads, unit, memory, factors } = operands;
+        let factor = factors.wgsl();
+        let vector = |of: &str| if width == 1 { of.to_string() } else { format!("vec{width}<{of}>") };
         let stored = |elem: &str, access| match access {
             Access::Element => elem.to_string(),
             Access::Columns | Access::Channels => format!("vec4<{elem}>"),
         };
-        let (input, loaded) = (stored("Elem", reads), stored("f32", reads));
+        let (input, loaded, accumulator) = (stored("Elem", reads), stored(factor, reads), vector("f32"));
+        let sum = match factors {
+            Storage::F32 => String::new(),
+            Storage::F16 => format!(
+                "// What an accumulator is added in one round of the loop: products of f16, which are added up as such.
+                alias Sum = {};\n\n",
+                vector(factor)
+            ),
+        };
         // The accumulators of a split stay f32 until they are added up.
         let output = stored(if split_k { "f32" } else { "Elem" }, writes);
         self.text(&format!(
             "// A vector of output channels.
             alias Accumulator = {accumulator};
 
-            alias Input = {input};
+            {sum}alias Input = {input};
             alias Loaded = {loaded};
             alias Output = {output};
 
             // Weights that are read at once.
-            alias Weights = array<vec4<f32>, {unit}>;\n\n"
+            alias Weights = array<vec4<{factor}>, {unit}>;\n\n"
         ))?;
         let input = format!("var<storage, {}> input", self.fused.read());
         writeln!(self.out, "{}", HEAD.replace("var<storage, read> input", &input))?;
@@ -96,20 +106,21 @@ impl Printer<'_> {
         if !self.fused.pre_activates() {
             return Ok(());
         }
+        let wide = if self.program.operands.reads == Access::Element { "f32" } else { "vec4<f32>" };
         let own = if self.alpha_of_each() { "vec4<f32>" } else { "f32" };
         let value = match self.program.operands.reads {
             Access::Columns | Access::Channels => {
                 let alpha = |component| if own == "f32" { String::new() } else { String::from(component) };
                 let value =
                     |component| format!("pre_activate(x{component}, alpha{}, params.pre_beta)", alpha(component));
-                format!("Loaded({})", COMPONENTS.map(value).join(", "))
+                format!("Loaded(vec4({}))", COMPONENTS.map(value).join(", "))
             }
-            Access::Element => "pre_activate(x, alpha, params.pre_beta)".into(),
+            Access::Element => "Loaded(pre_activate(x, alpha, params.pre_beta))".into(),
         };
         self.text(&format!(
             "// What is read of the inputs, through the activation before the products.
             fn load(at: i32, alpha: {own}) -> Loaded {{
-            let x = Loaded(input[at]);
+            let x = {wide}(input[at]);
             return {value};
             }}\n\n"
         ))
@@ -239,7 +250,11 @@ impl Printer<'_> {
             Statement::Fma { accumulator: acc, input, component, weight, part: number } => {
                 let component = component.map_or("", |component| COMPONENTS[component]);
                 let part = part(self.program.width, *number);
-                self.line(format_args!("acc{acc} = fma(Accumulator({input}{component}), {weight}{part}, acc{acc});"))
+                let (to, vector) = match self.program.operands.factors {
+                    Storage::F32 => ("acc", "Accumulator"),
+                    Storage::F16 => ("sum", "Sum"),
+                };
+                self.line(format_args!("{to}{acc} = fma({vector}({input}{component}), {weight}{part}, {to}{acc});"))
             }
             Statement::AdvanceInputs(channels) => {
                 let distance = self.channels_on(*channels);

@@ -131,7 +131,7 @@ mod tests {
                         continue;
                     };
                     let laid = *tile.workgroup().unwrap();
-                    let bytes = laid.memory(&tile.shape, &Packing::new(&geometry.op)).bytes();
+                    let bytes = laid.memory(&tile.shape, &Packing::new(&geometry.op, Storage::F32)).bytes();
                     assert!(bytes <= max_workgroup_memory, "{bytes} of {max_workgroup_memory}: {laid}");
                     assert!(laid.invocations() <= max_invocations as usize, "{laid}");
                     assert!(geometry.op.in_channels().is_multiple_of(laid.k_chunk), "{laid}");

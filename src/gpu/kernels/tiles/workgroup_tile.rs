@@ -9,6 +9,7 @@ use super::register_tile::{Access, RegisterTile};
 use super::source::{Grid, Source};
 use crate::gpu::hardware::Order;
 use crate::gpu::kernels::pack::tiles::Packing;
+use crate::gpu::storage::Storage;
 use crate::kernel::Kernel;
 use std::fmt;
 
@@ -97,12 +98,12 @@ impl WorkgroupTile {
 
     /// For each vec4 of weights that the invocation brings: its number, and where it is.
     fn place_weights(&self, packing: &Packing, memory: &Memory, out: &mut Vec<Statement>) {
-        let (Memory { vectors, weights, .. }, Packing { unit, channel, .. }) = (*memory, *packing);
+        let (Memory { vectors, weights, .. }, Packing { head, channel, .. }) = (*memory, *packing);
         text!(out; "// The weights that it brings.");
         for number in 0..(vectors * weights).div_ceil(self.invocations()) {
             let first = number * self.invocations();
             let record = format!("(block * {vectors} + f{number} / {weights}) * params.record_stride");
-            let tap = format!("{unit} + params.input_channel_begin * {channel} + f{number} % {weights}");
+            let tap = format!("{head} + params.input_channel_begin * {channel} + f{number} % {weights}");
             text!(out; "let f{number} = i32(lane) + {first};
                 var w{number} = {record} - params.weight_window + {tap};");
         }
@@ -153,7 +154,7 @@ impl Source for WorkgroupTile {
 
     /// Each invocation brings vec4s of its own.
     fn operands(&self, tile: &RegisterTile, packing: &Packing) -> Operands {
-        Operands { reads: Access::Element, unit: 1, memory: Some(self.memory(tile, packing)) }
+        Operands { reads: Access::Element, unit: 1, memory: Some(self.memory(tile, packing)), factors: Storage::F32 }
     }
 
     /// Which box is the workgroup's, and which cells and channels of it the invocation's.

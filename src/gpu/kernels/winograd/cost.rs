@@ -2,7 +2,7 @@
 
 use super::layout::{Winograd, winograd};
 use crate::gpu::kernels::tiles::cost::SECOND_DISPATCH;
-use crate::gpu::kernels::tiles::register_search;
+use crate::gpu::kernels::tiles::register_search::{self, Sums};
 use crate::gpu::profile::DeviceProfile;
 use crate::gpu::storage::Storage;
 use crate::kernel::Refusal;
@@ -17,7 +17,7 @@ pub(crate) fn cost(geometry: &Geometry, profile: &DeviceProfile) -> Result<f64, 
     let laid = winograd(geometry, Storage::F32, profile)?;
     let shape = laid.product_shape();
     let products = laid.product.at(&shape).map_err(|_| Refusal::NotFiltered)?;
-    let (products, _) = register_search::best(&products, profile, 1)?;
+    let (products, _) = register_search::best(&products, profile, Sums::OneOrder)?;
     let hardware = profile.class.hardware();
     let tiles = geometry.batch * laid.tiles[0] * laid.tiles[1];
     let transform = |channels: usize, depth: usize, [reads, writes, sums]: [usize; 3]| {
