@@ -9,8 +9,8 @@ use crate::layout::Layout;
 use crate::op::{Axis, Geometry};
 use std::ops::Range;
 
-/// The largest panel, in elements: it leaves room for the weights in a second-level cache of 1 MiB.
-const PANEL: usize = 160 << 10;
+/// The largest panel for a second-level cache of 1 MiB, in elements: half of it, which leaves room for the weights.
+pub(super) const PANEL: usize = 128 << 10;
 /// Products that do so many times the useful multiply-adds, the others by zeros, take longer than gathering them.
 const MOST_ZEROS: f64 = 64.0;
 /// The fewest multiply-adds of a task that pay for its start.
@@ -66,10 +66,15 @@ fn bands(q: Range<i64>, length: usize, multiple: usize) -> Vec<Range<i64>> {
     (q.start..q.end).step_by(length as usize).map(|start| start..(start + length).min(q.end)).collect()
 }
 
-/// Chooses. `packed` is missing where a weight is infinite or NaN: the zeros of a panel must not be multiplied with it.
+/// Chooses, for so many threads and panels of at most so many elements. `packed` is missing where a weight is infinite or NaN:
+/// the zeros of a panel must not be multiplied with it.
 ///
 /// The bands are fewer than the output's elements, which must be allocated before.
-pub(super) fn choose(geometry: &Geometry, packed: Option<&Packed>, threads: usize) -> Choice {
+pub(super) fn choose(
+    geometry: &Geometry,
+    packed: Option<&Packed>,
+    (threads, most): (usize, usize),
+) -> Choice {
     let Some(packed) = packed else { return Choice::Gather };
     let (op, batch, output) = (geometry.op(), geometry.batch(), geometry.output());
     if batch == 0 {
@@ -92,10 +97,10 @@ pub(super) fn choose(geometry: &Geometry, packed: Option<&Packed>, threads: usiz
     let short = lanes > 1 && width < 2 * lanes && 3 * width.next_multiple_of(lanes) > 4 * width;
     let vectors = batch.div_ceil(lanes);
     let whole = product(geometry.input().into_iter().chain([in_group, lanes]));
-    let batched = short && 4 * batch >= 3 * vectors * lanes && whole <= PANEL;
+    let batched = short && 4 * batch >= 3 * vectors * lanes && whole <= most;
     let (panel, items, lengths, parts) = if short {
         let items = if batched {
-            lanes * vectors.div_ceil(threads).min(PANEL / whole)
+            lanes * vectors.div_ceil(threads).min(most / whole)
         } else {
             batch.div_ceil(4 * threads).max(4)
         };
@@ -119,7 +124,7 @@ pub(super) fn choose(geometry: &Geometry, packed: Option<&Packed>, threads: usiz
         };
         let most_parts = if first && op.groups() == 1 { channel_tiles.len() } else { 1 };
         // A box beyond the cache serves too where no smaller one is possible.
-        let best = [PANEL, 16 * PANEL].into_iter().find_map(|panel| best_cut(&costs, most_parts, panel));
+        let best = [most, 16 * most].into_iter().find_map(|panel| best_cut(&costs, most_parts, panel));
         let Some(Candidate { lengths, parts }) = best else { return Choice::Gather };
         (Panel::Box, 1, lengths, parts)
     };
@@ -153,7 +158,7 @@ mod tests {
     fn chosen(op: &ConvTranspose, input: &[usize], threads: usize) -> Choice {
         let weight = vec![1.0; op.weight_shape().iter().product()];
         let packed = Packed::new(op, &weight, &[], Level::Avx512, true).unwrap();
-        choose(&op.at(input).unwrap(), Some(&packed), threads)
+        choose(&op.at(input).unwrap(), Some(&packed), (threads, PANEL))
     }
 
     #[test]
@@ -181,7 +186,7 @@ mod tests {
         assert_eq!(chosen(&long, &[1, 1, 4], 2), Choice::Gather, "of 4096 taps 4 read an input that exists");
         assert_ne!(chosen(&long, &[1, 1, 4096], 2), Choice::Gather);
         let op = op(2, 2, [3, 2, 0]);
-        assert_eq!(choose(&op.at(&[1, 2, 4, 4]).unwrap(), None, 2), Choice::Gather);
+        assert_eq!(choose(&op.at(&[1, 2, 4, 4]).unwrap(), None, (2, PANEL)), Choice::Gather);
     }
 
     #[test]

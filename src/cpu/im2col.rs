@@ -1,6 +1,7 @@
 //! Products over an im2col panel: for each channel and tap, the inputs of all positions side by side. For rows so short
 //! that vectors along them would be mostly empty.
 
+use super::cache;
 use super::element::OfF32;
 use super::interleave::{BlockResults, Line, Results};
 use super::memory::{Result, collect, grow, product, reserve};
@@ -12,7 +13,7 @@ use super::scratch::Scratch;
 use super::task::Parts;
 use super::work::Work;
 
-/// The largest panel, in elements.
+/// The largest panel for a second-level cache of 1 MiB, in elements.
 const PANEL: usize = 128 << 10;
 
 /// Computes one group; returns how many outputs were written, `None` where an input is infinite or NaN and the packed
@@ -38,7 +39,7 @@ pub(super) fn run<T: OfF32>(
         for block in &row_group.blocks {
             let q = work.inner_q(block);
             let (width, depth) = (length(&q), in_group * block.offsets.len());
-            let at_once = (PANEL / product([depth, width]).max(1)).clamp(1, lines.len().max(1));
+            let at_once = (cache::elements(PANEL) / product([depth, width]).max(1)).clamp(1, lines.len().max(1));
             for lines in lines.chunks(at_once) {
                 let used = lines.len() * width;
                 let pitch = used.next_multiple_of(lanes);

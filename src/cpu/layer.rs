@@ -2,7 +2,7 @@
 
 #![allow(unsafe_code, reason = "outputs are not filled with zeros before they are written")]
 
-use super::choice::{Choice, choose};
+use super::choice::{Choice, PANEL, choose};
 use super::element::OfF32;
 use super::memory::{self, collect, filled};
 use super::output::{self, Slot, slots};
@@ -11,7 +11,7 @@ use super::panel::Finite;
 use super::scratch::Pool;
 use super::simd::Level;
 use super::winograd::{self, Winograd};
-use super::{gather, pre_activation, products, threads};
+use super::{cache, gather, pre_activation, products, threads};
 use crate::error::{Error, Result};
 use crate::op::{ConvTranspose, Convolution, Geometry};
 use crate::tensor::{Bias, DType, Data, DataMut, DataView, Tensor, TensorView, check_len};
@@ -299,7 +299,7 @@ impl Layer {
                 choice.clone()
             }
             _ => {
-                let choice = Arc::new(choose(geometry, packed.as_ref(), threads));
+                let choice = Arc::new(choose(geometry, packed.as_ref(), (threads, cache::elements(PANEL))));
                 *chosen = Some((geometry.clone(), threads, choice.clone()));
                 choice
             }

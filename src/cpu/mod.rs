@@ -37,6 +37,7 @@
 
 mod batched;
 mod boxed;
+mod cache;
 mod chain;
 mod channel_sums;
 mod choice;

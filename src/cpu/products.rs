@@ -101,7 +101,7 @@ fn fill_untouched<T: OfF32>(work: &Work<'_>, packed: &Packed, parts: &mut Parts<
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::cpu::choice::{Choice, choose};
+    use crate::cpu::choice::{Choice, PANEL, choose};
     use crate::cpu::output::slots;
     use crate::cpu::simd::Level;
     use crate::op::ConvTranspose;
@@ -110,7 +110,7 @@ mod tests {
     use half::f16;
 
     fn cut(geometry: &Geometry, packed: &Packed) -> Option<Cut> {
-        match choose(geometry, Some(packed), 2) {
+        match choose(geometry, Some(packed), (2, PANEL)) {
             Choice::Products(cut) => Some(cut),
             Choice::Gather => None,
         }

@@ -5,6 +5,7 @@
 //! 36 points with the weights of some output channels, and transforms the products into the output. Vectors are along
 //! tiles. The results of a tile depend on its 6×6 inputs alone, and not on how the work is cut.
 
+use super::cache;
 use super::choice::{Cut, Panel};
 use super::element::OfF32;
 use super::epilogue::{Row, epilogue};
@@ -31,7 +32,7 @@ const M: usize = F4_3.output.len();
 const N: usize = F4_3.input.len();
 /// The most output channels that are computed before their products are transformed.
 const CHANNELS: usize = 32;
-/// The most transformed inputs at a time, in elements, and the fewest tiles.
+/// The most transformed inputs at a time for a second-level cache of 1 MiB, in elements, and the fewest tiles.
 const PANEL: usize = 224 << 10;
 const FEWEST_TILES: usize = 32;
 /// The tasks for each thread.
@@ -125,7 +126,7 @@ impl Winograd {
         let [height, width] = [1, 2].map(|axis| length(&shape.outputs[axis]));
         let columns = width.div_ceil(M);
         let count = height.div_ceil(M) * columns;
-        let fits = (PANEL / product([N * N, inputs])).max(FEWEST_TILES) / FEWEST_TILES * FEWEST_TILES;
+        let fits = (cache::elements(PANEL) / product([N * N, inputs])).max(FEWEST_TILES) / FEWEST_TILES * FEWEST_TILES;
         let chunk = fits.min(count);
         // A vector may reach beyond the last tile. Points are an odd number of vectors apart: with a power of two all
         // would compete for one set of a cache.
