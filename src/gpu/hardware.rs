@@ -13,9 +13,6 @@ pub(crate) struct Hardware {
     pub(crate) read: f64,
     /// Reading or writing four neighbouring ones at once.
     pub(crate) vector: f64,
-    /// Shifting two such vectors against each other, for four neighbours that begin anywhere; `None` where it is not known
-    /// to pay.
-    pub(crate) shift: Option<f64>,
     /// Testing whether a number is in bounds, where that is not part of reading it.
     pub(crate) test: f64,
     /// Reading four weights, at an address that all lanes share.
@@ -62,14 +59,12 @@ impl DeviceClass {
     ///   Spilling an accumulator costs less there than reading an input again, and little where it takes all its taps
     ///   at once: of the 16 vector registers of AVX2, 8 accumulators leave as many for their inputs and weights.
     ///   Of a single tap, as the products of Winograd's filtering have it, reading takes 0.4 of these costs.
-    ///   Vectors are shifted by nine choices between two numbers.
     /// - Desktop: by the compilers' statistics (benches/STATIC.md), 84 numbers leave RADV 96 registers, which is 8
     ///   waves. A test is an instruction for each number, beside the joining of conditions. Weights are read by a unit
     ///   of their own, up to four vec4s at once, into few registers: beyond 100 numbers they are moved about. Occupied
     ///   are 64 SIMDs of 32 lanes with two waves each, a card of the middle: `direct` has enough independent
     ///   accumulators to keep a lane busy alone. `tiled` leaves fewer waves and a smaller share of multiply-adds,
-    ///   because a read from the workgroup's memory takes two instructions. RADV itself reads neighbours at once that begin
-    ///   anywhere.
+    ///   because a read from the workgroup's memory takes two instructions.
     /// - Nvidia: a read from the workgroup's memory takes one instruction, one from a buffer several, with its test and
     ///   its address. Since Ampere f16 outside of matrices is no faster than f32 on most cards.
     /// - Matrices: by the makers' figures 4 to 8 times f32, of which half is counted.
@@ -86,7 +81,6 @@ impl DeviceClass {
             order:       of(class, [ Accumulators(8),  Rows,   Taps,      Taps,   Taps  ]),
             read:        of(class, [ 41.0,             6.0,    6.0,       12.0,   6.0   ]),
             vector:      of(class, [ 50.0,             6.0,    4.0,       12.0,   6.0   ]),
-            shift:       of(class, [ Some(9.0),        None,   None,      None,   None  ]),
             test:        of(class, [ 0.0,              2.5,    0.0,       0.0,    0.0   ]),
             weights:     of(class, [ 50.0,             2.0,    3.0,       12.0,   6.0   ]),
             weight_unit: of(class, [ 0.0,              5.0,    0.0,       0.0,    0.0   ]),

@@ -43,8 +43,6 @@ pub(crate) enum Reading {
     Element,
     /// Aligned vectors of four neighbours along w; cell 0 begins so many elements (0 to 3) into one.
     Columns(usize),
-    /// Vectors of four neighbours along w, of which the first begins with the first input that a tile reads, at this offset.
-    Shifted(i64),
     /// Four channels.
     Channels,
 }
@@ -54,7 +52,6 @@ impl Reading {
         match self {
             Reading::Element => Access::Element,
             Reading::Columns(_) => Access::Columns,
-            Reading::Shifted(_) => Access::Shifted,
             Reading::Channels => Access::Channels,
         }
     }
@@ -77,7 +74,6 @@ pub(crate) fn loads(axis: &TileAxis, in_bounds: InBounds, reading: Reading) -> V
     let (width, lead) = match reading {
         Reading::Element | Reading::Channels => (1, 0),
         Reading::Columns(lead) => (4, lead as i64),
-        Reading::Shifted(first) => (4, -first),
     };
     let offsets: BTreeSet<i64> = reads.iter().map(|read| (read + lead).div_euclid(width) * width - lead).collect();
     let load = |offset| Load {
@@ -109,9 +105,6 @@ impl Buffers {
     /// The load from which the distance of load `number` along an axis is known: the first of a row that is in bounds
     /// for all that are, so that compilers see which inputs are neighbours; itself for the others.
     fn base(&self, loads: &[Load], a: usize, number: usize) -> usize {
-        if a == 2 && matches!(self.reading, Reading::Shifted(_)) {
-            return 0;
-        }
         let first = loads.iter().position(|load| load.in_bounds).unwrap_or(number);
         if a == 2 && self.contiguous && loads[number].in_bounds { first } else { number }
     }
@@ -135,7 +128,7 @@ impl Buffers {
         }
         let first = format!("(channel_group * params.group_in_channels + {})", self.first_channel());
         let at = format!("n * params.input_batch_stride + {first} * params.input_channel_stride - params.input_window");
-        let at = if self.reading.access().in_vectors() { format!("({at}) >> 2u") } else { at };
+        let at = if self.reading == Reading::Element { at } else { format!("({at}) >> 2u") };
         text!(out; "var at = {at};");
     }
 }
@@ -148,9 +141,7 @@ impl Buffers {
                 out.push(Statement::Test { axis, number, offset });
             }
             if self.base(loads, axis, number) == number {
-                // What begins outside may end inside.
-                let clamped = !in_bounds && !(axis == 2 && matches!(self.reading, Reading::Shifted(_)));
-                out.push(Statement::Distance { axis, number, offset, clamped });
+                out.push(Statement::Distance { axis, number, offset, clamped: !in_bounds });
             }
         }
     }

@@ -60,7 +60,6 @@ impl Loads {
         let each = match reads {
             Access::Element => hardware.read,
             Access::Columns => hardware.vector,
-            Access::Shifted => hardware.vector + hardware.shift.unwrap_or(f64::INFINITY),
             Access::Channels => hardware.vector / 4.0,
         };
         self.loads as f64 * each + (self.used - self.in_bounds) as f64 * hardware.test

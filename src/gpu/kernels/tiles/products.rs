@@ -102,7 +102,7 @@ pub(crate) fn multiply(
                 input: Input { channel: first_channel(product.channel), at },
                 component: match reads {
                     Access::Element => None,
-                    Access::Columns | Access::Shifted => Some((product.reads[2] - offsets[2][at[2]]) as usize),
+                    Access::Columns => Some((product.reads[2] - offsets[2][at[2]]) as usize),
                     Access::Channels => Some(product.channel % 4),
                 },
                 weight: read,

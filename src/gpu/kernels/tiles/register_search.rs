@@ -77,7 +77,7 @@ const MAX_PARTS: usize = 65_535;
 pub(crate) struct AxisOption {
     pub(crate) axis: TileAxis,
     in_bounds: InBounds,
-    /// The loads of single inputs, and of vectors of four columns where these are possible, aligned or shifted.
+    /// The loads of single inputs, and of vectors of four columns where these are possible.
     single: Loads,
     columns: Option<(Reading, Loads)>,
 }
@@ -285,17 +285,12 @@ fn axis_options(
     let (input, output) = (geometry.input[a], geometry.output[a]);
     let extent = output.div_ceil(axis.stride);
     let lead = axis.pad_begin.div_euclid(axis.stride as i64).rem_euclid(4) as usize;
-    let in_rows = a == 2
+    let aligned = a == 2
         && !any_size
         && profile.binding_alignment.is_multiple_of(16)
         && geometry.input_strides().spatial[2] == 1
+        && input.is_multiple_of(4)
         && reaches_vectors(geometry);
-    let aligned = in_rows && input.is_multiple_of(4);
-    // The last vector of the tensor must be whole, and nobody may write what lies between the rows.
-    let in_rows = in_rows
-        && profile.class.hardware().shift.is_some()
-        && geometry.input_tensor_len().is_multiple_of(4)
-        && !geometry.operands.one_buffer;
     let taps: usize = geometry.op.axes3().iter().map(|axis| axis.kernel).product();
     let written: &[usize] = match a {
         _ if taps <= MANY_TAPS => &[],
@@ -317,17 +312,12 @@ fn axis_options(
             let reading = Reading::Columns(lead);
             let in_fours = tile.rounds() == 1 || tile.written.is_multiple_of(4) || tile.dilation.is_multiple_of(4);
             let columns = aligned && (tile.cells * tile.step).is_multiple_of(4) && tile.phase_parts() == 1 && in_fours;
-            let shifted = || {
-                let reading = Reading::Shifted(tile.reads().first().copied().unwrap_or(0));
-                let loads = of(reading);
-                // One more than there are vectors.
-                (reading, Loads { loads: loads.loads + 1, ..loads })
-            };
-            let columns = match columns {
-                true => Some((reading, of(reading))),
-                false => (in_rows && tile.rounds() == 1 && tile.step == 1).then(shifted),
-            };
-            AxisOption { axis: tile, in_bounds, single: of(Reading::Element), columns }
+            AxisOption {
+                axis: tile,
+                in_bounds,
+                single: of(Reading::Element),
+                columns: columns.then(|| (reading, of(reading))),
+            }
         })
         .collect()
 }

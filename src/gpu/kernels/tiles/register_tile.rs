@@ -11,8 +11,6 @@ pub(crate) enum Access {
     Element,
     /// Four neighbours along w, channels first.
     Columns,
-    /// Such four that begin anywhere: of the two aligned vectors that they lie in, shifted against each other.
-    Shifted,
     /// Four channels, channels last.
     Channels,
 }
@@ -23,17 +21,9 @@ impl Access {
         if self == Access::Element { 1 } else { 4 }
     }
 
-    /// Whether places in the tensor are counted in vectors.
-    pub(crate) fn in_vectors(self) -> bool {
-        matches!(self, Access::Columns | Access::Channels)
-    }
-
     /// How many of them lie side by side along w.
     pub(crate) fn columns(self) -> usize {
-        match self {
-            Access::Columns | Access::Shifted => 4,
-            Access::Element | Access::Channels => 1,
-        }
+        if self == Access::Columns { 4 } else { 1 }
     }
 }
 

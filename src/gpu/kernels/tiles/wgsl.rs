@@ -2,9 +2,7 @@
 //! what the kernels do.
 
 use super::build::program;
-use super::program::{
-    COMPONENTS, Condition, Input, InputAt, Memory, Operands, Program, Statement, WeightAt, part, plus,
-};
+use super::program::{COMPONENTS, Condition, InputAt, Memory, Operands, Program, Statement, WeightAt, part, plus};
 use super::register_tile::{Access, LETTERS};
 use super::tile::Tile;
 use crate::gpu::kernels::fused::{Adds, Fused, RESIDUAL};
@@ -48,7 +46,7 @@ impl Printer<'_> {
         let vector = |of: &str| if width == 1 { of.to_string() } else { format!("vec{width}<{of}>") };
         let stored = |elem: &str, access| match access {
             Access::Element => elem.to_string(),
-            Access::Columns | Access::Shifted | Access::Channels => format!("vec4<{elem}>"),
+            Access::Columns | Access::Channels => format!("vec4<{elem}>"),
         };
         let (input, loaded, accumulator) = (stored("Elem", reads), stored(factor, reads), vector("f32"));
         let sum = match factors {
@@ -75,16 +73,6 @@ impl Printer<'_> {
         let input = format!("var<storage, {}> input", self.fused.read());
         writeln!(self.out, "{}", HEAD.replace("var<storage, read> input", &input))?;
         self.load()?;
-        if reads == Access::Shifted {
-            self.text(
-                "// Four neighbours that begin so many elements into `a`, counted modulo 4, and end in `b`.
-                fn shifted(a: Loaded, b: Loaded, by: i32) -> Loaded {
-                let two = (by & 2) != 0;
-                let near = select(a, Loaded(a.zw, b.xy), two);
-                return select(near, Loaded(near.yzw, select(b.x, b.z, two)), (by & 1) != 0);
-                }\n\n",
-            )?;
-        }
         self.store()?;
         if in_parts {
             self.text(
@@ -121,7 +109,7 @@ impl Printer<'_> {
         let wide = if self.program.operands.reads == Access::Element { "f32" } else { "vec4<f32>" };
         let own = if self.alpha_of_each() { "vec4<f32>" } else { "f32" };
         let value = match self.program.operands.reads {
-            Access::Columns | Access::Shifted | Access::Channels => {
+            Access::Columns | Access::Channels => {
                 let alpha = |component| if own == "f32" { String::new() } else { String::from(component) };
                 let value =
                     |component| format!("pre_activate(x{component}, alpha{}, params.pre_beta)", alpha(component));
@@ -170,7 +158,7 @@ impl Printer<'_> {
         };
         let (parameters, value) = match writes {
             Access::Element => ("acc: f32, alpha: f32", finished("acc", "")),
-            Access::Columns | Access::Shifted => (
+            Access::Columns => (
                 "acc0: f32, acc1: f32, acc2: f32, acc3: f32, alpha: f32",
                 format!("Output(\n{})", of_each(&|number, _| format!("acc{number}"))),
             ),
@@ -239,12 +227,8 @@ impl Printer<'_> {
             Statement::Barrier => self.line("workgroupBarrier();"),
             Statement::Test { axis, number, offset } => {
                 let (letter, extent) = (LETTERS[*axis], format!("params.axes[{axis}].input_extent"));
-                let each = if *axis == 2 && self.program.operands.reads == Access::Shifted { 4 } else { 1 };
-                let inside =
-                    |beyond| format!("inside({}, {extent})", plus(&format!("first_{letter}"), offset + beyond));
-                let tests = (0..each).map(inside).collect::<Vec<_>>().join(", ");
-                let tests = if each > 1 { format!("vec4({tests})") } else { tests };
-                self.line(format_args!("let has_{letter}{number} = {tests};"))
+                let at = plus(&format!("first_{letter}"), *offset);
+                self.line(format_args!("let has_{letter}{number} = inside({at}, {extent});"))
             }
             Statement::Distance { axis, number, offset, clamped } => {
                 let letter = LETTERS[*axis];
@@ -253,15 +237,10 @@ impl Printer<'_> {
                 let distance = self.in_loads(&format!("{at} * params.axes[{axis}].input_stride"));
                 self.line(format_args!("let {letter}{number} = {distance};"))
             }
-            Statement::LoadInput(input, at) => match at {
-                InputAt::Buffer { channel, distances, tests } if self.program.operands.reads == Access::Shifted => {
-                    self.shifted(*input, *channel, &self.place(*channel, distances), tests)
-                }
-                _ => {
-                    let value = self.input(at);
-                    self.line(format_args!("let {input} = {value};"))
-                }
-            },
+            Statement::LoadInput(input, at) => {
+                let value = self.input(at);
+                self.line(format_args!("let {input} = {value};"))
+            }
             Statement::LoadWeight(weight, WeightAt::Buffer { unit, vec4 }) => {
                 self.line(format_args!("let {weight} = weights[w{} + {unit}][{vec4}];", weight.vector))
             }
@@ -324,7 +303,7 @@ impl Printer<'_> {
 
     /// A distance in elements as one in loads.
     fn in_loads(&self, distance: &str) -> String {
-        if self.program.operands.reads.in_vectors() { format!("({distance}) >> 2u") } else { distance.into() }
+        if self.program.operands.reads == Access::Element { distance.into() } else { format!("({distance}) >> 2u") }
     }
 
     /// The distance to the input so many channels on, in loads.
@@ -334,7 +313,7 @@ impl Printer<'_> {
             (Access::Channels, _) => (channels / 4).to_string(),
             (_, 1) => one,
             (Access::Columns, _) => format!("{channels} * ({one})"),
-            (Access::Element | Access::Shifted, _) => format!("{channels} * {one}"),
+            (Access::Element, _) => format!("{channels} * {one}"),
         }
     }
 
@@ -358,19 +337,6 @@ impl Printer<'_> {
         }
     }
 
-    /// Where an input is in the buffer, in loads.
-    fn place(&self, channel: usize, distances: &[(usize, usize, i64)]) -> String {
-        let mut at = "at".to_string();
-        if channel > 0 {
-            at += &format!(" + ({})", self.channels_on(channel));
-        }
-        for &(axis, base, beyond) in distances {
-            at += &format!(" + {}{base}", LETTERS[axis]);
-            at += &if beyond == 0 { String::new() } else { format!(" + {beyond}") };
-        }
-        at
-    }
-
     /// The value of an input.
     fn input(&self, at: &InputAt) -> String {
         match at {
@@ -378,35 +344,19 @@ impl Printer<'_> {
                 format!("input_chunk[{channel}][own_unit + {unit}][{element}]")
             }
             InputAt::Buffer { channel, distances, tests } => {
-                let value = self.loaded(&self.place(*channel, distances), *channel);
+                let mut at = "at".to_string();
+                if *channel > 0 {
+                    at += &format!(" + ({})", self.channels_on(*channel));
+                }
+                for &(axis, base, beyond) in distances {
+                    at += &format!(" + {}{base}", LETTERS[axis]);
+                    at += &if beyond == 0 { String::new() } else { format!(" + {beyond}") };
+                }
+                let value = self.loaded(&at, *channel);
                 let tests: Vec<String> =
                     tests.iter().map(|&(a, number)| format!("has_{}{number}", LETTERS[a])).collect();
                 if tests.is_empty() { value } else { format!("select(Loaded(), {value}, {})", tests.join(" && ")) }
             }
-        }
-    }
-
-    /// Loads four neighbours that begin anywhere. Those of a row come one after the other, and share what lies between.
-    fn shifted(&mut self, input: Input, channel: usize, row: &str, tests: &[(usize, usize)]) -> fmt::Result {
-        let Input { channel: named, at: [z, y, number] } = input;
-        let of_row = format!("{z}_{y}_{named}");
-        if number == 0 {
-            self.line(format_args!("let row{of_row} = {row};"))?;
-        }
-        for number in if number == 0 { 0..2 } else { number + 1..number + 2 } {
-            let value = self.loaded(&format!("(row{of_row} >> 2u) + {number}"), channel);
-            self.line(format_args!("let four{of_row}_{number} = {value};"))?;
-        }
-        let value = format!("shifted(four{of_row}_{number}, four{of_row}_{}, row{of_row})", number + 1);
-        // Those along w are of each of the four.
-        let test = |&(a, number): &(usize, usize)| match a {
-            2 => format!("has_x{number}"),
-            _ => format!("vec4(has_{}{number})", LETTERS[a]),
-        };
-        let tests: Vec<String> = tests.iter().map(test).collect();
-        match tests.is_empty() {
-            true => self.line(format_args!("let {input} = {value};")),
-            false => self.line(format_args!("let {input} = select(Loaded(), {value}, {});", tests.join(" & "))),
         }
     }
 }
