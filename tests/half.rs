@@ -121,7 +121,7 @@ fn biases_and_slopes_keep_more_than_f16_has() {
         let plane: usize = prepared.geometry().output_shape()[2..].iter().product();
         let got = result_of(context(), &prepared, &zeros).to_f32();
         for (index, got) in got.iter().enumerate() {
-            let expected = if index / plane % 2 == 0 { bias } else { -bias * slope };
+            let expected = if (index / plane).is_multiple_of(2) { bias } else { -bias * slope };
             // Twice 22 bits.
             assert!((got / expected - 1.0).abs() < 1e-6, "{candidate}: {got} for {expected}");
         }

@@ -47,12 +47,31 @@ fn the_plan_says_what_is_done_and_why() {
 }
 
 #[test]
+fn a_kernel_is_explained_by_its_name() {
+    let folder = folder();
+    folder.write("op.json", br#"{"strides": [2, 2], "pads": [[1, 1], [1, 1]], "accuracy": "half"}"#);
+    let run = folder.run(&format!("{LAYER} --class desktop --f16 --kernel direct"));
+    assert!(run.stdout.contains("direct: it was asked for"), "{}{}", run.stdout, run.stderr);
+    assert!(run.stdout.contains("channels, products of f16"), "{}", run.stdout);
+    let run = folder.run(&format!("{LAYER} --class desktop --kernel gather"));
+    assert!(run.stdout.contains("one output element; it was asked for"), "{}{}", run.stdout, run.stderr);
+    for (wrong, why) in [
+        ("--class desktop --kernel fast", "there is no kernel"),
+        ("--class desktop --pass weight-gradient --kernel direct", "kernels of its own"),
+        ("--device cpu --kernel direct", "would run on the CPU"),
+    ] {
+        let run = folder.run(&format!("{LAYER} {wrong}"));
+        assert!(run.stdout.is_empty() && run.stderr.contains(why), "{wrong}: {}{}", run.stdout, run.stderr);
+    }
+}
+
+#[test]
 fn a_description_allows_winograds_transforms() {
     let folder = folder();
     folder.write("op.json", br#"{"strides": [2, 2], "pads": [[1, 1], [1, 1]], "accuracy": "normwise"}"#);
     let run = folder.run(&format!("{LAYER} --class software"));
     for word in [
-        "winograd: Winograd's transforms, whose error is allowed; `direct` is estimated at",
+        "winograd: its error is allowed; `direct` is estimated at",
         "tiles          4 x 4 of 8x8 outputs",
         "products       100 matrix products by direct",
     ] {

@@ -12,7 +12,7 @@ const USUAL: usize = 512 << 10;
 pub(super) fn elements(of_a_mebibyte: usize) -> usize {
     static BYTES: OnceLock<usize> = OnceLock::new();
     let bytes = *BYTES.get_or_init(|| second_level().filter(|bytes| SENSIBLE.contains(bytes)).unwrap_or(USUAL));
-    of_a_mebibyte * (bytes >> 10) >> 10
+    of_a_mebibyte / 1024 * (bytes / 1024)
 }
 
 #[cfg(target_arch = "x86_64")]

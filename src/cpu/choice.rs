@@ -70,11 +70,7 @@ fn bands(q: Range<i64>, length: usize, multiple: usize) -> Vec<Range<i64>> {
 /// the zeros of a panel must not be multiplied with it.
 ///
 /// The bands are fewer than the output's elements, which must be allocated before.
-pub(super) fn choose(
-    geometry: &Geometry,
-    packed: Option<&Packed>,
-    (threads, most): (usize, usize),
-) -> Choice {
+pub(super) fn choose(geometry: &Geometry, packed: Option<&Packed>, (threads, most): (usize, usize)) -> Choice {
     let Some(packed) = packed else { return Choice::Gather };
     let (op, batch, output) = (geometry.op(), geometry.batch(), geometry.output());
     if batch == 0 {
