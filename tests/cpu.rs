@@ -27,6 +27,17 @@ fn levels() -> impl Iterator<Item = Level> {
     Level::ALL.into_iter().filter(|level| level.is_available())
 }
 
+/// At every level, computed in f32 and in f64.
+fn assert_exact(number: usize, case: &Case) {
+    for dtype in [DType::F32, DType::F64] {
+        let case = Case { input: case.input.cast(dtype), ..case.clone() };
+        for level in levels() {
+            let comparison = compare(&case, &run_with(&case, level));
+            assert_eq!(comparison.inexact, 0, "case {number}, {dtype}, {level:?}: {comparison:?}, {case:?}");
+        }
+    }
+}
+
 fn compare(case: &Case, got: &Tensor) -> Comparison {
     let Case { op, input, weight, bias } = case;
     reference::conv_transpose(op, input, weight, bias.as_ref()).unwrap().compare(got).unwrap()
@@ -134,10 +145,7 @@ fn integers_are_exact_in_a_random_sweep() {
     let mut rng = Rng::with_seed(21);
     for number in 0..600 {
         let case = random_case(&mut rng, Values::Integers, no_activation);
-        for level in levels() {
-            let comparison = compare(&case, &run_with(&case, level));
-            assert_eq!(comparison.inexact, 0, "case {number}, {level:?}: {comparison:?}, {case:?}");
-        }
+        assert_exact(number, &case);
     }
 }
 
@@ -163,10 +171,7 @@ fn integers_are_exact_in_wide_inputs_and_in_batches() {
         let (batch, width) =
             if number % 2 == 0 { (1, rng.usize(8..=80)) } else { (rng.usize(6..=35), rng.usize(1..=6)) };
         let case = random_case_at(&mut rng, Values::Integers, batch, width);
-        for level in levels() {
-            let comparison = compare(&case, &run_with(&case, level));
-            assert_eq!(comparison.inexact, 0, "case {number}, {level:?}: {comparison:?}, {case:?}");
-        }
+        assert_exact(number, &case);
     }
 }
 
@@ -183,10 +188,7 @@ fn inputs_that_are_infinite_or_nan_show_where_they_reach() {
             x[at] = special;
         }
         case.input = Tensor::f32(case.input.shape(), x).unwrap();
-        for level in levels() {
-            let comparison = compare(&case, &run_with(&case, level));
-            assert_eq!(comparison.inexact, 0, "case {number}, {level:?}: {comparison:?}, {case:?}");
-        }
+        assert_exact(number, &case);
     }
 }
 
@@ -340,10 +342,11 @@ fn weights_in_f64_are_used_as_such() {
 fn the_number_of_threads_does_not_change_a_bit() {
     let mut rng = Rng::with_seed(23);
     let pools = [1, 2, 5].map(|threads| rayon::ThreadPoolBuilder::new().num_threads(threads).build().unwrap());
-    for _ in 0..40 {
-        let case = random_case(&mut rng, Values::Reals, no_activation);
+    for number in 0..80 {
+        let mut case = random_case(&mut rng, Values::Reals, no_activation);
+        case.input = case.input.cast([DType::F32, DType::F64][number % 2]);
         let [one, two, five] = pools.each_ref().map(|pool| pool.install(|| run(&case)));
-        let bits = |tensor: &Tensor| tensor.to_f32().iter().map(|v| v.to_bits()).collect::<Vec<_>>();
+        let bits = |tensor: &Tensor| tensor.to_f64().iter().map(|v| v.to_bits()).collect::<Vec<_>>();
         assert_eq!(bits(&one), bits(&two), "{case:?}");
         assert_eq!(bits(&one), bits(&five), "{case:?}");
     }
@@ -425,10 +428,7 @@ fn kernels_as_long_as_a_large_stride_are_exact() {
         let weight = tensor(&mut rng, &op.weight_shape(), Values::Integers);
         let bias = Some(tensor(&mut rng, &[out_channels], Values::Integers));
         let case = Case { op, input, weight, bias };
-        for level in levels() {
-            let comparison = compare(&case, &run_with(&case, level));
-            assert_eq!(comparison.inexact, 0, "case {number}, {level:?}: {comparison:?}, {case:?}");
-        }
+        assert_exact(number, &case);
     }
 }
 

@@ -4,7 +4,7 @@
 //! All elements of a vector are at the same position, so that a tap that is out of bounds is left out and not multiplied
 //! by zero: positions with the same taps in bounds are computed together.
 
-use super::element::OfF32;
+use super::element::{Element, Stored};
 use super::memory::{Result, grow, product, reserve};
 use super::microkernel::{Product, Tap, most_rows};
 use super::output::Slot;
@@ -42,15 +42,15 @@ fn classes(geometry: &Geometry, block: &Block, positions: impl Iterator<Item = [
 
 /// Computes one group; returns how many outputs were written, `None` where an input is infinite or NaN and the packed
 /// weights do not allow it.
-pub(super) fn run<T: OfF32>(
-    work: &Work<'_>,
-    packed: &Packed,
+pub(super) fn run<T: Stored>(
+    work: &Work<'_, T::Computed>,
+    packed: &Packed<T::Computed>,
     (group, tiles): (usize, &[usize]),
     parts: &mut Parts<'_, T>,
-    scratch: &mut Scratch,
+    scratch: &mut Scratch<T::Computed>,
 ) -> Result<Option<usize>> {
     let Scratch { panel, results, rounded, starts, .. } = scratch;
-    let (op, items, lanes) = (work.geometry.op(), work.shape.items.len(), packed.level.lanes());
+    let (op, items, lanes) = (work.geometry.op(), work.shape.items.len(), packed.lanes());
     let in_group = op.in_channels() / op.groups();
     let vectors = items.div_ceil(lanes);
     let pitch_of_position = vectors * lanes;
@@ -128,14 +128,14 @@ pub(super) fn run<T: OfF32>(
 }
 
 /// Fills a panel with `[channel][z][y][x][item]`.
-struct Transpose<'a> {
-    work: &'a Work<'a>,
+struct Transpose<'a, T> {
+    work: &'a Work<'a, T>,
     first_channel: usize,
-    panel: &'a mut [f32],
+    panel: &'a mut [T],
     pitch_of_position: usize,
 }
 
-impl WithSimd for Transpose<'_> {
+impl<T: Element> WithSimd for Transpose<'_, T> {
     type Output = ();
 
     #[inline(always)]
@@ -158,8 +158,8 @@ impl WithSimd for Transpose<'_> {
 }
 
 /// Stores the results of a block in the output.
-struct Spread<'a, 'y, T> {
-    work: &'a Work<'a>,
+struct Spread<'a, 'y, T: Stored> {
+    work: &'a Work<'a, T::Computed>,
     row_group: &'a RowGroup,
     block: &'a Block,
     classes: &'a [Class],
@@ -170,7 +170,7 @@ struct Spread<'a, 'y, T> {
     parts: &'a mut Parts<'y, T>,
 }
 
-impl<T: Copy> WithSimd for Spread<'_, '_, T> {
+impl<T: Stored> WithSimd for Spread<'_, '_, T> {
     /// How many outputs were written.
     type Output = Result<usize>;
 

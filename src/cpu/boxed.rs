@@ -1,6 +1,6 @@
 //! Products over a box of the input with a border of zeros, in which each tap is a shift.
 
-use super::element::OfF32;
+use super::element::Stored;
 use super::interleave::{BlockResults, Line, Results};
 use super::memory::{Result, grow, product, reserve};
 use super::microkernel::{Product, Tap, all_taps, most_rows};
@@ -17,12 +17,12 @@ const RESULTS: usize = 8 << 10;
 
 /// Computes one group; returns how many outputs were written, `None` where an input is infinite or NaN and the packed
 /// weights do not allow it.
-pub(super) fn run<T: OfF32>(
-    work: &Work<'_>,
-    packed: &Packed,
+pub(super) fn run<T: Stored>(
+    work: &Work<'_, T::Computed>,
+    packed: &Packed<T::Computed>,
     tiles: (usize, &[usize]),
     parts: &mut Parts<'_, T>,
-    scratch: &mut Scratch,
+    scratch: &mut Scratch<T::Computed>,
 ) -> Result<Option<usize>> {
     let mut written = 0;
     for item in work.shape.items.clone() {
@@ -32,17 +32,17 @@ pub(super) fn run<T: OfF32>(
     Ok(Some(written))
 }
 
-fn run_item<T: OfF32>(
-    work: &Work<'_>,
-    packed: &Packed,
+fn run_item<T: Stored>(
+    work: &Work<'_, T::Computed>,
+    packed: &Packed<T::Computed>,
     item: usize,
     (group, tiles): (usize, &[usize]),
     parts: &mut Parts<'_, T>,
-    scratch: &mut Scratch,
+    scratch: &mut Scratch<T::Computed>,
 ) -> Result<Option<usize>> {
     let mut written = 0;
     let Scratch { panel, results, rounded, starts, .. } = scratch;
-    let (op, shape, lanes) = (work.geometry.op(), &work.shape, packed.level.lanes());
+    let (op, shape, lanes) = (work.geometry.op(), &work.shape, packed.lanes());
     let in_group = op.in_channels() / op.groups();
     // Taps read from `least` to `most` inputs before q, so that the box begins at `from`.
     let reach = packed.reach;

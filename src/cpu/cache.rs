@@ -8,11 +8,11 @@ const SENSIBLE: std::ops::RangeInclusive<usize> = 256 << 10..=4 << 20;
 /// Where the processor does not say.
 const USUAL: usize = 512 << 10;
 
-/// So many elements for a cache of 1 MiB are so many for this machine's.
-pub(super) fn elements(of_a_mebibyte: usize) -> usize {
+/// So many elements of f32 for a cache of 1 MiB are so many of this type for this machine's.
+pub(super) fn elements<T>(of_a_mebibyte: usize) -> usize {
     static BYTES: OnceLock<usize> = OnceLock::new();
     let bytes = *BYTES.get_or_init(|| second_level().filter(|bytes| SENSIBLE.contains(bytes)).unwrap_or(USUAL));
-    of_a_mebibyte / 1024 * (bytes / 1024)
+    of_a_mebibyte / 1024 * (bytes / 1024) * size_of::<f32>() / size_of::<T>()
 }
 
 #[cfg(target_arch = "x86_64")]

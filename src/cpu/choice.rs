@@ -1,6 +1,7 @@
 //! Which algorithm computes an operation at a shape, and how its work is cut: a pure function.
 
 use super::cost::{Candidate, Costs, best_cut};
+use super::element::Element;
 use super::memory::product;
 use super::microkernel::tiles;
 use super::packed::Packed;
@@ -51,7 +52,7 @@ pub(super) enum Panel {
 }
 
 /// The positions along the last axis of the widest block.
-fn longest_row(packed: &Packed, axis: &Axis, output: usize) -> usize {
+fn longest_row(packed: &Packed<impl Element>, axis: &Axis, output: usize) -> usize {
     let whole = 0..output as i64;
     let blocks = packed.groups.iter().flat_map(|group| &group.blocks);
     blocks
@@ -70,14 +71,19 @@ fn bands(q: Range<i64>, length: usize, multiple: usize) -> Vec<Range<i64>> {
 /// the zeros of a panel must not be multiplied with it.
 ///
 /// The bands are fewer than the output's elements, which must be allocated before.
-pub(super) fn choose(geometry: &Geometry, packed: Option<&Packed>, (threads, most): (usize, usize)) -> Choice {
+pub(super) fn choose(
+    geometry: &Geometry,
+    packed: Option<&Packed<impl Element>>,
+    threads: usize,
+    most: usize,
+) -> Choice {
     let Some(packed) = packed else { return Choice::Gather };
     let (op, batch, output) = (geometry.op(), geometry.batch(), geometry.output());
     if batch == 0 {
         return Choice::Gather;
     }
     let axes = op.axes3();
-    let lanes = packed.level.lanes();
+    let lanes = packed.lanes();
     let (in_group, out_group) = (op.in_channels() / op.groups(), op.out_channels() / op.groups());
     let kernel: usize = axes.iter().map(|axis| axis.kernel).product();
     let all: [Range<i64>; 3] = std::array::from_fn(|axis| all_q(&axes[axis], output[axis]));
@@ -154,7 +160,7 @@ mod tests {
     fn chosen(op: &ConvTranspose, input: &[usize], threads: usize) -> Choice {
         let weight = vec![1.0; op.weight_shape().iter().product()];
         let packed = Packed::new(op, &weight, &[], Level::Avx512, true).unwrap();
-        choose(&op.at(input).unwrap(), Some(&packed), (threads, PANEL))
+        choose(&op.at(input).unwrap(), Some(&packed), threads, PANEL)
     }
 
     #[test]
@@ -182,7 +188,7 @@ mod tests {
         assert_eq!(chosen(&long, &[1, 1, 4], 2), Choice::Gather, "of 4096 taps 4 read an input that exists");
         assert_ne!(chosen(&long, &[1, 1, 4096], 2), Choice::Gather);
         let op = op(2, 2, [3, 2, 0]);
-        assert_eq!(choose(&op.at(&[1, 2, 4, 4]).unwrap(), None, (2, PANEL)), Choice::Gather);
+        assert_eq!(choose(&op.at(&[1, 2, 4, 4]).unwrap(), None::<&Packed<f32>>, 2, PANEL), Choice::Gather);
     }
 
     #[test]

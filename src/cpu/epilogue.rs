@@ -3,18 +3,10 @@
 use super::smooth::{clip, elu, gelu, mish, sigmoid, silu, snake, tanh};
 use crate::activation::Activation;
 
-/// The bias and the activation's parameters of one row of results.
-#[derive(Clone, Copy, Debug)]
-pub(super) struct Row {
-    pub(super) bias: f32,
-    pub(super) alpha: f32,
-    pub(super) beta: f32,
-}
-
-/// Applies the activation to the results of a row. To be inlined where vector instructions are enabled: each of the loops
+/// Applies the activation with a channel's parameters to some results. To be inlined where vector instructions are enabled: each of the loops
 /// then becomes one over vectors.
 #[inline(always)]
-pub(super) fn epilogue(activation: &Activation, &Row { alpha, beta, .. }: &Row, results: &mut [f32]) {
+pub(super) fn epilogue(activation: &Activation, (alpha, beta): (f32, f32), results: &mut [f32]) {
     match activation {
         Activation::None => {}
         Activation::Relu => each(results, |y| if y < 0.0 { 0.0 } else { y }),

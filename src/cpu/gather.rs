@@ -5,6 +5,7 @@
 
 use super::element::{Element, Stored};
 use super::memory::{Result, collect, reserve, reserved};
+use super::order::Order;
 use super::output::Slot;
 use crate::layout::Layout;
 use crate::op::{Axis, ConvTranspose, Geometry};
@@ -25,15 +26,15 @@ pub(super) struct Weights<T> {
 }
 
 impl<T: Element> Weights<T> {
-    /// Reorders a weight of the operation's weight layout; `bias` may be empty.
-    pub(super) fn new(op: &ConvTranspose, weight: &[T], bias: &[T]) -> Result<Self> {
+    /// Reorders a weight; `bias` may be empty.
+    pub(super) fn new(op: &ConvTranspose, order: Order, weight: &[T], bias: &[T]) -> Result<Self> {
         let kernel = op.axes3().map(|axis| axis.kernel);
         let (in_group, out_group) = (op.in_channels() / op.groups(), op.out_channels() / op.groups());
-        let strides = op.weight_layout().strides(op.in_channels(), out_group, &kernel);
+        let strides = order.strides;
         let mut reordered = reserved("the weights", weight.len())?;
         for co in 0..op.out_channels() {
-            for ci in co / out_group * in_group..(co / out_group + 1) * in_group {
-                let origin = ci * strides.input + co % out_group * strides.output;
+            for ci in 0..in_group {
+                let origin = co / out_group * order.group + ci * strides.input + co % out_group * strides.output;
                 for kz in 0..kernel[0] {
                     for ky in 0..kernel[1] {
                         let row = origin + kz * strides.spatial[0] + ky * strides.spatial[1];
@@ -43,13 +44,6 @@ impl<T: Element> Weights<T> {
             }
         }
         Ok(Self { weight: reordered, bias: collect("the bias", bias.len(), bias.iter().copied())? })
-    }
-
-    /// Every kernel, of so many taps, turned by 180°: in the order `iohw` the weight of the operation's adjoint.
-    pub(super) fn turned(&self, taps: usize) -> Result<Vec<T>> {
-        let mut weight = collect("the turned weights", self.weight.len(), self.weight.iter().copied())?;
-        weight.chunks_exact_mut(taps).for_each(<[T]>::reverse);
-        Ok(weight)
     }
 
     /// The same weights in another type.

@@ -160,20 +160,12 @@ impl<'l, 'a> OfSums<'l, 'a> {
     fn weight(&self, input: TensorView<'_>) -> Result<Tensor> {
         let (op, what) = (self.geometry.op(), "the input");
         let data = match &self.values {
-            Values::Single(dz) if input.dtype() != DType::F64 => {
-                let x = to_f32(what, input)?;
-                let correlation = Correlation::new(&self.geometry, &x, dz);
-                let sums = match outer::run(&correlation, self.layer.level(), self.layer.pool())? {
-                    Some(sums) => sums,
-                    None => correlation.literally()?,
-                };
-                Data::F32(correlation.in_weight_order(op, sums)?)
-            }
+            Values::Single(dz) if input.dtype() != DType::F64 => Data::F32(self.sums(&to_f32(what, input)?, dz)?),
             Values::Single(dz) => {
                 let dz = collect("the gradient of the sums", dz.len(), dz.iter().map(|&dz| f64::from(dz)))?;
-                Data::F64(self.weight_f64(input, &dz)?)
+                Data::F64(self.sums(&to_f64(what, input)?, &dz)?)
             }
-            Values::Double(dz) => Data::F64(self.weight_f64(input, dz)?),
+            Values::Double(dz) => Data::F64(self.sums(&to_f64(what, input)?, dz)?),
         };
         let gradient = Tensor::new(op.weight_shape(), data)?;
         match self.layer.made_of() {
@@ -182,10 +174,14 @@ impl<'l, 'a> OfSums<'l, 'a> {
         }
     }
 
-    fn weight_f64(&self, input: TensorView<'_>, dz: &[f64]) -> Result<Vec<f64>> {
-        let x = to_f64("the input", input)?;
-        let correlation = Correlation::new(&self.geometry, &x, dz);
-        Ok(correlation.in_weight_order(self.geometry.op(), correlation.literally()?)?)
+    /// The weight gradient in the weight layout; literally where an infinity or NaN would meet the zeros of the products.
+    fn sums<T: Element>(&self, x: &[T], dz: &[T]) -> Result<Vec<T>> {
+        let correlation = Correlation::new(&self.geometry, x, dz);
+        let sums = match outer::run(&correlation, self.layer.level(), self.layer.pool())? {
+            Some(sums) => sums,
+            None => correlation.literally()?,
+        };
+        Ok(correlation.in_weight_order(self.geometry.op(), sums)?)
     }
 
     fn bias(&self) -> Result<Tensor> {

@@ -2,7 +2,7 @@
 //! that vectors along them would be mostly empty.
 
 use super::cache;
-use super::element::OfF32;
+use super::element::Stored;
 use super::interleave::{BlockResults, Line, Results};
 use super::memory::{Result, collect, grow, product, reserve};
 use super::microkernel::{Product, all_taps, most_rows};
@@ -18,16 +18,16 @@ const PANEL: usize = 128 << 10;
 
 /// Computes one group; returns how many outputs were written, `None` where an input is infinite or NaN and the packed
 /// weights do not allow it.
-pub(super) fn run<T: OfF32>(
-    work: &Work<'_>,
-    packed: &Packed,
+pub(super) fn run<T: Stored>(
+    work: &Work<'_, T::Computed>,
+    packed: &Packed<T::Computed>,
     (group, tiles): (usize, &[usize]),
     parts: &mut Parts<'_, T>,
-    scratch: &mut Scratch,
+    scratch: &mut Scratch<T::Computed>,
 ) -> Result<Option<usize>> {
     let mut written = 0;
     let Scratch { panel, results, rounded, starts, .. } = scratch;
-    let (op, items, lanes) = (work.geometry.op(), &work.shape.items, packed.level.lanes());
+    let (op, items, lanes) = (work.geometry.op(), &work.shape.items, packed.lanes());
     let (in_group, axes) = (op.in_channels() / op.groups(), op.axes3());
     for row_group in &packed.groups {
         let [zs, ys] = work.outer_q(row_group);
@@ -39,7 +39,8 @@ pub(super) fn run<T: OfF32>(
         for block in &row_group.blocks {
             let q = work.inner_q(block);
             let (width, depth) = (length(&q), in_group * block.offsets.len());
-            let at_once = (cache::elements(PANEL) / product([depth, width]).max(1)).clamp(1, lines.len().max(1));
+            let at_once =
+                (cache::elements::<T::Computed>(PANEL) / product([depth, width]).max(1)).clamp(1, lines.len().max(1));
             for lines in lines.chunks(at_once) {
                 let used = lines.len() * width;
                 let pitch = used.next_multiple_of(lanes);

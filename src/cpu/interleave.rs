@@ -1,6 +1,6 @@
 //! Storing results in the output, the phases of a row interleaved.
 
-use super::element::OfF32;
+use super::element::{Element, Stored};
 use super::memory::Result;
 use super::output::Slot;
 use super::packed::{Block, Packed, RowGroup};
@@ -31,23 +31,23 @@ pub(super) struct BlockResults<'a> {
 }
 
 /// The results of some lines and channels.
-pub(super) struct Results<'a> {
+pub(super) struct Results<'a, T> {
     pub(super) row_group: &'a RowGroup,
     pub(super) blocks: &'a [BlockResults<'a>],
     pub(super) lines: &'a [Line],
     /// The group and its channel tile.
     pub(super) tile: (usize, usize),
     /// Row after row, `pitch` apart.
-    pub(super) values: &'a [f32],
+    pub(super) values: &'a [T],
     pub(super) pitch: usize,
 }
 
-impl Results<'_> {
+impl<E: Element> Results<'_, E> {
     /// Stores them in the output, and returns how many elements were written.
-    pub(super) fn store<T: OfF32>(
+    pub(super) fn store<T: Stored<Computed = E>>(
         self,
-        work: &Work<'_>,
-        packed: &Packed,
+        work: &Work<'_, E>,
+        packed: &Packed<E>,
         rounded: &mut Vec<f16>,
         parts: &mut Parts<'_, T>,
     ) -> Result<usize> {
@@ -66,16 +66,16 @@ struct Run {
     count: usize,
 }
 
-struct Interleave<'a, 'y, T> {
-    work: &'a Work<'a>,
-    results: Results<'a>,
+struct Interleave<'a, 'y, T: Stored> {
+    work: &'a Work<'a, T::Computed>,
+    results: Results<'a, T::Computed>,
     values: &'a [T],
     /// Output channels.
     channels: Range<usize>,
     parts: &'a mut Parts<'y, T>,
 }
 
-impl<T> Interleave<'_, '_, T> {
+impl<T: Stored> Interleave<'_, '_, T> {
     fn runs(&self) -> Vec<Run> {
         let axis = &self.work.geometry.op().axes3()[2];
         let channels = self.channels.len();
@@ -100,7 +100,7 @@ impl<T> Interleave<'_, '_, T> {
     }
 }
 
-impl<T: Copy> WithSimd for Interleave<'_, '_, T> {
+impl<T: Stored> WithSimd for Interleave<'_, '_, T> {
     /// How many outputs were written.
     type Output = usize;
 

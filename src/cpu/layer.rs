@@ -2,22 +2,23 @@
 
 #![allow(unsafe_code, reason = "outputs are not filled with zeros before they are written")]
 
-use super::choice::{Choice, PANEL, choose};
-use super::element::OfF32;
+use super::choice::Choice;
+use super::computation::Computation;
+use super::element::Stored;
 use super::memory::{self, collect, filled};
+use super::order::Order;
 use super::output::{self, Slot, slots};
-use super::packed::Packed;
 use super::panel::Finite;
 use super::scratch::Pool;
 use super::simd::Level;
 use super::winograd::{self, Winograd};
-use super::{cache, gather, pre_activation, products, threads};
+use super::{gather, pre_activation, threads};
 use crate::error::{Error, Result};
 use crate::op::{ConvTranspose, Convolution, Geometry};
 use crate::tensor::{Bias, DType, Data, DataMut, DataView, Tensor, TensorView, check_len};
 use half::slice::HalfFloatSliceExt;
 use std::borrow::Cow;
-use std::sync::{Arc, Mutex, OnceLock, PoisonError};
+use std::sync::{Arc, OnceLock};
 
 /// A transposed convolution with its weights packed for the CPU. Cheap to clone; usable from many threads.
 #[derive(Clone, Debug)]
@@ -32,17 +33,10 @@ struct Inner {
     op: ConvTranspose,
     level: Level,
     winograd: Option<Winograd>,
-    /// For the products, unless a weight is infinite or NaN or Winograd's transforms are used.
-    packed: Option<Packed>,
-    /// Without shared blocks, where those have weights 0 for missing taps: for inputs that are infinite or NaN.
-    unshared: Option<Packed>,
-    pool: Pool,
-    /// The last choice, with what it was made for.
-    chosen: Mutex<Option<(Geometry, usize, Arc<Choice>)>>,
-    /// Made of the packed weights when first needed; from the beginning where there are none.
-    single: OnceLock<gather::Weights<f32>>,
+    single: Computation<f32>,
     /// Made when first needed, unless the weights came in f64.
-    double: OnceLock<gather::Weights<f64>>,
+    double: OnceLock<Computation<f64>>,
+    pool: Pool,
     /// The layer whose forward pass is this one's input gradient, made when it is first needed.
     adjoint: OnceLock<Layer>,
 }
@@ -91,35 +85,28 @@ impl Layer {
     fn build(op: &ConvTranspose, weight: TensorView<'_>, Bias(bias): Bias<'_>, level: Level) -> Result<Self> {
         op.check_parameters(weight.shape(), bias.map(|bias| bias.shape()))?;
         let level = if level.is_available() { level } else { Level::Scalar };
+        let order = Order::given(op);
         let mut double = OnceLock::new();
         if weight.dtype() == DType::F64 || bias.is_some_and(|bias| bias.dtype() == DType::F64) {
             let bias = bias.map(|bias| to_f64("the bias", bias)).transpose()?.unwrap_or_default();
-            double = gather::Weights::new(op, &to_f64("the weights", weight)?, &bias)?.into();
+            double = Computation::new(op, order, &to_f64("the weights", weight)?, &bias, level)?.into();
         }
         let bias = bias.map(|bias| to_f32("the bias", bias)).transpose()?.unwrap_or_default();
         let weight = to_f32("the weights", weight)?;
-        let (mut winograd, mut packed, mut unshared, mut single) = (None, None, None, OnceLock::new());
-        let finite = level.instructions().run(Finite(&weight));
-        if finite && !winograd::pays(op) {
-            let pack = |share| Packed::new(op, &weight, &bias, level, share);
-            let shared = pack(true)?;
-            unshared = shared.has_zero_taps.then(|| pack(false)).transpose()?;
-            packed = Some(shared);
-        } else {
-            winograd = finite.then(|| Winograd::new(op, &weight, &bias, level)).transpose()?;
-            single = gather::Weights::new(op, &weight, &bias)?.into();
-        }
+        let transforms = winograd::pays(op) && level.instructions().run(Finite(&weight));
+        let winograd = transforms.then(|| Winograd::new(op, &weight, &bias, level)).transpose()?;
+        let single = match winograd {
+            Some(_) => Computation::gathered(op, order, &weight, &bias)?,
+            None => Computation::new(op, order, &weight, &bias, level)?,
+        };
         Ok(Self {
             inner: Arc::new(Inner {
                 op: op.clone(),
                 level,
                 winograd,
-                packed,
-                unshared,
-                pool: Pool::default(),
-                chosen: Mutex::default(),
                 single,
                 double,
+                pool: Pool::default(),
                 adjoint: OnceLock::new(),
             }),
             convolution: None,
@@ -176,17 +163,12 @@ impl Layer {
     }
 
     fn make_adjoint(&self) -> Result<Self> {
-        let Inner { op, packed, single, double, level, .. } = &*self.inner;
-        let (adjoint, taps) = (op.adjoint(), op.axes().iter().map(|axis| axis.kernel).product());
+        let Inner { op, single, double, level, .. } = &*self.inner;
+        let adjoint = op.adjoint();
         let shape = adjoint.transposed().weight_shape();
-        let weight = match (double.get(), single.get(), packed) {
-            (Some(double), ..) => Tensor::f64(shape, double.turned(taps)?)?,
-            (None, None, Some(packed)) => {
-                let (mut weight, _) = packed.unpack(op)?;
-                weight.chunks_exact_mut(taps).for_each(<[f32]>::reverse);
-                Tensor::f32(shape, weight)?
-            }
-            (None, ..) => Tensor::f32(shape, self.single()?.turned(taps)?)?,
+        let weight = match double.get() {
+            Some(double) => Tensor::f64(shape, double.turned(op)?)?,
+            None => Tensor::f32(shape, single.turned(op)?)?,
         };
         Self::build(adjoint.transposed(), weight.view(), Bias(None), *level)
     }
@@ -236,47 +218,46 @@ impl Layer {
     }
 
     /// The result, in the memory of `y` if that suffices.
-    fn write<T: OfF32>(&self, geometry: &Geometry, input: TensorView<'_>, mut y: Vec<T>) -> Result<Vec<T>> {
+    fn write<T: Stored<Computed = f32>>(
+        &self,
+        geometry: &Geometry,
+        input: TensorView<'_>,
+        mut y: Vec<T>,
+    ) -> Result<Vec<T>> {
         let x = to_f32("the input", input)?;
         // SAFETY: where `fill` succeeds, it has written every slot.
         unsafe { output::write(&mut y, geometry.output_len(), |y| self.fill(geometry, &x, y)) }?;
         Ok(y)
     }
 
-    /// Computes in f32 and writes every slot: the matrix products and Winograd's transforms count what they write, each
-    /// slot once, and `gather` visits all slots in order.
-    fn fill<T: OfF32>(&self, geometry: &Geometry, x: &[f32], y: &mut [Slot<T>]) -> Result<()> {
+    /// Computes in f32 and writes every slot; Winograd's transforms count what they write, each slot once.
+    fn fill<T: Stored<Computed = f32>>(&self, geometry: &Geometry, x: &[f32], y: &mut [Slot<T>]) -> Result<()> {
         threads::ensure()?;
         let x = &*pre_activation::applied(geometry, x)?;
-        let Inner { winograd, packed, unshared, pool, .. } = &*self.inner;
+        let Inner { winograd, single, pool, .. } = &*self.inner;
         if let Some(winograd) = winograd
             && winograd.run(geometry, pool, x, y)? == y.len()
         {
             return Ok(());
         }
-        if let (Choice::Products(cut), Some(packed)) = (&*self.choice(geometry), packed) {
-            let packings = [packed, unshared.as_ref().unwrap_or(packed)];
-            if products::run(geometry, packings, cut, pool, x, y)? == y.len() {
-                return Ok(());
-            }
-        }
-        Ok(gather::run(geometry, self.single()?, x, y)?)
+        Ok(single.fill(geometry, pool, x, y)?)
     }
 
     /// Computes in f64 and writes every slot.
     fn fill_f64(&self, geometry: &Geometry, x: &[f64], y: &mut [Slot<f64>]) -> Result<()> {
         threads::ensure()?;
-        let x = &*pre_activation::applied_f64(geometry, x)?;
-        let double = get_or_try_init(&self.inner.double, || self.single()?.map(f64::from))?;
-        Ok(gather::run(geometry, double, x, y)?)
+        let x = &*pre_activation::applied(geometry, x)?;
+        Ok(self.double()?.fill(geometry, &self.inner.pool, x, y)?)
     }
 
-    fn single(&self) -> memory::Result<&gather::Weights<f32>> {
-        let Inner { op, packed, single, .. } = &*self.inner;
-        get_or_try_init(single, || {
-            let (weight, bias) = packed.as_ref().map(|packed| packed.unpack(op)).transpose()?.unwrap_or_default();
-            Ok(gather::Weights { weight, bias })
-        })
+    fn double(&self) -> memory::Result<&Computation<f64>> {
+        let Inner { op, single, double, level, .. } = &*self.inner;
+        if let Some(double) = double.get() {
+            return Ok(double);
+        }
+        let gather::Weights { weight, bias } = single.weights(op)?.map(f64::from)?;
+        let made = Computation::new(op, Order::by_output(op), &weight, &bias, *level)?;
+        Ok(double.get_or_init(|| made))
     }
 
     /// Working memory, kept from one run to the next.
@@ -286,24 +267,7 @@ impl Layer {
 
     /// The choice for an input of f32; `None` where Winograd's transforms compute it.
     pub(super) fn chosen(&self, geometry: &Geometry) -> Option<Arc<Choice>> {
-        self.inner.winograd.is_none().then(|| self.choice(geometry))
-    }
-
-    /// The choice; that of the last run where it had the same sizes and threads.
-    fn choice(&self, geometry: &Geometry) -> Arc<Choice> {
-        let Inner { packed, chosen, .. } = &*self.inner;
-        let threads = rayon::current_num_threads();
-        let mut chosen = chosen.lock().unwrap_or_else(PoisonError::into_inner);
-        match &*chosen {
-            Some((for_geometry, for_threads, choice)) if for_geometry == geometry && *for_threads == threads => {
-                choice.clone()
-            }
-            _ => {
-                let choice = Arc::new(choose(geometry, packed.as_ref(), (threads, cache::elements(PANEL))));
-                *chosen = Some((geometry.clone(), threads, choice.clone()));
-                choice
-            }
-        }
+        self.inner.winograd.is_none().then(|| self.inner.single.choice(geometry))
     }
 }
 
@@ -313,15 +277,6 @@ pub(super) fn result_type(input: DType) -> DType {
         DType::Bf16 => DType::F32,
         DType::F16 | DType::F32 | DType::F64 => input,
     }
-}
-
-/// The value, made where there is none yet.
-fn get_or_try_init<T>(cell: &OnceLock<T>, make: impl FnOnce() -> memory::Result<T>) -> memory::Result<&T> {
-    if let Some(value) = cell.get() {
-        return Ok(value);
-    }
-    let value = make()?;
-    Ok(cell.get_or_init(|| value))
 }
 
 /// The elements as f32, borrowed where they are that already: f64 is rounded to nearest, the others are exact.

@@ -6,7 +6,7 @@
 
 #![allow(unsafe_code, reason = "bounds checks would take a fifth of the inner loop; `Product::check` makes them once")]
 
-use super::epilogue::{Row, epilogue};
+use super::element::Element;
 use super::simd::Level;
 use crate::activation::Activation;
 use pulp::{Simd, WithSimd};
@@ -40,14 +40,21 @@ pub(super) fn all_taps(shifts: impl Iterator<Item = usize>) -> Vec<Tap> {
     shifts.enumerate().map(|(index, shift)| Tap { index, shift }).collect()
 }
 
+/// What the results of a row begin with, and the output channel whose activation they go through.
+#[derive(Clone, Copy, Debug, Default)]
+pub(super) struct Row<T> {
+    pub(super) bias: T,
+    pub(super) channel: usize,
+}
+
 /// All rows of a block times all vectors of a panel.
-pub(super) struct Product<'a> {
+pub(super) struct Product<'a, T> {
     /// For each tile of [`tiles`], `[channel][tap][row]`.
-    pub(super) weights: &'a [f32],
-    pub(super) rows: &'a [Row],
+    pub(super) weights: &'a [T],
+    pub(super) rows: &'a [Row<T>],
     pub(super) most_rows: usize,
     pub(super) activation: &'a Activation,
-    pub(super) panel: &'a [f32],
+    pub(super) panel: &'a [T],
     pub(super) channels: usize,
     pub(super) channel_stride: usize,
     /// How many taps the weights have for each channel.
@@ -57,11 +64,11 @@ pub(super) struct Product<'a> {
     /// Where each vector starts in the panel's first channel.
     pub(super) starts: &'a [usize],
     /// Vector `v` of row `r` is stored at `r · pitch + v · lanes`.
-    pub(super) results: &'a mut [f32],
+    pub(super) results: &'a mut [T],
     pub(super) pitch: usize,
 }
 
-impl Product<'_> {
+impl<T> Product<'_, T> {
     /// Checks once what the inner loop relies on: every vector that a start and a tap point to lies within the panel in
     /// every channel, and there is a weight for every channel and tap of each row.
     fn check(&self, lanes: usize) {
@@ -78,12 +85,12 @@ impl Product<'_> {
     }
 }
 
-impl WithSimd for Product<'_> {
+impl<T: Element> WithSimd for Product<'_, T> {
     type Output = ();
 
     #[inline(always)]
     fn with_simd<S: Simd>(mut self, simd: S) {
-        self.check(S::F32_LANES);
+        self.check(T::lanes::<S>());
         let depth = self.channels * self.taps_packed;
         for rows in tiles(self.rows.len(), self.most_rows) {
             let weights = &self.weights[depth * rows.start..depth * rows.end];
@@ -91,28 +98,29 @@ impl WithSimd for Product<'_> {
             // Rows × vectors: as many accumulators as leave registers for the loaded vectors and one weight.
             if S::REGISTER_COUNT >= 32 {
                 match rows.len() {
-                    1 => strip::<S, 1, 8>(simd, &mut self, weights, first),
-                    2 => strip::<S, 2, 8>(simd, &mut self, weights, first),
-                    3 => strip::<S, 3, 5>(simd, &mut self, weights, first),
-                    4 => strip::<S, 4, 4>(simd, &mut self, weights, first),
-                    5 => strip::<S, 5, 3>(simd, &mut self, weights, first),
-                    6 => strip::<S, 6, 3>(simd, &mut self, weights, first),
-                    7 => strip::<S, 7, 3>(simd, &mut self, weights, first),
-                    _ => strip::<S, 8, 2>(simd, &mut self, weights, first),
+                    1 => strip::<S, T, 1, 8>(simd, &mut self, weights, first),
+                    2 => strip::<S, T, 2, 8>(simd, &mut self, weights, first),
+                    3 => strip::<S, T, 3, 5>(simd, &mut self, weights, first),
+                    4 => strip::<S, T, 4, 4>(simd, &mut self, weights, first),
+                    5 => strip::<S, T, 5, 3>(simd, &mut self, weights, first),
+                    6 => strip::<S, T, 6, 3>(simd, &mut self, weights, first),
+                    7 => strip::<S, T, 7, 3>(simd, &mut self, weights, first),
+                    _ => strip::<S, T, 8, 2>(simd, &mut self, weights, first),
                 }
             } else {
                 match rows.len() {
-                    1 => strip::<S, 1, 6>(simd, &mut self, weights, first),
-                    2 => strip::<S, 2, 4>(simd, &mut self, weights, first),
-                    3 => strip::<S, 3, 3>(simd, &mut self, weights, first),
-                    4 => strip::<S, 4, 2>(simd, &mut self, weights, first),
-                    5 => strip::<S, 5, 2>(simd, &mut self, weights, first),
-                    _ => strip::<S, 6, 2>(simd, &mut self, weights, first),
+                    1 => strip::<S, T, 1, 6>(simd, &mut self, weights, first),
+                    2 => strip::<S, T, 2, 4>(simd, &mut self, weights, first),
+                    3 => strip::<S, T, 3, 3>(simd, &mut self, weights, first),
+                    4 => strip::<S, T, 4, 2>(simd, &mut self, weights, first),
+                    5 => strip::<S, T, 5, 2>(simd, &mut self, weights, first),
+                    _ => strip::<S, T, 6, 2>(simd, &mut self, weights, first),
                 }
             }
-            let columns = self.starts.len() * S::F32_LANES;
+            let columns = self.starts.len() * T::lanes::<S>();
             for row in rows {
-                epilogue(self.activation, &self.rows[row], &mut self.results[row * self.pitch..][..columns]);
+                let results = &mut self.results[row * self.pitch..][..columns];
+                T::activate_all(self.activation, self.rows[row].channel, results);
             }
         }
     }
@@ -120,37 +128,42 @@ impl WithSimd for Product<'_> {
 
 /// `M` rows over all vectors, `V` at a time, then the remainder.
 #[inline(always)]
-fn strip<S: Simd, const M: usize, const V: usize>(simd: S, p: &mut Product<'_>, weights: &[f32], first: usize) {
+fn strip<S: Simd, T: Element, const M: usize, const V: usize>(
+    simd: S,
+    p: &mut Product<'_, T>,
+    weights: &[T],
+    first: usize,
+) {
     let mut v = 0;
     while v + V <= p.starts.len() {
-        tile::<S, M, V>(simd, p, weights, first, v);
+        tile::<S, T, M, V>(simd, p, weights, first, v);
         v += V;
     }
     if V > 2 {
         while v + 2 <= p.starts.len() {
-            tile::<S, M, 2>(simd, p, weights, first, v);
+            tile::<S, T, M, 2>(simd, p, weights, first, v);
             v += 2;
         }
     }
     while v < p.starts.len() {
-        tile::<S, M, 1>(simd, p, weights, first, v);
+        tile::<S, T, M, 1>(simd, p, weights, first, v);
         v += 1;
     }
 }
 
 #[inline(always)]
-fn tile<S: Simd, const M: usize, const V: usize>(
+fn tile<S: Simd, T: Element, const M: usize, const V: usize>(
     simd: S,
-    p: &mut Product<'_>,
-    weights: &[f32],
+    p: &mut Product<'_, T>,
+    weights: &[T],
     first: usize,
     vector: usize,
 ) {
     let starts: [usize; V] = std::array::from_fn(|v| p.starts[vector + v]);
     let rows = &p.rows[first..first + M];
-    let mut accumulators: [[S::f32s; V]; M] = std::array::from_fn(|m| [simd.splat_f32s(rows[m].bias); V]);
+    let mut accumulators: [[T::Vector<S>; V]; M] = std::array::from_fn(|m| [rows[m].bias.splat(simd); V]);
     let x = starts.map(|start| p.panel.as_ptr().wrapping_add(start));
-    let weights = weights.as_ptr().cast::<[f32; M]>();
+    let weights = weights.as_ptr().cast::<[T; M]>();
     for channel in 0..p.channels {
         for tap in p.taps {
             // SAFETY: `check` has made sure that there are `channels · taps_packed` weights for each row, of which
@@ -158,32 +171,21 @@ fn tile<S: Simd, const M: usize, const V: usize>(
             let w = unsafe { &*weights.add(channel * p.taps_packed + tap.index) };
             let at = channel * p.channel_stride + tap.shift;
             // SAFETY: `check` has made sure that a vector at each start, shifted by each tap, lies within the panel in
-            // every channel. Any bits are a vector of f32.
-            let x: [S::f32s; V] = x.map(|x| unsafe { x.wrapping_add(at).cast::<S::f32s>().read_unaligned() });
+            // every channel. Any bits are a vector.
+            let x: [T::Vector<S>; V] = x.map(|x| unsafe { x.wrapping_add(at).cast::<T::Vector<S>>().read_unaligned() });
             for (accumulators, &w) in accumulators.iter_mut().zip(w) {
-                let w = simd.splat_f32s(w);
+                let w = w.splat(simd);
                 for (accumulator, &x) in accumulators.iter_mut().zip(&x) {
-                    *accumulator = multiply_add(simd, w, x, *accumulator);
+                    *accumulator = T::multiply_add(simd, w, x, *accumulator);
                 }
             }
         }
     }
     for (m, accumulators) in accumulators.iter().enumerate() {
         for (v, &accumulator) in accumulators.iter().enumerate() {
-            store(simd, &mut p.results[(first + m) * p.pitch + (vector + v) * S::F32_LANES..], accumulator);
+            T::store(simd, &mut p.results[(first + m) * p.pitch + (vector + v) * T::lanes::<S>()..], accumulator);
         }
     }
-}
-
-#[inline(always)]
-pub(super) fn store<S: Simd>(_: S, y: &mut [f32], value: S::f32s) {
-    S::as_mut_simd_f32s(&mut y[..S::F32_LANES]).0[0] = value;
-}
-
-#[inline(always)]
-pub(super) fn multiply_add<S: Simd>(simd: S, a: S::f32s, b: S::f32s, c: S::f32s) -> S::f32s {
-    // Without the instruction, a fused one is a slow library call.
-    if S::IS_SCALAR { simd.add_f32s(simd.mul_f32s(a, b), c) } else { simd.mul_add_e_f32s(a, b, c) }
 }
 
 #[cfg(test)]
@@ -192,10 +194,10 @@ mod tests {
     use crate::activation::Activation;
 
     fn product(channel_stride: usize, starts: &[usize], taps: &[Tap], weights: usize) {
-        let (buffer, mut results) = ([1.0; 64], [0.0; 64]);
+        let (buffer, mut results) = ([1.0_f32; 64], [0.0; 64]);
         Level::Scalar.instructions().run(Product {
             weights: &vec![1.0; weights],
-            rows: &[Row { bias: 0.0, alpha: 0.0, beta: 0.0 }],
+            rows: &[Row::default()],
             most_rows: 6,
             activation: &Activation::None,
             panel: &buffer[16..48],

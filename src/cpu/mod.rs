@@ -26,13 +26,13 @@
 //! product. `choice` chooses how, and how the work is cut into tasks, by the estimates of `cost`; a task fills a panel with
 //! its part of the input (`boxed`, `im2col` or `batched`), the `microkernel` multiplies it with the `packed` weights in
 //! registers, the `epilogue` applies the activation, and `interleave` stores the phases side by side in the output. All
-//! else is left to `gather`: f64, weights that are infinite or NaN (which must not be multiplied with the zeros around an
-//! input), and huge dilations. An ordinary convolution with a stride has one phase, whose neighbouring outputs read inputs
+//! else is left to `gather`: weights that are infinite or NaN (which must not be multiplied with the zeros around an input),
+//! and huge dilations. f64 goes the same way as f32, with half as many elements in a vector. An ordinary convolution with a stride has one phase, whose neighbouring outputs read inputs
 //! a step apart: a panel has these side by side.
 //!
 //! A backward pass (`gradient`) first takes the gradient of the output through the activation's `derivative`. The input's
 //! gradient is then the ordinary convolution with the same weights, as a layer of its own; the weight's is a `correlation`,
-//! computed by the same microkernel as sums of `outer` products, literally where f64 or an infinity forbids that; the bias's
+//! computed by the same microkernel as sums of `outer` products, literally where an infinity forbids that; the bias's
 //! are `channel_sums`.
 
 mod batched;
@@ -41,6 +41,7 @@ mod cache;
 mod chain;
 mod channel_sums;
 mod choice;
+mod computation;
 mod correlation;
 mod cost;
 mod derivative;
@@ -55,6 +56,7 @@ mod interleave;
 mod layer;
 mod memory;
 mod microkernel;
+mod order;
 mod outer;
 mod output;
 mod packed;

@@ -7,9 +7,9 @@
 //! positions of a box plus the number of boxes, and not with their product.
 
 use super::correlation::{Correlation, meeting};
-use super::epilogue::Row;
+use super::element::Element;
 use super::memory::{Result, filled, grow, product, reserve, reserved};
-use super::microkernel::{Product, Tap, most_rows, tiles};
+use super::microkernel::{Product, Row, Tap, most_rows, tiles};
 use super::panel::Finite;
 use super::scratch::{Pool, Scratch};
 use super::simd::{Instructions, Level};
@@ -19,8 +19,8 @@ use pulp::{Simd, WithSimd};
 use rayon::prelude::*;
 use std::ops::Range;
 
-/// The largest panel, in elements: a second-level cache of 512 KiB has room for it.
-const PANEL: usize = 64 << 10;
+/// The largest panel, in bytes: a second-level cache of 512 KiB has room for it.
+const PANEL: usize = 256 << 10;
 /// The most positions of a box: what one tile reads of them stays in the first-level cache.
 const MOST_POSITIONS: usize = 512;
 /// Boxes of fewer positions are avoided, because the sums of each must be added.
@@ -49,11 +49,11 @@ struct Cut {
 }
 
 /// The sums `[group][row][column][tap]`; `None` where a row is infinite or NaN that meets the zeros around the columns.
-pub(super) fn run(of: &Correlation<'_, f32>, level: Level, pool: &Pool) -> Result<Option<Vec<f32>>> {
+pub(super) fn run<T: Element>(of: &Correlation<'_, T>, level: Level, pool: &Pool) -> Result<Option<Vec<T>>> {
     if of.batch == 0 {
-        return Ok(Some(filled("the weight's gradient", 0.0, of.len())?));
+        return Ok(Some(filled("the weight's gradient", T::default(), of.len())?));
     }
-    let cut = Cut::new(of, level.lanes());
+    let cut = Cut::new(of, level.lanes::<T>());
     let [blocks, boxes] = [ranges(cut.block, of.block()), ranges(cut.boxes, of.positions())];
     let parts: Vec<Range<usize>> = tiles(boxes.len(), boxes.len().div_ceil(cut.parts)).collect();
     let count = product([of.groups, blocks.len(), parts.len()]);
@@ -75,25 +75,25 @@ pub(super) fn run(of: &Correlation<'_, f32>, level: Level, pool: &Pool) -> Resul
         finite.push(sums);
     }
     let [rows, taps] = [of.rows.channels, of.taps()];
-    let mut gradient = filled("the weight's gradient", 0.0, of.len())?;
+    let mut gradient = filled("the weight's gradient", T::default(), of.len())?;
     gradient.par_chunks_mut(of.columns.channels * taps).enumerate().for_each(|(index, gradient)| {
         let (group, row) = (index / rows, index % rows);
         for (number, block) in blocks.iter().enumerate() {
             let first = (group * blocks.len() + number) * parts.len();
-            collect_row(of, block, level.lanes(), row, &finite[first..first + parts.len()], gradient);
+            collect_row(of, block, level.lanes::<T>(), row, &finite[first..first + parts.len()], gradient);
         }
     });
     Ok(Some(gradient))
 }
 
 /// Adds up the parts of a row of a block, in their order, into `[column][tap]`.
-fn collect_row(
-    of: &Correlation<'_, f32>,
+fn collect_row<T: Element>(
+    of: &Correlation<'_, T>,
     block: &Box4,
     lanes: usize,
     row: usize,
-    parts: &[Vec<f32>],
-    gradient: &mut [f32],
+    parts: &[Vec<T>],
+    gradient: &mut [T],
 ) {
     let [columns, kz, ky, kx] = block;
     let [_, kh, kw] = of.axes.map(|axis| axis.kernel);
@@ -105,7 +105,7 @@ fn collect_row(
         for part in parts {
             for (number, sums) in part[first..].chunks_exact(columns.len()).take(kx.len()).enumerate() {
                 let to = gradient[columns.start * taps + first_tap + kx.start + number..].iter_mut().step_by(taps);
-                to.zip(sums).for_each(|(to, sum)| *to += sum);
+                to.zip(sums).for_each(|(to, &sum)| *to += sum);
             }
         }
     }
@@ -128,7 +128,7 @@ fn ranges(sizes: [usize; 4], extents: [usize; 4]) -> Vec<Box4> {
         .collect()
 }
 
-impl Correlation<'_, f32> {
+impl<T: Element> Correlation<'_, T> {
     /// All columns of a group, and all taps.
     fn block(&self) -> [usize; 4] {
         let [kd, kh, kw] = self.axes.map(|axis| axis.kernel);
@@ -149,11 +149,11 @@ impl Correlation<'_, f32> {
 }
 
 impl Cut {
-    fn new(of: &Correlation<'_, f32>, lanes: usize) -> Self {
+    fn new<T: Element>(of: &Correlation<'_, T>, lanes: usize) -> Self {
         let (all, positions) = (of.block(), of.positions());
         let wanted = FEW_POSITIONS.min(product(positions));
         let (mut block, mut boxes) = (all, largest_box(of, all));
-        while (product(boxes) < wanted || of.panel(boxes, block).len() > PANEL) && halve(&mut block, lanes) {
+        while (product(boxes) < wanted || of.panel(boxes, block).len() > most::<T>()) && halve(&mut block, lanes) {
             boxes = largest_box(of, block);
         }
         let count = |sizes: [usize; 4], extents: [usize; 4]| {
@@ -187,7 +187,7 @@ fn halve(block: &mut [usize; 4], lanes: usize) -> bool {
 }
 
 /// The most positions whose panel fits, cut evenly: along the last axis first.
-fn largest_box(of: &Correlation<'_, f32>, block: [usize; 4]) -> [usize; 4] {
+fn largest_box<T: Element>(of: &Correlation<'_, T>, block: [usize; 4]) -> [usize; 4] {
     let extents = of.positions();
     let mut boxes = [1; 4];
     for axis in [3, 2, 1, 0] {
@@ -195,7 +195,7 @@ fn largest_box(of: &Correlation<'_, f32>, block: [usize; 4]) -> [usize; 4] {
         let fits = |length: usize| {
             let mut boxes = boxes;
             boxes[axis] = length;
-            of.panel(boxes, block).len() <= PANEL
+            of.panel(boxes, block).len() <= most::<T>()
         };
         let most = extents[axis].min(MOST_POSITIONS / others);
         let length = greatest(most, fits).max(1);
@@ -205,6 +205,11 @@ fn largest_box(of: &Correlation<'_, f32>, block: [usize; 4]) -> [usize; 4] {
         }
     }
     boxes
+}
+
+/// The most elements of a panel.
+fn most<T>() -> usize {
+    PANEL / size_of::<T>()
 }
 
 /// The greatest number up to `most` that fits, where all smaller ones do too; 0 where none does.
@@ -309,25 +314,24 @@ impl Panel {
 }
 
 /// The sums of one block of one group over some boxes.
-struct Task<'a> {
-    of: &'a Correlation<'a, f32>,
+struct Task<'a, T> {
+    of: &'a Correlation<'a, T>,
     group: usize,
     block: &'a Box4,
     level: Level,
     instructions: Instructions,
 }
 
-impl Task<'_> {
+impl<T: Element> Task<'_, T> {
     /// The sums `[row][kz][ky][kx × column, padded to vectors]`.
-    fn run(&self, boxes: &[Box4], scratch: &mut Scratch) -> Result<Option<Vec<f32>>> {
-        const ROW: Row = Row { bias: 0.0, alpha: 0.0, beta: 0.0 };
+    fn run(&self, boxes: &[Box4], scratch: &mut Scratch<T>) -> Result<Option<Vec<T>>> {
         let Scratch { panel, results, starts, lines: weights, .. } = scratch;
-        let (lanes, most) = (self.level.lanes(), most_rows(self.level));
+        let (lanes, most) = (self.level.lanes::<T>(), most_rows(self.level));
         let lengths = self.block.each_ref().map(Range::len);
         let vectors = (lengths[0] * lengths[3]).div_ceil(lanes);
         let pitch = product([lengths[1], lengths[2], vectors, lanes]);
         let rows = self.of.rows.channels;
-        let mut sums = filled("the parts of the weight's gradient", 0.0, product([rows, pitch]))?;
+        let mut sums = filled("the parts of the weight's gradient", T::default(), product([rows, pitch]))?;
         grow(results, product([most, pitch]))?;
         for positions in boxes {
             let counts = positions.each_ref().map(Range::len);
@@ -355,7 +359,7 @@ impl Task<'_> {
                 }
                 self.instructions.run(Product {
                     weights,
-                    rows: &[ROW; 8][..tile.len()],
+                    rows: &[Row::default(); 8][..tile.len()],
                     most_rows: most,
                     activation: &Activation::None,
                     panel: &panel[..size],
@@ -375,7 +379,7 @@ impl Task<'_> {
     }
 
     /// Fills the panel; returns whether there is a zero in it that is none of the columns'.
-    fn fill(&self, positions: &Box4, layout: &Panel, panel: &mut [f32]) -> bool {
+    fn fill(&self, positions: &Box4, layout: &Panel, panel: &mut [T]) -> bool {
         let (axes, columns) = (&self.of.axes, &self.of.columns);
         let segments = |axis: usize| {
             let (position, tap) = (positions[axis + 1].start, self.block[axis + 1].start);
@@ -393,12 +397,12 @@ impl Task<'_> {
         let mut zeros = zero;
         for ((item, z, y), line) in lines.zip(panel.chunks_exact_mut(pitch)) {
             let (Some(z), Some(y)) = (z, y) else {
-                line.fill(0.0);
+                line.fill(T::default());
                 zeros = true;
                 continue;
             };
             if zero {
-                line.fill(0.0);
+                line.fill(T::default());
             }
             let strides = &columns.strides;
             let from = item * strides.batch + first * strides.channel + z * strides.spatial[0] + y * strides.spatial[1];
@@ -410,7 +414,7 @@ impl Task<'_> {
     }
 
     /// Copies a segment of a row of the columns, the channels last.
-    fn copy(&self, segment: &Segment, from: &[f32], line: &mut [f32]) {
+    fn copy(&self, segment: &Segment, from: &[T], line: &mut [T]) {
         let (strides, channels) = (&self.of.columns.strides, self.block[0].len());
         let Segment { entry, entry_step, from: first, from_step, count } = *segment;
         let (step, to_step) = (from_step * strides.spatial[2], entry_step * channels);
@@ -438,7 +442,7 @@ impl Task<'_> {
     }
 
     /// Packs some rows as `[position][row]`.
-    fn pack(&self, positions: &Box4, tile: Range<usize>, weights: &mut [f32]) {
+    fn pack(&self, positions: &Box4, tile: Range<usize>, weights: &mut [T]) {
         let [items, zs, ys, xs] = positions;
         let (rows, most) = (&self.of.rows, tile.len());
         let strides = &rows.strides;
@@ -478,17 +482,17 @@ fn positions_as_taps([items, d, h, w]: [usize; 4], layout: &Panel) -> Result<Vec
 }
 
 /// Adds what a product gave.
-struct Add<'a> {
-    sums: &'a mut [f32],
-    results: &'a [f32],
+struct Add<'a, T> {
+    sums: &'a mut [T],
+    results: &'a [T],
 }
 
-impl WithSimd for Add<'_> {
+impl<T: Element> WithSimd for Add<'_, T> {
     type Output = ();
 
     #[inline(always)]
     fn with_simd<S: Simd>(self, _: S) {
-        self.sums.iter_mut().zip(self.results).for_each(|(sum, result)| *sum += result);
+        self.sums.iter_mut().zip(self.results).for_each(|(sum, &result)| *sum += result);
     }
 }
 
@@ -504,7 +508,7 @@ mod tests {
         let of = Correlation::new(&geometry, &x, &dz);
         let cut = Cut::new(&of, 8);
         let largest = of.panel(cut.boxes, cut.block).len();
-        assert!(largest <= PANEL, "{largest} elements: {op:?}, {cut:?}");
+        assert!(largest <= most::<f32>(), "{largest} elements: {op:?}, {cut:?}");
         (cut, of.block(), of.positions())
     }
 

@@ -5,11 +5,12 @@
 //! each phase is a block of its own. Where it has few, phases share a block, so that a loaded input is used more often;
 //! a tap that one of its phases lacks has the weight 0 there.
 
-use super::epilogue::Row;
+use super::element::Element;
 use super::memory::{Result, collect, filled, product, reserve, reserved};
-use super::microkernel::{most_rows, tiles};
+use super::microkernel::{Row, most_rows, tiles};
+use super::order::Order;
 use super::simd::{Instructions, Level};
-use crate::layout::{Layout, WeightStrides};
+use crate::layout::Layout;
 use crate::op::ConvTranspose;
 use crate::phase::{AxisPhases, Phase};
 use std::ops::Range;
@@ -40,7 +41,7 @@ pub(super) struct Block {
 
 /// The packed weights of an operation.
 #[derive(Clone, Debug)]
-pub(super) struct Packed {
+pub(super) struct Packed<T> {
     pub(super) level: Level,
     pub(super) instructions: Instructions,
     pub(super) groups: Vec<RowGroup>,
@@ -50,9 +51,9 @@ pub(super) struct Packed {
     pub(super) tables: [AxisPhases; 3],
     /// The least and greatest offset on each axis.
     pub(super) reach: [(i64, i64); 3],
-    weights: Vec<f32>,
-    rows: Vec<Row>,
-    bias: Vec<f32>,
+    weights: Vec<T>,
+    rows: Vec<Row<T>>,
+    bias: Vec<T>,
     /// Whether a block has taps that one of its phases lacks: inputs are then multiplied by 0, and must be finite.
     pub(super) has_zero_taps: bool,
     /// Where each (group of the operation, channel tile, block) starts in `weights` and `rows`.
@@ -60,11 +61,24 @@ pub(super) struct Packed {
     blocks: usize,
 }
 
-impl Packed {
-    /// Packs a weight of the operation's weight layout; `bias` may be empty.
+impl<T: Element> Packed<T> {
+    /// As [`Packed::ordered`], in the order of the operation's weight layout.
+    #[cfg(test)]
+    pub(super) fn new(op: &ConvTranspose, weight: &[T], bias: &[T], level: Level, share: bool) -> Result<Self> {
+        Self::ordered(op, Order::given(op), weight, bias, level, share)
+    }
+
+    /// Packs a weight in this order; `bias` may be empty.
     ///
     /// Phases share blocks where `share` allows it and there would be few rows otherwise.
-    pub(super) fn new(op: &ConvTranspose, weight: &[f32], bias: &[f32], level: Level, share: bool) -> Result<Self> {
+    pub(super) fn ordered(
+        op: &ConvTranspose,
+        order: Order,
+        weight: &[T],
+        bias: &[T],
+        level: Level,
+        share: bool,
+    ) -> Result<Self> {
         let out_group = op.out_channels() / op.groups();
         let tables = op.axes3().map(|axis| AxisPhases::new(&axis));
         let groups = row_groups(&tables, if share { out_group } else { ENOUGH_ROWS });
@@ -106,7 +120,7 @@ impl Packed {
                     for block in &row_group.blocks {
                         reserve(&mut packed.starts, 1)?;
                         packed.starts.push((packed.weights.len(), packed.rows.len()));
-                        packed.pack(op, weight, row_group, block, channels.clone())?;
+                        packed.pack(op, (order, weight), row_group, block, channels.clone())?;
                     }
                 }
             }
@@ -118,7 +132,7 @@ impl Packed {
     fn pack(
         &mut self,
         op: &ConvTranspose,
-        weight: &[f32],
+        (order, weight): (Order, &[T]),
         row_group: &RowGroup,
         block: &Block,
         channels: Range<usize>,
@@ -126,28 +140,24 @@ impl Packed {
         let rows = rows(row_group, block, channels.clone())?;
         reserve(&mut self.rows, rows.len())?;
         for &(_, co) in &rows {
-            let (alpha, beta) = op.activation().parameters(co);
-            self.rows.push(Row { bias: self.bias(co), alpha, beta });
+            self.rows.push(Row { bias: self.bias(co), channel: co });
         }
-        let (in_group, out_group) = (op.in_channels() / op.groups(), op.out_channels() / op.groups());
-        let strides = op.weight_layout().strides(op.in_channels(), out_group, &op.axes3().map(|axis| axis.kernel));
-        let origin = channels.start / out_group * in_group * strides.input;
-        let places = Places::new(self, op, (strides, origin), block, &rows)?;
+        let group = channels.start / (op.out_channels() / op.groups());
+        let places = Places::new(self, op, (order, group), block, &rows)?;
         self.has_zero_taps |= places.taps.contains(&None);
         reserve(&mut self.weights, places.len())?;
         places.each(|rows, channel| {
-            self.weights.extend(rows.iter().map(|at| at.map_or(0.0, |at| weight[at + channel])));
+            self.weights.extend(rows.iter().map(|at| at.map_or(T::default(), |at| weight[at + channel])));
         });
         Ok(())
     }
 
     /// The weights that were packed, `[out_channels][in_channels / groups][tap]`, and the bias.
-    pub(super) fn unpack(&self, op: &ConvTranspose) -> Result<(Vec<f32>, Vec<f32>)> {
+    pub(super) fn unpack(&self, op: &ConvTranspose) -> Result<(Vec<T>, Vec<T>)> {
         let (in_group, out_group) = (op.in_channels() / op.groups(), op.out_channels() / op.groups());
-        let [kd, kh, kw] = op.axes3().map(|axis| axis.kernel);
-        let taps = kd * kh * kw;
-        let strides = WeightStrides { input: taps, output: in_group * taps, spatial: [kh * kw, kw, 1] };
-        let mut weight = filled("the weights", 0.0, product([op.out_channels(), in_group, taps]))?;
+        let taps: usize = op.axes3().iter().map(|axis| axis.kernel).product();
+        let order = Order::by_output(op);
+        let mut weight = filled("the weights", T::default(), product([op.out_channels(), in_group, taps]))?;
         for group in 0..op.groups() {
             for (index, tile) in self.channel_tiles.iter().enumerate() {
                 let channels = group * out_group + tile.start..group * out_group + tile.end;
@@ -155,8 +165,7 @@ impl Packed {
                     for block in &row_group.blocks {
                         let rows = rows(row_group, block, channels.clone())?;
                         let mut packed = self.block(group, index, block).0;
-                        let origin = group * out_group * strides.output;
-                        Places::new(self, op, (strides, origin), block, &rows)?.each(|rows, channel| {
+                        Places::new(self, op, (order, group), block, &rows)?.each(|rows, channel| {
                             let (now, rest) = packed.split_at(rows.len());
                             for (at, &packed) in rows.iter().zip(now) {
                                 if let Some(at) = at {
@@ -172,6 +181,11 @@ impl Packed {
         Ok((weight, collect("the bias", self.bias.len(), self.bias.iter().copied())?))
     }
 
+    /// The elements of one vector.
+    pub(super) fn lanes(&self) -> usize {
+        self.level.lanes::<T>()
+    }
+
     /// How many phases have taps.
     pub(super) fn phases(&self) -> usize {
         let phases = |group: &RowGroup| group.outer.len() * group.blocks.iter().map(|b| b.inner.len()).sum::<usize>();
@@ -179,12 +193,12 @@ impl Packed {
     }
 
     /// The bias of an output channel.
-    pub(super) fn bias(&self, channel: usize) -> f32 {
-        self.bias.get(channel).copied().unwrap_or(0.0)
+    pub(super) fn bias(&self, channel: usize) -> T {
+        self.bias.get(channel).copied().unwrap_or_default()
     }
 
     /// The weights and rows of a block, for one channel tile of one group of the operation.
-    pub(super) fn block(&self, group: usize, tile: usize, block: &Block) -> (&[f32], &[Row]) {
+    pub(super) fn block(&self, group: usize, tile: usize, block: &Block) -> (&[T], &[Row<T>]) {
         let index = (group * self.channel_tiles.len() + tile) * self.blocks + block.number;
         let (weights, rows) = self.starts[index];
         let (weights_end, rows_end) =
@@ -213,11 +227,11 @@ struct Places {
 }
 
 impl Places {
-    /// In a weight with these strides, where the first input and output channel of the group are at `origin`.
+    /// Of one group.
     fn new(
-        packed: &Packed,
+        packed: &Packed<impl Element>,
         op: &ConvTranspose,
-        (strides, origin): (WeightStrides, usize),
+        (Order { strides, group: group_stride }, group): (Order, usize),
         block: &Block,
         rows: &[BlockRow],
     ) -> Result<Self> {
@@ -232,7 +246,8 @@ impl Places {
                 taps.push(place());
             }
         }
-        let channels = collect("the weights", in_group, (0..in_group).map(|ci| origin + ci * strides.input))?;
+        let channels =
+            collect("the weights", in_group, (0..in_group).map(|ci| group * group_stride + ci * strides.input))?;
         Ok(Self { taps, rows: rows.len(), most_rows: most_rows(packed.level), channels })
     }
 

@@ -1,5 +1,6 @@
 //! Panels: the part of an input that a product reads, with zeros where it reaches beyond the input.
 
+use super::element::Element;
 use super::memory::{Result, collect, grow, product};
 use crate::layout::Strides;
 use crate::op::Geometry;
@@ -8,16 +9,16 @@ use std::ops::Range;
 
 /// The part of the input that belongs to one item of the batch and one group.
 #[derive(Clone, Copy)]
-pub(super) struct Source<'a> {
-    pub(super) x: &'a [f32],
+pub(super) struct Source<'a, T> {
+    pub(super) x: &'a [T],
     pub(super) strides: Strides,
     pub(super) extents: [usize; 3],
     /// The distance between inputs that neighbouring `q` of a row read.
     pub(super) step: usize,
 }
 
-impl<'a> Source<'a> {
-    pub(super) fn new(geometry: &Geometry, x: &'a [f32], item: usize, channel: usize) -> Self {
+impl<'a, T: Element> Source<'a, T> {
+    pub(super) fn new(geometry: &Geometry, x: &'a [T], item: usize, channel: usize) -> Self {
         let strides = geometry.input_strides();
         let x = &x[item * strides.batch + channel * strides.channel..];
         Self { x, strides, extents: geometry.input(), step: geometry.op().axes3()[2].decimation }
@@ -44,9 +45,9 @@ impl<'a> Source<'a> {
 
     /// Copies the inputs of a channel that [`in_bounds`](Self::in_bounds) found, with zeros around them.
     #[inline(always)]
-    pub(super) fn copy_row(&self, channel: usize, (within, at): (&Range<usize>, usize), row: &mut [f32]) {
-        row[..within.start].fill(0.0);
-        row[within.end..].fill(0.0);
+    pub(super) fn copy_row(&self, channel: usize, (within, at): (&Range<usize>, usize), row: &mut [T]) {
+        row[..within.start].fill(T::default());
+        row[within.end..].fill(T::default());
         if within.is_empty() {
             return;
         }
@@ -67,7 +68,7 @@ impl<'a> Source<'a> {
         channels: usize,
         from: [i64; 3],
         extents: [usize; 3],
-        panel: &mut Vec<f32>,
+        panel: &mut Vec<T>,
     ) -> Result<()> {
         let [depth, height, width] = extents;
         let (size, width) = (product(extents), width / self.step);
@@ -92,15 +93,8 @@ impl<'a> Source<'a> {
     }
 
     /// Fills `block` with `[channel][line][x]` of some neighbouring channels, each of `size` elements.
-    fn copy_channels(
-        &self,
-        first: usize,
-        lines: &[(Range<usize>, usize)],
-        width: usize,
-        size: usize,
-        block: &mut [f32],
-    ) {
-        block.fill(0.0);
+    fn copy_channels(&self, first: usize, lines: &[(Range<usize>, usize)], width: usize, size: usize, block: &mut [T]) {
+        block.fill(T::default());
         for (line, (within, at)) in lines.iter().enumerate() {
             for (place, x) in within.clone().enumerate() {
                 let pixel = &self.x[at + place * self.strides.spatial[2] * self.step + first..];
@@ -120,7 +114,7 @@ impl<'a> Source<'a> {
         offsets: &[[i64; 3]],
         first: [i64; 3],
         length: usize,
-        panel: &mut [f32],
+        panel: &mut [T],
         pitch: usize,
     ) {
         for (tap, offset) in offsets.iter().enumerate() {
@@ -136,21 +130,20 @@ impl<'a> Source<'a> {
 
 /// Sets to zero what padding each `pitch` elements of a panel have after the first `used`. What an earlier run left there
 /// could be NaN, and would make [`Finite`] refuse inputs that are not.
-pub(super) fn clear_padding(panel: &mut [f32], pitch: usize, used: usize) {
+pub(super) fn clear_padding<T: Element>(panel: &mut [T], pitch: usize, used: usize) {
     if used < pitch {
-        panel.chunks_exact_mut(pitch).for_each(|row| row[used..].fill(0.0));
+        panel.chunks_exact_mut(pitch).for_each(|row| row[used..].fill(T::default()));
     }
 }
 
 /// Whether no element is infinite or NaN.
-pub(super) struct Finite<'a>(pub(super) &'a [f32]);
+pub(super) struct Finite<'a, T>(pub(super) &'a [T]);
 
-impl WithSimd for Finite<'_> {
+impl<T: Element> WithSimd for Finite<'_, T> {
     type Output = bool;
 
     #[inline(always)]
     fn with_simd<S: Simd>(self, _: S) -> bool {
-        const EXPONENT: u32 = 0x7f80_0000;
-        self.0.chunks(1024).all(|x| !x.iter().fold(false, |any, x| any | (x.to_bits() & EXPONENT == EXPONENT)))
+        self.0.chunks(1024).all(|x| !x.iter().fold(false, |any, x| any | !x.is_finite()))
     }
 }

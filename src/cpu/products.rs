@@ -2,7 +2,7 @@
 //! weights, and stores the results, phase by phase, in its rows of the output.
 
 use super::choice::{Cut, Panel};
-use super::element::OfF32;
+use super::element::{Element, Stored};
 use super::memory::{Result, collect};
 use super::output::Slot;
 use super::packed::Packed;
@@ -17,12 +17,12 @@ use rayon::prelude::*;
 /// Computes the output, and returns how many of its elements were written: all.
 ///
 /// The second packing serves where an input is infinite or NaN and the first has weights 0 for taps that a phase lacks.
-pub(super) fn run<T: OfF32>(
+pub(super) fn run<T: Stored>(
     geometry: &Geometry,
-    packings: [&Packed; 2],
+    packings: [&Packed<T::Computed>; 2],
     cut: &Cut,
     pool: &Pool,
-    x: &[f32],
+    x: &[T::Computed],
     y: &mut [Slot<T>],
 ) -> Result<usize> {
     let run = |Task { shape, mut parts }: Task<'_, T>| {
@@ -33,12 +33,12 @@ pub(super) fn run<T: OfF32>(
 }
 
 /// Returns how many outputs were written.
-fn task<T: OfF32>(
-    work: &Work<'_>,
-    packings: [&Packed; 2],
+fn task<T: Stored>(
+    work: &Work<'_, T::Computed>,
+    packings: [&Packed<T::Computed>; 2],
     panel: Panel,
     parts: &mut Parts<'_, T>,
-    scratch: &mut Scratch,
+    scratch: &mut Scratch<T::Computed>,
 ) -> Result<usize> {
     let mut written = fill_untouched(work, packings[0], parts)?;
     let op = work.geometry.op();
@@ -67,7 +67,11 @@ fn task<T: OfF32>(
 }
 
 /// Writes the outputs that no tap reaches, the activation of the bias, and returns how many.
-fn fill_untouched<T: OfF32>(work: &Work<'_>, packed: &Packed, parts: &mut Parts<'_, T>) -> Result<usize> {
+fn fill_untouched<T: Stored>(
+    work: &Work<'_, T::Computed>,
+    packed: &Packed<T::Computed>,
+    parts: &mut Parts<'_, T>,
+) -> Result<usize> {
     let (tables, shape, op) = (&packed.tables, &work.shape, work.geometry.op());
     if tables.iter().all(|table| table.phase_count() == table.stride) {
         return Ok(0);
@@ -80,7 +84,7 @@ fn fill_untouched<T: OfF32>(work: &Work<'_>, packed: &Packed, parts: &mut Parts<
     let mut written = 0;
     for item in 0..shape.items.len() {
         for co in shape.channels.clone() {
-            let value = T::of(op.activation().apply(co, packed.bias(co).into()) as f32);
+            let value = T::of(packed.bias(co).activate(op.activation(), co));
             for (z, &reached_z) in reached[0].iter().enumerate() {
                 for (y, &reached_y) in reached[1].iter().enumerate() {
                     let step = parts.step;
@@ -109,8 +113,8 @@ mod tests {
     use fastrand::Rng;
     use half::f16;
 
-    fn cut(geometry: &Geometry, packed: &Packed) -> Option<Cut> {
-        match choose(geometry, Some(packed), (2, PANEL)) {
+    fn cut(geometry: &Geometry, packed: &Packed<f32>) -> Option<Cut> {
+        match choose(geometry, Some(packed), 2, PANEL) {
             Choice::Products(cut) => Some(cut),
             Choice::Gather => None,
         }
@@ -120,19 +124,19 @@ mod tests {
     #[test]
     fn a_nan_is_forgotten_after_its_run() {
         let op = ConvTranspose::builder().kernel([3]).stride([2]).build().unwrap();
-        for level in Level::ALL.into_iter().filter(|level| level.is_available() && level.lanes() > 1) {
+        for level in Level::ALL.into_iter().filter(|level| level.is_available() && level.lanes::<f32>() > 1) {
             let shared = Packed::new(&op, &[1.0, 2.0, 3.0], &[], level, true).unwrap();
             assert!(shared.has_zero_taps);
             // Other weights, which show where they are used.
             let other = Packed::new(&op, &[4.0, 5.0, 6.0], &[], level, false).unwrap();
-            let lanes = level.lanes();
+            let lanes = level.lanes::<f32>();
             for (panel, full, partly_full) in [(Panel::Im2col, 2, 1), (Panel::Batched, lanes, lanes - 1)] {
                 let pool = Pool::default();
                 let run = |batch: usize, value: f32| {
                     let geometry = op.at(&[batch, 1, 1]).unwrap();
                     let cut = cut(&geometry, &shared).unwrap();
                     assert_eq!(cut.panel, panel);
-                    let mut y = vec![0.0; geometry.output_len()];
+                    let mut y = vec![0.0_f32; geometry.output_len()];
                     run(&geometry, [&shared, &other], &cut, &pool, &vec![value; batch], slots(&mut y)).unwrap();
                     y
                 };

@@ -1,29 +1,31 @@
 //! Working memory, kept from one run to the next.
 
+use super::element::Element;
 use half::f16;
 use std::sync::{Mutex, PoisonError};
 
 /// Working memory of one task.
 #[derive(Debug, Default)]
-pub(super) struct Scratch {
-    pub(super) panel: Vec<f32>,
+pub(super) struct Scratch<T> {
+    pub(super) panel: Vec<T>,
     /// What products give, before it is stored in the output.
-    pub(super) results: Vec<f32>,
+    pub(super) results: Vec<T>,
     /// The same, rounded to the output's type.
     pub(super) rounded: Vec<f16>,
     pub(super) starts: Vec<usize>,
-    pub(super) lines: Vec<f32>,
+    pub(super) lines: Vec<T>,
 }
 
 /// Working memory to be used again: as many as tasks ever ran at once.
 #[derive(Debug, Default)]
 pub(super) struct Pool {
-    free: Mutex<Vec<Scratch>>,
+    pub(super) single: Mutex<Vec<Scratch<f32>>>,
+    pub(super) double: Mutex<Vec<Scratch<f64>>>,
 }
 
 impl Pool {
-    pub(super) fn with<R>(&self, work: impl FnOnce(&mut Scratch) -> R) -> R {
-        let free = || self.free.lock().unwrap_or_else(PoisonError::into_inner);
+    pub(super) fn with<T: Element, R>(&self, work: impl FnOnce(&mut Scratch<T>) -> R) -> R {
+        let free = || T::free(self).lock().unwrap_or_else(PoisonError::into_inner);
         let mut scratch = free().pop().unwrap_or_default();
         let result = work(&mut scratch);
         free().push(scratch);
@@ -35,9 +37,13 @@ impl Pool {
         fn bytes<T>(values: &Vec<T>) -> usize {
             values.capacity() * size_of::<T>()
         }
-        let free = self.free.lock().unwrap_or_else(PoisonError::into_inner);
-        let each =
-            |s: &Scratch| bytes(&s.panel) + bytes(&s.results) + bytes(&s.rounded) + bytes(&s.starts) + bytes(&s.lines);
-        free.iter().map(each).sum()
+        fn held<T: Element>(pool: &Pool) -> usize {
+            let free = T::free(pool).lock().unwrap_or_else(PoisonError::into_inner);
+            let each = |s: &Scratch<T>| {
+                bytes(&s.panel) + bytes(&s.results) + bytes(&s.rounded) + bytes(&s.starts) + bytes(&s.lines)
+            };
+            free.iter().map(each).sum()
+        }
+        held::<f32>(self) + held::<f64>(self)
     }
 }

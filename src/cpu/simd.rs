@@ -8,11 +8,11 @@ use pulp::{Scalar, Simd, WithSimd};
 pub enum Level {
     /// One element at a time; on every machine.
     Scalar,
-    /// Eight elements: AVX2 with FMA, on x86-64.
+    /// Eight elements of f32, four of f64: AVX2 with FMA, on x86-64.
     Avx2,
-    /// Sixteen elements: AVX-512 (F, BW, CD, DQ, VL), on x86-64.
+    /// Sixteen elements of f32, eight of f64: AVX-512 (F, BW, CD, DQ, VL), on x86-64.
     Avx512,
-    /// Four elements: NEON, on 64-bit ARM.
+    /// Four elements of f32, two of f64: NEON, on 64-bit ARM.
     Neon,
 }
 
@@ -40,14 +40,15 @@ impl Level {
         }
     }
 
-    /// The f32 elements of one vector.
-    pub(super) fn lanes(self) -> usize {
-        match self {
-            Level::Scalar => 1,
-            Level::Neon => 4,
-            Level::Avx2 => 8,
-            Level::Avx512 => 16,
-        }
+    /// The elements of one vector.
+    pub(super) fn lanes<T>(self) -> usize {
+        let bytes = match self {
+            Level::Scalar => return 1,
+            Level::Neon => 16,
+            Level::Avx2 => 32,
+            Level::Avx512 => 64,
+        };
+        bytes / size_of::<T>()
     }
 
     /// The right to use these instructions; [`Scalar`]'s where the machine lacks them. Asking the processor takes

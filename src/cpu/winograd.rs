@@ -7,10 +7,9 @@
 
 use super::cache;
 use super::choice::{Cut, Panel};
-use super::element::OfF32;
-use super::epilogue::{Row, epilogue};
+use super::element::{Element, Stored};
 use super::memory::{Result, grow, product, reserve, reserved};
-use super::microkernel::{Product, all_taps, most_rows, multiply_add, store, tiles};
+use super::microkernel::{Product, Row, all_taps, most_rows, tiles};
 use super::output::Slot;
 use super::panel::Source;
 use super::range::{all_q, length};
@@ -52,7 +51,7 @@ struct Block {
     channels: Range<usize>,
     /// In the order of [`Product`], point after point.
     weights: Vec<f32>,
-    rows: Vec<Row>,
+    rows: Vec<Row<f32>>,
 }
 
 /// Whether an operation allows the error of the transforms, and they are faster: whatever its shape, so that a picture in
@@ -77,10 +76,7 @@ impl Winograd {
                     weights.extend(point.chunks_exact(outputs).flat_map(|row| &row[from.clone()]));
                 }
             }
-            let row = |co: usize| {
-                let (alpha, beta) = op.activation().parameters(co);
-                Row { bias: bias.get(co).copied().unwrap_or(0.0), alpha, beta }
-            };
+            let row = |co: usize| Row { bias: bias.get(co).copied().unwrap_or(0.0), channel: co };
             Ok(Block { weights, rows: channels.clone().map(row).collect(), channels })
         };
         let blocks = tiles(outputs, CHANNELS).map(block).collect::<Result<_>>()?;
@@ -88,7 +84,7 @@ impl Winograd {
     }
 
     /// Computes the output, and returns how many of its elements were written: all.
-    pub(super) fn run<T: OfF32>(
+    pub(super) fn run<T: Stored<Computed = f32>>(
         &self,
         geometry: &Geometry,
         pool: &Pool,
@@ -112,21 +108,22 @@ impl Winograd {
     }
 
     /// Returns how many outputs were written.
-    fn task<T: OfF32>(
+    fn task<T: Stored<Computed = f32>>(
         &self,
         geometry: &Geometry,
         x: &[f32],
         shape: &TaskShape,
         parts: &mut Parts<'_, T>,
-        scratch: &mut Scratch,
+        scratch: &mut Scratch<f32>,
     ) -> Result<usize> {
         let op = geometry.op();
         let Scratch { panel, results, rounded, starts, lines } = scratch;
-        let (lanes, inputs) = (self.level.lanes(), op.in_channels());
+        let (lanes, inputs) = (self.level.lanes::<f32>(), op.in_channels());
         let [height, width] = [1, 2].map(|axis| length(&shape.outputs[axis]));
         let columns = width.div_ceil(M);
         let count = height.div_ceil(M) * columns;
-        let fits = (cache::elements(PANEL) / product([N * N, inputs])).max(FEWEST_TILES) / FEWEST_TILES * FEWEST_TILES;
+        let fits =
+            (cache::elements::<f32>(PANEL) / product([N * N, inputs])).max(FEWEST_TILES) / FEWEST_TILES * FEWEST_TILES;
         let chunk = fits.min(count);
         // A vector may reach beyond the last tile. Points are an odd number of vectors apart: with a power of two all
         // would compete for one set of a cache.
@@ -155,7 +152,7 @@ impl Winograd {
             for block in &self.blocks {
                 let rows = block.rows.len();
                 grow(results, product([N * N, point_pitch(rows)]))?;
-                let bare = vec![Row { bias: 0.0, alpha: 0.0, beta: 0.0 }; rows];
+                let bare = vec![Row::default(); rows];
                 for (point, weights) in block.weights.chunks_exact(inputs * rows).enumerate() {
                     self.instructions.run(Product {
                         weights,
@@ -211,7 +208,7 @@ fn segments(tiles: Range<usize>, columns: usize) -> Vec<Segment> {
 
 /// Transforms the inputs of some tiles into `panel[point][channel][tile]`.
 struct Input<'a> {
-    source: Source<'a>,
+    source: Source<'a, f32>,
     segments: &'a [Segment],
     inputs: usize,
     /// The first input of the task's first tile.
@@ -247,7 +244,7 @@ impl WithSimd for Input<'_> {
                     let column = load::<S, N>(simd, &lines[x..], line_pitch);
                     let column = apply(simd, &F4_3.input, column);
                     for i in 0..N {
-                        store(simd, &mut lines[i * line_pitch + x..], column[i]);
+                        f32::store(simd, &mut lines[i * line_pitch + x..], column[i]);
                     }
                 }
                 for (i, line) in lines.chunks_exact(line_pitch).enumerate() {
@@ -258,7 +255,7 @@ impl WithSimd for Input<'_> {
                         let row = apply(simd, &F4_3.input, [a, b, c, d, e, f]);
                         let to = &mut panel[i * N * point_pitch + channel * pitch + at + tile..];
                         for j in 0..N {
-                            store(simd, &mut to[j * point_pitch..], row[j]);
+                            f32::store(simd, &mut to[j * point_pitch..], row[j]);
                         }
                     }
                 }
@@ -283,7 +280,7 @@ struct Output<'a, 'y, T> {
     parts: &'a mut Parts<'y, T>,
 }
 
-impl<T: OfF32> WithSimd for Output<'_, '_, T> {
+impl<T: Stored<Computed = f32>> WithSimd for Output<'_, '_, T> {
     /// How many outputs were written.
     type Output = Result<usize>;
 
@@ -314,11 +311,11 @@ impl<T: OfF32> WithSimd for Output<'_, '_, T> {
                         let row = apply(simd, &F4_3.output, row);
                         for j in 0..M {
                             let to = &mut phases[(i * M + j) * phase_pitch + tile..];
-                            store(simd, to, simd.add_f32s(row[j], bias));
+                            f32::store(simd, to, simd.add_f32s(row[j], bias));
                         }
                     }
                 }
-                epilogue(activation, row, phases);
+                f32::activate_all(activation, row.channel, phases);
                 let phases = T::all_of(phases, rounded)?;
                 let first = columns.start * M;
                 let wide = (M * count).min(extents[1] - first);
@@ -351,7 +348,7 @@ fn apply<S: Simd, const R: usize, const C: usize>(
                     (true, true) => x[c],
                     (true, false) => simd.mul_f32s(x[c], weighted),
                     (false, true) => simd.add_f32s(accumulators[r], x[c]),
-                    (false, false) => multiply_add(simd, x[c], weighted, accumulators[r]),
+                    (false, false) => f32::multiply_add(simd, x[c], weighted, accumulators[r]),
                 };
                 first = false;
             }

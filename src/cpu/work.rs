@@ -1,5 +1,6 @@
 //! One task of the products, with what it reads.
 
+use super::element::Element;
 use super::packed::{Block, Packed, RowGroup};
 use super::range::{output_of, q_of, union};
 use super::task::TaskShape;
@@ -7,13 +8,13 @@ use crate::op::Geometry;
 use std::ops::Range;
 
 /// What a task reads, and what it computes.
-pub(super) struct Work<'a> {
+pub(super) struct Work<'a, T> {
     pub(super) geometry: &'a Geometry,
-    pub(super) x: &'a [f32],
+    pub(super) x: &'a [T],
     pub(super) shape: TaskShape,
 }
 
-impl Work<'_> {
+impl<T: Element> Work<'_, T> {
     /// The `q` of these phases on an axis that have an output in this task.
     fn q(&self, axis: usize, residues: impl Iterator<Item = usize>) -> Range<i64> {
         let outputs = &self.shape.outputs[axis];
@@ -36,7 +37,7 @@ impl Work<'_> {
     }
 
     /// The output channels of a channel tile of one group.
-    pub(super) fn channels(&self, packed: &Packed, (group, tile): (usize, usize)) -> Range<usize> {
+    pub(super) fn channels(&self, packed: &Packed<T>, (group, tile): (usize, usize)) -> Range<usize> {
         let op = self.geometry.op();
         let (first, tile) = (group * (op.out_channels() / op.groups()), &packed.channel_tiles[tile]);
         first + tile.start..first + tile.end

@@ -7,6 +7,7 @@ use fastrand::Rng;
 use upconv::{Activation, ConvTranspose, Layout, Tensor, WeightLayout};
 
 /// An operation with its data.
+#[derive(Clone)]
 pub(crate) struct Case {
     pub(crate) op: ConvTranspose,
     pub(crate) input: Tensor,
