@@ -4,7 +4,7 @@ use crate::device::all_adapters;
 use crate::output::{print, say};
 use anyhow::Result;
 use serde::Serialize;
-use upconv::wgpu;
+use upconv::{DeviceClass, wgpu};
 
 /// The options of `info`.
 #[derive(clap::Args)]
@@ -29,6 +29,8 @@ struct Adapter {
     backend: String,
     device_type: String,
     driver: String,
+    /// The class of devices that its kernels are planned for.
+    class: String,
     /// Where the device is plugged in, which tells equal devices apart; empty where that is not known.
     pci_bus: String,
     /// Whether `--device auto` may choose it.
@@ -64,6 +66,7 @@ fn text(info: &Info) -> String {
         if !adapter.pci_bus.is_empty() {
             line(format!("  PCI              {}", adapter.pci_bus));
         }
+        line(format!("  planned for as   {}", adapter.class));
         line(format!("  --device auto    {}", if adapter.auto { "uses it" } else { "skips it: a software device" }));
         line(format!(
             "  f16 tensors      {}",
@@ -84,6 +87,7 @@ fn describe((number, adapter): (usize, &wgpu::Adapter)) -> Adapter {
     let (info, limits) = (adapter.get_info(), adapter.limits());
     Adapter {
         number,
+        class: format!("{:?}", DeviceClass::of(&info)).to_lowercase(),
         name: info.name,
         backend: info.backend.to_string(),
         device_type: format!("{:?}", info.device_type),

@@ -47,6 +47,9 @@ fn info_numbers_what_adapter_takes() {
     for (number, adapter) in adapters.iter().enumerate() {
         assert_eq!(adapter["number"], number);
         assert!(text.contains(&format!("adapter {number}: {}", adapter["name"].as_str().unwrap())), "{text}");
+        let class = adapter["class"].as_str().unwrap();
+        assert_eq!(class == "software", adapter["device_type"] == "Cpu", "{adapter}");
+        assert!(text.contains(&format!("planned for as   {class}")), "{text}");
     }
     // Just beyond the last one.
     let count = adapters.len();

@@ -2,6 +2,7 @@
 
 use super::storage::Storage;
 use crate::error::{Error, Result};
+use wgpu::{AdapterInfo, DeviceType};
 
 /// What the plan needs to know of a device. The default is what WebGPU guarantees on every one.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -107,7 +108,22 @@ pub enum DeviceClass {
     Unknown,
 }
 
-/// Words in the name or the driver of an adapter, and the class they tell; the first that fits decides.
+/// The vendors of GPUs, by the numbers that the PCI-SIG and Khronos gave them, and their class. A driver in software is
+/// known by its device type; Mesa's number says no more than that.
+const VENDORS: [(u32, DeviceClass); 9] = [
+    (0x1002, DeviceClass::Desktop), // AMD
+    (0x8086, DeviceClass::Desktop), // Intel
+    (0x144d, DeviceClass::Desktop), // Samsung, with AMD's RDNA
+    (0x10de, DeviceClass::Nvidia),
+    (0x106b, DeviceClass::Mobile),  // Apple
+    (0x5143, DeviceClass::Mobile),  // Qualcomm
+    (0x13b5, DeviceClass::Unknown), // Arm
+    (0x1010, DeviceClass::Unknown), // Imagination
+    (0x14e4, DeviceClass::Unknown), // Broadcom
+];
+
+/// Where no such number is given, as by Metal and OpenGL: words in the name or the driver of an adapter, and the class they
+/// tell; the first that fits decides.
 const CLASSES: [(&str, DeviceClass); 19] = [
     ("llvmpipe", DeviceClass::Software),
     ("softpipe", DeviceClass::Software),
@@ -139,9 +155,17 @@ impl DeviceClass {
         if self == DeviceClass::Software { 65_535 } else { u64::MAX }
     }
 
-    /// The class of an adapter, by its name and its driver's.
-    pub fn of(name: &str, driver: &str) -> Self {
-        let text = format!("{name} {driver}").to_lowercase();
+    /// The class of an adapter: by its type where it computes in software, else by its vendor, else by its name and its
+    /// driver's. A browser says none of these: what it hides is [`Unknown`](Self::Unknown), and whoever knows better gives the
+    /// class in a profile ([`Context::limited`](crate::gpu::Context::limited)).
+    pub fn of(adapter: &AdapterInfo) -> Self {
+        if adapter.device_type == DeviceType::Cpu {
+            return DeviceClass::Software;
+        }
+        if let Some(&(_, class)) = VENDORS.iter().find(|(vendor, _)| *vendor == adapter.vendor) {
+            return class;
+        }
+        let text = format!("{} {} {}", adapter.name, adapter.driver, adapter.driver_info).to_lowercase();
         CLASSES.iter().find(|(word, _)| text.contains(word)).map_or(DeviceClass::Unknown, |&(_, class)| class)
     }
 }
@@ -155,19 +179,35 @@ pub(crate) fn loop_iterations(count: u64, each: u64) -> u64 {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use wgpu::Backend;
 
     #[test]
-    fn adapters_are_classed_by_name_and_driver() {
-        for (name, driver, class) in [
-            ("llvmpipe (LLVM 15.0.6, 256 bits)", "llvmpipe", DeviceClass::Software),
-            ("SwiftShader Device (LLVM 10.0.0)", "SwiftShader driver", DeviceClass::Software),
-            ("AMD Radeon RX 7900 XTX (RADV NAVI31)", "radv", DeviceClass::Desktop),
-            ("NVIDIA GeForce RTX 3080", "NVIDIA", DeviceClass::Nvidia),
-            ("Apple M1", "", DeviceClass::Mobile),
-            ("Turnip Adreno (TM) 740", "turnip Mesa driver", DeviceClass::Mobile),
-            ("Voodoo 2", "", DeviceClass::Unknown),
+    fn adapters_are_classed_by_type_vendor_and_words() {
+        use DeviceType::{Cpu, DiscreteGpu, IntegratedGpu, Other};
+        for (device_type, vendor, name, driver, class) in [
+            (Cpu, 0x1_0005, "llvmpipe (LLVM 15.0.6, 256 bits)", "llvmpipe", DeviceClass::Software),
+            (Cpu, 0x1ae0, "SwiftShader Device (LLVM 10.0.0)", "SwiftShader driver", DeviceClass::Software),
+            (Cpu, 0x1414, "Microsoft Basic Render Driver", "", DeviceClass::Software),
+            (Other, 0, "softpipe", "", DeviceClass::Software),
+            (DiscreteGpu, 0x1002, "AMD Radeon RX 7900 XTX (RADV NAVI31)", "radv", DeviceClass::Desktop),
+            // Names without the maker's word.
+            (DiscreteGpu, 0x1002, "FirePro W7100", "", DeviceClass::Desktop),
+            (DiscreteGpu, 0x10de, "Quadro P2000", "", DeviceClass::Nvidia),
+            (DiscreteGpu, 0x10de, "TITAN V", "", DeviceClass::Nvidia),
+            (IntegratedGpu, 0x8086, "UHD Graphics 630", "", DeviceClass::Desktop),
+            (IntegratedGpu, 0x144d, "Xclipse 920", "", DeviceClass::Desktop),
+            (IntegratedGpu, 0x13b5, "Immortalis-G715", "", DeviceClass::Unknown),
+            // A translation to another API has the vendor of the device below it.
+            (DiscreteGpu, 0x10de, "Microsoft Direct3D12 (GeForce RTX 3080)", "Dozen", DeviceClass::Nvidia),
+            (IntegratedGpu, 0, "Apple M1", "", DeviceClass::Mobile),
+            (IntegratedGpu, 0, "AMD Radeon Pro 5500M", "", DeviceClass::Desktop),
+            (IntegratedGpu, 0x5143, "Turnip Adreno (TM) 740", "turnip Mesa driver", DeviceClass::Mobile),
+            (DiscreteGpu, 0x121a, "Voodoo 2", "", DeviceClass::Unknown),
+            (Other, 0, "", "", DeviceClass::Unknown),
         ] {
-            assert_eq!(DeviceClass::of(name, driver), class, "{name}");
+            let (name, driver) = (name.to_string(), driver.to_string());
+            let info = AdapterInfo { name, driver, vendor, ..AdapterInfo::new(device_type, Backend::Vulkan) };
+            assert_eq!(DeviceClass::of(&info), class, "{info:?}");
         }
     }
 }

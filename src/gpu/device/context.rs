@@ -96,7 +96,7 @@ impl Context {
     /// feature is needed.
     pub fn new(device: Device, queue: Queue) -> Self {
         let (limits, info) = (device.limits(), device.adapter_info());
-        let class = DeviceClass::of(&info.name, &format!("{} {}", info.driver, info.driver_info));
+        let class = DeviceClass::of(&info);
         let profile = DeviceProfile {
             max_binding: limits.max_storage_buffer_binding_size,
             max_buffer: limits.max_buffer_size,
