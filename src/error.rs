@@ -118,6 +118,10 @@ pub enum Error {
     #[error("safetensors: {problem}")]
     Safetensors { problem: String },
 
+    /// A node does not fit into a graph, or a graph does not fit to shapes.
+    #[error("graph: {problem}")]
+    Graph { problem: String },
+
     /// A network's description is wrong, or its layers do not fit together.
     #[error("network: {problem}")]
     Network { problem: String },

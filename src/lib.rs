@@ -83,6 +83,7 @@ pub mod error;
 #[cfg(feature = "gpu")]
 pub mod gpu;
 mod gradient;
+pub mod graph;
 mod kernel;
 pub mod layout;
 #[cfg(feature = "ndarray")]

@@ -51,9 +51,11 @@ mod epilogue;
 mod explain;
 mod gather;
 mod gradient;
+mod graph;
 mod im2col;
 mod interleave;
 mod layer;
+mod map;
 mod memory;
 mod microkernel;
 mod order;
@@ -74,5 +76,6 @@ mod work;
 
 pub use chain::Chain;
 pub use explain::Explanation;
+pub use graph::Graph;
 pub use layer::Layer;
 pub use simd::Level;

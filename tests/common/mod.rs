@@ -3,6 +3,8 @@
 #![allow(dead_code, reason = "each test program uses a part of it")]
 #![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
 
+pub(crate) mod graphs;
+
 use fastrand::Rng;
 use upconv::{Activation, ConvTranspose, Layout, Tensor, WeightLayout};
 

@@ -1,0 +1,309 @@
+//! Where each value of a graph lies, for the shapes of its inputs, and in which order the work is done.
+//!
+//! What is concatenated is written into its place by whatever computes it, where that is possible; then a concatenation is
+//! no work at all, and neither is one of values that lie side by side in a larger one already. Buffers whose values nothing
+//! reads any more are used again.
+
+use super::Graph;
+use super::operation::Operation;
+use super::program::{Program, Step, Work};
+use crate::error::Result;
+use std::collections::BTreeMap;
+
+/// What a backend allows of steps that read and write the same buffer.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Sharing {
+    /// A layer may read some channels of a buffer and write others where a channel begins at a multiple of so many elements.
+    pub(crate) alignment: usize,
+}
+
+/// The buffers and the tasks.
+#[derive(Clone, Debug)]
+pub(crate) struct Schedule {
+    /// The shape of each value.
+    pub(crate) shapes: Vec<Vec<usize>>,
+    pub(crate) tasks: Vec<Task>,
+    /// The elements of each buffer between the inputs and the outputs.
+    pub(crate) slots: Vec<usize>,
+    places: Vec<Option<Place>>,
+}
+
+/// A step of the program, or a copy; where it writes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Task {
+    pub(crate) kind: Kind,
+    pub(crate) place: Place,
+}
+
+/// What a task does.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Kind {
+    /// The step with this index.
+    Step(usize),
+    /// A copy of the value with this index.
+    Copy(usize),
+}
+
+/// Some channels of a tensor in a buffer.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Place {
+    pub(crate) slot: Slot,
+    pub(crate) first: usize,
+    pub(crate) of: usize,
+}
+
+/// A buffer.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub(crate) enum Slot {
+    Input(usize),
+    Output(usize),
+    Between(usize),
+}
+
+impl Schedule {
+    /// # Errors
+    /// Those of [`Graph::shapes`].
+    pub(crate) fn new<S: AsRef<[usize]>>(
+        graph: &Graph,
+        program: &Program,
+        inputs: &[S],
+        sharing: Sharing,
+    ) -> Result<Self> {
+        let shapes = graph.shapes(inputs)?;
+        let within = Within::new(graph, program, &shapes, sharing);
+        let mut buffers = BTreeMap::new();
+        for (number, input) in graph.inputs.iter().enumerate() {
+            buffers.insert(input.0, Slot::Input(number));
+        }
+        for (number, output) in graph.outputs.iter().enumerate() {
+            let (root, _) = within.root(output.0);
+            if root == output.0 && !within.is_alias(root) {
+                buffers.entry(root).or_insert(Slot::Output(number));
+            }
+        }
+        let mut work: Vec<(Kind, usize, usize)> = Vec::new();
+        for (index, step) in program.steps.iter().enumerate() {
+            let (root, first) = within.root(step.output);
+            let Work::Concatenate(values) = &step.work else {
+                work.push((Kind::Step(index), root, first));
+                continue;
+            };
+            let mut at = first;
+            for &value in values {
+                if within.root(value) != (root, at) {
+                    work.push((Kind::Copy(value), root, at));
+                }
+                at += graph.nodes[value].channels;
+            }
+        }
+        let (slots, buffers) = assign(graph, program, &shapes, &within, &work, buffers);
+        let place = |root: usize, first: usize| {
+            let of = graph.nodes[root].channels;
+            buffers.get(&root).map(|&slot| Place { slot, first, of })
+        };
+        let mut tasks: Vec<Task> = work
+            .iter()
+            .filter_map(|&(kind, root, first)| place(root, first).map(|place| Task { kind, place }))
+            .collect();
+        let places: Vec<Option<Place>> = (0..shapes.len())
+            .map(|value| {
+                let (root, first) = within.root(value);
+                place(root, first)
+            })
+            .collect();
+        for (number, output) in graph.outputs.iter().enumerate() {
+            let whole = Place { slot: Slot::Output(number), first: 0, of: graph.nodes[output.0].channels };
+            if places[output.0] != Some(whole) {
+                tasks.push(Task { kind: Kind::Copy(output.0), place: whole });
+            }
+        }
+        Ok(Self { shapes, tasks, slots, places })
+    }
+
+    /// Where a value lies; `None` for one that is not computed.
+    pub(crate) fn place(&self, value: usize) -> Option<Place> {
+        self.places[value]
+    }
+
+    /// The elements of all buffers between the inputs and the outputs.
+    pub(crate) fn elements(&self) -> usize {
+        self.slots.iter().sum()
+    }
+}
+
+/// Which values lie within others.
+struct Within<'a> {
+    graph: &'a Graph,
+    /// The value that another is a part of, and its first channel there.
+    parents: Vec<Option<(usize, usize)>>,
+}
+
+impl<'a> Within<'a> {
+    fn new(graph: &'a Graph, program: &Program, shapes: &[Vec<usize>], sharing: Sharing) -> Self {
+        let mut within = Self { graph, parents: vec![None; shapes.len()] };
+        for (index, node) in graph.nodes.iter().enumerate() {
+            if let Operation::Channels(range) = &node.operation {
+                within.parents[index] = Some((node.inputs[0].0, range.start));
+            }
+        }
+        let written: BTreeMap<usize, usize> =
+            program.steps.iter().enumerate().map(|(index, step)| (step.output, index)).collect();
+        // The last ones first: they have most of what the others have too.
+        for step in program.steps.iter().rev() {
+            let Work::Concatenate(values) = &step.work else { continue };
+            let whole = step.output;
+            if let Some(larger) = within.larger(program, whole, values) {
+                within.parents[whole] = Some(larger);
+                continue;
+            }
+            let mut at = 0;
+            for &value in values {
+                let free = within.parents[value].is_none() && written.contains_key(&value);
+                if free && !graph.outputs.iter().any(|output| output.0 == value) {
+                    within.parents[value] = Some((whole, at));
+                }
+                at += graph.nodes[value].channels;
+            }
+        }
+        while let Some(value) = within.conflict(program, shapes, sharing) {
+            within.parents[value] = None;
+        }
+        within
+    }
+
+    /// The buffer's value, and the first channel there.
+    fn root(&self, value: usize) -> (usize, usize) {
+        let (mut root, mut first) = (value, 0);
+        while let Some((parent, at)) = self.parents[root] {
+            (root, first) = (parent, first + at);
+        }
+        (root, first)
+    }
+
+    fn is_alias(&self, value: usize) -> bool {
+        matches!(self.graph.nodes[value].operation, Operation::Channels(_) | Operation::Input)
+    }
+
+    /// A concatenation in which all of these lie side by side already, and where.
+    fn larger(&self, program: &Program, whole: usize, values: &[usize]) -> Option<(usize, usize)> {
+        if self.graph.outputs.iter().any(|output| output.0 == whole) {
+            return None;
+        }
+        program.steps.iter().rev().find_map(|step| {
+            let (Work::Concatenate(others), true) = (&step.work, step.output > whole) else { return None };
+            let at = others.windows(values.len()).position(|window| window == values)?;
+            let first = others[..at].iter().map(|&value| self.graph.nodes[value].channels).sum();
+            self.lie_at(step.output, first, values).then_some((step.output, first))
+        })
+    }
+
+    /// Whether these lie side by side in a value, from this channel on.
+    fn lie_at(&self, whole: usize, first: usize, values: &[usize]) -> bool {
+        let mut at = first;
+        values.iter().all(|&value| {
+            let here = self.parents[value] == Some((whole, at));
+            at += self.graph.nodes[value].channels;
+            here
+        })
+    }
+
+    /// A value that cannot stay where it is.
+    fn conflict(&self, program: &Program, shapes: &[Vec<usize>], sharing: Sharing) -> Option<usize> {
+        program.steps.iter().find_map(|step| self.conflict_of(step, shapes, sharing))
+    }
+
+    fn conflict_of(&self, step: &Step, shapes: &[Vec<usize>], sharing: Sharing) -> Option<usize> {
+        let output = step.output;
+        if let Work::Concatenate(values) = &step.work {
+            // What is in the same buffer, but elsewhere, cannot be copied from there.
+            let (root, mut at) = self.root(output);
+            for &value in values {
+                let there = self.root(value);
+                if there.0 == root && there.1 != at {
+                    return Some(self.computed(value));
+                }
+                at += self.graph.nodes[value].channels;
+            }
+        }
+        let (parent, first) = self.parents[output]?;
+        {
+            if let Work::Concatenate(values) = &step.work {
+                // It is a part of a larger one only as long as all that it consists of are.
+                let nested = values.iter().all(|&value| self.parents[value].is_none_or(|(whole, _)| whole == output));
+                let moved = !self.lie_at(parent, first, values) && !nested;
+                return moved.then_some(output);
+            }
+            let root = self.root(output).0;
+            let reads = step.reads();
+            let shares = reads.iter().any(|&read| self.root(read).0 == root);
+            let plane: usize = shapes[output][2..].iter().product();
+            let may = matches!(step.work, Work::Layer { .. }) && plane % sharing.alignment == 0;
+            (shares && !may).then_some(output)
+        }
+    }
+
+    /// The value that some channels are of.
+    fn computed(&self, mut value: usize) -> usize {
+        while let (Operation::Channels(_), Some((of, _))) = (&self.graph.nodes[value].operation, self.parents[value]) {
+            value = of;
+        }
+        value
+    }
+}
+
+/// Gives each value that has a buffer of its own one of those between, which several use one after another.
+fn assign(
+    graph: &Graph,
+    program: &Program,
+    shapes: &[Vec<usize>],
+    within: &Within<'_>,
+    work: &[(Kind, usize, usize)],
+    mut buffers: BTreeMap<usize, Slot>,
+) -> (Vec<usize>, BTreeMap<usize, Slot>) {
+    // The first and the last task that touches a buffer.
+    let mut spans: BTreeMap<usize, (usize, usize)> = BTreeMap::new();
+    for (at, &(kind, root, _)) in work.iter().enumerate() {
+        let reads = match kind {
+            Kind::Step(step) => program.steps[step].reads(),
+            Kind::Copy(value) => vec![value],
+        };
+        for touched in reads.into_iter().map(|value| within.root(value).0).chain([root]) {
+            spans.entry(touched).or_insert((at, at)).1 = at;
+        }
+    }
+    // What an output copies at the end stays.
+    for output in &graph.outputs {
+        if let Some(span) = spans.get_mut(&within.root(output.0).0) {
+            span.1 = work.len();
+        }
+    }
+    let (mut slots, mut free): (Vec<usize>, Vec<usize>) = (Vec::new(), Vec::new());
+    for at in 0..work.len() {
+        for (&root, _) in spans.iter().filter(|(_, span)| span.0 == at) {
+            if buffers.contains_key(&root) {
+                continue;
+            }
+            let needed: usize = shapes[root].iter().product();
+            // The smallest that suffices; else the largest, which grows.
+            let fits = |&slot: &usize| (slots[slot] < needed, slots[slot].abs_diff(needed));
+            let slot = match free.iter().copied().min_by_key(fits) {
+                Some(slot) => {
+                    free.retain(|&other| other != slot);
+                    slot
+                }
+                None => {
+                    slots.push(0);
+                    slots.len() - 1
+                }
+            };
+            slots[slot] = slots[slot].max(needed);
+            buffers.insert(root, Slot::Between(slot));
+        }
+        for (root, _) in spans.iter().filter(|(_, span)| span.1 == at) {
+            if let Some(Slot::Between(slot)) = buffers.get(root) {
+                free.push(*slot);
+            }
+        }
+    }
+    (slots, buffers)
+}
