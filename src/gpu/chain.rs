@@ -38,7 +38,7 @@ pub struct Chain {
 
 /// A chain planned for one input shape. Cheap to clone; may be used from many threads.
 ///
-/// What stands between its layers are two buffers, which they use in turn. All chains of a context share them, once for
+/// What stands between its layers are two buffers, which they use in turn. All chains and graphs of a context share them, once for
 /// [runs](Self::run) and once for what callers [record](Self::bind); they grow with the largest need.
 #[derive(Clone, Debug)]
 pub struct PreparedChain {
@@ -61,7 +61,7 @@ struct Slot {
     input: Buffer,
     output: Buffer,
     /// Those between the layers, as they were when the chains were bound.
-    between: [Option<Buffer>; 2],
+    between: Vec<Option<Buffer>>,
     chains: Vec<Bound>,
 }
 
@@ -126,7 +126,7 @@ impl Chain {
             return Err(Error::Limit { what, needed, limit, limit_name: "max_buffer_size" });
         }
         let [for_runs, for_callers] = [For::Runs, For::Callers].map(|whose| context.arena(whose));
-        for_callers.expect(between_bytes(&stages));
+        for_callers.expect(&between_bytes(&stages));
         let inner = Inner { context, stages, for_runs, for_callers, slots: Mutex::default() };
         Ok(PreparedChain { inner: Arc::new(inner) })
     }
@@ -184,15 +184,15 @@ impl PreparedChain {
     }
 
     /// The buffers between the layers.
-    fn between(&self, arena: &Arena) -> Result<[Option<Buffer>; 2]> {
+    fn between(&self, arena: &Arena) -> Result<Vec<Option<Buffer>>> {
         let Inner { context, stages, .. } = &*self.inner;
         let make = |bytes| context.buffer("upconv activations", bytes, BufferUsages::STORAGE);
-        arena.buffers(between_bytes(stages), make)
+        arena.buffers(&between_bytes(stages), make)
     }
 
     fn bind_between(
         &self,
-        between: &[Option<Buffer>; 2],
+        between: &[Option<Buffer>],
         input: BufferSlice<'_>,
         output: BufferSlice<'_>,
     ) -> Result<Bound> {

@@ -38,6 +38,7 @@ mod compiled;
 mod device;
 mod dispatch;
 mod gradient;
+mod graph;
 mod hardware;
 mod kernels;
 mod layer;
@@ -61,6 +62,7 @@ pub use gradient::{
     BackwardBuffers, GradientKernel, GradientPlan, GradientRequest, PreparedBackward, PreparedTraining,
     PreparedWeightGradient, Saved,
 };
+pub use graph::{Graph, PendingGraph, PreparedGraph};
 pub use layer::Layer;
 pub use plan::body::Plan;
 pub use plan::candidate::{Candidate, candidates};

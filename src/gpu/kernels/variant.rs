@@ -3,6 +3,7 @@
 
 use super::fused::{Adds, Fused};
 use super::header::{body, elem};
+use super::map::MapKernel;
 use super::pack::tiles::Packing;
 use super::pointwise::Function;
 use super::tiles::tile::Tile;
@@ -21,6 +22,8 @@ const PACK: &str = include_str!("../../../shaders/pack.wgsl");
 const WEIGHT_GRADIENT: &str = include_str!("../../../shaders/weight_gradient.wgsl");
 const BIAS_GRADIENT: &str = include_str!("../../../shaders/bias_gradient.wgsl");
 const GRADIENT_SUM: &str = include_str!("../../../shaders/gradient_sum.wgsl");
+const BLOCK_SUMS: &str = include_str!("../../../shaders/block_sums.wgsl");
+const MEANS: &str = include_str!("../../../shaders/means.wgsl");
 const MATRIX_WEIGHTS: &str = include_str!("../../../shaders/matrix_weights.wgsl");
 const ADJOINT_WEIGHTS: &str = include_str!("../../../shaders/adjoint_weights.wgsl");
 const SET_WEIGHTS: &str = include_str!("../../../shaders/set_weights.wgsl");
@@ -61,6 +64,12 @@ pub(crate) enum Variant {
     BiasGradient { storage: Storage },
     /// `gradient_sum.wgsl`
     GradientSum,
+    /// `map.wgsl`
+    Map { map: Box<MapKernel>, storage: Storage },
+    /// `block_sums.wgsl`
+    BlockSums { storage: Storage },
+    /// `means.wgsl`
+    Means { storage: Storage },
 }
 
 impl Variant {
@@ -138,6 +147,9 @@ impl Variant {
             }
             Variant::BiasGradient { storage } => format!("{}\n{}", elem(*storage), body(BIAS_GRADIENT)),
             Variant::GradientSum => GRADIENT_SUM.to_string(),
+            Variant::Map { map, storage } => map.source(*storage),
+            Variant::BlockSums { storage } => format!("{}\n{}", elem(*storage), body(BLOCK_SUMS)),
+            Variant::Means { storage } => format!("{}\n{}", elem(*storage), body(MEANS)),
         }
     }
 
@@ -159,6 +171,9 @@ impl Variant {
             Variant::WeightTiles { .. } => "weight_tiles",
             Variant::BiasGradient { .. } => "bias_gradient",
             Variant::GradientSum => "gradient_sum",
+            Variant::Map { .. } => "map",
+            Variant::BlockSums { .. } => "block_sums",
+            Variant::Means { .. } => "means",
         }
     }
 }

@@ -1,0 +1,410 @@
+//! A graph that is planned and compiled for the shapes of its inputs.
+
+use super::Inner;
+use super::map::MapStage;
+use super::mean::MeanStage;
+use crate::error::{Error, Result};
+use crate::gpu::device::arena::{Arena, For};
+use crate::gpu::device::context::Context;
+use crate::gpu::device::lock::lock;
+use crate::gpu::device::span::span;
+use crate::gpu::device::step::Step;
+use crate::gpu::device::transfer::{Reading, elements, with_bytes};
+use crate::gpu::prepared::{Bound, Prepared};
+use crate::gpu::request::Request;
+use crate::gpu::storage::Storage;
+use crate::graph::program::{Map, Operand, Work};
+use crate::graph::schedule::{Kind, Place, Schedule, Sharing, Slot, Task};
+use crate::tensor::{Tensor, TensorView};
+use std::sync::{Arc, Mutex};
+use wgpu::{Buffer, BufferSlice, BufferUsages};
+
+/// A graph planned for some shapes. Cheap to clone; may be used from many threads.
+///
+/// What stands between its inputs and its outputs are buffers that its values use in turn. All graphs and chains of a
+/// context share them, once for [runs](Self::run) and once for what callers [record](Self::bind); they grow with the
+/// largest need.
+#[derive(Clone, Debug)]
+pub struct PreparedGraph {
+    inner: Arc<Stages>,
+}
+
+#[derive(Debug)]
+struct Stages {
+    graph: Arc<Inner>,
+    storage: Storage,
+    schedule: Schedule,
+    /// One for each task.
+    stages: Vec<Stage>,
+    for_runs: Arc<Arena>,
+    for_callers: Arc<Arena>,
+    /// What finished runs left for the next.
+    free: Mutex<Vec<Set>>,
+}
+
+/// What one task runs.
+#[derive(Debug)]
+enum Stage {
+    Layer {
+        layer: Box<Prepared>,
+        input: Place,
+        residual: Option<Place>,
+    },
+    Map(MapStage),
+    Mean(MeanStage),
+    /// A concatenation whose parts are in their places.
+    Nothing,
+}
+
+/// How the layers are planned.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Plan {
+    /// Each for itself.
+    Fastest,
+}
+
+/// The buffers of a run.
+#[derive(Debug)]
+struct Set {
+    inputs: Vec<Buffer>,
+    outputs: Vec<Buffer>,
+    /// Those between, as they were when the stages were bound.
+    between: Vec<Option<Buffer>>,
+    bound: Bound,
+}
+
+/// A run on its way: the device computes while the caller does something else.
+#[derive(Debug)]
+pub struct PendingGraph {
+    graph: PreparedGraph,
+    set: Set,
+    reading: Reading,
+}
+
+impl PreparedGraph {
+    pub(super) fn new<S: AsRef<[usize]>>(
+        graph: &Arc<Inner>,
+        inputs: &[S],
+        storage: Storage,
+        plan: Plan,
+    ) -> Result<Self> {
+        let context = &graph.context;
+        let alignment = (context.profile().binding_alignment / storage.size()).max(1) as usize;
+        let schedule = Schedule::new(&graph.graph, &graph.program, inputs, Sharing { alignment })?;
+        let limit = context.profile().max_buffer;
+        if let Some(needed) = bytes_of(&schedule, storage).into_iter().flatten().find(|&bytes| bytes > limit) {
+            let what = "a value of a graph".into();
+            return Err(Error::Limit { what, needed, limit, limit_name: "max_buffer_size" });
+        }
+        let stages = schedule.tasks.iter().map(|task| stage(graph, &schedule, task, storage, plan));
+        let stages = stages.collect::<Result<_>>()?;
+        let [for_runs, for_callers] = [For::Runs, For::Callers].map(|whose| context.arena(whose));
+        for_callers.expect(&bytes_of(&schedule, storage));
+        let (graph, free) = (graph.clone(), Mutex::default());
+        Ok(Self { inner: Arc::new(Stages { graph, storage, schedule, stages, for_runs, for_callers, free }) })
+    }
+
+    /// The device.
+    pub fn context(&self) -> &Context {
+        &self.inner.graph.context
+    }
+
+    /// The shape of an input, by its number.
+    ///
+    /// # Panics
+    /// Where there is none.
+    pub fn input_shape(&self, number: usize) -> &[usize] {
+        let Stages { graph, schedule, .. } = &*self.inner;
+        &schedule.shapes[graph.graph.inputs()[number].index()]
+    }
+
+    /// The shape of an output, by its number.
+    ///
+    /// # Panics
+    /// Where there is none.
+    pub fn output_shape(&self, number: usize) -> &[usize] {
+        let Stages { graph, schedule, .. } = &*self.inner;
+        &schedule.shapes[graph.graph.outputs()[number].index()]
+    }
+
+    /// The bytes that the buffer of an input must have.
+    ///
+    /// # Panics
+    /// Where there is none.
+    pub fn input_bytes(&self, number: usize) -> u64 {
+        self.bytes(self.input_shape(number))
+    }
+
+    /// The bytes that the buffer of an output must have.
+    ///
+    /// # Panics
+    /// Where there is none.
+    pub fn output_bytes(&self, number: usize) -> u64 {
+        self.bytes(self.output_shape(number))
+    }
+
+    /// The bytes that it needs between its inputs and its outputs.
+    pub fn between_bytes(&self) -> u64 {
+        bytes_of(&self.inner.schedule, self.inner.storage).into_iter().flatten().sum()
+    }
+
+    /// The dispatches of a run.
+    pub fn dispatch_count(&self) -> usize {
+        let count = |stage: &Stage| match stage {
+            Stage::Layer { layer, .. } => layer.plan().dispatch_count(),
+            Stage::Map(_) => 1,
+            Stage::Mean(_) => 2,
+            Stage::Nothing => 0,
+        };
+        self.inner.stages.iter().map(count).sum()
+    }
+
+    fn bytes(&self, shape: &[usize]) -> u64 {
+        (shape.iter().product::<usize>() as u64 * self.inner.storage.size()).next_multiple_of(4).max(4)
+    }
+
+    /// Binds the caller's buffers: inputs and outputs in their order, each on the terms of [`Prepared::bind`], and each
+    /// output in a buffer that is no other's.
+    ///
+    /// What is encoded of several graphs and chains of a context in one pass runs one after another: they share the
+    /// buffers between. So all [pieces](Bound::pieces) of one are submitted before anything of another.
+    ///
+    /// # Errors
+    /// [`Error::Buffer`] for another number of buffers; as [`Prepared::bind`].
+    pub fn bind(&self, inputs: &[BufferSlice<'_>], outputs: &[BufferSlice<'_>]) -> Result<Bound> {
+        let graph = &self.inner.graph.graph;
+        for (what, given, expected) in
+            [("inputs", inputs.len(), graph.inputs().len()), ("outputs", outputs.len(), graph.outputs().len())]
+        {
+            if given != expected {
+                return Err(Error::Buffer { what, problem: format!("are {given}, expected {expected}") });
+            }
+        }
+        let between = self.between(&self.inner.for_callers)?;
+        self.bind_between(&between, inputs, outputs)
+    }
+
+    fn between(&self, arena: &Arena) -> Result<Vec<Option<Buffer>>> {
+        let Stages { graph, schedule, storage, .. } = &*self.inner;
+        let make = |bytes| graph.context.buffer("upconv graph", bytes, BufferUsages::STORAGE);
+        arena.buffers(&bytes_of(schedule, *storage), make)
+    }
+
+    fn bind_between(
+        &self,
+        between: &[Option<Buffer>],
+        inputs: &[BufferSlice<'_>],
+        outputs: &[BufferSlice<'_>],
+    ) -> Result<Bound> {
+        let Stages { graph, schedule, stages, .. } = &*self.inner;
+        let missing = |what| Error::Buffer { what, problem: "is missing".into() };
+        let slice = |slot: Slot| match slot {
+            Slot::Input(number) => inputs.get(number).copied().ok_or_else(|| missing("input")),
+            Slot::Output(number) => outputs.get(number).copied().ok_or_else(|| missing("output")),
+            Slot::Between(number) => {
+                let buffer = between.get(number).and_then(Option::as_ref);
+                buffer.map(|buffer| buffer.slice(..)).ok_or_else(|| missing("buffer between"))
+            }
+        };
+        let bind = |(stage, task): (&Stage, &Task)| {
+            let output = slice(task.place.slot)?;
+            let steps = match stage {
+                Stage::Layer { layer, input, residual: None } => return layer.bind(slice(input.slot)?, output),
+                Stage::Layer { layer, input, residual: Some(residual) } => {
+                    return layer.bind_adding(slice(input.slot)?, slice(residual.slot)?, output);
+                }
+                Stage::Map(map) => vec![map.step(&graph.context, &slice, output)?],
+                Stage::Mean(mean) => mean.steps(&graph.context, &slice, output)?,
+                Stage::Nothing => Vec::new(),
+            };
+            Ok(Bound::new(&graph.context, steps))
+        };
+        let parts = stages.iter().zip(&schedule.tasks).map(bind).collect::<Result<Vec<_>>>()?;
+        Ok(Bound::joined(&graph.context, parts))
+    }
+
+    /// Uploads the inputs, in their order, runs the graph, and reads the outputs back.
+    ///
+    /// # Errors
+    /// As [`start`](Self::start) and [`PendingGraph::wait`].
+    #[cfg(not(target_family = "wasm"))]
+    pub fn run<'a, T>(&self, inputs: &'a [T]) -> Result<Vec<Tensor>>
+    where
+        &'a T: Into<TensorView<'a>>,
+    {
+        self.start(inputs)?.wait()
+    }
+
+    /// [`run`](Self::run) as a future. The device must be polled meanwhile, as for every `map_async` of wgpu; a browser
+    /// does so by itself.
+    ///
+    /// # Errors
+    /// As [`start`](Self::start) and [`PendingGraph::finish`].
+    pub async fn run_async<'a, T>(&self, inputs: &'a [T]) -> Result<Vec<Tensor>>
+    where
+        &'a T: Into<TensorView<'a>>,
+    {
+        self.start(inputs)?.finish().await
+    }
+
+    /// Uploads the inputs, in their order, and submits the graph, without waiting.
+    ///
+    /// # Errors
+    /// [`Error::OutOfRange`] for another number of inputs, [`Error::Shape`] for other shapes, [`Error::Device`].
+    pub fn start<'a, T>(&self, inputs: &'a [T]) -> Result<PendingGraph>
+    where
+        &'a T: Into<TensorView<'a>>,
+    {
+        self.start_views(&inputs.iter().map(Into::into).collect::<Vec<_>>())
+    }
+
+    fn start_views(&self, inputs: &[TensorView<'_>]) -> Result<PendingGraph> {
+        let Stages { graph, storage, .. } = &*self.inner;
+        let (context, count) = (&graph.context, graph.graph.inputs().len());
+        if inputs.len() != count {
+            let (what, given) = ("inputs".into(), inputs.len() as i128);
+            return Err(Error::OutOfRange { what, given, expected: count.to_string() });
+        }
+        for (number, input) in inputs.iter().enumerate() {
+            if input.shape() != self.input_shape(number) {
+                let expected = format!("{:?}, for which the graph was prepared", self.input_shape(number));
+                return Err(Error::Shape { what: "input", given: input.shape().to_vec(), expected });
+            }
+        }
+        span!("run graph", steps = self.inner.stages.len());
+        let set = self.set()?;
+        for (input, buffer) in inputs.iter().zip(&set.inputs) {
+            with_bytes(*input, *storage, |bytes| context.write(buffer, 0, bytes))?;
+        }
+        let bytes: u64 = set.outputs.iter().map(Buffer::size).sum();
+        let staging = context.take_staging(bytes)?;
+        let steps: Vec<&Step> = set.bound.steps().iter().collect();
+        let submission = {
+            let _submitting = self.inner.for_runs.submitting();
+            context.submit("upconv graph", &steps, |encoder| {
+                let mut at = 0;
+                for output in &set.outputs {
+                    encoder.copy_buffer_to_buffer(output, 0, &staging, at, output.size());
+                    at += output.size();
+                }
+            })?
+        };
+        let reading = context.map(staging, bytes, submission)?;
+        Ok(PendingGraph { graph: self.clone(), set, reading })
+    }
+
+    /// The outputs of a run, from the bytes of their buffers one behind another.
+    fn outputs(&self, set: &Set, mut bytes: &[u8]) -> Result<Vec<Tensor>> {
+        let storage = self.inner.storage;
+        let mut outputs = Vec::with_capacity(set.outputs.len());
+        for (number, buffer) in set.outputs.iter().enumerate() {
+            let shape = self.output_shape(number);
+            let length = shape.iter().product::<usize>() * storage.size() as usize;
+            outputs.push(Tensor::new(shape, elements(&bytes[..length], storage))?);
+            bytes = &bytes[buffer.size() as usize..];
+        }
+        Ok(outputs)
+    }
+
+    /// The buffers for a run: those of an earlier one, or new ones.
+    fn set(&self) -> Result<Set> {
+        let Stages { graph, for_runs, free, .. } = &*self.inner;
+        let between = self.between(for_runs)?;
+        let mut sets = lock(free);
+        if let Some(index) = sets.iter().position(|set| set.between == between) {
+            return Ok(sets.swap_remove(index));
+        }
+        // The others are in the way.
+        sets.clear();
+        drop(sets);
+        let context = &graph.context;
+        let make = |what, bytes, usage| context.buffer(what, bytes, BufferUsages::STORAGE | usage);
+        let inputs = (0..graph.graph.inputs().len())
+            .map(|number| make("upconv input", self.input_bytes(number), BufferUsages::COPY_DST))
+            .collect::<Result<Vec<_>>>()?;
+        let outputs = (0..graph.graph.outputs().len())
+            .map(|number| make("upconv output", self.output_bytes(number), BufferUsages::COPY_SRC))
+            .collect::<Result<Vec<_>>>()?;
+        let [x, y] =
+            [&inputs, &outputs].map(|buffers| buffers.iter().map(|buffer| buffer.slice(..)).collect::<Vec<_>>());
+        let bound = self.bind_between(&between, &x, &y)?;
+        Ok(Set { inputs, outputs, between, bound })
+    }
+}
+
+impl PendingGraph {
+    /// Waits for the device to finish this run, and gives the outputs, in their order.
+    ///
+    /// # Errors
+    /// [`Error::DeviceLost`].
+    #[cfg(not(target_family = "wasm"))]
+    pub fn wait(self) -> Result<Vec<Tensor>> {
+        let Self { graph, set, reading } = self;
+        let outputs = reading.wait(|bytes| graph.outputs(&set, bytes))?;
+        lock(&graph.inner.free).push(set);
+        outputs
+    }
+
+    /// [`wait`](Self::wait) as a future. The device must be polled meanwhile; a browser does so by itself.
+    ///
+    /// # Errors
+    /// As [`wait`](Self::wait).
+    pub async fn finish(self) -> Result<Vec<Tensor>> {
+        let Self { graph, set, reading } = self;
+        let outputs = reading.finish(|bytes| graph.outputs(&set, bytes)).await?;
+        lock(&graph.inner.free).push(set);
+        outputs
+    }
+}
+
+/// The bytes of the buffers between.
+fn bytes_of(schedule: &Schedule, storage: Storage) -> Vec<Option<u64>> {
+    let bytes = |&elements: &usize| Some((elements as u64 * storage.size()).next_multiple_of(4).max(4));
+    schedule.slots.iter().map(bytes).collect()
+}
+
+fn stage(graph: &Inner, schedule: &Schedule, task: &Task, storage: Storage, plan: Plan) -> Result<Stage> {
+    let context = &graph.context;
+    let step = match task.kind {
+        Kind::Copy(value) => {
+            let map = Map { first: Operand { of: value, value, views: Vec::new() }, terms: Vec::new() };
+            return Ok(Stage::Map(MapStage::new(context, schedule, &map, value, task.place, storage)?));
+        }
+        Kind::Step(step) => step,
+    };
+    let output = graph.program.steps[step].output;
+    Ok(match (&graph.program.steps[step].work, &graph.layers[step]) {
+        (Work::Map(map), _) => Stage::Map(MapStage::new(context, schedule, map, output, task.place, storage)?),
+        (Work::Mean(input), _) => Stage::Mean(MeanStage::new(context, schedule, *input, task.place, storage)?),
+        (Work::Layer { input, residual, .. }, Some(layer)) => {
+            let lies = |value: usize| {
+                let nowhere = Error::Buffer { what: "a value of a graph", problem: "is nowhere".into() };
+                schedule.place(value).ok_or(nowhere)
+            };
+            let (shape, input) = (&schedule.shapes[*input], lies(*input)?);
+            let residual = residual.map(lies).transpose()?;
+            let mut request = match plan {
+                Plan::Fastest => Request::new(storage),
+            };
+            let is_part = |place: Place, channels: usize| (place.first, place.of) != (0, channels);
+            let channels = schedule.shapes[output][1];
+            if is_part(input, shape[1]) {
+                request = request.reading(input.first, input.of);
+            }
+            if is_part(task.place, channels) {
+                request = request.writing(task.place.first, task.place.of);
+            }
+            if let Some(residual) = residual {
+                request = match is_part(residual, channels) {
+                    true => request.adding_channels(residual.first, residual.of),
+                    false => request.adding(),
+                };
+            }
+            if input.slot == task.place.slot || residual.is_some_and(|residual| residual.slot == task.place.slot) {
+                request = request.in_one_buffer();
+            }
+            Stage::Layer { layer: Box::new(layer.prepare(shape, request)?), input, residual }
+        }
+        (Work::Layer { .. } | Work::Concatenate(_), _) => Stage::Nothing,
+    })
+}
