@@ -29,6 +29,7 @@
 //! of values that nothing reads any more are used again, and what is concatenated is written into its place.
 
 mod build;
+pub mod ncnn;
 mod operation;
 #[cfg_attr(not(any(feature = "gpu", feature = "cpu")), allow(dead_code, reason = "for the backends"))]
 pub(crate) mod program;

@@ -1,0 +1,610 @@
+//! The layers of a file as nodes of a graph.
+
+use super::bin::{Reader, transpose};
+use super::interp::{Filter, fraction, resample};
+use super::param::{Line, Read};
+use crate::activation::Activation;
+use crate::graph::{Beyond, Graph, Value};
+use crate::op::{ConvTranspose, Convolution};
+use crate::tensor::Tensor;
+use std::collections::BTreeMap;
+use std::fmt::Display;
+use std::sync::Arc;
+
+/// A blob.
+#[derive(Clone, Copy, Debug)]
+struct Blob {
+    value: Value,
+    /// Whether it is a number for each channel, which ncnn has as a vector.
+    flat: bool,
+}
+
+/// A graph under construction.
+struct Maker<'a> {
+    graph: Graph,
+    blobs: BTreeMap<&'a str, Blob>,
+    weights: Reader<'a>,
+}
+
+fn told(error: impl Display) -> String {
+    error.to_string()
+}
+
+/// The graph of these layers.
+pub(super) fn graph(lines: &[Line], bin: &[u8]) -> Read<Graph> {
+    let graph = Graph::new(2).map_err(told)?;
+    let mut maker = Maker { graph, blobs: BTreeMap::new(), weights: Reader::new(bin) };
+    for line in lines {
+        let named = |error: String| format!("layer {:?} ({}) {error}", line.name, line.kind);
+        let made = maker.layer(line, lines).map_err(named)?;
+        if made.len() != line.outputs.len() {
+            return Err(named(format!("writes {} blobs, expected {}", line.outputs.len(), made.len())));
+        }
+        for (name, blob) in line.outputs.iter().zip(made) {
+            if maker.blobs.insert(name, blob).is_some() {
+                return Err(named(format!("writes the blob {name:?}, which there is already")));
+            }
+        }
+    }
+    let Maker { mut graph, blobs, weights } = maker;
+    weights.finish()?;
+    let unread = lines
+        .iter()
+        .flat_map(|line| &line.outputs)
+        .filter(|output| !lines.iter().any(|line| line.inputs.contains(output)));
+    for output in unread {
+        if let Some(blob) = blobs.get(output.as_str()) {
+            graph.output(blob.value).map_err(|error| format!("blob {output:?}: {error}"))?;
+        }
+    }
+    Ok(graph)
+}
+
+impl<'a> Maker<'a> {
+    fn input(&self, line: &Line, number: usize) -> Read<Blob> {
+        let name = line.inputs.get(number).ok_or_else(|| format!("reads {number} blobs, expected more"))?;
+        let blob = self.blobs.get(name.as_str()).copied();
+        blob.ok_or_else(|| format!("reads the blob {name:?}, which no layer before it writes"))
+    }
+
+    /// The only blob that a layer reads.
+    fn only_input(&self, line: &Line) -> Read<Blob> {
+        match line.inputs.len() {
+            1 => self.input(line, 0),
+            given => Err(format!("reads {given} blobs, expected 1")),
+        }
+    }
+
+    fn channels(&self, blob: Blob) -> usize {
+        self.graph.node(blob.value).channels()
+    }
+
+    /// What a layer writes.
+    fn layer(&mut self, line: &'a Line, lines: &[Line]) -> Read<Vec<Blob>> {
+        Ok(vec![match line.kind.as_str() {
+            "Input" => {
+                let channels = input_channels(line, lines)?;
+                Blob { value: self.graph.input(channels).map_err(told)?, flat: false }
+            }
+            "Split" => return Ok(vec![self.only_input(line)?; line.outputs.len()]),
+            "Noop" => self.only_input(line)?,
+            "Dropout" => {
+                line.only(&[0])?;
+                let (x, scale) = (self.only_input(line)?, line.real(0, 1.0)?);
+                self.affine(x, scale, 0.0)?
+            }
+            "Convolution" | "ConvolutionDepthWise" | "Deconvolution" | "DeconvolutionDepthWise" => {
+                self.weighted(line)?
+            }
+            "InnerProduct" => self.inner_product(line)?,
+            "Pooling" => {
+                line.only(&[0, 1, 11, 2, 12, 3, 13, 14, 15, 4, 5])?;
+                if (line.whole(0, 0)?, line.whole(4, 0)?) != (1, 1) {
+                    return Err("is no global mean (0=1 4=1)".into());
+                }
+                self.mean(line)?
+            }
+            "Reduction" => {
+                line.only(&[0, 1, 2, 3, 4, 5])?;
+                let mut axes = line.integers(3)?;
+                axes.iter_mut().filter(|axis| **axis < 0).for_each(|axis| *axis += 3);
+                axes.sort_unstable();
+                if line.whole(0, 0)? != 3 || axes != [1, 2] || line.whole(1, 1)? != 0 || line.real(2, 1.0)? != 1.0 {
+                    return Err("is no mean over h and w (0=3 1=0 and the axes 1, 2)".into());
+                }
+                self.mean(line)?
+            }
+            "Flatten" | "Reshape" => {
+                let blob = self.only_input(line)?;
+                let wanted = [line.integer(0, -233)?, line.integer(1, -233)?, line.integer(2, -233)?];
+                let there = self.channels(blob) as i64;
+                let same = wanted.iter().all(|extent| [there, 1, -1, 0, -233].contains(extent));
+                if !blob.flat || !same {
+                    return Err("changes the shape of more than a number for each channel".into());
+                }
+                blob
+            }
+            "BinaryOp" => self.binary(line)?,
+            "Eltwise" => self.eltwise(line)?,
+            "Scale" => self.scale(line)?,
+            "BatchNorm" => self.batch_norm(line)?,
+            "Concat" => {
+                line.only(&[0])?;
+                let axis = line.integer(0, 0)?;
+                let blobs = (0..line.inputs.len()).map(|number| self.input(line, number)).collect::<Read<Vec<_>>>()?;
+                let flat = blobs.iter().all(|blob| blob.flat);
+                if (axis != 0 && axis != -3 && !(flat && axis == -1)) || (!flat && blobs.iter().any(|blob| blob.flat)) {
+                    return Err(format!("puts blobs side by side along axis {axis}, expected the channels, 0"));
+                }
+                let values: Vec<Value> = blobs.iter().map(|blob| blob.value).collect();
+                Blob { value: self.graph.concatenate(&values).map_err(told)?, flat }
+            }
+            "Crop" => self.crop(line)?,
+            "Padding" => self.padding(line)?,
+            "Interp" => self.interp(line)?,
+            "PixelShuffle" => {
+                line.only(&[0, 1])?;
+                let blob = self.picture(line)?;
+                if line.whole(1, 0)? != 0 {
+                    return Err("has the channels of a block outermost (1=1), expected innermost (1=0)".into());
+                }
+                let value = self.graph.pixel_shuffle(blob.value, line.whole(0, 1)?).map_err(told)?;
+                Blob { value, ..blob }
+            }
+            _ => {
+                let blob = self.only_input(line)?;
+                let activation = activation(line, self.channels(blob), &mut self.weights)?;
+                self.activate(blob, activation)?
+            }
+        }])
+    }
+
+    /// The only blob that a layer reads, which is a picture.
+    fn picture(&self, line: &Line) -> Read<Blob> {
+        let blob = self.only_input(line)?;
+        if blob.flat { Err("reads a number for each channel, expected a picture".into()) } else { Ok(blob) }
+    }
+
+    fn activate(&mut self, blob: Blob, activation: Activation) -> Read<Blob> {
+        if activation == Activation::None {
+            return Ok(blob);
+        }
+        Ok(Blob { value: self.graph.activation(blob.value, activation).map_err(told)?, ..blob })
+    }
+
+    fn affine(&mut self, blob: Blob, scale: f32, offset: f32) -> Read<Blob> {
+        if (scale, offset) == (1.0, 0.0) {
+            return Ok(blob);
+        }
+        Ok(Blob { value: self.graph.affine(blob.value, scale, offset).map_err(told)?, ..blob })
+    }
+
+    fn mean(&mut self, line: &Line) -> Read<Blob> {
+        let blob = self.picture(line)?;
+        Ok(Blob { value: self.graph.mean(blob.value).map_err(told)?, flat: true })
+    }
+
+    /// A convolution or a transposed one.
+    fn weighted(&mut self, line: &Line) -> Read<Blob> {
+        let (blob, transposed) = (self.picture(line)?, line.kind.starts_with("Deconvolution"));
+        let known = [0, 1, 11, 2, 12, 3, 13, 4, 14, 15, 16, 5, 6, 7, 8, 9, 10];
+        let padded = if transposed { &[18, 19][..] } else { &[] };
+        line.only(&[&known[..], padded].concat())?;
+        let Shape { in_channels, out_channels, groups, kernel } = shape_of(line, Some(self.channels(blob)))?;
+        let pair = |x: u32, y: u32, missing: usize| -> Read<[usize; 2]> {
+            let along_x = line.whole(x, missing)?;
+            Ok([line.whole(y, along_x)?, along_x])
+        };
+        let (dilation, stride) = (pair(2, 12, 1)?, pair(3, 13, 1)?);
+        let left = line.whole(4, 0)?;
+        let top = line.whole(14, left)?;
+        let pads = [(top, line.whole(16, top)?), (left, line.whole(15, left)?)].map(|(a, b)| (a as i64, b as i64));
+        let shape = [out_channels, in_channels / groups, kernel[0], kernel[1]];
+        let read = self.weights.weight(shape)?;
+        let bias = if line.whole(5, 0)? == 0 { None } else { Some(Arc::new(self.weights.plain(out_channels)?)) };
+        let scales = match line.whole(8, 0)? {
+            0 => None,
+            term => {
+                let depthwise = line.kind.ends_with("DepthWise");
+                let scales = self.weights.plain(if depthwise { groups } else { out_channels })?;
+                self.weights.plain(1)?;
+                if term > 100 {
+                    self.weights.plain(1)?;
+                }
+                Some(scales)
+            }
+        };
+        let weight = read.numbers(shape, scales.as_ref())?;
+        let value = if transposed {
+            let weight = transpose(&weight, groups)?;
+            let output_padding = pair(18, 19, 0)?;
+            let op = ConvTranspose::builder().in_channels(in_channels).out_channels(out_channels).groups(groups);
+            let op = op.kernel(kernel).stride(stride).dilation(dilation).padding(pads);
+            let op = op.output_padding(output_padding).build().map_err(told)?;
+            self.graph.layer(blob.value, &op, weight, bias)
+        } else {
+            let op = Convolution::builder().in_channels(in_channels).out_channels(out_channels).groups(groups);
+            let op = op.kernel(kernel).stride(stride).dilation(dilation).padding(pads).build().map_err(told)?;
+            self.graph.convolution(blob.value, &op, &weight, bias)
+        };
+        let blob = Blob { value: value.map_err(told)?, flat: false };
+        self.activate(blob, fused(line)?)
+    }
+
+    /// A matrix times a number for each channel: a convolution of one tap.
+    fn inner_product(&mut self, line: &Line) -> Read<Blob> {
+        line.only(&[0, 1, 2, 8, 9, 10])?;
+        let blob = self.only_input(line)?;
+        if !blob.flat {
+            return Err("reads a picture, expected a number for each channel".into());
+        }
+        let (inputs, outputs, given) = (self.channels(blob), line.whole(0, 0)?, line.whole(2, 0)?);
+        if inputs.checked_mul(outputs) != Some(given) || outputs == 0 {
+            return Err(format!("has {given} weights, expected {outputs} for each of {inputs} channels"));
+        }
+        let shape = [outputs, inputs, 1, 1];
+        let read = self.weights.weight(shape)?;
+        let bias = if line.whole(1, 0)? == 0 { None } else { Some(Arc::new(self.weights.plain(outputs)?)) };
+        let scales = if line.whole(8, 0)? == 0 { None } else { Some(self.weights.plain(outputs)?) };
+        if scales.is_some() {
+            self.weights.plain(1)?;
+        }
+        let weight = read.numbers(shape, scales.as_ref())?;
+        let op =
+            Convolution::builder().in_channels(inputs).out_channels(outputs).kernel([1, 1]).build().map_err(told)?;
+        let value = self.graph.convolution(blob.value, &op, &weight, bias).map_err(told)?;
+        self.activate(Blob { value, flat: true }, fused(line)?)
+    }
+
+    fn binary(&mut self, line: &Line) -> Read<Blob> {
+        line.only(&[0, 1, 2])?;
+        let kind = line.whole(0, 0)?;
+        if line.whole(1, 0)? == 1 {
+            let (x, b) = (self.only_input(line)?, line.real(2, 0.0)?);
+            let (scale, offset) = match kind {
+                0 => (1.0, b),
+                1 => (1.0, -b),
+                2 => (b, 0.0),
+                3 => (1.0 / b, 0.0),
+                7 => (-1.0, b),
+                _ => return Err(format!("has operation {kind} with a number, which is not read")),
+            };
+            return self.affine(x, scale, offset);
+        }
+        let (a, b) = (self.input(line, 0)?, self.input(line, 1)?);
+        if line.inputs.len() != 2 {
+            return Err(format!("reads {} blobs, expected 2", line.inputs.len()));
+        }
+        match kind {
+            2 => self.multiply(a, b),
+            0 => self.add(a, b),
+            1 => {
+                let b = self.affine(b, -1.0, 0.0)?;
+                self.add(a, b)
+            }
+            _ => Err(format!("has operation {kind}, which is not read")),
+        }
+    }
+
+    fn add(&mut self, a: Blob, b: Blob) -> Read<Blob> {
+        if a.flat != b.flat {
+            return Err("adds a number for each channel to a picture, which is not read".into());
+        }
+        Ok(Blob { value: self.graph.add(a.value, b.value).map_err(told)?, ..a })
+    }
+
+    fn multiply(&mut self, a: Blob, b: Blob) -> Read<Blob> {
+        Ok(Blob { value: self.graph.multiply(a.value, b.value).map_err(told)?, flat: a.flat && b.flat })
+    }
+
+    fn eltwise(&mut self, line: &Line) -> Read<Blob> {
+        line.only(&[0, 1])?;
+        let (kind, shares) = (line.whole(0, 0)?, line.reals(1)?);
+        let count = line.inputs.len();
+        if !(0..=1).contains(&kind) || (!shares.is_empty() && (kind != 1 || shares.len() != count)) {
+            return Err(format!("has operation {kind} of {count} blobs with the shares {shares:?}, which is not read"));
+        }
+        let mut made: Option<Blob> = None;
+        for number in 0..count {
+            let mut blob = self.input(line, number)?;
+            if let Some(&share) = shares.get(number) {
+                blob = self.affine(blob, share, 0.0)?;
+            }
+            made = Some(match made {
+                None => blob,
+                Some(so_far) if so_far.flat != blob.flat => return Err("is of blobs of two kinds".into()),
+                Some(so_far) if kind == 0 => self.multiply(so_far, blob)?,
+                Some(so_far) => self.add(so_far, blob)?,
+            });
+        }
+        made.ok_or_else(|| "reads nothing".into())
+    }
+
+    fn scale(&mut self, line: &Line) -> Read<Blob> {
+        line.only(&[0, 1])?;
+        if line.integer(0, 0)? == -233 {
+            let (x, factors) = (self.input(line, 0)?, self.input(line, 1)?);
+            if !factors.flat || line.whole(1, 0)? != 0 || line.inputs.len() != 2 {
+                return Err("multiplies with other than a number for each channel".into());
+            }
+            return self.multiply(x, factors);
+        }
+        let blob = self.only_input(line)?;
+        let (channels, given) = (self.channels(blob), line.whole(0, 0)?);
+        if given != channels {
+            return Err(format!("has {given} factors, expected {channels}"));
+        }
+        let factors = self.weights.plain(channels)?;
+        let bias = if line.whole(1, 0)? == 0 { None } else { Some(self.weights.plain(channels)?) };
+        self.by_channel(blob, factors.to_f32(), bias)
+    }
+
+    fn batch_norm(&mut self, line: &Line) -> Read<Blob> {
+        line.only(&[0, 1])?;
+        let blob = self.only_input(line)?;
+        let (channels, given, epsilon) = (self.channels(blob), line.whole(0, 0)?, line.real(1, 0.0)?);
+        if given != channels {
+            return Err(format!("has {given} channels, expected {channels}"));
+        }
+        let mut read = || self.weights.plain(channels).map(|tensor| tensor.to_f64());
+        let [slopes, means, variances, biases] = [read()?, read()?, read()?, read()?];
+        let factors: Vec<f64> =
+            slopes.iter().zip(&variances).map(|(slope, v)| slope / (v + f64::from(epsilon)).sqrt()).collect();
+        let bias: Vec<f32> = (0..channels).map(|c| (biases[c] - means[c] * factors[c]) as f32).collect();
+        if factors.iter().any(|factor| !factor.is_finite()) {
+            return Err("divides by a variance that is not above 0".into());
+        }
+        let bias = Tensor::f32([channels], bias).map_err(told)?;
+        self.by_channel(blob, factors.iter().map(|&factor| factor as f32).collect(), Some(bias))
+    }
+
+    /// Each channel times a number, and another added: a convolution of one tap for each channel.
+    fn by_channel(&mut self, blob: Blob, factors: Vec<f32>, bias: Option<Tensor>) -> Read<Blob> {
+        let channels = factors.len();
+        let op = Convolution::builder().in_channels(channels).out_channels(channels).groups(channels);
+        let op = op.kernel([1, 1]).build().map_err(told)?;
+        let weight = Tensor::f32([channels, 1, 1, 1], factors).map_err(told)?;
+        let value = self.graph.convolution(blob.value, &op, &weight, bias.map(Arc::new)).map_err(told)?;
+        Ok(Blob { value, ..blob })
+    }
+
+    fn crop(&mut self, line: &Line) -> Read<Blob> {
+        let from = self.input(line, 0)?;
+        let channels = self.channels(from);
+        if from.flat {
+            return Err("crops a number for each channel".into());
+        }
+        if line.inputs.len() == 2 {
+            line.only(&[0, 1, 2])?;
+            let (reference, [x, y, c]) =
+                (self.input(line, 1)?, [line.whole(0, 0)?, line.whole(1, 0)?, line.whole(2, 0)?]);
+            let wanted = self.channels(reference);
+            if reference.flat || c != 0 || wanted != channels {
+                return Err(format!("cuts {wanted} channels from {c} on out of {channels}, expected all"));
+            }
+            let borders = self.borders_to(from, reference, [y, x])?;
+            return self.cropped(from, borders);
+        }
+        if line.inputs.len() != 1 {
+            return Err(format!("reads {} blobs, expected 1 or 2", line.inputs.len()));
+        }
+        if line.has(9) || line.has(10) {
+            line.only(&[9, 10, 11])?;
+            let (starts, ends, axes) = (line.integers(9)?, line.integers(10)?, line.integers(11)?);
+            let axes = if axes.is_empty() { (0..starts.len() as i64).collect() } else { axes };
+            if starts.len() != axes.len() || ends.len() != axes.len() {
+                return Err(format!("has {} starts and {} ends for {} axes", starts.len(), ends.len(), axes.len()));
+            }
+            let (mut borders, mut range) = ([[0; 2]; 2], 0..channels);
+            for ((axis, start), end) in axes.into_iter().zip(starts).zip(ends) {
+                let to_the_end = [0, -233, i64::from(i32::MAX)].contains(&end);
+                let axis = if axis < 0 { axis + 3 } else { axis };
+                match (axis, usize::try_from(start)) {
+                    (0, Ok(start)) => {
+                        let end = if to_the_end {
+                            channels as i64
+                        } else if end < 0 {
+                            end + channels as i64
+                        } else {
+                            end
+                        };
+                        range = start..usize::try_from(end).unwrap_or(0).min(channels);
+                    }
+                    (1 | 2, Ok(start)) if to_the_end || end < 0 => {
+                        let cut = if to_the_end { 0 } else { end.unsigned_abs() as usize };
+                        borders[axis as usize - 1] = [start, cut];
+                    }
+                    _ => {
+                        return Err(format!(
+                            "keeps {start} to {end} on axis {axis}, expected a start from the beginning and, behind the \
+                             channels, an end from the end"
+                        ));
+                    }
+                }
+            }
+            let value = self.graph.channels(from.value, range).map_err(told)?;
+            return self.cropped(Blob { value, ..from }, borders);
+        }
+        line.only(&[0, 1, 2, 3, 4, 5, 6, 7, 8])?;
+        let rest = [3, 4, 5].map(|key| line.integer(key, 0));
+        for extent in rest {
+            if extent? != -233 {
+                return Err("cuts out a fixed size, expected all but a border".into());
+            }
+        }
+        let borders = [[line.whole(1, 0)?, line.whole(7, 0)?], [line.whole(0, 0)?, line.whole(6, 0)?]];
+        let range = line.whole(2, 0)?..channels.saturating_sub(line.whole(8, 0)?);
+        let value = self.graph.channels(from.value, range).map_err(told)?;
+        self.cropped(Blob { value, ..from }, borders)
+    }
+
+    fn cropped(&mut self, blob: Blob, borders: [[usize; 2]; 2]) -> Read<Blob> {
+        Ok(Blob { value: self.graph.crop(blob.value, &borders).map_err(told)?, ..blob })
+    }
+
+    /// What is cut off a blob, from these offsets on, so that the extents of another are left: the same number at sizes of
+    /// the input that differ, or it is none for a graph.
+    fn borders_to(&self, from: Blob, to: Blob, begin: [usize; 2]) -> Read<[[usize; 2]; 2]> {
+        let mut graph = self.graph.clone();
+        for blob in [from, to] {
+            // Already an output where both are the same.
+            let _ = graph.output(blob.value);
+        }
+        let inputs: Vec<usize> = graph.inputs().iter().map(|&input| graph.node(input).channels()).collect();
+        let ends = |side: usize| -> Option<[i64; 2]> {
+            let shapes: Vec<[usize; 4]> = inputs.iter().map(|&channels| [1, channels, side, side]).collect();
+            let shapes = graph.shapes(&shapes).ok()?;
+            let (from, to) = (&shapes[from.value.index()], &shapes[to.value.index()]);
+            Some([0, 1].map(|axis| from[axis + 2] as i64 - to[axis + 2] as i64 - begin[axis] as i64))
+        };
+        // Strides leave a rest at some sizes; not at all of these.
+        let found = (0..16).find_map(|rest| {
+            let [small, large] = [ends(256 + rest)?, ends(320 + rest)?];
+            (small == large && small.iter().all(|&end| end >= 0)).then_some(small)
+        });
+        let ends = found.ok_or("cuts off a border that depends on the size of the picture")?;
+        Ok([0, 1].map(|axis| [begin[axis], ends[axis] as usize]))
+    }
+
+    fn padding(&mut self, line: &Line) -> Read<Blob> {
+        line.only(&[0, 1, 2, 3, 4])?;
+        let blob = self.picture(line)?;
+        let [top, bottom, left, right] =
+            [line.integer(0, 0)?, line.integer(1, 0)?, line.integer(2, 0)?, line.integer(3, 0)?];
+        let sides = [[top, bottom], [left, right]];
+        let beyond = match line.whole(4, 0)? {
+            0 => Beyond::Zero,
+            1 => Beyond::Replicate,
+            2 => Beyond::Reflect,
+            other => return Err(format!("has padding of type {other}, expected 0 to 2")),
+        };
+        let part = |sign: i64| sides.map(|side| side.map(|pad| (pad * sign).clamp(0, 1 << 30) as usize));
+        let blob = self.cropped(blob, part(-1))?;
+        Ok(Blob { value: self.graph.pad(blob.value, &part(1), beyond).map_err(told)?, ..blob })
+    }
+
+    fn interp(&mut self, line: &Line) -> Read<Blob> {
+        line.only(&[0, 1, 2])?;
+        let blob = self.picture(line)?;
+        let (y, x) = (fraction(line.real(1, 1.0)?)?, fraction(line.real(2, 1.0)?)?);
+        let value = match line.whole(0, 0)? {
+            1 if y[1] == 1 && x[1] == 1 => self.graph.nearest(blob.value, &[y[0], x[0]]),
+            kind @ (2 | 3) if y == x => {
+                let filter = if kind == 2 { Filter::Bilinear } else { Filter::Bicubic };
+                let channels = self.channels(blob);
+                resample(&mut self.graph, blob.value, channels, filter, y)
+            }
+            kind => return Err(format!("resamples by {y:?} and {x:?} with filter {kind}, which is not read")),
+        };
+        Ok(Blob { value: value.map_err(told)?, ..blob })
+    }
+}
+
+/// What a weighted layer says of its shape.
+struct Shape {
+    in_channels: usize,
+    out_channels: usize,
+    groups: usize,
+    kernel: [usize; 2],
+}
+
+/// The shape of a weighted layer that reads so many channels; where that is not known, of as many as its weights are for.
+fn shape_of(line: &Line, given: Option<usize>) -> Read<Shape> {
+    let out_channels = line.whole(0, 0)?;
+    let across = line.whole(1, 0)?;
+    let kernel = [line.whole(11, across)?, across];
+    let groups = if line.kind.ends_with("DepthWise") { line.whole(7, 1)? } else { 1 };
+    let elements = line.whole(6, 0)?;
+    let each = [out_channels, kernel[0], kernel[1]].into_iter().try_fold(1_usize, usize::checked_mul).unwrap_or(0);
+    if each == 0 || groups == 0 || elements % each != 0 || elements == 0 {
+        return Err(format!(
+            "has {elements} weights for {out_channels} channels with a kernel of {kernel:?} in {groups} groups"
+        ));
+    }
+    let in_channels = (elements / each).checked_mul(groups);
+    match (in_channels, given) {
+        (Some(in_channels), given)
+            if given.is_none_or(|given| given == in_channels) && out_channels.is_multiple_of(groups) =>
+        {
+            Ok(Shape { in_channels, out_channels, groups, kernel })
+        }
+        _ => Err(format!(
+            "has {elements} weights, for {out_channels} channels of {} with a kernel of {kernel:?} in {groups} groups",
+            given.unwrap_or_default()
+        )),
+    }
+}
+
+/// The channels of an input: those that the first weighted layer behind it takes, or that it says itself.
+fn input_channels(line: &Line, lines: &[Line]) -> Read<usize> {
+    line.only(&[0, 1, 2, 11])?;
+    let mut names: Vec<&str> = line.outputs.iter().map(String::as_str).collect();
+    for next in lines {
+        if !next.inputs.iter().any(|input| names.contains(&input.as_str())) {
+            continue;
+        }
+        match next.kind.as_str() {
+            "Convolution" | "ConvolutionDepthWise" | "Deconvolution" | "DeconvolutionDepthWise" => {
+                return Ok(shape_of(next, None)
+                    .map_err(|error| format!("is read by {:?}, which {error}", next.name))?
+                    .in_channels);
+            }
+            "Split" | "Noop" | "Dropout" | "Padding" | "Crop" | "Interp" | "BinaryOp" => {
+                names.extend(next.outputs.iter().map(String::as_str));
+            }
+            _ => break,
+        }
+    }
+    match line.whole(2, 0)? {
+        0 => Err("does not say how many channels it has, and no convolution behind it does".into()),
+        channels => Ok(channels),
+    }
+}
+
+/// The activation inside a weighted layer.
+fn fused(line: &Line) -> Read<Activation> {
+    let numbers = line.reals(10)?;
+    let number = |index: usize| {
+        let count = numbers.len();
+        numbers.get(index).copied().ok_or_else(|| format!("has {count} parameters of its activation, expected more"))
+    };
+    Ok(match line.whole(9, 0)? {
+        0 => Activation::None,
+        1 => Activation::Relu,
+        2 => Activation::LeakyRelu { alpha: number(0)? },
+        3 => Activation::Clip { min: number(0)?, max: number(1)? },
+        4 => Activation::Sigmoid,
+        5 => Activation::Mish,
+        6 => Activation::HardSwish { alpha: number(0)?, beta: number(1)? },
+        other => return Err(format!("has activation type {other}, expected 0 to 6")),
+    })
+}
+
+/// An activation in a layer of its own.
+fn activation(line: &Line, channels: usize, weights: &mut Reader<'_>) -> Read<Activation> {
+    let (keys, activation): (&[u32], _) = match line.kind.as_str() {
+        "ReLU" => match line.real(0, 0.0)? {
+            0.0 => (&[0], Activation::Relu),
+            alpha => (&[0], Activation::LeakyRelu { alpha }),
+        },
+        "PReLU" => {
+            let count = line.whole(0, 0)?;
+            if count != 1 && count != channels {
+                return Err(format!("has {count} slopes, expected 1 or {channels}"));
+            }
+            let slopes = weights.plain(count)?.to_f32();
+            (&[0], Activation::Prelu { slopes: slopes.into_iter().cycle().take(channels).collect() })
+        }
+        "Clip" => (&[0, 1], Activation::Clip { min: line.real(0, f32::MIN)?, max: line.real(1, f32::MAX)? }),
+        "HardSwish" => (&[0, 1], Activation::HardSwish { alpha: line.real(0, 0.2)?, beta: line.real(1, 0.5)? }),
+        "Sigmoid" => (&[], Activation::Sigmoid),
+        "TanH" => (&[], Activation::Tanh),
+        "Mish" => (&[], Activation::Mish),
+        "GELU" => (&[], Activation::Gelu),
+        "Swish" => (&[], Activation::Silu),
+        "ELU" => (&[0], Activation::Elu { alpha: line.real(0, 0.1)? }),
+        _ => return Err("is of a type that is not read".into()),
+    };
+    line.only(keys)?;
+    Ok(activation)
+}
