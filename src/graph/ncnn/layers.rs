@@ -112,7 +112,8 @@ impl<'a> Maker<'a> {
                 if line.whole(0, 0)? != 3 || axes != [1, 2] || line.whole(1, 1)? != 0 || line.real(2, 1.0)? != 1.0 {
                     return Err("is no mean over h and w (0=3 1=0 and the axes 1, 2)".into());
                 }
-                self.mean(line)?
+                // With the axes kept it is a picture of one pixel.
+                Blob { flat: line.whole(4, 0)? == 0, ..self.mean(line)? }
             }
             "Flatten" | "Reshape" => {
                 let blob = self.only_input(line)?;
