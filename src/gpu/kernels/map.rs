@@ -94,7 +94,7 @@ impl MapKernel {
             text += &match term {
                 TermKind::Add => format!("    y += operand_{}_at(p);\n", other()),
                 TermKind::Multiply => format!("    y *= operand_{}_at(p);\n", other()),
-                TermKind::Affine => format!("    y = number({0}).x * y + number({0}).y;\n", take(1)),
+                TermKind::Affine => format!("    y = fma(number({0}).x, y, number({0}).y);\n", take(1)),
                 TermKind::Activation(call) => {
                     let (at, value) = (take(1), guarded(call));
                     format!(
@@ -213,5 +213,71 @@ impl Numbers {
             }
         }
         Self { numbers, alphas }
+    }
+}
+
+#[cfg(test)]
+pub(crate) mod tests {
+    use super::*;
+    use crate::activation::Activation;
+    use crate::gpu::kernels::variant::Variant;
+
+    fn operand(views: Vec<View>) -> Operand {
+        Operand { of: 0, value: 0, views }
+    }
+
+    /// Every view, every term, every activation, with both storages.
+    pub(crate) fn variants() -> Vec<Variant> {
+        let views = [
+            View::Crop(vec![1, 2]),
+            View::Nearest(vec![2, 3]),
+            View::Shuffle(2, 2),
+            View::Shuffle(2, 1),
+            View::Shuffle(2, 3),
+            View::Pad(vec![1, 1], Beyond::Zero, 0),
+            View::Pad(vec![1, 1], Beyond::Replicate, 0),
+            View::Pad(vec![1, 1], Beyond::Reflect, 0),
+        ];
+        let through = |views: &[View]| Map { first: operand(views.to_vec()), terms: Vec::new() };
+        let mut maps: Vec<Map> = views.iter().map(|view| through(std::slice::from_ref(view))).collect();
+        maps.push(through(&views));
+        let terms = vec![
+            Term::Add(operand(vec![View::Crop(vec![1])])),
+            Term::Activation(Activation::Silu),
+            Term::Multiply(operand(Vec::new())),
+            Term::Affine(2.0, 1.0),
+            Term::Add(operand(views[2..4].to_vec())),
+        ];
+        maps.push(Map { first: operand(Vec::new()), terms });
+        for activation in crate::activation::tests::all() {
+            maps.push(Map { first: operand(Vec::new()), terms: vec![Term::Activation(activation)] });
+        }
+        let kernel = |map: &Map, single: bool| Box::new(MapKernel::new(map, |_| single));
+        let both = [Storage::F32, Storage::F16];
+        let of = |storage: Storage| {
+            maps.iter()
+                .flat_map(move |map| [false, true].map(|single| Variant::Map { map: kernel(map, single), storage }))
+        };
+        let means = both.into_iter().flat_map(|storage| [Variant::BlockSums { storage }, Variant::Means { storage }]);
+        both.into_iter().flat_map(of).chain(means).collect()
+    }
+
+    /// As many numbers as the text says.
+    #[test]
+    fn numbers_are_as_many_as_the_text_reads() {
+        let map = Map {
+            first: operand(vec![View::Pad(vec![1, 1], Beyond::Reflect, 0), View::Shuffle(2, 2)]),
+            terms: vec![
+                Term::Add(operand(vec![View::Nearest(vec![2, 2])])),
+                Term::Affine(2.0, 1.0),
+                Term::Activation(Activation::Prelu { slopes: vec![0.5, 0.25] }),
+            ],
+        };
+        let lies = |_: &Operand| Lies { strides: [40, 20, 5, 5], first: 7 };
+        let Numbers { numbers, alphas } = Numbers::new(&map, 2, lies, |_| [1, 4, 5]);
+        let text = MapKernel::new(&map, |_| false).source(Storage::F32);
+        assert!(text.contains(&format!("const NUMBERS = {}u;", numbers.len())), "{text}");
+        assert_eq!(numbers[..4], [[40, 20, 5, 5], [7, 0, 0, 0], [0, 1, 1, 0], [1, 4, 5, 0]]);
+        assert_eq!(alphas, [0.5, 0.25]);
     }
 }

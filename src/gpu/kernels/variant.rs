@@ -236,6 +236,7 @@ pub(crate) mod tests {
         sources.insert(Variant::SetWeights.source());
         sources.extend(matrix::params::tests::variants().iter().map(Variant::source));
         sources.insert(Variant::GradientSum.source());
+        sources.extend(crate::gpu::kernels::map::tests::variants().iter().map(Variant::source));
         for storage in [Storage::F32, Storage::F16] {
             for plan in split_plans(storage) {
                 sources.insert(plan.wgsl());
@@ -344,9 +345,9 @@ pub(crate) mod tests {
     #[test]
     fn there_are_few_variants() {
         // Two kernels for 11 operations on 5 classes with 2 storages, whole and in parts, and one with the channels last,
-        // if no two were alike; and those around them, some splits among them, and those of gradients.
+        // if no two were alike; and those around them, some splits among them, those of gradients, and a hundred of graphs.
         let count = sources().len();
-        assert!((100..=(2 * 2 + 1) * 11 * 5 * 2 + 200).contains(&count), "{count}");
+        assert!((100..=(2 * 2 + 1) * 11 * 5 * 2 + 300).contains(&count), "{count}");
     }
 
     /// Where a sum takes a product as it is, a compiler may round once or twice, and otherwise in each kernel.
@@ -503,7 +504,7 @@ pub(crate) mod tests {
     #[test]
     fn parameters_have_the_same_layout_in_rust_and_in_wgsl() {
         use crate::gpu::kernels::weight_gradient::params as gradient;
-        use crate::gpu::kernels::{gather::params as gather, pack, pointwise, sum, tiles::params as direct};
+        use crate::gpu::kernels::{gather::params as gather, means, pack, pointwise, sum, tiles::params as direct};
         let (gather_module, sum_module, pack_module) = (validate(GATHER), validate(SUM), validate(PACK));
         let direct_module = validate(include_str!("../../../shaders/direct.wgsl"));
         assert_eq!(gather::GpuAxis::layout(), layout(&gather_module, "Axis"));
@@ -515,6 +516,8 @@ pub(crate) mod tests {
         assert_eq!(pack::tiles::PackParams::layout(), layout(&pack_module, "Params"));
         let pointwise_module = validate(&Function::Gradient("1.0").source(Storage::F32));
         assert_eq!(pointwise::Params::layout(), layout(&pointwise_module, "Params"));
+        assert_eq!(means::BlockParams::layout(), layout(&validate(BLOCK_SUMS), "Params"));
+        assert_eq!(means::MeanParams::layout(), layout(&validate(MEANS), "Params"));
         assert_eq!(pack::adjoint::AdjointParams::layout(), layout(&validate(ADJOINT_WEIGHTS), "Params"));
         assert_eq!(pack::set::SetParams::layout(), layout(&validate(SET_WEIGHTS), "Params"));
         let [weight, bias, parts] = [WEIGHT_GRADIENT, BIAS_GRADIENT, GRADIENT_SUM].map(validate);
