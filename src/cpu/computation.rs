@@ -52,7 +52,7 @@ impl<T: Element> Computation<T> {
     pub(super) fn fill<S: Stored<Computed = T>>(
         &self,
         geometry: &Geometry,
-        pool: &Pool,
+        pool: &Pool<T>,
         x: &[T],
         y: &mut [Slot<S>],
     ) -> Result<()> {

@@ -2,13 +2,11 @@
 
 use super::epilogue::epilogue;
 use super::memory::{Result, grow};
-use super::scratch::{Pool, Scratch};
 use crate::activation::Activation;
 use half::f16;
 use half::slice::HalfFloatSliceExt;
 use pulp::Simd;
 use std::ops::{AddAssign, Mul};
-use std::sync::Mutex;
 
 /// A type that is computed in: f32 or f64.
 pub(super) trait Element: Copy + Default + PartialOrd + Send + Sync + AddAssign + Mul<Output = Self> {
@@ -34,9 +32,6 @@ pub(super) trait Element: Copy + Default + PartialOrd + Send + Sync + AddAssign 
 
     /// Applies the activation to results of a channel: in f32 to a few units in the last place.
     fn activate_all(activation: &Activation, channel: usize, results: &mut [Self]);
-
-    /// The free working memory of this type.
-    fn free(pool: &Pool) -> &Mutex<Vec<Scratch<Self>>>;
 }
 
 impl Element for f32 {
@@ -78,10 +73,6 @@ impl Element for f32 {
     fn activate_all(activation: &Activation, channel: usize, results: &mut [f32]) {
         epilogue(activation, activation.parameters(channel), results);
     }
-
-    fn free(pool: &Pool) -> &Mutex<Vec<Scratch<f32>>> {
-        &pool.single
-    }
 }
 
 impl Element for f64 {
@@ -121,10 +112,6 @@ impl Element for f64 {
         if *activation != Activation::None {
             results.iter_mut().for_each(|y| *y = activation.apply(channel, *y));
         }
-    }
-
-    fn free(pool: &Pool) -> &Mutex<Vec<Scratch<f64>>> {
-        &pool.double
     }
 }
 

@@ -6,6 +6,7 @@ use super::derivative::{Left, of_slopes, of_sums, of_sums_f64};
 use super::element::Element;
 use super::layer::{Layer, result_type, to_f32, to_f64};
 use super::memory::collect;
+use super::scratch::Pool;
 use super::{outer, threads};
 use crate::activation::Activation;
 use crate::error::Result;
@@ -160,12 +161,14 @@ impl<'l, 'a> OfSums<'l, 'a> {
     fn weight(&self, input: TensorView<'_>) -> Result<Tensor> {
         let (op, what) = (self.geometry.op(), "the input");
         let data = match &self.values {
-            Values::Single(dz) if input.dtype() != DType::F64 => Data::F32(self.sums(&to_f32(what, input)?, dz)?),
+            Values::Single(dz) if input.dtype() != DType::F64 => {
+                Data::F32(self.sums(&to_f32(what, input)?, dz, self.layer.pool())?)
+            }
             Values::Single(dz) => {
                 let dz = collect("the gradient of the sums", dz.len(), dz.iter().map(|&dz| f64::from(dz)))?;
-                Data::F64(self.sums(&to_f64(what, input)?, &dz)?)
+                Data::F64(self.sums(&to_f64(what, input)?, &dz, self.layer.double_pool())?)
             }
-            Values::Double(dz) => Data::F64(self.sums(&to_f64(what, input)?, dz)?),
+            Values::Double(dz) => Data::F64(self.sums(&to_f64(what, input)?, dz, self.layer.double_pool())?),
         };
         let gradient = Tensor::new(op.weight_shape(), data)?;
         match self.layer.made_of() {
@@ -175,9 +178,9 @@ impl<'l, 'a> OfSums<'l, 'a> {
     }
 
     /// The weight gradient in the weight layout; literally where an infinity or NaN would meet the zeros of the products.
-    fn sums<T: Element>(&self, x: &[T], dz: &[T]) -> Result<Vec<T>> {
+    fn sums<T: Element>(&self, x: &[T], dz: &[T], pool: &Pool<T>) -> Result<Vec<T>> {
         let correlation = Correlation::new(&self.geometry, x, dz);
-        let sums = match outer::run(&correlation, self.layer.level(), self.layer.pool())? {
+        let sums = match outer::run(&correlation, self.layer.level(), pool)? {
             Some(sums) => sums,
             None => correlation.literally()?,
         };

@@ -36,7 +36,9 @@ struct Inner {
     single: Computation<f32>,
     /// Made when first needed, unless the weights came in f64.
     double: OnceLock<Computation<f64>>,
-    pool: Pool,
+    /// Working memory, kept from one run to the next.
+    pool: Pool<f32>,
+    double_pool: Pool<f64>,
     /// The layer whose forward pass is this one's input gradient, made when it is first needed.
     adjoint: OnceLock<Layer>,
 }
@@ -107,6 +109,7 @@ impl Layer {
                 single,
                 double,
                 pool: Pool::default(),
+                double_pool: Pool::default(),
                 adjoint: OnceLock::new(),
             }),
             convolution: None,
@@ -120,7 +123,7 @@ impl Layer {
 
     /// The working memory kept for the next run, in bytes: what the runs so far needed at most.
     pub fn scratch_bytes(&self) -> usize {
-        self.inner.pool.bytes()
+        self.inner.pool.bytes() + self.inner.double_pool.bytes()
     }
 
     /// The ordinary convolution that it was made of.
@@ -247,7 +250,7 @@ impl Layer {
     fn fill_f64(&self, geometry: &Geometry, x: &[f64], y: &mut [Slot<f64>]) -> Result<()> {
         threads::ensure()?;
         let x = &*pre_activation::applied(geometry, x)?;
-        Ok(self.double()?.fill(geometry, &self.inner.pool, x, y)?)
+        Ok(self.double()?.fill(geometry, &self.inner.double_pool, x, y)?)
     }
 
     fn double(&self) -> memory::Result<&Computation<f64>> {
@@ -260,9 +263,14 @@ impl Layer {
         Ok(double.get_or_init(|| made))
     }
 
-    /// Working memory, kept from one run to the next.
-    pub(super) fn pool(&self) -> &Pool {
+    /// Working memory for f32.
+    pub(super) fn pool(&self) -> &Pool<f32> {
         &self.inner.pool
+    }
+
+    /// Working memory for f64.
+    pub(super) fn double_pool(&self) -> &Pool<f64> {
+        &self.inner.double_pool
     }
 
     /// The choice for an input of f32; `None` where Winograd's transforms compute it.

@@ -49,7 +49,7 @@ struct Cut {
 }
 
 /// The sums `[group][row][column][tap]`; `None` where a row is infinite or NaN that meets the zeros around the columns.
-pub(super) fn run<T: Element>(of: &Correlation<'_, T>, level: Level, pool: &Pool) -> Result<Option<Vec<T>>> {
+pub(super) fn run<T: Element>(of: &Correlation<'_, T>, level: Level, pool: &Pool<T>) -> Result<Option<Vec<T>>> {
     if of.batch == 0 {
         return Ok(Some(filled("the weight's gradient", T::default(), of.len())?));
     }

@@ -21,7 +21,7 @@ pub(super) fn run<T: Stored>(
     geometry: &Geometry,
     packings: [&Packed<T::Computed>; 2],
     cut: &Cut,
-    pool: &Pool,
+    pool: &Pool<T::Computed>,
     x: &[T::Computed],
     y: &mut [Slot<T>],
 ) -> Result<usize> {

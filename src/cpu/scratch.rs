@@ -1,6 +1,5 @@
 //! Working memory, kept from one run to the next.
 
-use super::element::Element;
 use half::f16;
 use std::sync::{Mutex, PoisonError};
 
@@ -18,14 +17,13 @@ pub(super) struct Scratch<T> {
 
 /// Working memory to be used again: as many as tasks ever ran at once.
 #[derive(Debug, Default)]
-pub(super) struct Pool {
-    pub(super) single: Mutex<Vec<Scratch<f32>>>,
-    pub(super) double: Mutex<Vec<Scratch<f64>>>,
+pub(super) struct Pool<T> {
+    free: Mutex<Vec<Scratch<T>>>,
 }
 
-impl Pool {
-    pub(super) fn with<T: Element, R>(&self, work: impl FnOnce(&mut Scratch<T>) -> R) -> R {
-        let free = || T::free(self).lock().unwrap_or_else(PoisonError::into_inner);
+impl<T: Default> Pool<T> {
+    pub(super) fn with<R>(&self, work: impl FnOnce(&mut Scratch<T>) -> R) -> R {
+        let free = || self.free.lock().unwrap_or_else(PoisonError::into_inner);
         let mut scratch = free().pop().unwrap_or_default();
         let result = work(&mut scratch);
         free().push(scratch);
@@ -37,13 +35,10 @@ impl Pool {
         fn bytes<T>(values: &Vec<T>) -> usize {
             values.capacity() * size_of::<T>()
         }
-        fn held<T: Element>(pool: &Pool) -> usize {
-            let free = T::free(pool).lock().unwrap_or_else(PoisonError::into_inner);
-            let each = |s: &Scratch<T>| {
-                bytes(&s.panel) + bytes(&s.results) + bytes(&s.rounded) + bytes(&s.starts) + bytes(&s.lines)
-            };
-            free.iter().map(each).sum()
-        }
-        held::<f32>(self) + held::<f64>(self)
+        let free = self.free.lock().unwrap_or_else(PoisonError::into_inner);
+        let each = |s: &Scratch<T>| {
+            bytes(&s.panel) + bytes(&s.results) + bytes(&s.rounded) + bytes(&s.starts) + bytes(&s.lines)
+        };
+        free.iter().map(each).sum()
     }
 }

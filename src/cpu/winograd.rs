@@ -87,7 +87,7 @@ impl Winograd {
     pub(super) fn run<T: Stored<Computed = f32>>(
         &self,
         geometry: &Geometry,
-        pool: &Pool,
+        pool: &Pool<f32>,
         x: &[f32],
         y: &mut [Slot<T>],
     ) -> Result<usize> {

@@ -1,8 +1,8 @@
 //! A graph that is planned and compiled for the shapes of its inputs.
 
-use super::Inner;
 use super::map::MapStage;
 use super::mean::MeanStage;
+use super::packed::Packed;
 use crate::error::{Error, Result};
 use crate::gpu::device::arena::{Arena, For};
 use crate::gpu::device::context::Context;
@@ -31,7 +31,7 @@ pub struct PreparedGraph {
 
 #[derive(Debug)]
 struct Stages {
-    graph: Arc<Inner>,
+    graph: Arc<Packed>,
     storage: Storage,
     schedule: Schedule,
     /// One for each task.
@@ -83,7 +83,7 @@ pub struct PendingGraph {
 
 impl PreparedGraph {
     pub(super) fn new<S: AsRef<[usize]>>(
-        graph: &Arc<Inner>,
+        graph: &Arc<Packed>,
         inputs: &[S],
         storage: Storage,
         plan: Plan,
@@ -363,7 +363,7 @@ fn bytes_of(schedule: &Schedule, storage: Storage) -> Vec<Option<u64>> {
     schedule.slots.iter().map(bytes).collect()
 }
 
-fn stage(graph: &Inner, schedule: &Schedule, task: &Task, storage: Storage, plan: Plan) -> Result<Stage> {
+fn stage(graph: &Packed, schedule: &Schedule, task: &Task, storage: Storage, plan: Plan) -> Result<Stage> {
     let context = &graph.context;
     let step = match task.kind {
         Kind::Copy(value) => {

@@ -1,0 +1,53 @@
+//! A graph with its weights on a device.
+
+use super::packed::Packed;
+use super::prepared::{Plan, PreparedGraph};
+use crate::error::Result;
+use crate::gpu::device::context::Context;
+use crate::gpu::storage::Storage;
+use crate::graph;
+use std::sync::Arc;
+
+/// A [graph](graph::Graph) with its weights on a device. Cheap to clone.
+///
+/// ```no_run
+/// # fn example(context: upconv::gpu::Context, graph: upconv::graph::Graph, x: upconv::Tensor) -> upconv::Result<()> {
+/// let on_gpu = upconv::gpu::Graph::new(&context, &graph)?; // packs the weights
+/// let prepared = on_gpu.prepare(&[x.shape()], upconv::Storage::F32)?; // plans, compiles
+/// let outputs = prepared.run(&[x])?;
+/// # Ok(())
+/// # }
+/// ```
+#[derive(Clone, Debug)]
+pub struct Graph {
+    packed: Arc<Packed>,
+}
+
+impl Graph {
+    /// Packs the weights of all layers onto the device.
+    ///
+    /// # Errors
+    /// What [`Layer::new`] refuses.
+    pub fn new(context: &Context, graph: &graph::Graph) -> Result<Self> {
+        Ok(Self { packed: Arc::new(Packed::new(context, graph)?) })
+    }
+
+    /// The device.
+    pub fn context(&self) -> &Context {
+        &self.packed.context
+    }
+
+    /// The graph.
+    pub fn graph(&self) -> &graph::Graph {
+        &self.packed.graph
+    }
+
+    /// Plans all layers for these shapes of the inputs and compiles what is run, for running often.
+    ///
+    /// # Errors
+    /// Those of [`graph::Graph::shapes`], what [`Layer::prepare`] refuses, [`Error::Limit`](crate::Error::Limit) where the
+    /// device has no buffer, or cannot bind one, as large as a value of the graph, [`Error::Device`](crate::Error::Device).
+    pub fn prepare<S: AsRef<[usize]>>(&self, inputs: &[S], storage: Storage) -> Result<PreparedGraph> {
+        PreparedGraph::new(&self.packed, inputs, storage, Plan::Fastest)
+    }
+}
