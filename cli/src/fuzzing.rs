@@ -1,6 +1,5 @@
 //! The readers of files, for the fuzz targets: each takes what is in a file, and reads or refuses it.
 
-use crate::convert_ncnn;
 use crate::npy;
 use crate::picture::Source;
 use std::path::Path;
@@ -11,11 +10,6 @@ const MEMORY: u64 = 16 << 20;
 /// An .npy file.
 pub fn npy(bytes: &[u8]) {
     let _ = npy::parse(bytes, Some(bytes.len() as u64), MEMORY);
-}
-
-/// A network in ncnn's two files.
-pub fn ncnn(param: &str, bin: &[u8]) {
-    let _ = convert_ncnn::parse(param, bin);
 }
 
 /// A picture.

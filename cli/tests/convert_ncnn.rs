@@ -96,33 +96,33 @@ fn what_cannot_be_converted_is_refused() {
             &[
                 "net.param, cut.bin",
                 "layer \"up\" (Deconvolution)",
-                "takes 72 bytes from byte 344 on, but the file has 415",
+                "takes 72 bytes for a weight from byte 344 on, of 415",
             ][..],
         ),
-        ("more.bin", &["end at byte 416, but the file has 420"]),
-        ("int8.bin", &["layer \"shift\" (Convolution)", "tag at byte 0 is 0x000d4b38"]),
-        ("nan.bin", &["layer 0: weight[0] of 81 is NaN"]),
+        ("more.bin", &["end at byte 416, but the .bin file has 420"]),
+        ("int8.bin", &["layer \"shift\" (Convolution)", "has int8 weights without scales"]),
+        ("nan.bin", &["layer \"shift\" (Convolution) has NaN as weight 0 of 81"]),
         ("no.bin", &["no.bin"]),
     ] {
         folder.refuse(&format!("convert-ncnn net.param {bin} out.safetensors"), 1, words);
     }
-    folder.refuse("convert-ncnn no.param net.bin out.safetensors", 1, &["no.param", "is not text"]);
+    folder.refuse("convert-ncnn no.param net.bin out.safetensors", 1, &["no.param", "is no text"]);
     folder.refuse("convert-ncnn net.bin net.param out.safetensors", 1, &["net.bin"]);
     folder.refuse("convert-ncnn net.param net.bin net.bin/out.safetensors", 1, &["net.bin is not a folder"]);
     for (from, to, words) in [
-        ("ReLU ", "Crop ", &["layer \"last\" (Crop)", "Crop layers are not converted"][..]),
-        ("1 1 b c", "1 1 a c", &["layer \"up\" (Deconvolution) reads [\"a\"]", "expected [\"b\"]"]),
-        ("1 1 b c", "1 2 b c e", &["and writes [\"c\", \"e\"]"]),
-        ("6=81", "6=80", &["has 80 weights, expected [3, 3, 3, 3]"]),
-        ("0=3 1=3", "0=4611686018427387904 1=3", &["layer \"shift\"", "weights, expected"]),
+        ("ReLU ", "Crop ", &["layer \"last\" (Crop)", "cuts out a fixed size"][..]),
+        ("1 1 b c", "1 1 a c", &["branches, expected layers that follow one another"]),
+        ("1 1 b c", "1 2 b c e", &["layer \"up\" (Deconvolution) writes 2 blobs, expected 1"]),
+        ("6=81", "6=80", &["has 80 weights for 3 channels with a kernel of [3, 3]"]),
+        ("0=3 1=3", "0=4611686018427387904 1=3", &["layer \"shift\"", "has 0=4611686018427387904"]),
         ("1=3 5=1", "1=3 3=2 5=1", &["stride of a convolution is 2"]),
         ("3=2 5=0", "3=3 5=0", &["3 times the pixels"]),
         ("3=2 5=0", "3=2 14=1 5=0", &["changed.param", "not always the same number more"]),
         ("3=2 5=0", "3=2 4=1 15=0 5=0", &["expected the same"]),
-        ("3=2 5=0", "3=2 18=1 5=0", &["has parameter 18=1, which is not converted"]),
-        ("9=2 -23310=1,5.000000e-01", "9=2", &["has 0 activation parameters"]),
+        ("3=2 5=0", "3=2 18=1 5=0", &["has an output padding of 1"]),
+        ("9=2 -23310=1,5.000000e-01", "9=2", &["has 0 parameters of its activation"]),
         ("9=2 ", "9=9 ", &["has activation type 9"]),
-        ("1 1 b c 0=3", "1 1 b c 0=4", &["weights, expected [4, 3, 2, 2]"]),
+        ("1 1 b c 0=3", "1 1 b c 0=4", &["has 36 weights for 4 channels with a kernel of [2, 2]"]),
     ] {
         assert!(PARAM.contains(from), "{from}");
         folder.write("changed.param", PARAM.replacen(from, to, 1));

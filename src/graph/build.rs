@@ -44,7 +44,11 @@ impl Graph {
         weight: impl Into<Arc<Tensor>>,
         bias: Option<Arc<Tensor>>,
     ) -> Result<Value> {
-        let (weight, given) = (weight.into(), self.channels_of(input)?);
+        self.layer_of(input, Layer { op: op.clone(), weight: weight.into(), bias, convolution: None })
+    }
+
+    fn layer_of(&mut self, input: Value, layer: Layer) -> Result<Value> {
+        let (Layer { op, weight, bias, .. }, given) = (&layer, self.channels_of(input)?);
         op.check_parameters(weight.shape(), bias.as_ref().map(|bias| bias.shape()))?;
         if op.rank() != self.rank || op.layout() != Layout::ChannelsFirst {
             let (rank, layout) = (op.rank(), op.layout());
@@ -57,7 +61,7 @@ impl Graph {
             return Err(self.wrong(format!("a layer takes {takes} channels, but {given} are given")));
         }
         let channels = op.out_channels();
-        self.push(Operation::Layer(Layer { op: op.clone(), weight, bias }), &[input], channels)
+        self.push(Operation::Layer(layer), &[input], channels)
     }
 
     /// An ordinary convolution. `weight` has [`Convolution::weight_shape`], `bias` `[out_channels]`; any type.
@@ -71,8 +75,9 @@ impl Graph {
         weight: &Tensor,
         bias: Option<Arc<Tensor>>,
     ) -> Result<Value> {
-        let turned = convolution.turned(weight)?;
-        self.layer(input, convolution.transposed(), turned, bias)
+        let (op, weight) = (convolution.transposed().clone(), Arc::new(convolution.turned(weight)?));
+        let convolution = Some(Arc::new(convolution.clone()));
+        self.layer_of(input, Layer { op, weight, bias, convolution })
     }
 
     /// A function of each element.

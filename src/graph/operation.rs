@@ -1,7 +1,7 @@
 //! What a node of a graph computes.
 
 use crate::activation::Activation;
-use crate::op::ConvTranspose;
+use crate::op::{ConvTranspose, Convolution};
 use crate::tensor::Tensor;
 use std::ops::Range;
 use std::sync::Arc;
@@ -111,6 +111,8 @@ pub struct Layer {
     pub weight: Arc<Tensor>,
     /// `[out_channels]`
     pub bias: Option<Arc<Tensor>>,
+    /// The ordinary convolution that it was given as.
+    pub convolution: Option<Arc<Convolution>>,
 }
 
 /// What stands beyond the border of a tensor.

@@ -360,5 +360,6 @@ fn scaled(layer: &Layer, factor: f32) -> Result<Layer> {
         op: layer.op.clone(),
         weight: scaled(&layer.weight)?,
         bias: layer.bias.as_deref().map(scaled).transpose()?,
+        convolution: layer.convolution.clone(),
     })
 }

@@ -66,6 +66,7 @@ mod blocks;
 mod border;
 mod check;
 mod format;
+mod from_graph;
 mod layer;
 mod run;
 mod safetensors;
