@@ -100,13 +100,13 @@ impl Layer {
         let weight = to_f32("the weights", weight)?;
         let (mut winograd, mut packed, mut unshared, mut single) = (None, None, None, OnceLock::new());
         let finite = level.instructions().run(Finite(&weight));
-        if finite && !winograd::pays(op) {
+        if finite && !winograd::pays(op, level) {
             let pack = |share| Packed::new(op, &weight, &bias, level, share);
             let shared = pack(true)?;
             unshared = shared.has_zero_taps.then(|| pack(false)).transpose()?;
             packed = Some(shared);
         } else {
-            winograd = finite.then(|| Winograd::new(op, &weight, &bias, level)).transpose()?;
+            winograd = finite.then(|| Winograd::new(op, &weight, &bias, level)).transpose()?.flatten();
             single = gather::Weights::new(op, &weight, &bias)?.into();
         }
         Ok(Self {
