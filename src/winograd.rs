@@ -118,7 +118,7 @@ pub(crate) fn filters(op: &ConvTranspose) -> Option<[Filter; 2]> {
 pub(crate) const THREE_BY_THREE: [Filter; 2] = [Filter { taps: 3, stride: 1, residue: 0 }; 2];
 
 /// With fewer input or output channels, kernel 3×3 at stride 1 is not worth the transforms: on lavapipe 16, 32 and 64 made no
-/// difference to a picture, most of whose work is in wider layers; on the CPU they take as long as the products, or longer.
+/// difference to a picture, most of whose work is in wider layers. On the CPU 32 take 1/1.2 of the time with AVX-512.
 const LEAST_CHANNELS: usize = 32;
 
 /// Whether an operation on two axes has kernel 3×3 at stride 1, and so many channels that the transforms pay.
@@ -226,7 +226,7 @@ fn rows<const N: usize>(matrix: &'static [[f64; N]]) -> Vec<&'static [f64]> {
 ///
 /// # Errors
 /// [`Error::Memory`](crate::Error::Memory).
-#[cfg(any(feature = "cpu", test))]
+#[cfg(test)]
 pub(crate) fn weights(op: &ConvTranspose, [h, w]: [Filter; 2], weight: &[f32]) -> crate::Result<Vec<f32>> {
     let (inputs, outputs) = (op.in_channels(), op.out_channels());
     let kernel = op.axes3().map(|axis| axis.kernel);

@@ -128,6 +128,18 @@ fn a_plan_is_explained() {
     assert!(products.tasks() >= Some(1) && products.to_string().contains("[1, 64, 20, 20] -> [1, 64, 20, 20]"));
     let normwise = op.to_builder().accuracy(Accuracy::Normwise).build().unwrap();
     assert_eq!(explained(Layer::new(&normwise, &weight, None).unwrap()).algorithm(), "winograd");
+    // Two taps for each phase, in the range of channels for which that is faster on every machine.
+    let doubled = |inputs: usize, accuracy| {
+        let op = ConvTranspose::builder().in_channels(inputs).out_channels(64).kernel([4, 4]).stride([2, 2]);
+        let op = op.padding([1, 1]).accuracy(accuracy).build().unwrap();
+        let weight = Tensor::f32(op.weight_shape(), vec![0.5; inputs * 64 * 16]).unwrap();
+        Layer::new(&op, &weight, None).unwrap().explain(&[1, inputs, 20, 20]).unwrap().algorithm()
+    };
+    assert_eq!(doubled(64, Accuracy::Normwise), "winograd");
+    assert_eq!(doubled(64, Accuracy::Half), "winograd");
+    assert_eq!(doubled(64, Accuracy::Elementwise), "products");
+    assert_eq!(doubled(16, Accuracy::Normwise), "products");
+    assert_eq!(doubled(1024, Accuracy::Normwise), "products");
     let infinite = Tensor::f32(op.weight_shape(), vec![f32::INFINITY; 64 * 64 * 9]).unwrap();
     let gather = explained(Layer::new(&op, &infinite, None).unwrap());
     assert_eq!((gather.algorithm(), gather.tasks()), ("gather", None));

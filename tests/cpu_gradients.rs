@@ -356,13 +356,17 @@ fn long_sums_err_little() {
 #[test]
 fn a_layer_with_winograd_has_the_same_gradients() {
     let mut rng = Rng::with_seed(180);
-    let op = ConvTranspose::builder().in_channels(32).out_channels(33).kernel([3, 3]).padding([1, 1]).build().unwrap();
-    let (case, dy) = deep_case(&mut rng, Values::Reals, &(op, vec![2, 32, 9, 20]));
-    let normwise = case.op.to_builder().accuracy(Accuracy::Normwise).build().unwrap();
-    let layer = Layer::new(&normwise, &case.weight, None).unwrap();
-    assert_eq!(layer.explain(&[2, 32, 9, 20]).unwrap().algorithm(), "winograd");
-    let expected = with_level(&case, Level::best()).backward(&case.input, &dy).unwrap();
-    assert_eq!(layer.backward(&case.input, &dy).unwrap(), expected);
+    let three = ConvTranspose::builder().in_channels(32).out_channels(33).kernel([3, 3]).padding([1, 1]);
+    let four = ConvTranspose::builder().in_channels(64).out_channels(65).kernel([4, 4]).stride([2, 2]).padding([1, 1]);
+    for op in [three.build().unwrap(), four.build().unwrap()] {
+        let shape = vec![2, op.in_channels(), 9, 20];
+        let (case, dy) = deep_case(&mut rng, Values::Reals, &(op, shape.clone()));
+        let normwise = case.op.to_builder().accuracy(Accuracy::Normwise).build().unwrap();
+        let layer = Layer::new(&normwise, &case.weight, None).unwrap();
+        assert_eq!(layer.explain(&shape).unwrap().algorithm(), "winograd");
+        let expected = with_level(&case, Level::best()).backward(&case.input, &dy).unwrap();
+        assert_eq!(layer.backward(&case.input, &dy).unwrap(), expected);
+    }
 }
 
 #[test]

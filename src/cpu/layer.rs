@@ -95,8 +95,8 @@ impl Layer {
         }
         let bias = bias.map(|bias| to_f32("the bias", bias)).transpose()?.unwrap_or_default();
         let weight = to_f32("the weights", weight)?;
-        let transforms = winograd::pays(op) && level.instructions().run(Finite(&weight));
-        let winograd = transforms.then(|| Winograd::new(op, &weight, &bias, level)).transpose()?;
+        let transforms = winograd::pays(op, level) && level.instructions().run(Finite(&weight));
+        let winograd = transforms.then(|| Winograd::new(op, &weight, &bias, level)).transpose()?.flatten();
         let single = match winograd {
             Some(_) => Computation::gathered(op, order, &weight, &bias)?,
             None => Computation::new(op, order, &weight, &bias, level)?,

@@ -25,9 +25,12 @@
 //! How it works: by the phase table (`phase.rs`) each phase is a convolution of stride 1, computed as a matrix
 //! product. `choice` chooses how, and how the work is cut into tasks, by the estimates of `cost`; a task fills a panel with
 //! its part of the input (`boxed`, `im2col` or `batched`), the `microkernel` multiplies it with the `packed` weights in
-//! registers, the `epilogue` applies the activation, and `interleave` stores the phases side by side in the output. All
+//! registers, the `epilogue` applies the activation, and `interleave` stores the phases side by side in the output. Where an
+//! error in proportion to the largest sum is allowed, `winograd` computes wide layers with fewer multiplications. All
 //! else is left to `gather`: weights that are infinite or NaN (which must not be multiplied with the zeros around an input),
-//! and huge dilations. f64 goes the same way as f32, with half as many elements in a vector. An ordinary convolution with a stride has one phase, whose neighbouring outputs read inputs
+//! and huge dilations. f64 goes the same way as f32, with half as many elements in a vector.
+//!
+//! An ordinary convolution with a stride has one phase, whose neighbouring outputs read inputs
 //! a step apart: a panel has these side by side.
 //!
 //! A backward pass (`gradient`) first takes the gradient of the output through the activation's `derivative`. The input's

@@ -39,13 +39,23 @@ pub(super) struct Parts<'a, T> {
 impl<'a, T> Task<'a, T> {
     /// All tasks. The cut's channels and bands cover the output, each element once.
     pub(super) fn all(geometry: &Geometry, cut: &Cut, y: &'a mut [Slot<T>]) -> Result<Vec<Self>> {
-        let strides = geometry.output_strides();
-        let (axes, batch) = (geometry.op().axes3(), geometry.batch());
-        let channel_in_slice = geometry.op().layout() == Layout::ChannelsLast;
-        let by_rows = cut.bands[2].len() > 1;
-        let outputs: [Vec<Range<i64>>; 3] = std::array::from_fn(|axis| {
+        let axes = geometry.op().axes3();
+        let outputs = std::array::from_fn(|axis| {
             cut.bands[axis].iter().map(|q| outputs_of(&axes[axis], q, geometry.output()[axis])).collect()
         });
+        Self::with_outputs(geometry, cut, &outputs, y)
+    }
+
+    /// As [`all`](Self::all), where each band of the cut has these outputs.
+    pub(super) fn with_outputs(
+        geometry: &Geometry,
+        cut: &Cut,
+        outputs: &[Vec<Range<i64>>; 3],
+        y: &'a mut [Slot<T>],
+    ) -> Result<Vec<Self>> {
+        let (strides, batch) = (geometry.output_strides(), geometry.batch());
+        let channel_in_slice = geometry.op().layout() == Layout::ChannelsLast;
+        let by_rows = cut.bands[2].len() > 1;
         let cuts = cut.bands.iter().map(Vec::len).chain([batch.div_ceil(cut.items.max(1)), cut.channels.len()]);
         let mut tasks = reserved("the tasks", product(cuts))?;
         for first in (0..batch).step_by(cut.items.max(1)) {
@@ -79,7 +89,7 @@ impl<'a, T> Task<'a, T> {
                 }
             }
         }
-        deal(geometry, cut, &outputs, by_rows, y, &mut tasks);
+        deal(geometry, cut, outputs, by_rows, y, &mut tasks);
         Ok(tasks)
     }
 }
