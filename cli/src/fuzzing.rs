@@ -2,7 +2,7 @@
 
 use crate::convert_ncnn;
 use crate::npy;
-use crate::picture::Source;
+use crate::picture::{Source, correct_metadata};
 use std::path::Path;
 
 /// A picture may take so many bytes.
@@ -20,9 +20,15 @@ pub fn ncnn(param: &str, bin: &[u8]) {
 
 /// A picture.
 pub fn picture(path: &Path) {
-    let Ok(source) = Source::open(path, MEMORY) else { return };
+    let Ok(source) = Source::open_with_metadata(path, MEMORY) else { return };
     let shape = source.shape();
+    let _ = source.tags();
     if let Ok(picture) = source.decode() {
         assert_eq!((picture.width, picture.height), (shape.width, shape.height));
     }
+}
+
+/// EXIF data, or an XMP packet.
+pub fn metadata(bytes: &[u8]) {
+    correct_metadata(bytes);
 }

@@ -48,13 +48,13 @@ fn what_is_left_out_is_told_in_one_line() {
     fs::create_dir_all(folder.path("in/within")).unwrap();
     folder.save("in/a.png", picture());
     for name in
-        ["b.bmp", "c.BMP", "d.tif", "e.gif", "README", "._a.png", ".DS_Store", "Thumbs.db", "desktop.ini", ".h.png"]
+        ["b.txt", "c.TXT", "d.tga", "e.svg", "README", "._a.png", ".DS_Store", "Thumbs.db", "desktop.ini", ".h.png"]
     {
         folder.write(&format!("in/{name}"), "no picture");
     }
     let run = folder.succeed("upscale in out --scale 2 --device cpu");
     let left_out: Vec<&str> = run.stderr.lines().filter(|line| line.starts_with("left out")).collect();
-    let expected = "left out: 2 .bmp, 1 without an extension, 1 .gif, 1 .tif (not PNG, JPEG or WebP by name), 1 folder \
+    let expected = "left out: 2 .txt, 1 without an extension, 1 .svg, 1 .tga (no pictures by name), 1 folder \
                     (--recursive enters them)";
     assert_eq!(left_out, [expected]);
     assert_eq!(folder.names().into_iter().filter(|name| name.starts_with("out/")).collect::<Vec<_>>(), ["out/a.png"]);
@@ -66,8 +66,12 @@ fn what_is_left_out_is_told_in_one_line() {
     assert!(!folder.succeed("upscale in out --scale 2 --device cpu").stderr.contains("left out"));
     folder.refuse("upscale in/a.png out.png --scale 2 --recursive", 1, &["--recursive is for folders"]);
     fs::create_dir(folder.path("none")).unwrap();
-    folder.write("none/a.gif", "");
-    folder.refuse("upscale none out --scale 2", 1, &["folder without pictures", "left out: 1 .gif"]);
+    folder.write("none/a.svg", "");
+    folder.refuse(
+        "upscale none out --scale 2",
+        1,
+        &["folder without pictures", ".tif, .tiff, .bmp, .gif or .qoi; left out: 1 .svg"],
+    );
 }
 
 #[test]

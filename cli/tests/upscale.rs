@@ -239,8 +239,9 @@ fn outputs_that_cannot_be_written_are_refused() {
         ("folder.png", &["folder.png is a folder"]),
         ("in.png", &["in.png: is the input itself"]),
         ("./in.png", &["is the input itself"]),
-        ("out.gif", &["out.gif: the name must end in .png, .jpg, .jpeg or .webp"]),
+        ("out.gif", &["out.gif: GIF is read, not written", "must end in .png, .jpg, .jpeg, .webp, .tif or .tiff"]),
         ("out", &["the name must end in"]),
+        ("out.jpg --png-effort best", &["--png-effort is for PNG, not for JPEG"]),
         ("old.png --no-clobber", &["old.png exists", "--no-clobber"]),
         ("out.png --quality 80", &["--quality 80 is for JPEG"]),
     ] {
@@ -257,11 +258,11 @@ fn what_a_format_cannot_hold_is_refused() {
     folder.save("deep.png", ImageBuffer::<Rgb<u16>, _>::new(2, 2));
     folder.save("wide.png", RgbImage::new(1_024, 1));
     for (line, words) in [
-        ("alpha.png out.jpg --scale 2", &["out.jpg: JPEG holds no transparency", "--flatten", "PNG or WebP"][..]),
-        ("deep.png out.jpg --scale 2", &["JPEG holds 8 bits per sample, not 16", "--depth 8", "PNG can hold"]),
-        ("deep.png out.webp --scale 2", &["WebP holds 8 bits per sample, not 16", "--depth 8", "PNG can hold"]),
-        ("wide.png out.webp --scale 16", &["at most 16383 pixels per side, not 16384x16", "PNG or JPEG"]),
-        ("wide.png out.jpg --scale 64", &["at most 65535 pixels per side, not 65536x64", "PNG can hold"]),
+        ("alpha.png out.jpg --scale 2", &["out.jpg: JPEG holds no transparency", "--flatten", "PNG, TIFF or WebP"][..]),
+        ("deep.png out.jpg --scale 2", &["JPEG holds 8 bits per sample, not 16", "--depth 8", "PNG or TIFF can hold"]),
+        ("deep.png out.webp --scale 2", &["WebP holds 8 bits per sample, not 16", "--depth 8", "PNG or TIFF can hold"]),
+        ("wide.png out.webp --scale 16", &["at most 16383 pixels per side, not 16384x16", "PNG, TIFF or JPEG"]),
+        ("wide.png out.jpg --scale 64", &["at most 65535 pixels per side, not 65536x64", "PNG or TIFF can hold"]),
     ] {
         folder.refuse(&format!("upscale {line}"), 1, words);
     }
