@@ -20,7 +20,7 @@ pub(super) struct Encoding {
 /// How hard a PNG file is deflated.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(crate) enum PngEffort {
-    /// Several times the speed of zlib's levels, and on pictures about as small as level 3.
+    /// Ten times the speed of zlib's level 6, and on photographs enlarged by up to 2 as small.
     #[default]
     Fast,
     /// zlib's level 6.

@@ -53,8 +53,8 @@ pub(crate) struct Args {
     /// The quality of a JPEG file, 1 to 100; by default 90.
     #[arg(long, value_name = "QUALITY", value_parser = clap::value_parser!(u8).range(1..=100))]
     pub(super) quality: Option<u8>,
-    /// How hard PNG files are compressed: fast, the default; normal, smaller and several times as slow; best, smaller still
-    /// and slower.
+    /// How hard PNG files are compressed. normal and best take about ten and forty times as long to compress as fast, the
+    /// default; they make files of photographs a tenth smaller at factors above 2, and hardly smaller at others.
     #[arg(long, value_enum, value_name = "EFFORT")]
     pub(super) png_effort: Option<EffortName>,
     /// Keep EXIF and XMP, with orientation and sizes put right and without thumbnails; in PNG, JPEG and WebP, and XMP in
