@@ -2,13 +2,16 @@
 """Checks how the built `upconv` reads and writes pictures against Pillow and libjpeg-turbo.
 
 It generates a few hundred small pictures (PNG of every colour type and depth, with and without interlacing, palettes,
-transparent colours; JPEG of every sampling, coding and order of scans; WebP; all in the eight orientations), lets
-`upconv upscale --scale 1` decode them, and compares every sample:
+transparent colours; JPEG of every sampling, coding and order of scans; WebP; TIFF of every depth, compression and order of
+samples; BMP, GIF, QOI; those that have one in the eight orientations), lets `upconv upscale --scale 1` decode them, and
+compares every sample:
 
 - PNG with the samples that were put into it, 8-bit ones also with what Pillow reads: tolerance 0;
 - JPEG with what djpeg decodes: 0. CMYK with what Pillow decodes and converts: 2, because that rounds twice;
 - lossless WebP with the samples put into it: 0; lossy WebP with what Pillow reads: 2;
-- what upconv writes, as WebP with tolerance 0 and as JPEG of quality 100 with 4, with what Pillow reads of it.
+- TIFF, BMP, GIF and QOI with the samples put into it, or with what Pillow reads: 0;
+- what upconv writes, as WebP, TIFF and PNG with a palette with tolerance 0 and as JPEG of quality 100 with 4, with what
+  Pillow reads of it; and what Pillow reads of the EXIF and XMP that upconv keeps.
 
 It also runs upconv on files that must be refused or must give a warning. It needs Python 3.9 with Pillow, and cjpeg and
 djpeg of libjpeg-turbo on the path (Debian: python3-pil, libjpeg-turbo-progs). The exit status is 1 if something differs,
@@ -133,28 +136,40 @@ def write_png(rows, colour, depth, interlaced=False, palette=None, trns=None, ex
 
 
 def read_png(file):
-    """A PNG file as upconv writes them: 8 or 16 bits, no palette, not interlaced."""
-    at, data, header = 8, b"", None
+    """A PNG file as upconv writes them: not interlaced. Palettes and less than 8 bits become 8 bits."""
+    at, data, header, palette, alphas = 8, b"", None, b"", None
     while at < len(file):
         length, kind = struct.unpack(">I4s", file[at:at + 8])
         body = file[at + 8:at + 8 + length]
         header = struct.unpack(">IIBBBBB", body) if kind == b"IHDR" else header
         data += body if kind == b"IDAT" else b""
+        palette = body if kind == b"PLTE" else palette
+        alphas = body if kind == b"tRNS" else alphas
         at += length + 12
     width, height, depth, colour, _, _, interlaced = header
-    assert depth in (8, 16) and colour != 3 and not interlaced
+    assert not interlaced
     channels, raw = CHANNELS[colour], zlib.decompress(data)
-    left = channels * depth // 8
-    stride, above, rows = width * left, bytearray(width * left), []
+    left, stride = max(1, channels * depth // 8), (width * channels * depth + 7) // 8
+    above, rows = bytearray(stride), []
+    if colour == 3:
+        entries = [tuple(palette[i:i + 3]) for i in range(0, len(palette), 3)]
+        if alphas is not None:
+            entries = [entry + ((alphas[i] if i < len(alphas) else 255),) for i, entry in enumerate(entries)]
+    else:
+        entries = [(value * 255 // ((1 << depth) - 1),) for value in range(1 << depth)]
     for y in range(height):
         kind, line = raw[y * (stride + 1)], bytearray(raw[y * (stride + 1) + 1:(y + 1) * (stride + 1)])
         if kind:
             for i in range(stride):
                 line[i] = (line[i] + predicted(kind, line, above, left, i)) & 255
-        values = struct.unpack(f">{stride * 8 // depth}{'H' if depth == 16 else 'B'}", line)
-        rows.append([tuple(values[i:i + channels]) for i in range(0, len(values), channels)])
+        if colour == 3 or depth < 8:
+            bits = "".join(format(byte, "08b") for byte in line)
+            rows.append([entries[int(bits[x * depth:(x + 1) * depth], 2)] for x in range(width)])
+        else:
+            values = struct.unpack(f">{stride * 8 // depth}{'H' if depth == 16 else 'B'}", line)
+            rows.append([tuple(values[i:i + channels]) for i in range(0, len(values), channels)])
         above = line
-    return Picture(rows, depth)
+    return Picture(rows, max(depth, 8))
 
 
 def exif_of(orientation):
@@ -338,8 +353,233 @@ def add_webp(check, rng):
         check.add(f"webp-turned-{orientation}.webp", made.getvalue(), Picture(rows, 8).oriented(orientation), 0)
 
 
+def lzw_or_deflated(rows, depth, compression, predictor, order):
+    """The data of a strip for the TIFF files below, which have no LZW: Pillow writes that."""
+    values = [[value for pixel in row for value in pixel] for row in rows]
+    if predictor:
+        channels = len(rows[0][0])
+        mask = (1 << depth) - 1
+        values = [[(v - row[i - channels] if i >= channels else v) & mask for i, v in enumerate(row)] for row in values]
+    kind = "H" if depth == 16 else "B"
+    if depth >= 8:
+        data = b"".join(struct.pack(f"{order}{len(row)}{kind}", *row) for row in values)
+    else:
+        data = b"".join(pack([(v,) for v in row], depth) for row in values)
+    return zlib.compress(data) if compression == 8 else data
+
+
+def write_tiff(rows, depth, photometric, order="<", compression=1, predictor=False, planar=False, rows_per_strip=None,
+               tile=None, big=False, fields=()):
+    """A TIFF or BigTIFF file in strips or tiles."""
+    width, height, channels = len(rows[0]), len(rows), len(rows[0][0])
+    planes = [[[(pixel[c],) for pixel in row] for row in rows] for c in range(channels)] if planar else [rows]
+    pieces = []
+    for plane in planes:
+        if tile:
+            tw, th = tile
+            zero = (0,) * len(plane[0][0])
+            for y, x in itertools.product(range(0, height, th), range(0, width, tw)):
+                part = [row[x:x + tw] for row in plane[y:y + th]]
+                part = [row + [zero] * (tw - len(row)) for row in part] + [[zero] * tw] * (th - len(part))
+                pieces.append(lzw_or_deflated(part, depth, compression, predictor, order))
+        else:
+            step = rows_per_strip or height
+            pieces += [lzw_or_deflated(plane[y:y + step], depth, compression, predictor, order)
+                       for y in range(0, height, step)]
+    word, letter = (8, "Q") if big else (4, "I")
+    file = (b"II" if order == "<" else b"MM") + struct.pack(order + "H", 43 if big else 42)
+    file += struct.pack(order + "HH", 8, 0) if big else b""
+    link, places = len(file), []
+    file += bytes(word)
+    for piece in pieces:
+        places.append(len(file))
+        file += piece
+    entries = {256: (4, [width]), 257: (4, [height]), 258: (3, [depth] * channels), 259: (3, [compression]),
+               262: (3, [photometric]), 277: (3, [channels]), 284: (3, [2 if planar else 1]),
+               317: (3, [2 if predictor else 1])}
+    if tile:
+        entries |= {322: (4, [tile[0]]), 323: (4, [tile[1]]), 324: (4, places), 325: (4, [len(p) for p in pieces])}
+    else:
+        entries |= {273: (4, places), 278: (4, [rows_per_strip or height]), 279: (4, [len(p) for p in pieces])}
+    entries |= dict(fields)
+    directory = b""
+    for tag, (kind, values) in sorted(entries.items()):
+        body = struct.pack(f"{order}{len(values)}{'BHI'[(1, 3, 4).index(kind)]}", *values)
+        if len(body) > word:
+            at, file = len(file), file + body
+            body = struct.pack(order + letter, at)
+        directory += struct.pack(f"{order}HH{letter}", tag, kind, len(values)) + body.ljust(word, b"\0")
+    at = len(file)
+    file += struct.pack(order + ("Q" if big else "H"), len(entries)) + directory + bytes(word)
+    return file[:link] + struct.pack(order + letter, at) + file[link + word:]
+
+
+def unmultiplied(pixel, most):
+    *colour, alpha = pixel
+    return tuple(min(most, (value * most + alpha // 2) // alpha) if alpha else 0 for value in colour) + (alpha,)
+
+
+def add_tiff(check, rng):
+    number = itertools.count()
+
+    def add(kind, file, picture, seen_by_pillow=True):
+        name = f"tiff-{next(number)}-{kind}.tif"
+        check.add(name, file, picture, 0)
+        if seen_by_pillow and picture.depth == 8:
+            seen = of_pillow(Image.open(io.BytesIO(file)))
+            if seen.channels == picture.channels:
+                check.judge(f"{name} in Pillow", seen.difference(picture), 0)
+
+    orders, layouts = ("<", ">"), ({}, {"rows_per_strip": 7}, {"tile": (16, 32)}, {"tile": (64, 16)})
+    for depth, order, layout, compression, size in itertools.product((1, 2, 4, 8, 16), orders, layouts, (1, 8), SIZES):
+        most = (1 << depth) - 1
+        scale = 255 // most if depth < 8 else 1
+        for photometric in (0, 1):
+            rows = noise(rng, *size, 1, most)
+            file = write_tiff(rows, depth, photometric, order, compression, **layout)
+            shown = [[((most - v if photometric == 0 else v) * scale,) for (v,) in row] for row in rows]
+            # Pillow does not know inverted grey of 2 and 4 bits in this byte order, nor some tiles of few bits.
+            add(f"grey-{depth}-{photometric}", file, Picture(shown, max(8, depth)), depth == 8 and "tile" not in layout)
+    for depth, channels, order, planar, predictor, layout in itertools.product(
+            (8, 16), (1, 2, 3, 4), orders, (False, True), (False, True), layouts):
+        rows = noise(rng, 37, 29, channels, (1 << depth) - 1)
+        alpha = {338: (3, [2])} if channels in (2, 4) else {}
+        file = write_tiff(rows, depth, 1 if channels < 3 else 2, order, 8, predictor, planar, fields=alpha, **layout)
+        add(f"colour-{channels}-{depth}", file, Picture(rows, depth), False)
+    for depth, channels in itertools.product((8, 16), (2, 4)):
+        most = (1 << depth) - 1
+        rows = [[tuple(rng.randint(0, p) for _ in range(channels - 1)) + (p,)
+                 for p in (rng.randint(0, most) for _ in range(20))] for _ in range(11)]
+        file = write_tiff(rows, depth, 1 if channels < 3 else 2, fields={338: (3, [1])})
+        add(f"premultiplied-{depth}", file, Picture([[unmultiplied(p, most) for p in row] for row in rows], depth), False)
+    for depth, order in itertools.product((1, 2, 4, 8), orders):
+        entries = [[rng.randint(0, 255) for _ in range(1 << depth)] for _ in range(3)]
+        rows = noise(rng, 37, 29, 1, (1 << depth) - 1)
+        for factor in (256, 257):
+            flat = [value * factor for channel in entries for value in channel]
+            file = write_tiff(rows, depth, 3, order, 8, fields={320: (3, flat)})
+            shown = Picture([[tuple(channel[i] for channel in entries) for (i,) in row] for row in rows], 8)
+            add(f"palette-{depth}", file, shown, depth == 8)
+    for orientation, big in itertools.product(range(1, 9), (False, True)):
+        rows = noise(rng, 9, 4, 3, 255)
+        file = write_tiff(rows, 8, 2, big=big, fields={274: (3, [orientation])})
+        add(f"turned-{orientation}", file, Picture(rows, 8).oriented(orientation), False)
+    for mode, compression, size in itertools.product(
+            ("1", "L", "P", "LA", "RGB", "RGBA", "I;16"),
+            (None, "tiff_lzw", "tiff_deflate", "tiff_adobe_deflate", "packbits"), SIZES):
+        channels = {"LA": 2, "RGB": 3, "RGBA": 4}.get(mode, 1)
+        rows = noise(rng, *size, channels, 65535 if mode == "I;16" else 255)
+        if mode == "I;16":
+            flat = b"".join(struct.pack("<H", value) for row in rows for (value,) in row)
+            image = Image.frombytes(mode, size, flat)
+            picture = Picture(rows, 16)
+        else:
+            flat = bytes(value for row in rows for pixel in row for value in pixel)
+            image = Image.frombytes("L" if mode in ("1", "P") else mode, size, flat)
+            image = image.quantize(100) if mode == "P" else image.convert(mode)
+            picture = of_pillow(image.convert("RGB") if mode == "P" else image.convert("L") if mode == "1" else image)
+        made = io.BytesIO()
+        image.save(made, "TIFF", compression=compression)
+        add(f"pillow-{mode.replace(';', '')}-{compression}", made.getvalue(), picture, False)
+    for predictor, size in itertools.product((1, 2), SIZES):
+        image = Image.frombytes("RGB", size, bytes(v for row in smooth(*size, 3) for pixel in row for v in pixel))
+        made = io.BytesIO()
+        image.save(made, "TIFF", compression="tiff_lzw", tiffinfo={317: predictor})
+        add(f"pillow-lzw-{predictor}", made.getvalue(), of_pillow(image), False)
+
+
+def add_others(check, rng):
+    for mode, size in itertools.product(("1", "L", "P", "RGB", "RGBA"), SIZES):
+        channels = {"RGB": 3, "RGBA": 4}.get(mode, 1)
+        flat = bytes(value for row in noise(rng, *size, channels, 255) for pixel in row for value in pixel)
+        image = Image.frombytes("L" if mode in ("1", "P") else mode, size, flat)
+        image = image.quantize(50) if mode == "P" else image.convert(mode)
+        colours = of_pillow(image.convert("RGBA" if mode == "RGBA" else "RGB"))
+        kinds = [("BMP", "bmp")] + [("GIF", "gif")] * (mode in ("L", "P")) + [("QOI", "qoi")] * (mode[:3] == "RGB")
+        for kind, extension in kinds:
+            made = io.BytesIO()
+            image.save(made, kind)
+            if kind == "BMP" and mode == "RGBA":
+                # Pillow writes four channels without saying that one is alpha, which readers leave out.
+                picture = of_pillow(image.convert("RGB"))
+            else:
+                picture = colours
+            check.add(f"{extension}-{mode}-{size[0]}x{size[1]}.{extension}", made.getvalue(), picture, 0)
+    for size, interlace in itertools.product(SIZES, (0, 1)):
+        flat = bytes(value for row in noise(rng, *size, 1, 30) for (value,) in row)
+        image = Image.frombytes("P", size, flat)
+        image.putpalette([(i * 7) % 256 for i in range(3 * 31)])
+        made = io.BytesIO()
+        image.save(made, "GIF", transparency=5, interlace=interlace, optimize=False)
+        seen = of_pillow(Image.open(io.BytesIO(made.getvalue())).convert("RGBA"))
+        # What is transparent has no colour here.
+        rows = [[pixel if pixel[3] else (0, 0, 0, 0) for pixel in row] for row in seen.rows]
+        check.add(f"gif-transparent-{interlace}-{size[0]}x{size[1]}.gif", made.getvalue(), Picture(rows, 8), 0)
+
+
+XMP = (b'<x:xmpmeta xmlns:x="adobe:ns:meta/"><rdf:RDF xmlns:rdf="http://www.w3.org/1999/02/22-rdf-syntax-ns#">'
+       b'<rdf:Description xmlns:tiff="http://ns.adobe.com/tiff/1.0/" tiff:Orientation="6"/></rdf:RDF></x:xmpmeta>')
+
+
+def check_metadata(check, rng):
+    """EXIF and XMP of Pillow's files, kept by upconv and read by Pillow again."""
+    exif = Image.Exif()
+    exif[0x010f], exif[0x0112], exif[0x0100] = "maker", 6, 20
+    exif.get_ifd(0x8769).update({0x9003: "2026:11:28 12:00:00", 0xa002: 20, 0xa003: 10})
+    exif.get_ifd(0x8825).update({1: "N", 2: (1.0, 2.0, 3.0)})
+    image = Image.frombytes("RGB", (20, 10), bytes(value for row in noise(rng, 20, 10, 3, 255) for p in row for value in p))
+    for kind, made in itertools.product(("png", "jpg", "webp"), ("png", "jpg", "webp", "tif")):
+        source = check.folder / f"metadata.{kind}"
+        more = {}
+        if kind == "png":
+            from PIL.PngImagePlugin import PngInfo
+            more["pnginfo"] = PngInfo()
+            more["pnginfo"].add_itxt("XML:com.adobe.xmp", XMP.decode())
+        else:
+            more["xmp"] = XMP
+        image.save(source, exif=exif.tobytes(), **more)
+        out = check.folder / f"metadata-of-{kind}.{made}"
+        run = check.run(source, out, "--keep-metadata")
+        name = f"metadata from {kind} to {made}"
+        if run.returncode != 0:
+            check.judge(name, run.stderr[-300:], 0)
+            continue
+        seen = Image.open(out)
+        kept = seen.getexif()
+        xmp = seen.info.get("xmp") or seen.info.get("XML:com.adobe.xmp") or b""
+        xmp = xmp.encode() if isinstance(xmp, str) else xmp
+        found = {"size": seen.size, "xmp": xmp}
+        wanted = {"size": (10, 20), "xmp": XMP.replace(b'"6"', b'"1"')}
+        if made != "tif":
+            inner, gps = kept.get_ifd(0x8769), kept.get_ifd(0x8825)
+            found |= {"main": (kept.get(0x010f), kept.get(0x0112), kept.get(0x0100)), "gps": tuple(gps.get(2, ())),
+                      "inner": (inner.get(0x9003), inner.get(0xa002), inner.get(0xa003))}
+            wanted |= {"main": ("maker", 1, 10), "gps": (1.0, 2.0, 3.0), "inner": ("2026:11:28 12:00:00", 10, 20)}
+        elif "EXIF is not written into TIFF" not in run.stderr:
+            found["said"] = run.stderr
+        check.judge(name, 0 if found == wanted else f"{found}, wanted {wanted}", 0)
+
+
+def check_palettes(check, rng):
+    """PNG files of few colours: what upconv writes is read by Pillow, and takes few bits."""
+    for mode, count in itertools.product(("RGB", "RGBA", "L"), (1, 2, 3, 4, 5, 16, 17, 255, 256)):
+        channels = len(mode)
+        colours = noise(rng, count, 1, channels, 255)[0] if channels > 1 else [(255 * i // max(1, count - 1),) for i in range(count)]
+        rows = [[colours[rng.randrange(count)] for _ in range(37)] for _ in range(29)]
+        source, out = check.folder / "few.png", check.folder / f"few-{mode}-{count}.png"
+        source.write_bytes(write_png(rows, {1: 0, 3: 2, 4: 6}[channels], 8))
+        run = check.run(source, out)
+        name = f"{count} colours of {mode}"
+        if run.returncode != 0:
+            check.judge(name, run.stderr[-300:], 0)
+            continue
+        image = Image.open(out)
+        check.judge(name, of_pillow(image.convert(mode)).difference(Picture(rows, 8)), 0)
+        check.judge(f"{name}, in few bits", 0 if image.mode == "P" or mode == "L" else image.mode, 0)
+
+
 def check_written(check, rng):
-    """What upconv writes as WebP and JPEG, read by Pillow."""
+    """What upconv writes as WebP, TIFF and JPEG, read by Pillow."""
     source = check.folder / "written"
     source.mkdir()
     pictures = {}
@@ -358,6 +598,10 @@ def check_written(check, rng):
         wanted = Picture([[spread(pixel) for pixel in row] for row in rows], 8)
         seen = image and of_pillow(image.convert("RGBA" if colour in (4, 6) else "RGB"))
         check.judge(f"{name} as WebP", seen.difference(wanted) if seen else run.stderr[-300:], 0)
+    run = check.run(source, check.folder / "as-tiff", "--format", "tif")
+    for name, (colour, rows) in pictures.items():
+        seen = of_pillow(Image.open(check.folder / "as-tiff" / f"{name}.tif")) if run.returncode == 0 else None
+        check.judge(f"{name} as TIFF", seen.difference(Picture(rows, 8)) if seen else run.stderr[-300:], 0)
     for name in [name for name, (colour, _) in pictures.items() if colour in (4, 6)]:
         (source / f"{name}.png").unlink()
         del pictures[name]
@@ -387,6 +631,21 @@ def check_single(check):
     grey = [[(x,) for x in range(8)] for _ in range(8)]
     broken = write_png([[(1,)]], 3, 8, palette=bytes(7), trns=b"\x80\x80\x80")
     check.expect("palette.png", broken, 1, ["palette.png"])
+    pages = io.BytesIO()
+    still = Image.new("RGB", (4, 4))
+    still.save(pages, "TIFF", save_all=True, append_images=[still, still])
+    check.expect("pages.tif", pages.getvalue(), 1, ["pages.tif", "has 3 pages"])
+    moving = io.BytesIO()
+    still.save(moving, "GIF", save_all=True, append_images=[Image.new("RGB", (4, 4), (9, 9, 9))])
+    check.expect("moving.gif", moving.getvalue(), 1, ["moving.gif", "GIF of 2 frames"])
+    for mode, words in (("F", "floating-point"), ("CMYK", "CMYK"), ("I", "samples"), ("YCbCr", "YCbCr")):
+        made = io.BytesIO()
+        Image.new(mode, (4, 4)).save(made, "TIFF")
+        check.expect(f"kind-{mode}.tif", made.getvalue(), 1, [f"kind-{mode}.tif", words, "not supported"])
+    for compression, words in (("jpeg", "JPEG"), ("group4", "fax")):
+        made = io.BytesIO()
+        Image.new("1" if compression == "group4" else "RGB", (16, 16)).save(made, "TIFF", compression=compression)
+        check.expect(f"by-{compression}.tif", made.getvalue(), 1, [f"by-{compression}.tif", words, "not supported"])
     check.expect("gamma.png", write_png(grey, 0, 8, chunks=[(b"gAMA", struct.pack(">I", 100000))]), 0, [])
 
 
@@ -405,8 +664,12 @@ def main():
         add_png(check, rng)
         add_jpeg(check)
         add_webp(check, rng)
+        add_tiff(check, rng)
+        add_others(check, rng)
         check.read_all()
         check_written(check, rng)
+        check_metadata(check, rng)
+        check_palettes(check, rng)
         check_single(check)
     for failure in check.failures:
         print(failure)

@@ -1,7 +1,7 @@
 //! Files that are written completely or not at all.
 
 use std::fs::{self, File};
-use std::io::{self, BufWriter, IsTerminal, Seek, Write};
+use std::io::{self, BufWriter, IsTerminal, Seek, SeekFrom, Write};
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context as _, Result, anyhow, bail, ensure};
@@ -62,6 +62,15 @@ impl Write for Sink {
         match self {
             Self::Beside(temporary) => temporary.get()?.as_file_mut().flush(),
             Self::Spool(file) => file.flush(),
+        }
+    }
+}
+
+impl Seek for Sink {
+    fn seek(&mut self, to: SeekFrom) -> io::Result<u64> {
+        match self {
+            Self::Beside(temporary) => temporary.get()?.as_file_mut().seek(to),
+            Self::Spool(file) => file.seek(to),
         }
     }
 }
@@ -166,6 +175,13 @@ impl Write for AtomicFile {
 
     fn flush(&mut self) -> io::Result<()> {
         let result = self.file.flush();
+        self.note(result)
+    }
+}
+
+impl Seek for AtomicFile {
+    fn seek(&mut self, to: SeekFrom) -> io::Result<u64> {
+        let result = self.file.seek(to);
         self.note(result)
     }
 }

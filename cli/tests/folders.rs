@@ -48,13 +48,13 @@ fn what_is_left_out_is_told_in_one_line() {
     fs::create_dir_all(folder.path("in/within")).unwrap();
     folder.save("in/a.png", picture());
     for name in
-        ["b.bmp", "c.BMP", "d.tif", "e.gif", "README", "._a.png", ".DS_Store", "Thumbs.db", "desktop.ini", ".h.png"]
+        ["b.txt", "c.TXT", "d.tga", "e.svg", "README", "._a.png", ".DS_Store", "Thumbs.db", "desktop.ini", ".h.png"]
     {
         folder.write(&format!("in/{name}"), "no picture");
     }
     let run = folder.succeed("upscale in out --scale 2 --device cpu");
     let left_out: Vec<&str> = run.stderr.lines().filter(|line| line.starts_with("left out")).collect();
-    let expected = "left out: 2 .bmp, 1 without an extension, 1 .gif, 1 .tif (not PNG, JPEG or WebP by name), 1 folder \
+    let expected = "left out: 2 .txt, 1 without an extension, 1 .svg, 1 .tga (no pictures by name), 1 folder \
                     (--recursive enters them)";
     assert_eq!(left_out, [expected]);
     assert_eq!(folder.names().into_iter().filter(|name| name.starts_with("out/")).collect::<Vec<_>>(), ["out/a.png"]);
@@ -66,8 +66,12 @@ fn what_is_left_out_is_told_in_one_line() {
     assert!(!folder.succeed("upscale in out --scale 2 --device cpu").stderr.contains("left out"));
     folder.refuse("upscale in/a.png out.png --scale 2 --recursive", 1, &["--recursive is for folders"]);
     fs::create_dir(folder.path("none")).unwrap();
-    folder.write("none/a.gif", "");
-    folder.refuse("upscale none out --scale 2", 1, &["folder without pictures", "left out: 1 .gif"]);
+    folder.write("none/a.svg", "");
+    folder.refuse(
+        "upscale none out --scale 2",
+        1,
+        &["folder without pictures", ".tif, .tiff, .bmp, .gif or .qoi; left out: 1 .svg"],
+    );
 }
 
 #[test]
@@ -105,4 +109,38 @@ fn links_to_folders_are_not_entered() {
     let run = folder.succeed("upscale in out --scale 2 --device cpu --recursive");
     let expected = "left out: 1 link to a folder, 1 link that leads nowhere, 1 device or pipe";
     assert_eq!(run.stderr.lines().last(), Some(expected), "{}", run.stderr);
+}
+
+#[test]
+fn formats_that_are_not_written_become_png() {
+    let folder = Folder::new();
+    fs::create_dir(folder.path("in")).unwrap();
+    folder.save("in/a.bmp", GrayImage::from_pixel(3, 2, image::Luma([90])));
+    fs::write(folder.path("in/b.GIF"), gif()).unwrap();
+    fs::write(folder.path("in/c.qoi"), qoi::encode_to_vec([7; 18], 3, 2).unwrap()).unwrap();
+    folder.succeed("upscale in/a.bmp in/d.tiff --scale 1 --device cpu");
+    let run = folder.succeed("upscale in out --scale 2 --device cpu");
+    assert!(!run.stderr.contains("left out"), "{}", run.stderr);
+    let made = |start: &str| folder.names().into_iter().filter(|name| name.starts_with(start)).collect::<Vec<_>>();
+    assert_eq!(made("out/"), ["out/a.png", "out/b.png", "out/c.png", "out/d.tiff"]);
+    for name in ["a", "b", "c"] {
+        assert_eq!(folder.open(&format!("out/{name}.png")).width(), 6);
+    }
+    folder.succeed("upscale in as-tif --scale 2 --device cpu --format tif");
+    assert_eq!(made("as-tif/"), ["as-tif/a.tif", "as-tif/b.tif", "as-tif/c.tif", "as-tif/d.tif"]);
+    folder.save("in/a.png", picture());
+    let run = folder.run("upscale in other --scale 2 --device cpu");
+    assert!(run.code == Some(1) && run.stderr.contains("would both become a.png"), "{}", run.stderr);
+}
+
+/// A GIF file of 3x2 pixels.
+fn gif() -> Vec<u8> {
+    let mut file = Vec::new();
+    let mut encoder = gif::Encoder::new(&mut file, 3, 2, &[1, 2, 3, 4, 5, 6]).unwrap();
+    let indices = [0, 1, 0, 1, 0, 1];
+    encoder
+        .write_frame(&gif::Frame { width: 3, height: 2, buffer: indices[..].into(), ..gif::Frame::default() })
+        .unwrap();
+    drop(encoder);
+    file
 }

@@ -117,6 +117,9 @@ fn pictures_come_and_go_through_pipes() {
     assert!(picture(&out, ImageFormat::WebP) == expected, "{said}");
     let (_, out, said) = feed(&folder, &format!("upscale - - {device} --format jpg --quality 80"), &png);
     assert_eq!(picture(&out, ImageFormat::Jpeg).width(), 48, "{said}");
+    let (_, tiff, said) = feed(&folder, &format!("upscale - - {device} --format tif"), &png);
+    let (code, out, _) = feed(&folder, "upscale - - --scale 1 --method nearest --device cpu", &tiff);
+    assert!(code == Some(0) && picture(&out, ImageFormat::Png) == expected, "{said}");
 
     for format in [ImageFormat::Png, ImageFormat::Jpeg, ImageFormat::WebP] {
         let mut bytes = Cursor::new(Vec::new());

@@ -239,8 +239,9 @@ fn outputs_that_cannot_be_written_are_refused() {
         ("folder.png", &["folder.png is a folder"]),
         ("in.png", &["in.png: is the input itself"]),
         ("./in.png", &["is the input itself"]),
-        ("out.gif", &["out.gif: the name must end in .png, .jpg, .jpeg or .webp"]),
+        ("out.gif", &["out.gif: GIF is read, not written", "must end in .png, .jpg, .jpeg, .webp, .tif or .tiff"]),
         ("out", &["the name must end in"]),
+        ("out.jpg --png-effort best", &["--png-effort is for PNG, not for JPEG"]),
         ("old.png --no-clobber", &["old.png exists", "--no-clobber"]),
         ("out.png --quality 80", &["--quality 80 is for JPEG"]),
     ] {
@@ -257,11 +258,11 @@ fn what_a_format_cannot_hold_is_refused() {
     folder.save("deep.png", ImageBuffer::<Rgb<u16>, _>::new(2, 2));
     folder.save("wide.png", RgbImage::new(1_024, 1));
     for (line, words) in [
-        ("alpha.png out.jpg --scale 2", &["out.jpg: JPEG holds no transparency", "--flatten", "PNG or WebP"][..]),
-        ("deep.png out.jpg --scale 2", &["JPEG holds 8 bits per sample, not 16", "--depth 8", "PNG can hold"]),
-        ("deep.png out.webp --scale 2", &["WebP holds 8 bits per sample, not 16", "--depth 8", "PNG can hold"]),
-        ("wide.png out.webp --scale 16", &["at most 16383 pixels per side, not 16384x16", "PNG or JPEG"]),
-        ("wide.png out.jpg --scale 64", &["at most 65535 pixels per side, not 65536x64", "PNG can hold"]),
+        ("alpha.png out.jpg --scale 2", &["out.jpg: JPEG holds no transparency", "--flatten", "PNG, TIFF or WebP"][..]),
+        ("deep.png out.jpg --scale 2", &["JPEG holds 8 bits per sample, not 16", "--depth 8", "PNG or TIFF can hold"]),
+        ("deep.png out.webp --scale 2", &["WebP holds 8 bits per sample, not 16", "--depth 8", "PNG or TIFF can hold"]),
+        ("wide.png out.webp --scale 16", &["at most 16383 pixels per side, not 16384x16", "PNG, TIFF or JPEG"]),
+        ("wide.png out.jpg --scale 64", &["at most 65535 pixels per side, not 65536x64", "PNG or TIFF can hold"]),
     ] {
         folder.refuse(&format!("upscale {line}"), 1, words);
     }
@@ -345,4 +346,93 @@ fn what_is_repaired_and_what_is_lost_is_said_in_one_line() {
     assert!(lines.len() == 1 && lines[0].contains("gAMA"), "{}", run.stderr);
     let run = folder.succeed("upscale linear.png linear-2.png --scale 2 --device cpu");
     assert!(!run.stderr.contains("warning"), "{}", run.stderr);
+}
+
+#[test]
+fn tiff_is_written_without_loss_and_read_again() {
+    let folder = Folder::new();
+    for picture in kinds() {
+        folder.save("in.png", picture);
+        let png = upscale(&folder, "bicubic", 3);
+        let run = folder.succeed("upscale in.png out.tif --scale 3 --method bicubic --device cpu");
+        assert!(run.stderr.contains("out.tif: 57x42 "), "{}", run.stderr);
+        folder.succeed("upscale out.tif back.png --scale 1 --method nearest --device cpu");
+        assert!(folder.open("back.png") == png, "{:?}", png.color());
+    }
+}
+
+/// A colour and its neighbours, of which there are few, enlarged so that nothing new comes.
+#[test]
+fn pixel_art_is_written_with_a_palette() {
+    let folder = Folder::new();
+    let picture = RgbaImage::from_fn(40, 30, |x, y| Rgba([(x / 10) as u8, (y / 10) as u8, 7, 255 - (x / 20) as u8]));
+    folder.save("in.png", picture.clone());
+    let size = |name: &str| fs::metadata(folder.path(name)).unwrap().len();
+    for (scale, memory) in [(1, "4GiB"), (8, "4GiB"), (8, "300KiB")] {
+        folder.succeed(&format!(
+            "upscale in.png out.png --scale {scale} --method nearest --device cpu --memory {memory}"
+        ));
+        let bytes = fs::read(folder.path("out.png")).unwrap();
+        // Twelve colours of four bits each.
+        assert_eq!(bytes[24..26], [4, 3]);
+        let expected = resized(&picture.clone().into(), scale, FilterType::Nearest);
+        assert!(folder.open("out.png") == expected, "{scale}");
+    }
+    let few = size("out.png");
+    folder.succeed("upscale in.png mixed.png --scale 8 --method bicubic --device cpu");
+    assert_eq!(fs::read(folder.path("mixed.png")).unwrap()[24..26], [8, 6]);
+    assert!(few * 4 < size("mixed.png"), "{few} {}", size("mixed.png"));
+}
+
+#[test]
+fn effort_makes_png_smaller_and_changes_no_pixel() {
+    let folder = Folder::with_astronaut();
+    let mut sizes = Vec::new();
+    for effort in ["fast", "normal", "best"] {
+        folder.succeed(&format!("upscale in.png {effort}.png --scale 4 --device cpu --png-effort {effort}"));
+        assert!(folder.open(&format!("{effort}.png")) == folder.open("fast.png"), "{effort}");
+        sizes.push(fs::metadata(folder.path(&format!("{effort}.png"))).unwrap().len());
+    }
+    assert!(sizes[0] > sizes[1] && sizes[1] > sizes[2], "{sizes:?}");
+}
+
+#[test]
+fn metadata_are_kept_on_request_only() {
+    let folder = Folder::new();
+    let exif = b"MM\0*\0\0\0\x08\0\x02\x01\x0f\0\x02\0\0\0\x04abc\0\x01\x12\0\x03\0\0\0\x01\0\x06\0\0\0\0\0\0";
+    let write = |name: &str, exif: &[u8]| {
+        let mut info = png::Info::with_size(2, 1);
+        info.color_type = png::ColorType::Grayscale;
+        info.exif_metadata = Some(exif.to_vec().into());
+        let file = fs::File::create(folder.path(name)).unwrap();
+        let mut writer = png::Encoder::with_info(file, info).unwrap().write_header().unwrap();
+        writer.write_image_data(&[1, 2]).unwrap();
+        writer.finish().unwrap();
+    };
+    write("in.png", exif);
+    let holds =
+        |name: &str, words: &[u8]| fs::read(folder.path(name)).unwrap().windows(words.len()).any(|part| part == words);
+    for name in ["out.png", "out.jpg", "out.webp"] {
+        folder.succeed(&format!("upscale in.png {name} --scale 2 --device cpu"));
+        assert!(!holds(name, b"abc\0"), "{name}");
+        let run = folder.succeed(&format!("upscale in.png {name} --scale 2 --device cpu --keep-metadata"));
+        assert!(!run.stderr.contains("warning"), "{}", run.stderr);
+        assert!(holds(name, b"abc\0\x01\x12\0\x03\0\0\0\x01\0\x01"), "{name}");
+        // It was turned once, and is not turned again.
+        assert_eq!(folder.open(name).height(), 4);
+        folder.succeed(&format!("upscale {name} again.png --scale 1 --device cpu --keep-metadata"));
+        assert_eq!(folder.open("again.png").height(), 4);
+    }
+    write("bad.png", &exif[..20]);
+    let warnings = |line: &str| {
+        let run = folder.succeed(line);
+        run.stderr.lines().filter(|line| line.starts_with("warning: ")).map(str::to_owned).collect::<Vec<_>>()
+    };
+    assert_eq!(warnings("upscale bad.png out.png --scale 2 --device cpu"), [""; 0]);
+    let said = warnings("upscale bad.png out.png --scale 2 --device cpu --keep-metadata");
+    assert!(said.len() == 1 && said[0].starts_with("warning: bad.png: its EXIF is malformed ("), "{said:?}");
+    assert_eq!(
+        warnings("upscale in.png out.tif --scale 2 --device cpu --keep-metadata"),
+        ["warning: in.png: EXIF is not written into TIFF; it is left out"]
+    );
 }

@@ -1,7 +1,10 @@
 //! Conversions of samples before they are encoded.
 
+use std::borrow::Cow;
+
 use super::rgb::Rgb;
-use super::shape::Colour;
+use super::samples::Rows;
+use super::shape::{Colour, Depth, Shape};
 
 /// An integer sample from 0 to [`MAX`](Sample::MAX).
 pub(super) trait Sample: Copy + Into<u32> {
@@ -47,6 +50,28 @@ pub(super) fn flatten<T: Sample>(band: &[T], from: Colour, background: Rgb, into
         }
     }
     out
+}
+
+/// Rows as they are written: put over a colour if one is given, rounded to 8 bits where these are written, 16 bits with their
+/// high byte first.
+pub(super) fn written<'a>(band: Rows<'a>, given: Colour, over: Option<Rgb>, written: Shape) -> Cow<'a, [u8]> {
+    fn flattened<'a, T: Sample>(band: &'a [T], given: Colour, over: Option<Rgb>, written: Shape) -> Cow<'a, [T]> {
+        match over {
+            Some(over) => flatten(band, given, over, written.colour).into(),
+            None => band.into(),
+        }
+    }
+    match band {
+        Rows::Eight(samples) => flattened(samples, given, over, written),
+        Rows::Sixteen(samples) => {
+            let samples = flattened(samples, given, over, written);
+            let samples = samples.iter().copied();
+            match written.depth {
+                Depth::Eight => samples.map(narrow).collect(),
+                Depth::Sixteen => samples.flat_map(u16::to_be_bytes).collect(),
+            }
+        }
+    }
 }
 
 /// A 16-bit sample as the nearest of 8 bits: `v * 255 / 65535`, rounded.

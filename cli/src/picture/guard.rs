@@ -6,7 +6,7 @@ use std::sync::Once;
 
 use anyhow::{Result, anyhow};
 
-use super::format::Format;
+use super::format::Readable;
 
 thread_local! {
     /// Whether this thread is inside [`guarded`].
@@ -18,7 +18,7 @@ thread_local! {
 /// Runs a decoder. A panic in it is an error that names the place, and prints nothing.
 ///
 /// What the decoder worked on must not be used afterwards: `work` owns it.
-pub(super) fn guarded<T>(format: Format, work: impl FnOnce() -> Result<T>) -> Result<T> {
+pub(super) fn guarded<T>(format: Readable, work: impl FnOnce() -> Result<T>) -> Result<T> {
     static HOOK: Once = Once::new();
     HOOK.call_once(|| {
         // The hook is one for all threads: the others, and this one outside, keep what there was.
@@ -51,16 +51,16 @@ fn place(info: &PanicHookInfo<'_>) -> String {
 
 #[cfg(test)]
 mod tests {
-    use super::{Format, guarded};
+    use super::{Readable, guarded};
 
     #[test]
     fn a_panic_is_an_error_that_names_its_place() {
-        let error = guarded::<()>(Format::Png, || panic!("at {}", 7)).unwrap_err().to_string();
+        let error = guarded::<()>(Readable::Png, || panic!("at {}", 7)).unwrap_err().to_string();
         assert!(
             error.starts_with("cannot be decoded as PNG: the decoder panicked: at 7 (") && error.contains("guard.rs:"),
             "{error}"
         );
-        assert_eq!(guarded(Format::Png, || Ok(3)).unwrap(), 3);
-        assert_eq!(guarded::<()>(Format::Png, || Err(anyhow::anyhow!("no"))).unwrap_err().to_string(), "no");
+        assert_eq!(guarded(Readable::Png, || Ok(3)).unwrap(), 3);
+        assert_eq!(guarded::<()>(Readable::Png, || Err(anyhow::anyhow!("no"))).unwrap_err().to_string(), "no");
     }
 }

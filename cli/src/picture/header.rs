@@ -3,7 +3,8 @@
 use anyhow::{Result, anyhow, ensure};
 use image::metadata::Orientation;
 
-use super::format::Format;
+use super::exif::bare;
+use super::format::Readable;
 use super::shape::Shape;
 use super::tags::{Tags, is_on_its_side};
 
@@ -36,7 +37,7 @@ impl Header {
 
 /// The orientation that EXIF data give; upright where they give none.
 pub(super) fn orientation(exif: Option<&[u8]>) -> Orientation {
-    exif.and_then(Orientation::from_exif_chunk).unwrap_or(Orientation::NoTransforms)
+    exif.map(bare).and_then(Orientation::from_exif_chunk).unwrap_or(Orientation::NoTransforms)
 }
 
 /// Refuses a picture whose samples, and what the decoder keeps besides, take more than `budget`. Turning a picture on its
@@ -63,6 +64,6 @@ pub(super) fn allocate<T: Clone + Default>(shape: Shape) -> Result<Vec<T>> {
     Ok(samples)
 }
 
-pub(super) fn truncated(format: Format) -> String {
+pub(super) fn truncated(format: Readable) -> String {
     format!("the {format} file is truncated")
 }

@@ -5,11 +5,12 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use anyhow::{Context, Result};
 use png::{
-    BitDepth, ColorType, Compression, Encoder, Info, MasteringDisplayColorVolume, SourceChromaticities, StreamWriter,
-    chunk,
+    BitDepth, ColorType, Compression, DeflateCompression, Encoder, Filter, Info, MasteringDisplayColorVolume,
+    SourceChromaticities, StreamWriter, chunk,
 };
 
-use super::encoding::Encoding;
+use super::encoding::{Encoding, PngEffort};
+use super::palette::Indexed;
 use super::shape::{Colour, Depth};
 use super::tags::Density;
 use crate::atomic::AtomicFile;
@@ -21,6 +22,8 @@ const CHUNK: usize = 1 << 16;
 pub(super) struct PngStream {
     stream: StreamWriter<'static, Shared>,
     file: Shared,
+    indexed: Option<Indexed>,
+    width: usize,
 }
 
 impl PngStream {
@@ -38,7 +41,24 @@ impl PngStream {
             Depth::Eight => BitDepth::Eight,
             Depth::Sixteen => BitDepth::Sixteen,
         };
+        if let Some(indexed) = &encoding.indexed {
+            info.bit_depth = match indexed.bits {
+                1 => BitDepth::One,
+                2 => BitDepth::Two,
+                4 => BitDepth::Four,
+                _ => BitDepth::Eight,
+            };
+            if let Some(palette) = &indexed.palette {
+                info.color_type = ColorType::Indexed;
+                info.palette = Some(palette.iter().flat_map(|&[r, g, b, _]| [r, g, b]).collect::<Vec<u8>>().into());
+                // One at least, so that a picture with alpha has it, though all of it may be opaque.
+                let alphas: Vec<u8> = palette.iter().map(|colour| colour[3]).collect();
+                let most = alphas.iter().filter(|&&alpha| alpha < 255).count().max(1);
+                info.trns = indexed.has_alpha().then(|| alphas[..most].to_vec().into());
+            }
+        }
         let tags = encoding.tags;
+        info.exif_metadata = tags.metadata.exif.map(Into::into);
         info.pixel_dims = tags.density.map(Density::to_png);
         info.source_gamma = tags.gamma;
         info.source_chromaticities = tags.chromaticities;
@@ -46,8 +66,19 @@ impl PngStream {
         info.srgb = tags.srgb.filter(|_| tags.icc.is_none());
         info.icc_profile = tags.icc.map(Into::into);
         let mut encoder = Encoder::with_info(file.clone(), info)?;
-        // Several times the speed of zlib's levels, and on pictures about as small as level 3.
-        encoder.set_compression(Compression::Fast);
+        encoder.set_compression(match encoding.effort {
+            PngEffort::Fast => Compression::Fast,
+            PngEffort::Normal => Compression::Balanced,
+            PngEffort::Best => Compression::High,
+        });
+        if encoding.indexed.is_some() {
+            // What is fast for other pictures does little here, and the work is little.
+            if encoding.effort == PngEffort::Fast {
+                encoder.set_deflate_compression(DeflateCompression::Level(6));
+            }
+            // Rows are repeated, and each may be longer than deflate looks back.
+            encoder.set_filter(Filter::Up);
+        }
         let mut writer = encoder.write_header()?;
         // The encoder knows these, and does not write them.
         if let Some(cicp) = tags.cicp {
@@ -62,13 +93,23 @@ impl PngStream {
             let data = [level.max_content_light_level, level.max_frame_average_light_level].map(u32::to_be_bytes);
             writer.write_chunk(chunk::cLLI, data.as_flattened())?;
         }
+        if let Some(xmp) = tags.metadata.xmp {
+            // Not deflated, as XMP's standard wants it; no language, no translation of the keyword.
+            writer.write_chunk(chunk::iTXt, &[&b"XML:com.adobe.xmp\0\0\0\0\0"[..], &xmp].concat())?;
+        }
         let stream = writer.into_stream_writer_with_size(CHUNK)?;
-        Ok(Self { stream, file })
+        Ok(Self { stream, file, indexed: encoding.indexed, width: shape.width as usize })
     }
 
     /// Takes rows; 16-bit samples with their high byte first.
     pub(super) fn push(&mut self, bytes: &[u8]) -> Result<()> {
-        Ok(self.stream.write_all(bytes)?)
+        match &self.indexed {
+            Some(indexed) => {
+                let packed = indexed.pack(bytes, self.width).context("a colour came that the picture did not have")?;
+                Ok(self.stream.write_all(&packed)?)
+            }
+            None => Ok(self.stream.write_all(bytes)?),
+        }
     }
 
     /// Ends the picture and gives the file back.

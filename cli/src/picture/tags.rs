@@ -7,13 +7,14 @@ use png::{
 };
 
 use super::format::Format;
+use super::metadata::Metadata;
 use super::shape::Colour;
 
-/// The longest ICC profile, and the longest EXIF data, that are read: more than any format but PNG and WebP can hold.
+/// The longest ICC profile, and the longest EXIF and XMP data, that are read: more than any format but PNG and WebP can hold.
 /// Deflated data may be a thousandth of what they inflate to.
 pub(super) const MAX_METADATA: usize = 32 << 20;
 
-/// Everything but the ICC profile can be stored in PNG only; the density also in JPEG.
+/// Everything but the ICC profile and the metadata can be stored in PNG only; the density also in JPEG and TIFF.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(crate) struct Tags {
     pub(super) icc: Option<Vec<u8>>,
@@ -24,6 +25,7 @@ pub(crate) struct Tags {
     pub(super) gamma: Option<ScaledFloat>,
     pub(super) chromaticities: Option<SourceChromaticities>,
     pub(super) density: Option<Density>,
+    pub(super) metadata: Metadata,
 }
 
 /// Pixels per length. Enlarging a picture keeps it, as in other programs: what is printed grows.
@@ -66,6 +68,48 @@ impl Density {
         };
         // JFIF forbids 0.
         (x > 0 && y > 0).then_some(PixelDensity { density: (x, y), unit })
+    }
+
+    /// That of two fractions of TIFF with their unit, if they mean something.
+    pub(super) fn of_tiff(x: (u32, u32), y: (u32, u32), unit: u64) -> Option<Self> {
+        let whole = |(above, below): (u32, u32)| {
+            let value = above.checked_div(below).filter(|_| above.is_multiple_of(below))?;
+            u16::try_from(value).ok()
+        };
+        let metre = |(above, below): (u32, u32), units: f64| {
+            let value = (f64::from(above) / f64::from(below) * units).round();
+            // NaN, infinity and 0 are left out.
+            (value >= 1.0 && value <= f64::from(u32::MAX)).then_some(value as u32)
+        };
+        let (units, whole) = match (unit, whole(x), whole(y)) {
+            (1, _, _) => {
+                let ratio = x.0 != y.0 && x.1 == y.1 && x.0 > 0 && y.0 > 0;
+                return ratio.then_some(Self::Ratio(x.0, y.0));
+            }
+            (2, Some(x), Some(y)) => (1.0 / 0.0254, Some(Self::PerInch(x, y))),
+            (3, Some(x), Some(y)) => (100.0, Some(Self::PerCentimetre(x, y))),
+            (2, ..) => (1.0 / 0.0254, None),
+            (3, ..) => (100.0, None),
+            _ => return None,
+        };
+        let by_metre = Self::PerMetre(metre(x, units)?, metre(y, units)?);
+        Some(whole.unwrap_or(by_metre))
+    }
+
+    /// Two fractions and their unit, as TIFF stores them.
+    pub(super) fn to_tiff(self) -> ((u32, u32), (u32, u32), u16) {
+        match self {
+            // Whole dots per inch, if these are some.
+            Self::PerMetre(x, y) => match (inch_of_metre(x), inch_of_metre(y)) {
+                (Some(a), Some(b)) if metre_of_inch(a) == x && metre_of_inch(b) == y => {
+                    ((a.into(), 1), (b.into(), 1), 2)
+                }
+                _ => ((x, 100), (y, 100), 3),
+            },
+            Self::PerInch(x, y) => ((x.into(), 1), (y.into(), 1), 2),
+            Self::PerCentimetre(x, y) => ((x.into(), 1), (y.into(), 1), 3),
+            Self::Ratio(x, y) => ((x, 1), (y, 1), 1),
+        }
     }
 
     /// That of the picture turned.
@@ -111,8 +155,8 @@ impl Tags {
         }
         let lost = match format {
             Format::Png => None,
-            Format::Jpeg | Format::WebP if self.icc.is_some() => None,
-            Format::Jpeg | Format::WebP => self.not_srgb(),
+            Format::Jpeg | Format::WebP | Format::Tiff if self.icc.is_some() => None,
+            Format::Jpeg | Format::WebP | Format::Tiff => self.not_srgb(),
         };
         let line = lost.map(|chunks| {
             format!("{format} cannot hold the colour space that {chunks} give: colours will look different; PNG can")
@@ -124,8 +168,10 @@ impl Tags {
     fn without_other_formats(self, format: Format) -> Self {
         match format {
             Format::Png => self,
-            Format::Jpeg => Self { icc: self.icc, density: self.density, ..Self::default() },
-            Format::WebP => Self { icc: self.icc, ..Self::default() },
+            Format::Jpeg | Format::Tiff => {
+                Self { icc: self.icc, density: self.density, metadata: self.metadata, ..Self::default() }
+            }
+            Format::WebP => Self { icc: self.icc, metadata: self.metadata, ..Self::default() },
         }
     }
 

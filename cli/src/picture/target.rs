@@ -3,11 +3,14 @@
 use std::fs;
 use std::path::Path;
 
-use anyhow::{Context, Result, anyhow, bail, ensure};
+use anyhow::{Result, anyhow, bail, ensure};
 
-use super::encoding::Encoding;
-use super::format::Format;
+use super::convert;
+use super::encoding::{Encoding, PngEffort};
+use super::format::{Format, Readable};
+use super::palette::Colours;
 use super::rgb::Rgb;
+use super::samples::{Rows, Samples};
 use super::shape::{Colour, Depth, Shape};
 use super::tags::Tags;
 use super::writer::Writer;
@@ -29,6 +32,8 @@ pub(crate) struct TargetOptions {
     pub(crate) depth_8: bool,
     /// The JPEG quality, 1 to 100.
     pub(crate) quality: Option<u8>,
+    /// How hard a PNG file is deflated.
+    pub(crate) png_effort: Option<PngEffort>,
     /// Refuse to replace a file.
     pub(crate) no_clobber: bool,
     /// The format, where it is not that of the name's extension.
@@ -42,26 +47,26 @@ pub(crate) struct Target {
     given: Shape,
     flatten: Option<Rgb>,
     encoding: Encoding,
-    loss: Option<String>,
+    losses: Vec<String>,
 }
 
 impl Target {
     /// Decides how a picture of shape `given`, made from the picture at `source`, is written to `out`.
     ///
     /// The format is that of the extension. What it cannot hold is refused rather than changed,
-    /// unless the options allow the change. Grey is stored as RGB in WebP, which has no grey, and
+    /// unless the options allow the change; of metadata it is left out. Grey is stored as RGB in WebP, which has no grey, and
     /// WebP is written without loss. A grey picture flattened over a colour that is not grey
     /// becomes RGB.
     pub(crate) fn plan(out: &Path, source: &Path, given: Shape, tags: Tags, options: &TargetOptions) -> Result<Self> {
         let flatten = options.flatten.filter(|_| given.colour.has_alpha());
-        let (encoding, loss) =
+        let (encoding, losses) =
             settle(out, source, given, tags, options).map_err(|e| anyhow!("{}: {e}", out.display()))?;
         Ok(Self {
             file: AtomicFile::create_or_standard_output(out, options.no_clobber)?,
             given,
             flatten,
             encoding,
-            loss,
+            losses,
         })
     }
 
@@ -70,9 +75,33 @@ impl Target {
         self.encoding.written
     }
 
-    /// What of the look of the picture the format cannot hold.
-    pub(crate) fn loss(&self) -> Option<&str> {
-        self.loss.as_deref()
+    /// What of the look of the picture and of its metadata the format cannot hold, a line each.
+    pub(crate) fn losses(&self) -> &[String] {
+        &self.losses
+    }
+
+    /// Tells that the picture will have no colours but those of `samples`, which have the depth and the colour that the
+    /// target was planned with.
+    ///
+    /// A PNG file of RGB or RGBA with at most 256 colours is then written with a palette, and one of grey with fewer bits
+    /// where its values are those of fewer bits: the same pixels in fewer bytes. A row with another colour is refused.
+    pub(crate) fn keep_colours(&mut self, samples: &Samples) {
+        let written = self.encoding.written;
+        if self.encoding.format != Format::Png || written.depth != Depth::Eight {
+            return;
+        }
+        let pixels = self.given.colour.channels() << 12;
+        let mut colours = Colours::new(written.colour);
+        let mut add = |rows: Rows<'_>| {
+            let bytes = convert::written(rows, self.given.colour, self.flatten, written);
+            colours = colours.take()?.add(&bytes);
+            Some(())
+        };
+        let _all = match samples {
+            Samples::Eight(samples) => samples.chunks(pixels).try_for_each(|part| add(part.into())),
+            Samples::Sixteen(samples) => samples.chunks(pixels).try_for_each(|part| add(part.into())),
+        };
+        self.encoding.indexed = colours.and_then(Colours::indexed);
     }
 
     /// The format that is written.
@@ -80,13 +109,10 @@ impl Target {
         self.encoding.format
     }
 
-    /// The bytes of samples that the writer gathers before it encodes: none for PNG, which is encoded
-    /// row by row. What an encoder needs for itself comes on top.
+    /// The bytes of samples that the writer gathers before it encodes: none for PNG and TIFF, which are
+    /// encoded as the rows come. What an encoder needs for itself comes on top.
     pub(crate) fn gathered_bytes(&self) -> u64 {
-        match self.encoding.format {
-            Format::Png => 0,
-            Format::Jpeg | Format::WebP => self.encoding.written.bytes(),
-        }
+        if self.encoding.format.is_streamed() { 0 } else { self.encoding.written.bytes() }
     }
 
     /// Starts the encoder.
@@ -101,12 +127,13 @@ fn settle(
     given: Shape,
     tags: Tags,
     options: &TargetOptions,
-) -> Result<(Encoding, Option<String>)> {
-    let format = options
-        .format
-        .or_else(|| Format::of_extension(out))
-        .context("the name must end in .png, .jpg, .jpeg or .webp")?;
+) -> Result<(Encoding, Vec<String>)> {
+    let format = match options.format {
+        Some(format) => format,
+        None => of_extension(out)?,
+    };
     let quality = quality(format, options.quality)?;
+    ensure!(options.png_effort.is_none() || format == Format::Png, "--png-effort is for PNG, not for {format}");
     let written = Shape {
         colour: match options.flatten {
             Some(over) => flattened(given.colour, over),
@@ -119,14 +146,28 @@ fn settle(
         ..given
     };
     check_holds(format, written)?;
-    let (tags, loss) = tags.storable(format, format.stored(written.colour));
+    let (mut tags, loss) = tags.storable(format, format.stored(written.colour));
+    let (metadata, lost) = tags.metadata.storable(format, written.width, written.height);
+    tags.metadata = metadata;
+    let losses = loss.into_iter().chain(lost).collect();
     let icc_bytes = tags.icc.as_ref().map_or(0, Vec::len);
     ensure!(
         format != Format::Jpeg || icc_bytes <= MAX_JPEG_ICC,
         "JPEG holds an ICC profile of at most {MAX_JPEG_ICC} bytes, not {icc_bytes}"
     );
     ensure!(is_standard(out) || !same_file(source, out), "is the input itself; write to another name");
-    Ok((Encoding { format, written, tags, quality }, loss))
+    let effort = options.png_effort.unwrap_or_default();
+    Ok((Encoding { format, written, tags, quality, effort, indexed: None }, losses))
+}
+
+/// The format that a name's extension asks for.
+fn of_extension(out: &Path) -> Result<Format> {
+    let extensions = Format::EXTENSIONS;
+    match Readable::of_extension(out).map(|readable| (readable, readable.written())) {
+        Some((_, Some(format))) => Ok(format),
+        Some((readable, None)) => bail!("{readable} is read, not written; the name must end in {extensions}"),
+        None => bail!("the name must end in {extensions}"),
+    }
 }
 
 fn check_holds(format: Format, shape: Shape) -> Result<()> {
@@ -140,9 +181,10 @@ fn check_holds(format: Format, shape: Shape) -> Result<()> {
         .filter(|other| other.obstacles(shape).is_empty())
         .map(|other| other.to_string())
         .collect::<Vec<_>>();
-    let able = match able.is_empty() {
-        true => "no format".to_owned(),
-        false => able.join(" or "),
+    let able = match &able[..] {
+        [] => "no format".to_owned(),
+        [one] => one.clone(),
+        [others @ .., last] => format!("{} or {last}", others.join(", ")),
     };
     bail!("{}; {able} can hold this picture", obstacles.join("; "))
 }

@@ -5,7 +5,7 @@ use std::io::{self, BufRead, Seek};
 use anyhow::{Error, Result, anyhow, ensure};
 use image_webp::{DecodingError, WebPDecoder};
 
-use super::format::Format;
+use super::format::Readable;
 use super::header::{Header, allocate, check_budget, orientation, truncated};
 use super::samples::Samples;
 use super::shape::{Colour, Depth, Shape};
@@ -15,8 +15,8 @@ use super::tags::MAX_METADATA;
 pub(super) struct WebPSource<R: BufRead + Seek>(WebPDecoder<R>);
 
 impl<R: BufRead + Seek> WebPSource<R> {
-    /// Reads the header; `length` is that of the file.
-    pub(super) fn open(mut file: R, length: u64, memory_budget: u64) -> Result<(Header, Self)> {
+    /// Reads the header, with `metadata` EXIF and XMP too; `length` is that of the file.
+    pub(super) fn open(mut file: R, length: u64, memory_budget: u64, metadata: bool) -> Result<(Header, Self)> {
         check_length(&mut file, length)?;
         let mut decoder = WebPDecoder::new(file).map_err(explain)?;
         ensure!(!decoder.is_animated(), "is an animation (animated WebP); only still pictures are supported");
@@ -27,13 +27,23 @@ impl<R: BufRead + Seek> WebPSource<R> {
         check_budget(&header, 0, memory_budget)?;
         match decoder.exif_metadata() {
             Err(DecodingError::MemoryLimitExceeded) => header.warnings.push(too_long("EXIF segment")),
-            exif => header.orientation = orientation(exif.map_err(explain)?.as_deref()),
+            exif => {
+                let exif = exif.map_err(explain)?;
+                header.orientation = orientation(exif.as_deref());
+                header.tags.metadata.exif = exif.filter(|_| metadata);
+            }
         }
         // Turning takes a second copy.
         check_budget(&header, 0, memory_budget)?;
         match decoder.icc_profile() {
             Err(DecodingError::MemoryLimitExceeded) => header.warnings.push(too_long("ICC profile")),
             icc => header.tags.icc = icc.map_err(explain)?,
+        }
+        if metadata {
+            match decoder.xmp_metadata() {
+                Err(DecodingError::MemoryLimitExceeded) => header.warnings.push(too_long("XMP")),
+                xmp => header.tags.metadata.xmp = xmp.map_err(explain)?,
+            }
         }
         Ok((header, Self(decoder)))
     }
@@ -61,7 +71,7 @@ fn check_length(file: &mut (impl BufRead + Seek), actual: u64) -> Result<()> {
     ensure!(
         announced <= actual,
         "{}: its header gives {announced} bytes, the file has {actual}",
-        truncated(Format::WebP)
+        truncated(Readable::WebP)
     );
     Ok(())
 }
@@ -69,7 +79,7 @@ fn check_length(file: &mut (impl BufRead + Seek), actual: u64) -> Result<()> {
 /// One line on what the decoder found wrong.
 fn explain(error: DecodingError) -> Error {
     match error {
-        DecodingError::IoError(e) if e.kind() == io::ErrorKind::UnexpectedEof => anyhow!(truncated(Format::WebP)),
+        DecodingError::IoError(e) if e.kind() == io::ErrorKind::UnexpectedEof => anyhow!(truncated(Readable::WebP)),
         DecodingError::IoError(e) => anyhow!("{e}"),
         other => anyhow!("cannot be decoded as WebP: {other}"),
     }

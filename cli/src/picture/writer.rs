@@ -1,16 +1,15 @@
 //! Writing.
 
-use std::borrow::Cow;
-
 use anyhow::{Result, anyhow, ensure};
 
-use super::convert::{Sample, flatten, narrow};
+use super::convert;
 use super::encoding::Encoding;
 use super::format::Format;
 use super::png_stream::PngStream;
 use super::rgb::Rgb;
 use super::samples::Rows;
-use super::shape::{Depth, Shape};
+use super::shape::Shape;
+use super::tiff::TiffStream;
 use super::whole::Whole;
 use crate::atomic::AtomicFile;
 
@@ -30,6 +29,7 @@ enum Sink {
     Png(Box<PngStream>),
     Jpeg(Whole),
     WebP(Whole),
+    Tiff(Box<TiffStream>),
 }
 
 impl Writer {
@@ -39,6 +39,7 @@ impl Writer {
             Format::Png => Sink::Png(Box::new(PngStream::start(file, encoding)?)),
             Format::Jpeg => Sink::Jpeg(Whole::start(file, encoding)?),
             Format::WebP => Sink::WebP(Whole::start(file, encoding)?),
+            Format::Tiff => Sink::Tiff(Box::new(TiffStream::start(file, encoding)?)),
         };
         Ok(Self { given, flatten, written, rows: 0, sink })
     }
@@ -60,21 +61,8 @@ impl Writer {
             .filter(|&rows| rows <= self.given.height)
             .ok_or_else(|| anyhow!("{rows} rows were given of a picture of {}", self.given.height))?;
 
-        match band {
-            Rows::Eight(samples) => {
-                let samples = self.flattened(samples);
-                self.sink.push(&samples)
-            }
-            Rows::Sixteen(samples) => {
-                let samples = self.flattened(samples);
-                let samples = samples.iter().copied();
-                let bytes: Vec<u8> = match self.written.depth {
-                    Depth::Eight => samples.map(narrow).collect(),
-                    Depth::Sixteen => samples.flat_map(u16::to_be_bytes).collect(),
-                };
-                self.sink.push(&bytes)
-            }
-        }
+        let bytes = convert::written(band, self.given.colour, self.flatten, self.written);
+        self.sink.push(&bytes)
     }
 
     /// Ends the picture and puts the file in its place, if all rows came.
@@ -84,15 +72,9 @@ impl Writer {
             Sink::Png(stream) => stream.finish()?,
             Sink::Jpeg(whole) => whole.finish_jpeg()?,
             Sink::WebP(whole) => whole.finish_webp()?,
+            Sink::Tiff(stream) => stream.finish()?,
         };
         file.commit()
-    }
-
-    fn flattened<'a, T: Sample>(&self, band: &'a [T]) -> Cow<'a, [T]> {
-        match self.flatten {
-            Some(over) => flatten(band, self.given.colour, over, self.written.colour).into(),
-            None => band.into(),
-        }
     }
 }
 
@@ -100,6 +82,7 @@ impl Sink {
     fn push(&mut self, bytes: &[u8]) -> Result<()> {
         match self {
             Self::Png(stream) => stream.push(bytes),
+            Self::Tiff(stream) => stream.push(bytes),
             Self::Jpeg(whole) | Self::WebP(whole) => {
                 whole.push(bytes);
                 Ok(())

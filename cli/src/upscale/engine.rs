@@ -14,7 +14,7 @@ use super::trained::{Cut, Run};
 use crate::device::Backend;
 use crate::input::{is_standard, shown};
 use crate::output::message;
-use crate::picture::{Format, Picture, Rows, Samples, Shape, Source, Target, TargetOptions, Writer};
+use crate::picture::{Format, Picture, PngEffort, Rows, Samples, Shape, Source, Target, TargetOptions, Writer};
 use crate::threads;
 use anyhow::{Result, anyhow, bail, ensure};
 use indicatif::ProgressBar;
@@ -102,9 +102,10 @@ impl<'a> Engine<'a> {
             say(format!("{out}: exists"));
             return Ok(());
         }
-        let source = Source::open(&task.input, self.memory)?;
+        let open = if args.keep_metadata { Source::open_with_metadata } else { Source::open };
+        let source = open(&task.input, self.memory)?;
         let shape = source.shape();
-        let target = Target::plan(
+        let mut target = Target::plan(
             &task.output,
             &task.input,
             self.enlarged(task, shape)?,
@@ -113,6 +114,7 @@ impl<'a> Engine<'a> {
                 flatten: args.flatten,
                 depth_8: args.depth.is_some(),
                 quality: args.quality,
+                png_effort: args.png_effort.map(PngEffort::from),
                 no_clobber: args.no_clobber,
                 format: to_standard.then(|| args.format.map_or(Format::Png, Format::from)),
             },
@@ -120,9 +122,13 @@ impl<'a> Engine<'a> {
         let pieces = self.fit(task, shape, &target)?;
         let written = target.written();
         let warn = |line: &str| say(format!("warning: {}: {line}", shown(&task.input)));
-        source.warnings().iter().map(String::as_str).chain(target.loss()).for_each(warn);
+        source.warnings().iter().chain(target.losses()).map(String::as_str).for_each(warn);
         let Picture { mut samples, repairs, .. } = source.decode()?;
         repairs.iter().map(String::as_str).for_each(warn);
+        // No other filter gives the pixels of the picture and no others.
+        if matches!(self.how, How::Filter(Method::Nearest, _)) {
+            target.keep_colours(&samples);
+        }
         let mut writer = target.start()?;
 
         let opened = self.opened()?;

@@ -1,6 +1,6 @@
 //! The pictures in a folder, and what else is in it.
 
-use crate::picture::Format;
+use crate::picture::{Format, Readable};
 use anyhow::{Context as _, Error, Result, bail, ensure};
 use std::collections::BTreeMap;
 use std::ffi::OsStr;
@@ -41,7 +41,7 @@ pub(super) struct LeftOut {
 }
 
 /// The pictures in a folder, by the extensions of their names, and where each goes: the name stays, its extension is that
-/// of the format if one is asked for. With `recursive`, those in the folders within too, which are mirrored; links to
+/// of the format if one is asked for, and .png where the format is read but not written. With `recursive`, those in the folders within too, which are mirrored; links to
 /// folders are not entered, nor is the folder of the results.
 pub(super) fn find(input: &Path, output: &Path, format: Option<Format>, recursive: bool) -> Result<Found> {
     let shown = input.display();
@@ -71,7 +71,7 @@ pub(super) fn find(input: &Path, output: &Path, format: Option<Format>, recursiv
                 Kind::LinkedFolder => left_out.linked_folders += 1,
                 Kind::BrokenLink => left_out.broken_links += 1,
                 Kind::Special => left_out.special += 1,
-                Kind::File if Format::of_extension(&path).is_some() => names.push(name),
+                Kind::File if Readable::of_extension(&path).is_some() => names.push(name),
                 Kind::File => {
                     let extension = path.extension().unwrap_or_default().to_string_lossy().to_lowercase();
                     *left_out.files.entry(extension).or_default() += 1;
@@ -82,7 +82,8 @@ pub(super) fn find(input: &Path, output: &Path, format: Option<Format>, recursiv
     names.sort();
     if names.is_empty() && unreadable.is_empty() {
         let left_out = left_out.line(recursive).map_or(String::new(), |line| format!("; {line}"));
-        bail!("{shown} is a folder without pictures: no name in it ends in .png, .jpg, .jpeg or .webp{left_out}");
+        let extensions = Readable::EXTENSIONS;
+        bail!("{shown} is a folder without pictures: no name in it ends in {extensions}{left_out}");
     }
     Ok(Found { tasks: tasks(input, output, &names, format)?, left_out, unreadable })
 }
@@ -93,7 +94,8 @@ fn tasks(input: &Path, output: &Path, names: &[PathBuf], format: Option<Format>)
     let mut tasks = Vec::new();
     for name in names {
         let mut made = name.clone();
-        if let Some(format) = format {
+        let read_only = Readable::of_extension(name).is_some_and(|readable| readable.written().is_none());
+        if let Some(format) = format.or(read_only.then_some(Format::Png)) {
             made.set_extension(format.extension());
         }
         let from = input.join(name);
@@ -161,7 +163,7 @@ impl LeftOut {
             if others > 0 {
                 named.push(format!("{others} others"));
             }
-            parts.push(format!("{} (not PNG, JPEG or WebP by name)", named.join(", ")));
+            parts.push(format!("{} (no pictures by name)", named.join(", ")));
         }
         let mut part = |count: usize, one: &str, many: &str| {
             if count > 0 {
@@ -187,12 +189,12 @@ mod tests {
     fn what_was_left_out_is_one_short_line() {
         assert_eq!(LeftOut::default().line(false), None);
         let mut left_out = LeftOut { folders: 1, linked_folders: 2, ..LeftOut::default() };
-        for (extension, count) in [("bmp", 2), ("tif", 7), ("", 1), ("a", 1), ("b", 1), ("c", 1), ("d", 1), ("e", 1)] {
+        for (extension, count) in [("bak", 2), ("txt", 7), ("", 1), ("a", 1), ("b", 1), ("c", 1), ("d", 1), ("e", 1)] {
             left_out.files.insert(extension.into(), count);
         }
         assert_eq!(
             left_out.line(false).unwrap(),
-            "left out: 7 .tif, 2 .bmp, 1 without an extension, 1 .a, 1 .b, 1 .c, 2 others (not PNG, JPEG or WebP by name), \
+            "left out: 7 .txt, 2 .bak, 1 without an extension, 1 .a, 1 .b, 1 .c, 2 others (no pictures by name), \
              1 folder (--recursive enters them), 2 links to folders"
         );
         left_out.files.clear();

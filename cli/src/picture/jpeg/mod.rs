@@ -9,6 +9,7 @@ use std::io::Read;
 use anyhow::{Result, ensure};
 
 use super::header::{Header, allocate, check_budget, orientation};
+use super::metadata::Metadata;
 use super::samples::Samples;
 use super::shape::{Colour, Depth, Shape};
 use super::tags::Tags;
@@ -20,8 +21,8 @@ use segments::Segments;
 pub(super) struct JpegSource(Vec<u8>);
 
 impl JpegSource {
-    /// Reads the file, which must not be longer than `memory_budget`, and its segments.
-    pub(super) fn open(file: &mut impl Read, memory_budget: u64) -> Result<(Header, Self)> {
+    /// Reads the file, which must not be longer than `memory_budget`, and its segments, with `metadata` EXIF and XMP too.
+    pub(super) fn open(file: &mut impl Read, memory_budget: u64, metadata: bool) -> Result<(Header, Self)> {
         let mut bytes = Vec::new();
         file.take(memory_budget.saturating_add(1)).read_to_end(&mut bytes)?;
         ensure!(
@@ -44,6 +45,13 @@ impl JpegSource {
             header.warnings.push("pieces of its ICC profile are missing, it is left out".to_owned());
         }
         header.tags = Tags { icc: icc.and_then(Result::ok), density: segments.density, ..Tags::default() };
+        if metadata {
+            header.tags.metadata =
+                Metadata { exif: segments.exif.map(<[u8]>::to_vec), xmp: segments.xmp.map(<[u8]>::to_vec) };
+            if segments.more_xmp {
+                header.warnings.push("the extended part of its XMP is left out".to_owned());
+            }
+        }
         if frame.components.len() == 4 {
             // It describes the inks, not the RGB that they become.
             header.warnings.extend(header.tags.icc.take().map(|_| {

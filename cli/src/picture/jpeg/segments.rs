@@ -2,8 +2,9 @@
 
 use anyhow::{Result, anyhow, bail, ensure};
 
-use crate::picture::format::Format;
+use crate::picture::format::Readable;
 use crate::picture::header::truncated;
+use crate::picture::metadata::{JPEG_EXIF, JPEG_XMP};
 use crate::picture::tags::Density;
 
 /// A plane of the picture.
@@ -75,6 +76,9 @@ pub(super) struct Segments<'a> {
     pub(super) scans: Vec<Scan>,
     pub(super) density: Option<Density>,
     pub(super) exif: Option<&'a [u8]>,
+    pub(super) xmp: Option<&'a [u8]>,
+    /// Whether there is more of XMP, in pieces.
+    pub(super) more_xmp: bool,
     /// The pieces of the ICC profile with their numbers, and how many there should be.
     profile: Vec<(u8, u8, &'a [u8])>,
     /// Whether Adobe's marker is there: CMYK is then stored inverted.
@@ -118,11 +122,11 @@ impl<'a> Segments<'a> {
                 [marker, after @ ..] => (*marker, after),
                 [] => break,
             };
-            let [high, low, ..] = after else { bail!(truncated(Format::Jpeg)) };
+            let [high, low, ..] = after else { bail!(truncated(Readable::Jpeg)) };
             let length = usize::from(u16::from_be_bytes([*high, *low]));
             ensure!(length >= 2, "cannot be decoded as JPEG: the segment {marker:02x} has the length {length}");
             // Inside a header: what the header announces is missing.
-            let body = after.get(2..length).ok_or_else(|| anyhow!(truncated(Format::Jpeg)))?;
+            let body = after.get(2..length).ok_or_else(|| anyhow!(truncated(Readable::Jpeg)))?;
             rest = &after[length..];
             found.segment(marker, body)?;
         }
@@ -132,13 +136,15 @@ impl<'a> Segments<'a> {
         }
         let frame = match found.frame {
             Some(frame) if !found.scans.is_empty() => frame,
-            _ => bail!(truncated(Format::Jpeg)),
+            _ => bail!(truncated(Readable::Jpeg)),
         };
         Ok(Self {
             frame,
             scans: found.scans,
             density: found.density,
             exif: found.exif,
+            xmp: found.xmp,
+            more_xmp: found.more_xmp,
             profile: found.profile,
             adobe: found.adobe,
             ended: found.ended,
@@ -161,6 +167,8 @@ struct Found<'a> {
     scans: Vec<Scan>,
     density: Option<Density>,
     exif: Option<&'a [u8]>,
+    xmp: Option<&'a [u8]>,
+    more_xmp: bool,
     profile: Vec<(u8, u8, &'a [u8])>,
     adobe: bool,
     restart_interval: u64,
@@ -209,9 +217,13 @@ impl<'a> Found<'a> {
                 }
             }
             0xe1 => {
-                if let Some(exif) = body.strip_prefix(b"Exif\0\0") {
+                if let Some(exif) = body.strip_prefix(JPEG_EXIF) {
                     self.exif.get_or_insert(exif);
                 }
+                if let Some(xmp) = body.strip_prefix(JPEG_XMP) {
+                    self.xmp.get_or_insert(xmp);
+                }
+                self.more_xmp |= body.starts_with(b"http://ns.adobe.com/xmp/extension/\0");
             }
             0xe2 => {
                 if let Some([number, count, piece @ ..]) = body.strip_prefix(b"ICC_PROFILE\0") {

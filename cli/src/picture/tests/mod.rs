@@ -2,6 +2,10 @@
 
 mod jpeg;
 mod made;
+mod metadata;
+mod others;
+mod palette;
 mod refused;
 mod support;
 mod tags;
+mod tiff;

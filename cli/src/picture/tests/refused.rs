@@ -62,12 +62,12 @@ fn what_is_no_picture_is_refused() {
     assert_eq!(refused(folder.0.path(), MIB), "is a folder, not a picture");
     assert_eq!(
         refused(&folder.with("text.png", "Hello, world\n"), MIB),
-        "is not a picture in a known format; PNG, JPEG and WebP are supported"
+        "is not a picture in a known format; PNG, JPEG, WebP, TIFF, BMP, GIF and QOI are supported"
     );
     assert_eq!(refused(&folder.with("empty.png", ""), MIB), "is empty");
     assert_eq!(
-        refused(&folder.with("a.png", "GIF89a\x01\0\x01\0\0\0\0"), MIB),
-        "looks like GIF, which is not supported; PNG, JPEG and WebP are supported"
+        refused(&folder.with("a.png", "\0\0\x01\0\x01\0\x10\x10"), MIB),
+        "looks like ICO, which is not supported; PNG, JPEG, WebP, TIFF, BMP, GIF and QOI are supported"
     );
 }
 
@@ -164,24 +164,24 @@ fn what_a_format_cannot_hold_is_refused() {
     assert_eq!(
         unplanned(&folder, "a.jpg", eight(5, 5, Colour::Rgba), none),
         "JPEG holds no transparency (--flatten COLOUR puts the picture on a background); \
-         PNG or WebP can hold this picture"
+         PNG, TIFF or WebP can hold this picture"
     );
     assert_eq!(
         unplanned(&folder, "a.webp", shape(5, 5, Colour::Grey, Depth::Sixteen), none),
-        "WebP holds 8 bits per sample, not 16 (--depth 8 rounds them); PNG can hold this picture"
+        "WebP holds 8 bits per sample, not 16 (--depth 8 rounds them); PNG or TIFF can hold this picture"
     );
     assert_eq!(
         unplanned(&folder, "a.jpg", shape(5, 5, Colour::GreyAlpha, Depth::Sixteen), none),
         "JPEG holds no transparency (--flatten COLOUR puts the picture on a background); \
-         JPEG holds 8 bits per sample, not 16 (--depth 8 rounds them); PNG can hold this picture"
+         JPEG holds 8 bits per sample, not 16 (--depth 8 rounds them); PNG or TIFF can hold this picture"
     );
     assert_eq!(
         unplanned(&folder, "a.webp", eight(16_384, 5, Colour::Rgb), none),
-        "WebP holds at most 16383 pixels per side, not 16384x5; PNG or JPEG can hold this picture"
+        "WebP holds at most 16383 pixels per side, not 16384x5; PNG, TIFF or JPEG can hold this picture"
     );
     assert_eq!(
         unplanned(&folder, "a.jpeg", eight(5, 65_536, Colour::Rgb), none),
-        "JPEG holds at most 65535 pixels per side, not 5x65536; PNG can hold this picture"
+        "JPEG holds at most 65535 pixels per side, not 5x65536; PNG or TIFF can hold this picture"
     );
     assert_eq!(
         unplanned(&folder, "a.png", eight(1 << 31, 1, Colour::Grey), none),
@@ -189,12 +189,16 @@ fn what_a_format_cannot_hold_is_refused() {
          no format can hold this picture"
     );
     assert_eq!(unplanned(&folder, "a.png", eight(0, 7, Colour::Grey), none), "a picture of 0x7 has no pixels");
-    for name in ["a.gif", "a", "png"] {
+    for name in ["a.txt", "a", "png"] {
         assert_eq!(
             unplanned(&folder, name, eight(5, 5, Colour::Rgb), none),
-            "the name must end in .png, .jpg, .jpeg or .webp"
+            "the name must end in .png, .jpg, .jpeg, .webp, .tif or .tiff"
         );
     }
+    assert_eq!(
+        unplanned(&folder, "a.gif", eight(5, 5, Colour::Rgb), none),
+        "GIF is read, not written; the name must end in .png, .jpg, .jpeg, .webp, .tif or .tiff"
+    );
     let allowed = TargetOptions { flatten: Some(Rgb([255; 3])), depth_8: true, ..none };
     let target = plan(&folder.path("a.jpg"), shape(5, 5, Colour::Rgba, Depth::Sixteen), allowed).unwrap();
     assert_eq!(target.written(), eight(5, 5, Colour::Rgb));
@@ -264,7 +268,7 @@ fn damaged_files_never_panic() {
     let folder = Folder::new();
     let picture = noise(shape(6, 5, Colour::Rgb, Depth::Eight));
     let mut files = Vec::new();
-    for name in ["a.png", "a.jpg", "a.webp"] {
+    for name in ["a.png", "a.jpg", "a.webp", "a.tif"] {
         let path = folder.path(name);
         write(&picture, &path, TargetOptions::default());
         files.push((fs::read(path).unwrap(), 1));
@@ -273,6 +277,8 @@ fn damaged_files_never_panic() {
         let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/data/jpeg").join(name);
         files.push((fs::read(path).unwrap(), 3));
     }
+    files.extend(super::others::all().into_iter().map(|file| (file, 1)));
+    files.extend(super::tiff::kinds().into_iter().map(|(_, file, _)| (file, 1)));
     let path = folder.path("damaged");
     for (whole, step) in files {
         for i in (0..whole.len()).step_by(step) {
@@ -280,7 +286,7 @@ fn damaged_files_never_panic() {
             flipped[i] ^= 0xff;
             for bytes in [&whole[..i], &flipped[..]] {
                 fs::write(&path, bytes).unwrap();
-                if let Err(error) = Source::open(&path, MIB).and_then(Source::decode) {
+                if let Err(error) = Source::open_with_metadata(&path, MIB).and_then(Source::decode) {
                     assert!(!error.to_string().contains("panicked"), "{error}");
                 }
             }
