@@ -58,6 +58,11 @@ impl DeviceArgs {
         Ok(backend)
     }
 
+    /// Whether nothing but a GPU is asked for.
+    pub(crate) fn names_a_gpu(&self) -> bool {
+        self.device == Choice::Gpu || self.adapter.is_some()
+    }
+
     /// As [`open`](Self::open); on a GPU, plans use the measured choices, and a second line says so.
     pub(crate) fn open_tuned(&self, tuning: &TuningArgs) -> Result<Backend> {
         // A bad file is refused before a device is touched.

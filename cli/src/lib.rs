@@ -55,7 +55,7 @@ struct Cli {
 
 #[derive(Subcommand)]
 enum Command {
-    /// Upscale a picture, or every picture in a folder, by a whole factor.
+    /// Upscale a picture, or every picture in a folder, by a factor or to a size.
     Upscale(upscale::Args),
     /// Convert a network from ncnn's format to a file for `upscale --model`.
     ConvertNcnn(convert_ncnn::Args),

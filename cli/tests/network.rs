@@ -210,7 +210,11 @@ fn models_that_cannot_be_used_are_refused() {
 fn options_that_do_not_fit_are_refused() {
     let folder = folder_with("chelsea_67x45.png");
     for (options, code, words) in [
-        ("--scale 1", 1, &["--scale 1 is out of reach of waifu2x-photo", "its square 4"][..]),
+        (
+            "--scale 1",
+            1,
+            &["--scale 1 is out of reach of waifu2x-photo", "more than 1 and at most 4, the square of its factor 2"][..],
+        ),
         ("--scale 5", 1, &["--scale 5 is out of reach"]),
         ("--memory 100KiB", 1, &["MiB allowed; --memory"]),
         ("--format png", 1, &["--format PNG is for folders"]),

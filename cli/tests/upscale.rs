@@ -221,10 +221,12 @@ fn animations_are_refused() {
 }
 
 #[test]
-fn scales_that_are_no_whole_factor_are_refused() {
+fn scales_that_are_no_factor_are_refused() {
     let folder = Folder::with_astronaut();
-    for scale in ["0", "65", "1000000", "99999999999999999999", "-2", "1.5", "2x", "two"] {
-        let words = [scale, "--scale", "whole-number factors from 1 to 64"];
+    let scales =
+        ["0", "0.5", "64.5", "65", "1000000", "99999999999999999999", "-2", "-1.5", "2x", "two", "nan", "inf", "1e1"];
+    for scale in scales {
+        let words = [scale, "--scale", "a factor from 1 to 64, such as 2 or 1.5"];
         folder.refuse(&format!("upscale in.png out.png --scale {scale}"), 2, &words);
     }
 }

@@ -23,6 +23,12 @@
 //! The samples of one phase do not quite sum to 1 for [`Method::Lanczos3`]. Each phase is divided by its sum, in f64,
 //! so that a constant picture stays what it is; the products are then rounded to f32.
 //!
+//! # Factors that are not whole
+//! For a factor of p/q the output pixel `o` lies at `(o + ½)·q/p − ½`, which is where the enlargement by p has its pixel
+//! `o·q + (q − 1)/2`: for odd q, every q-th output of a transposed convolution of stride p is the result, and for even q it
+//! falls between two of them. Either way q² outputs are computed for each one that is kept. [`Method::value`] is the filter
+//! itself, from which a table of weights for any size can be made; the program `upconv` does so.
+//!
 //! ```
 //! use upconv::upscale::Method;
 //! use upconv::{Tensor, reference};
@@ -114,15 +120,17 @@ impl Method {
         };
         // Twice the distance from the middle is whole: no rounding before the one division.
         let position = |tap: usize| (2 * tap as i64 - (kernel as i64 - 1)) as f64 / (2 * scale) as f64;
-        let taps: Vec<f64> = (0..kernel).map(|tap| self.filter(position(tap))).collect();
+        let taps: Vec<f64> = (0..kernel).map(|tap| self.value(position(tap))).collect();
         let phase_sum = |tap: usize| taps.iter().skip(tap % scale).step_by(scale).sum::<f64>();
         (0..kernel).map(|tap| taps[tap] / phase_sum(tap)).collect()
     }
 
-    /// The filter at a distance of `x` input pixels.
-    fn filter(self, x: f64) -> f64 {
+    /// `f(x)`: the filter at a distance of `x` input pixels, before the weights of an output are divided by their sum. 0
+    /// from [`border`](Self::border) on; [`Method::Nearest`] is 1 up to half a pixel.
+    pub fn value(self, x: f64) -> f64 {
         let x = x.abs();
         match self {
+            Method::Nearest if x > 0.5 => 0.0,
             Method::Nearest => 1.0,
             Method::Bilinear => (1.0 - x).max(0.0),
             Method::Bicubic if x < 1.0 => (1.5 * x - 2.5) * x * x + 1.0,
@@ -279,6 +287,20 @@ mod tests {
         // Keys at distances of 1/4 and 3/4: the numerators of Catmull-Rom over 128.
         let keys = [-3.0, -9.0, 29.0, 111.0, 111.0, 29.0, -9.0, -3.0].map(|x| x / 128.0);
         assert_eq!(Method::Bicubic.taps(2), keys);
+    }
+
+    /// The filters at whole distances, between them, and beyond their ends.
+    #[test]
+    fn values_of_the_filters() {
+        for method in Method::ALL {
+            let whole: Vec<f64> = (-4..=4).map(|x| method.value(x.into())).collect();
+            assert_eq!(whole, [0.0, 0.0, 0.0, 0.0, 1.0, 0.0, 0.0, 0.0, 0.0], "{method}");
+            assert_eq!(method.value(f64::INFINITY), 0.0, "{method}");
+        }
+        assert_eq!([0.25, 0.5, 0.51].map(|x| Method::Nearest.value(x)), [1.0, 1.0, 0.0]);
+        assert_eq!([0.25, -0.5, 1.5].map(|x| Method::Bilinear.value(x)), [0.75, 0.5, 0.0]);
+        assert_eq!([0.5, -1.5].map(|x| Method::Bicubic.value(x)), [0.5625, -0.0625]);
+        assert!((Method::Lanczos3.value(1.5) + 0.135_094_911_523_117).abs() < 1e-15);
     }
 
     #[test]

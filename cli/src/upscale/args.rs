@@ -1,12 +1,14 @@
 //! The options of `upconv upscale`.
 
 use super::model::Precision;
+use super::trained::AlphaBy;
+use super::wanted::{self, Size, Wanted};
 use crate::device::DeviceArgs;
 use crate::picture::{Format, PngEffort, Rgb};
 use crate::size;
 use clap::ValueEnum;
 use std::path::PathBuf;
-use upconv::upscale::{MAX_SCALE, Method};
+use upconv::upscale::Method;
 
 /// The options of `upscale`.
 #[derive(clap::Args)]
@@ -20,21 +22,39 @@ pub(crate) struct Args {
     /// folder: a folder, created if it is missing, in which the pictures keep their names; BMP, GIF and QOI become .png.
     #[arg(value_name = "OUT")]
     pub(super) output: PathBuf,
-    /// The factor, a whole number from 1 to 64. With --model: from the model's own factor, the default, to its square.
+    /// The factor, from 1 to 64: 2, 1.5 or 2.25, say. Sides are rounded to the nearest pixel. With --model: up to the square
+    /// of the model's own factor, which is the default.
     #[arg(
         long,
         value_name = "N",
-        value_parser = parse_scale,
-        allow_negative_numbers = true,
-        required_unless_present = "model"
+        value_parser = wanted::parse_factor,
+        allow_hyphen_values = true,
+        required_unless_present_any = ["size", "width", "height", "model"],
+        conflicts_with_all = ["size", "width", "height"]
     )]
-    pub(super) scale: Option<u8>,
+    scale: Option<f64>,
+    /// The size in pixels instead of a factor: 1920x1080, say. The sides may be enlarged by different factors. Filters also
+    /// make pictures smaller.
+    #[arg(
+        long,
+        value_name = "WxH",
+        value_parser = wanted::parse_size,
+        allow_hyphen_values = true,
+        conflicts_with_all = ["width", "height"]
+    )]
+    size: Option<Size>,
+    /// The width in pixels; without --height, the height keeps the ratio of the sides.
+    #[arg(long, value_name = "PIXELS", value_parser = wanted::parse_side, allow_hyphen_values = true)]
+    width: Option<u32>,
+    /// The height in pixels; without --width, the width keeps the ratio of the sides.
+    #[arg(long, value_name = "PIXELS", value_parser = wanted::parse_side, allow_hyphen_values = true)]
+    height: Option<u32>,
     /// The resampling filter.
     #[arg(long, value_enum, default_value_t)]
     pub(super) method: MethodName,
     /// Use a trained network instead of a filter: waifu2x-photo, which is built in and doubles photographs, or a file
-    /// of your own. For the square of its factor it runs twice; for a factor in between, the bicubic filter scales that
-    /// result down.
+    /// of your own. It runs once, or twice where once is not enough; the bicubic filter reduces what is larger than it
+    /// should be.
     #[arg(long, value_name = "waifu2x-photo|FILE.safetensors", conflicts_with = "method")]
     pub(super) model: Option<String>,
     /// The largest side of a network's tiles; by default the largest that fits into the memory. It does not change the
@@ -44,6 +64,9 @@ pub(crate) struct Args {
     /// How values between a network's layers are stored; f16 takes half the memory, on devices that support it.
     #[arg(long, value_enum, default_value_t, requires = "model")]
     pub(super) precision: Precision,
+    /// With --model: what enlarges transparency.
+    #[arg(long, value_enum, default_value_t, requires = "model")]
+    pub(super) alpha: AlphaBy,
     /// Put a transparent picture on a background of this colour (#rgb, #rrggbb, white, black).
     #[arg(long, value_name = "COLOUR")]
     pub(super) flatten: Option<Rgb>,
@@ -84,6 +107,19 @@ pub(crate) struct Args {
     pub(super) memory: u64,
     #[command(flatten)]
     pub(super) device: DeviceArgs,
+}
+
+impl Args {
+    /// How large the pictures are to become, if that is said.
+    pub(super) fn wanted(&self) -> Option<Wanted> {
+        let size = match (self.width, self.height) {
+            (Some(width), Some(height)) => Some(Wanted::Size(Size { width, height })),
+            (Some(width), None) => Some(Wanted::Width(width)),
+            (None, Some(height)) => Some(Wanted::Height(height)),
+            (None, None) => self.size.map(Wanted::Size),
+        };
+        size.or(self.scale.map(Wanted::Factor))
+    }
 }
 
 #[derive(Clone, Copy, Debug, Default, ValueEnum)]
@@ -150,12 +186,5 @@ impl From<EffortName> for PngEffort {
             EffortName::Normal => PngEffort::Normal,
             EffortName::Best => PngEffort::Best,
         }
-    }
-}
-
-fn parse_scale(text: &str) -> Result<u8, String> {
-    match text.parse() {
-        Ok(scale) if (1..=MAX_SCALE).contains(&usize::from(scale)) => Ok(scale),
-        _ => Err(format!("only whole-number factors from 1 to {MAX_SCALE} are supported")),
     }
 }

@@ -3,20 +3,20 @@
 //! The input and the output are checked before a device is opened.
 
 use super::args::Args;
-use super::filter;
+use super::filter::Filter;
 use super::find::Task;
-use super::model::{Model, Steps};
+use super::model::Model;
 use super::on_device::OnDevice;
-use super::planes::{Sample, View};
+use super::planes::Sample;
 use super::progress::progress;
-use super::tiling::{Job, Tiling};
-use super::trained::{Cut, Run};
+use super::trained::{Cut, Request, Run};
+use super::wanted::{Size, Wanted, whole_factor};
 use crate::device::Backend;
 use crate::input::{is_standard, shown};
 use crate::output::message;
 use crate::picture::{Format, Picture, PngEffort, Rows, Samples, Shape, Source, Target, TargetOptions, Writer};
 use crate::threads;
-use anyhow::{Result, anyhow, bail, ensure};
+use anyhow::{Context as _, Result, anyhow, bail, ensure};
 use indicatif::ProgressBar;
 use std::fs;
 use std::sync::mpsc::sync_channel;
@@ -27,22 +27,15 @@ use upconv::upscale::Method;
 
 /// What enlarges the pictures.
 pub(super) enum How {
-    Filter(Method, usize),
-    Trained(Box<Model>, Steps),
+    Filter(Method),
+    Trained(Box<Model>),
 }
 
 impl How {
-    fn scale(&self) -> usize {
-        match self {
-            How::Filter(_, scale) => *scale,
-            How::Trained(_, steps) => steps.scale,
-        }
-    }
-
     fn name(&self) -> String {
         match self {
-            How::Filter(method, _) => method.to_string(),
-            How::Trained(model, _) => model.name.clone(),
+            How::Filter(method) => method.to_string(),
+            How::Trained(model) => model.name.clone(),
         }
     }
 }
@@ -57,6 +50,7 @@ struct Opened {
 pub(super) struct Engine<'a> {
     args: &'a Args,
     how: How,
+    wanted: Wanted,
     /// For each of the pictures that are worked on at a time.
     memory: u64,
     opened: OnceLock<Opened>,
@@ -65,14 +59,24 @@ pub(super) struct Engine<'a> {
 
 /// How the work on a picture is cut.
 enum Pieces {
-    Filter(Job, Tiling),
+    Filter(Filter),
     Trained(Cut),
+}
+
+impl Pieces {
+    /// Whether a device computes them.
+    fn are_on_device(&self) -> bool {
+        match self {
+            Pieces::Filter(filter) => filter.is_on_device(),
+            Pieces::Trained(_) => true,
+        }
+    }
 }
 
 impl<'a> Engine<'a> {
     /// `memory` is for each of the pictures that are worked on at a time.
-    pub(super) fn new(args: &'a Args, how: How, memory: u64) -> Self {
-        Self { args, how, memory, opened: OnceLock::new(), opening: Mutex::new(()) }
+    pub(super) fn new(args: &'a Args, how: How, wanted: Wanted, memory: u64) -> Self {
+        Self { args, how, wanted, memory, opened: OnceLock::new(), opening: Mutex::new(()) }
     }
 
     /// Opens the device when it is first needed.
@@ -83,8 +87,8 @@ impl<'a> Engine<'a> {
         }
         let backend = self.args.device.open()?;
         let trained = match &self.how {
-            How::Filter(..) => None,
-            How::Trained(model, _) => Some(OnDevice::new(&model.network, &backend)?),
+            How::Filter(_) => None,
+            How::Trained(model) => Some(OnDevice::new(&model.network, &backend)?),
         };
         Ok(self.opened.get_or_init(|| Opened { backend, trained }))
     }
@@ -105,10 +109,11 @@ impl<'a> Engine<'a> {
         let open = if args.keep_metadata { Source::open_with_metadata } else { Source::open };
         let source = open(&task.input, self.memory)?;
         let shape = source.shape();
+        let enlarged = self.enlarged(task, shape)?;
         let mut target = Target::plan(
             &task.output,
             &task.input,
-            self.enlarged(task, shape)?,
+            enlarged,
             source.tags(),
             &TargetOptions {
                 flatten: args.flatten,
@@ -119,21 +124,23 @@ impl<'a> Engine<'a> {
                 format: to_standard.then(|| args.format.map_or(Format::Png, Format::from)),
             },
         )?;
-        let pieces = self.fit(task, shape, &target)?;
+        let pieces = self.fit(task, shape, enlarged, &target)?;
         let written = target.written();
         let warn = |line: &str| say(format!("warning: {}: {line}", shown(&task.input)));
         source.warnings().iter().chain(target.losses()).map(String::as_str).for_each(warn);
         let Picture { mut samples, repairs, .. } = source.decode()?;
         repairs.iter().map(String::as_str).for_each(warn);
         // No other filter gives the pixels of the picture and no others.
-        if matches!(self.how, How::Filter(Method::Nearest, _)) {
+        if matches!(self.how, How::Filter(Method::Nearest)) {
             target.keep_colours(&samples);
         }
         let mut writer = target.start()?;
 
-        let opened = self.opened()?;
+        // A GPU that was named has to be there, even if it has nothing to do.
+        let is_opened = pieces.are_on_device() || args.device.names_a_gpu();
+        let opened = if is_opened { Some(self.opened()?) } else { None };
         let pixels = match &pieces {
-            Pieces::Filter(job, _) => (job.width * job.height) as u64,
+            Pieces::Filter(_) => u64::from(shape.width) * u64::from(shape.height),
             Pieces::Trained(cut) => cut.pixels(),
         };
         let bar = match whole {
@@ -145,19 +152,19 @@ impl<'a> Engine<'a> {
             Samples::Sixteen(samples) => self.stream(opened, &pieces, samples, shape, &bar, &mut writer)?,
         }
         writer.finish()?;
-        let (name, scale, seconds) = (self.how.name(), self.how.scale(), started.elapsed().as_secs_f64());
-        say(format!("{out}: {written}, {name} {scale}x, {seconds:.2} s"));
+        let (name, seconds) = (self.how.name(), started.elapsed().as_secs_f64());
+        let factor = self.factor(shape, enlarged);
+        let place = if pieces.are_on_device() { "" } else { " on the CPU" };
+        say(format!("{out}: {written}, {name} {factor}{place}, {seconds:.2} s"));
         Ok(())
     }
 
     /// The shape of the result, unless its sides overflow.
     fn enlarged(&self, task: &Task, shape: Shape) -> Result<Shape> {
-        let scale = self.how.scale() as u32;
-        match (shape.width.checked_mul(scale), shape.height.checked_mul(scale)) {
-            (Some(width), Some(height)) => Ok(Shape { width, height, ..shape }),
+        let (width, height) = self.wanted.of(shape.width, shape.height);
+        match (u32::try_from(width), u32::try_from(height)) {
+            (Ok(width), Ok(height)) => Ok(Shape { width, height, ..shape }),
             _ => {
-                let (width, height) =
-                    (u64::from(shape.width) * u64::from(scale), u64::from(shape.height) * u64::from(scale));
                 let most = Format::Png.max_side();
                 bail!(
                     "{}: {width}x{height} pixels are more than any format can hold: {most} per side",
@@ -167,25 +174,35 @@ impl<'a> Engine<'a> {
         }
     }
 
+    /// By how much a picture was enlarged, or from what.
+    fn factor(&self, from: Shape, to: Shape) -> String {
+        let sides = |shape: Shape| (shape.width as usize, shape.height as usize);
+        match (whole_factor(sides(from), sides(to)), self.wanted) {
+            (Some(factor), _) => format!("{factor}x"),
+            (None, Wanted::Factor(factor)) => format!("{factor}x"),
+            _ => format!("from {}", Size::of(from)),
+        }
+    }
+
     /// Cuts the picture so that all fits into the memory that is allowed.
-    fn fit(&self, task: &Task, shape: Shape, target: &Target) -> Result<Pieces> {
-        let (decoded, gathered) = (shape.bytes(), target.gathered_bytes());
+    fn fit(&self, task: &Task, from: Shape, to: Shape, target: &Target) -> Result<Pieces> {
+        let (decoded, gathered) = (from.bytes(), target.gathered_bytes());
         let rest = self.memory.saturating_sub(decoded).saturating_sub(gathered);
         let (pieces, bytes) = match &self.how {
-            How::Filter(method, scale) => {
-                let job = Job {
-                    width: shape.width as usize,
-                    height: shape.height as usize,
-                    channels: shape.colour.channels(),
-                    scale: *scale,
-                    border: method.border(),
-                };
-                let (tiling, bytes) = filter::fit(&job, shape, rest);
-                (Pieces::Filter(job, tiling), bytes)
+            How::Filter(method) => {
+                let (filter, bytes) = Filter::new(*method, from, to, rest);
+                (Pieces::Filter(filter), bytes)
             }
-            How::Trained(model, steps) => {
-                let tile = self.args.tile.map(usize::from);
-                let (cut, bytes) = Cut::new(model, *steps, shape, tile, rest, self.args.precision)?;
+            How::Trained(model) => {
+                let request = Request {
+                    passes: model
+                        .passes(self.wanted, Size::of(from), Size::of(to))
+                        .with_context(|| task.output.display().to_string())?,
+                    tile: self.args.tile.map(usize::from),
+                    precision: self.args.precision,
+                    alpha: self.args.alpha,
+                };
+                let (cut, bytes) = Cut::new(model, request, from, to, rest)?;
                 (Pieces::Trained(cut), bytes)
             }
         };
@@ -208,7 +225,7 @@ impl<'a> Engine<'a> {
     /// Computes the bands on their own thread, while earlier ones are encoded.
     fn stream<T>(
         &self,
-        opened: &Opened,
+        opened: Option<&Opened>,
         pieces: &Pieces,
         samples: &mut [T],
         shape: Shape,
@@ -236,26 +253,20 @@ impl<'a> Engine<'a> {
 
     fn compute<T: Sample>(
         &self,
-        opened: &Opened,
+        opened: Option<&Opened>,
         pieces: &Pieces,
         samples: &mut [T],
         shape: Shape,
         advance: &(dyn Fn(u64) + Sync),
         emit: impl FnMut(Vec<T>) -> Result<()>,
     ) -> Result<()> {
-        let Opened { backend, trained } = opened;
-        match (&self.how, pieces, trained) {
-            (How::Trained(model, steps), Pieces::Trained(cut), Some(trained)) => {
-                let run = Run { model, trained, backend, steps: *steps, precision: self.args.precision };
+        match (&self.how, pieces, opened) {
+            (How::Trained(model), Pieces::Trained(cut), Some(Opened { backend, trained: Some(trained) })) => {
+                let run = Run { model, trained, backend, precision: self.args.precision };
                 run.run(cut, samples, shape, advance, emit)
             }
-            (How::Filter(method, _), Pieces::Filter(job, tiling), _) => {
-                let upsampler = method.upsampler(job.scale, job.channels)?;
-                let layer = backend.layer(&upsampler.op, &upsampler.weight, None)?;
-                // `nearest` mixes no pixels, so it can keep the colours of transparent ones.
-                let premultiply = shape.colour.has_alpha() && *method != Method::Nearest;
-                let view = View { samples, width: job.width, height: job.height, channels: job.channels, premultiply };
-                filter::run(job, *tiling, &view, &layer, advance, emit)
+            (How::Filter(_), Pieces::Filter(filter), opened) => {
+                filter.run(samples, opened.map(|opened| &opened.backend), advance, emit)
             }
             _ => bail!("the picture was cut for another method"),
         }

@@ -11,10 +11,11 @@ mod on_device;
 mod pass;
 mod planes;
 mod progress;
-mod shrink;
+mod resize;
 mod tiles;
 mod tiling;
 mod trained;
+mod wanted;
 
 use crate::input::is_standard;
 use crate::output::note;
@@ -27,20 +28,22 @@ use find::Task;
 use model::Model;
 use progress::progress;
 use std::fs;
+use wanted::Wanted;
 
 pub(crate) fn run(args: &Args) -> Result<()> {
-    let how = match &args.model {
-        None => How::Filter(args.method.into(), args.scale.map_or(1, usize::from)),
+    let (how, wanted) = match &args.model {
+        None => (How::Filter(args.method.into()), args.wanted().unwrap_or(Wanted::Factor(1.0))),
         Some(name) => {
             let model = Model::load(name)?;
-            let steps = model.steps(args.scale)?;
-            How::Trained(Box::new(model), steps)
+            let wanted = model.wanted(args.wanted())?;
+            (How::Trained(Box::new(model)), wanted)
         }
     };
-    if is_standard(&args.input) || !args.input.is_dir() { single(args, how) } else { folder(args, how) }
+    let engine = |memory| Engine::new(args, how, wanted, memory);
+    if is_standard(&args.input) || !args.input.is_dir() { single(args, engine) } else { folder(args, engine) }
 }
 
-fn single(args: &Args, how: How) -> Result<()> {
+fn single<'a>(args: &'a Args, engine: impl FnOnce(u64) -> Engine<'a>) -> Result<()> {
     let (input, output) = (&args.input, &args.output);
     if let Some(format) = args.format.filter(|_| !is_standard(output)) {
         bail!(
@@ -57,10 +60,10 @@ fn single(args: &Args, how: How) -> Result<()> {
     }
     threads::start()?;
     let task = Task { input: input.clone(), output: output.clone() };
-    Engine::new(args, how, args.memory).one(&task, None)
+    engine(args.memory).one(&task, None)
 }
 
-fn folder(args: &Args, how: How) -> Result<()> {
+fn folder<'a>(args: &'a Args, engine: impl FnOnce(u64) -> Engine<'a>) -> Result<()> {
     let made = &args.output;
     ensure!(!is_standard(made), "{} is a folder, OUT must be one too, not standard output", args.input.display());
     let found = find::find(&args.input, made, args.format.map(Format::from), args.recursive)?;
@@ -70,7 +73,7 @@ fn folder(args: &Args, how: How) -> Result<()> {
     threads::start()?;
     fs::create_dir_all(made).with_context(|| format!("cannot create the folder {}", made.display()))?;
     let jobs = usize::from(args.jobs).min(found.tasks.len()).max(1);
-    let engine = Engine::new(args, how, args.memory / jobs as u64);
+    let engine = engine(args.memory / jobs as u64);
     let bar = progress(found.tasks.len() as u64, "{wide_bar} {pos} of {len} pictures, {eta} left")?;
     let result = folder::run(&found, jobs, |task| {
         let result = engine.one(task, Some(&bar));

@@ -1,8 +1,9 @@
-//! The network that enlarges pictures, and how often it runs for a factor.
+//! The network that enlarges pictures, and how often it runs.
 
+use super::wanted::{Size, Wanted};
 use crate::input::{self, Input};
 use crate::originals;
-use anyhow::{Context as _, Result, anyhow, bail};
+use anyhow::{Context as _, Result, anyhow, ensure};
 use std::path::Path;
 use upconv::upscale::Network;
 use upconv::upscale::network::WAIFU2X_PHOTO;
@@ -30,21 +31,43 @@ impl Model {
         Ok(Self { name: name.to_owned(), network })
     }
 
-    /// How the network reaches a factor; by default its own.
-    pub(super) fn steps(&self, asked: Option<u8>) -> Result<Steps> {
+    /// What is to be reached where this is asked for; by default the network's own factor.
+    pub(super) fn wanted(&self, asked: Option<Wanted>) -> Result<Wanted> {
         let own = self.network.scale();
-        let scale = asked.map_or(own, usize::from);
-        let square = own * own;
-        let (passes, made) = match scale {
-            _ if scale == own => (1, own),
-            _ if scale > own && scale <= square => (2, square),
-            _ => bail!(
-                "--scale {scale} is out of reach of {}: expected its factor {own}, its square {square}, or a factor in \
-                 between",
-                self.name
-            ),
-        };
-        Ok(Steps { passes, made, scale })
+        let (least, most) = (own as f64, (own * own) as f64);
+        match asked {
+            None => Ok(Wanted::Factor(least)),
+            Some(Wanted::Factor(scale)) => {
+                let expected = match own {
+                    1 => "1, its own factor".into(),
+                    _ => format!("more than 1 and at most {most}, the square of its factor {own}"),
+                };
+                let is_reached = scale == least || (scale > 1.0 && scale <= most);
+                ensure!(is_reached, "--scale {scale} is out of reach of {}: expected {expected}", self.name);
+                Ok(Wanted::Factor(scale))
+            }
+            Some(size) => Ok(size),
+        }
+    }
+
+    /// How often the network runs, once or twice, to enlarge a picture at least to a size.
+    pub(super) fn passes(&self, wanted: Wanted, from: Size, to: Size) -> Result<usize> {
+        let own = self.network.scale() as u64;
+        let sides = |factor: u64| (u64::from(from.width) * factor, u64::from(from.height) * factor);
+        let is_within = |(width, height): (u64, u64)| u64::from(to.width) <= width && u64::from(to.height) <= height;
+        let is_asked = matches!(wanted, Wanted::Factor(_)) || (u64::from(to.width), u64::from(to.height)) == sides(own);
+        ensure!(
+            is_asked || !is_within(sides(1)),
+            "{to} is no larger than the picture, {from}, which {} can only enlarge; without --model, a filter reduces it",
+            self.name
+        );
+        let (width, height) = sides(own * own);
+        ensure!(
+            is_within((width, height)),
+            "{to} is out of reach of {}: it enlarges {from} to at most {width}x{height}, by the square of its factor {own}",
+            self.name
+        );
+        Ok(if is_within(sides(own)) { 1 } else { 2 })
     }
 }
 
@@ -54,15 +77,6 @@ fn read(path: &Path) -> Result<Network> {
         .map_err(|e| anyhow!("{e}; expected {BUILT_IN}, which is built in, or a .safetensors file"))?;
     let length = input.length()?;
     Ok(Network::from_safetensors(&input::up_to(input, length, MAX_FILE)?)?)
-}
-
-/// How a factor is reached: the network runs `passes` times and enlarges `made` times; where that exceeds `scale`, its
-/// result is scaled down.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) struct Steps {
-    pub(super) passes: usize,
-    pub(super) made: usize,
-    pub(super) scale: usize,
 }
 
 /// How values between the layers are stored.

@@ -8,17 +8,19 @@ use anyhow::{Result, ensure};
 use rayon::prelude::*;
 use std::ops::Range;
 use upconv::Tensor;
-use upconv::upscale::Network;
 use upconv::upscale::network::CHANNELS;
+use upconv::upscale::{Encoding, Network};
 
 /// The most that the inputs and outputs of a group of tiles take.
 const GROUP: usize = 32 << 20;
 
-/// A picture that a network enlarges.
+/// A picture, or its alpha, that a network enlarges.
 pub(super) struct Colours<'a, T> {
     pub(super) samples: &'a [T],
     /// Samples of a pixel: 1 or 2 of a grey one, whose value serves for all three; 3 or 4 of a coloured one.
     pub(super) channels: usize,
+    /// As what the network sees the samples.
+    pub(super) encoding: Encoding,
 }
 
 impl<T: Sample> Colours<'_, T> {
@@ -27,12 +29,11 @@ impl<T: Sample> Colours<'_, T> {
     }
 
     /// The channels of the result of a pass.
-    fn made(&self) -> usize {
+    pub(super) fn made(&self) -> usize {
         if self.is_grey() { 1 } else { CHANNELS }
     }
 
-    /// The planes of a tile with the network's borders, as the network sees it: red, green and blue from 0 to 1, in the
-    /// encoding that it wants.
+    /// The planes of a tile with the network's borders, as the network sees it: red, green and blue from 0 to 1.
     fn tile(&self, tiles: &Tiles, top: usize, left: usize, network: &Network) -> Result<Tensor> {
         let (border, both) = (network.border(), network.border() + network.border_end());
         let (height, width) = (tiles.rows + both, tiles.columns + both);
@@ -45,7 +46,7 @@ impl<T: Sample> Colours<'_, T> {
             let row = &self.samples[inside(top, index % height, tiles.height) * row..][..row];
             for (x, out) in out.iter_mut().enumerate() {
                 let value: f32 = row[inside(left, x, tiles.width) * self.channels + channel].into();
-                *out = network.encoding().of_stored(value / T::FULL);
+                *out = self.encoding.of_stored(value / T::FULL);
             }
         });
         Ok(Tensor::f32([1, CHANNELS, height, width], planes)?)
@@ -76,7 +77,8 @@ pub(super) fn run<T: Sample, U: Sample>(
     // The tiles in the order in which they are pushed and come back.
     let places: Vec<(Range<usize>, usize)> =
         tiles.bands().flat_map(|rows| tiles.lefts().into_iter().map(move |left| (rows.clone(), left))).collect();
-    let assembly = Assembly { network, tiles, out_height, out_width, channels: picture.made() };
+    let (channels, encoding) = (picture.made(), picture.encoding);
+    let assembly = Assembly { network, tiles, out_height, out_width, channels, encoding };
     let mut band = Vec::new();
     let mut done = places.iter();
     let mut accept = |outputs: Vec<Vec<f32>>| -> Result<()> {
@@ -113,6 +115,7 @@ struct Assembly<'a> {
     out_height: usize,
     out_width: usize,
     channels: usize,
+    encoding: Encoding,
 }
 
 impl Assembly<'_> {
@@ -127,7 +130,7 @@ impl Assembly<'_> {
     /// Rounds the planes of a tile into its place in a band. Values are clamped as floats, before they are integers.
     fn place<U: Sample>(&self, planes: &[f32], rows: &Range<usize>, left: usize, band: &mut [U]) -> Result<()> {
         let (scale, crop, channels) = (self.network.scale(), self.network.crop(), self.channels);
-        let nearest = |value: f32| U::nearest(self.network.encoding().to_stored(value) * U::FULL);
+        let nearest = |value: f32| U::nearest(self.encoding.to_stored(value) * U::FULL);
         let plane = self.out_height * self.out_width;
         ensure!(planes.len() == CHANNELS * plane, "the network made {} values, not {}", planes.len(), CHANNELS * plane);
         let columns = self.tiles.columns.min(self.tiles.width - left) * scale;
@@ -154,14 +157,17 @@ impl Assembly<'_> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use upconv::upscale::Encoding;
     use upconv::upscale::network::WAIFU2X_PHOTO;
+
+    fn assembly(network: &Network, tiles: Tiles, encoding: Encoding) -> Assembly<'_> {
+        Assembly { network, tiles, out_height: 16, out_width: 16, channels: 3, encoding }
+    }
 
     #[test]
     fn what_is_below_0_is_black() {
         let network = Network::from_safetensors(WAIFU2X_PHOTO).unwrap();
         let tiles = Tiles { width: 1, height: 1, rows: 8, columns: 8 };
-        let assembly = Assembly { network: &network, tiles, out_height: 16, out_width: 16, channels: 3 };
+        let assembly = assembly(&network, tiles, Encoding::Srgb);
         let mut planes = vec![-1.0; 3 * 256];
         (planes[256], planes[512]) = (f32::NAN, 1.5);
         let mut band = vec![7_u8; 12];
@@ -171,13 +177,13 @@ mod tests {
 
     #[test]
     fn a_network_sees_the_encoding_that_it_wants() {
-        let network = Network::from_safetensors(WAIFU2X_PHOTO).unwrap().with_encoding(Encoding::Linear);
+        let network = Network::from_safetensors(WAIFU2X_PHOTO).unwrap();
         let tiles = Tiles { width: 1, height: 1, rows: 8, columns: 8 };
-        let picture = Colours { samples: &[188_u8, 0, 255], channels: 3 };
+        let picture = Colours { samples: &[188_u8, 0, 255], channels: 3, encoding: Encoding::Linear };
         let planes = picture.tile(&tiles, 0, 0, &network).unwrap().to_f32();
         let plane = planes.len() / 3;
         assert!((planes[0] - 0.5029).abs() < 1e-4 && planes[plane] == 0.0 && planes[2 * plane] == 1.0);
-        let assembly = Assembly { network: &network, tiles, out_height: 16, out_width: 16, channels: 3 };
+        let assembly = assembly(&network, tiles, Encoding::Linear);
         let mut made = vec![0.5; 3 * 256];
         (made[256], made[512]) = (-1.0, 1.5);
         let mut band = vec![7_u8; 12];

@@ -91,7 +91,7 @@ impl<T: Sample> View<'_, T> {
 }
 
 /// Divides colour by alpha, before alpha is rounded or clamped; where the rounded alpha is 0 there is no colour.
-fn straight<T: Sample>(pixel: &mut [T], at: impl Fn(usize) -> f32) {
+pub(super) fn straight<T: Sample>(pixel: &mut [T], at: impl Fn(usize) -> f32) {
     let Some((last, colour)) = pixel.split_last_mut() else { return };
     let alpha = at(colour.len());
     *last = T::nearest(alpha);

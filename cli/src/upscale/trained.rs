@@ -1,79 +1,120 @@
-//! Enlarging by a trained network: it runs once or twice, then scales down if the factor is in between; alpha is
+//! Enlarging by a trained network: it runs once or twice, and what it makes is reduced to the size that is wanted; alpha is
 //! enlarged separately.
 
 use super::alpha::{Alpha, fill_transparent};
-use super::filter;
-use super::model::{Model, Precision, Steps};
+use super::filter::Filter;
+use super::model::{Model, Precision};
 use super::on_device::OnDevice;
 use super::pass::{self, Colours};
-use super::planes::{Sample, View};
-use super::shrink::Shrink;
+use super::planes::Sample;
+use super::resize::{Plan, Resize};
 use super::tiles::Tiles;
-use super::tiling::{BANDS, Job, Tiling};
+use super::tiling::BANDS;
 use crate::device::Backend;
 use crate::picture::{Colour, Depth, Shape};
 use anyhow::Result;
-use upconv::upscale::Method;
+use upconv::upscale::{Encoding, Method};
 
-/// The tiles of each pass of a network, and the bands of alpha.
+/// What a network's result is reduced by, and alpha enlarged.
+const FILTER: Method = Method::Bicubic;
+
+/// What alpha is enlarged by.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, clap::ValueEnum)]
+pub(crate) enum AlphaBy {
+    /// The bicubic filter: soft edges without overshoot from the network.
+    #[default]
+    Filter,
+    /// The network, as if it were a grey picture: edges as sharp as those of the colours.
+    Network,
+}
+
+/// How a network is to enlarge a picture.
+#[derive(Clone, Copy)]
+pub(super) struct Request {
+    /// How often the network runs: once or twice.
+    pub(super) passes: usize,
+    /// The largest side of a tile.
+    pub(super) tile: Option<usize>,
+    pub(super) precision: Precision,
+    pub(super) alpha: AlphaBy,
+}
+
+/// The tiles of each pass of a network, and how its result is reduced and alpha enlarged.
 pub(super) struct Cut {
     first: Tiles,
     second: Option<Tiles>,
-    alpha: Option<(Job, Tiling)>,
+    /// Of colours, from what the network makes to what is wanted, where that is smaller.
+    reduce: Option<Plan>,
+    alpha: Option<CutAlpha>,
+    /// The pixels of the result.
+    made: usize,
+}
+
+enum CutAlpha {
+    Filter(Filter),
+    Network,
 }
 
 impl Cut {
     /// Cuts the picture so that what is computed at a time takes no more than `rest` bytes if that is possible, and
     /// says how many bytes it takes besides the decoded picture and what the writer buffers.
-    pub(super) fn new(
-        model: &Model,
-        steps: Steps,
-        shape: Shape,
-        asked: Option<usize>,
-        rest: u64,
-        precision: Precision,
-    ) -> Result<(Self, u64)> {
+    pub(super) fn new(model: &Model, request: Request, from: Shape, to: Shape, rest: u64) -> Result<(Self, u64)> {
         let network = &model.network;
-        let (width, height) = (shape.width as usize, shape.height as usize);
         let own = network.scale();
+        let colour = if from.colour.channels() < 3 { Colour::Grey } else { Colour::Rgb };
+        let enlarged = |shape: Shape| {
+            let side = |extent: u32| extent.saturating_mul(own as u32);
+            Shape { width: side(shape.width), height: side(shape.height), ..shape }
+        };
 
-        // The result of the first pass is kept with 16 bits per sample.
-        let colour = if shape.colour.channels() < 3 { Colour::Grey } else { Colour::Rgb };
-        let side = |extent: u32| extent.saturating_mul(own as u32);
-        let between = Shape { width: side(shape.width), height: side(shape.height), colour, depth: Depth::Sixteen };
-        let mut kept = if steps.passes == 2 { between.bytes() } else { 0 };
+        // The result of the first pass is kept with 16 bits per sample, and so is what is reduced.
+        let between = enlarged(Shape { colour, depth: Depth::Sixteen, ..from });
+        let mut kept = if request.passes == 2 { between.bytes() } else { 0 };
         let mut computing = 0;
-        let alpha = shape.colour.has_alpha().then(|| {
-            let job = Job { width, height, channels: 1, scale: steps.scale, border: Method::Bicubic.border() };
-            // The samples, and the enlarged ones.
-            let one = Shape { colour: Colour::Grey, ..shape }.bytes();
-            kept += one + one * (steps.scale * steps.scale) as u64;
-            let (tiling, bytes) = filter::fit(&job, Shape { colour: Colour::Grey, ..shape }, rest / 4);
-            computing = bytes;
-            (job, tiling)
+        let alpha = from.colour.has_alpha().then(|| {
+            let [from, to] = [from, to].map(|shape| Shape { colour: Colour::Grey, ..shape });
+            kept += from.bytes() + to.bytes();
+            match request.alpha {
+                AlphaBy::Network => CutAlpha::Network,
+                AlphaBy::Filter => {
+                    let (filter, bytes) = Filter::new(FILTER, from, to, rest / 4);
+                    computing = bytes;
+                    CutAlpha::Filter(filter)
+                }
+            }
         });
 
         let rest = rest.saturating_sub(kept);
-        let tiles = |width, height| Tiles::new(network, width, height, asked, rest / 2, precision);
-        let first = tiles(width, height)?;
-        let second = if steps.passes == 2 { Some(tiles(width * own, height * own)?) } else { None };
+        let sides = |shape: Shape| (shape.width as usize, shape.height as usize);
+        let made = if request.passes == 2 { enlarged(between) } else { between };
+        let is_larger = sides(made) != sides(to);
+        let reduced = is_larger.then(|| {
+            let depth = u64::from(to.depth.bits() / 8);
+            Plan::new(FILTER, sides(made), sides(to), colour.channels(), false, depth, rest / 4)
+        });
+
+        let tiles = |(width, height)| Tiles::new(network, width, height, request.tile, rest / 2, request.precision);
+        let first = tiles(sides(from))?;
+        let second = if request.passes == 2 { Some(tiles(sides(between))?) } else { None };
         for (pass, tiles) in [Some(first), second].into_iter().flatten().enumerate() {
-            let scale = own.pow(pass as u32 + 1);
-            let band = Shape {
-                width: shape.width.saturating_mul(scale as u32),
-                height: (tiles.rows * own) as u32,
-                colour: shape.colour,
-                depth: if scale > steps.scale { Depth::Sixteen } else { shape.depth },
-            };
-            let bands = (BANDS + u64::from(pass > 0)) * band.bytes();
-            computing = computing.max(tiles.bytes(network, precision)? + bands);
+            let is_last = pass + 1 == request.passes;
+            let wide = enlarged(Shape { width: tiles.width as u32, height: tiles.rows as u32, ..from });
+            let depth = if is_last && !is_larger { from.depth } else { Depth::Sixteen };
+            let bands = (BANDS + u64::from(pass > 0)) * Shape { depth, ..wide }.bytes();
+            let reducing = reduced.map_or(0, |(_, bytes)| if is_last { bytes } else { 0 });
+            let pass = tiles.bytes(network, request.precision)?.saturating_add(bands).saturating_add(reducing);
+            computing = computing.max(pass);
         }
-        Ok((Self { first, second, alpha }, kept + computing))
+        let reduce = reduced.map(|(plan, _)| plan);
+        let cut = Self { first, second, reduce, alpha, made: to.width as usize * to.height as usize };
+        Ok((cut, kept.saturating_add(computing)))
     }
 
     /// The pixels that the passes go through.
     pub(super) fn pixels(&self) -> u64 {
-        [Some(self.first), self.second].into_iter().flatten().map(|tiles| (tiles.width * tiles.height) as u64).sum()
+        let passes = [Some(self.first), self.second].into_iter().flatten();
+        let pixels: u64 = passes.map(|tiles| (tiles.width * tiles.height) as u64).sum();
+        if let Some(CutAlpha::Network) = self.alpha { 2 * pixels } else { pixels }
     }
 }
 
@@ -82,7 +123,6 @@ pub(super) struct Run<'a> {
     pub(super) model: &'a Model,
     pub(super) trained: &'a OnDevice,
     pub(super) backend: &'a Backend,
-    pub(super) steps: Steps,
     pub(super) precision: Precision,
 }
 
@@ -97,59 +137,85 @@ impl Run<'_> {
         mut emit: impl FnMut(Vec<T>) -> Result<()>,
     ) -> Result<()> {
         let channels = shape.colour.channels();
+        let network = &self.model.network;
         let mut alpha = match &cut.alpha {
-            Some((job, tiling)) => {
-                let border = self.model.network.border();
-                fill_transparent(samples, shape.width as usize, channels, 2 * border);
+            Some(by) => {
+                fill_transparent(samples, shape.width as usize, channels, 2 * network.border());
                 let plane: Vec<T> = samples.iter().skip(channels - 1).step_by(channels).copied().collect();
-                Some(Alpha::new(self.alpha(job, *tiling, &plane)?))
+                Some(Alpha::new(self.alpha(cut, by, &plane, advance)?))
             }
             None => None,
         };
-        let mut finish = |colours: Vec<T>| match &mut alpha {
+        let picture = Colours { samples, channels, encoding: network.encoding() };
+        self.enlarge(cut, &picture, advance, |colours: Vec<T>| match &mut alpha {
             Some(alpha) => emit(alpha.join(&colours, channels - 1)),
             None => emit(colours),
-        };
-        let picture = Colours { samples, channels };
-        let Some(second) = cut.second else {
-            return self.pass(cut.first, &picture, advance, finish);
-        };
+        })
+    }
 
-        let between_channels = if channels < 3 { 1 } else { 3 };
-        let mut between: Vec<u16> = Vec::with_capacity(second.width * second.height * between_channels);
-        self.pass(cut.first, &picture, advance, |band: Vec<u16>| {
+    /// The alpha plane enlarged. It is in proportion to what covers a pixel, and no network sees it otherwise.
+    fn alpha<T: Sample>(
+        &self,
+        cut: &Cut,
+        by: &CutAlpha,
+        plane: &[T],
+        advance: &(dyn Fn(u64) + Sync),
+    ) -> Result<Vec<T>> {
+        let mut enlarged = Vec::with_capacity(cut.made);
+        let gather = |band: Vec<T>| {
+            enlarged.extend_from_slice(&band);
+            Ok(())
+        };
+        match by {
+            CutAlpha::Filter(filter) => filter.run(plane, Some(self.backend), &|_| {}, gather)?,
+            CutAlpha::Network => {
+                // Neither decoded nor encoded.
+                let picture = Colours { samples: plane, channels: 1, encoding: Encoding::Srgb };
+                self.enlarge(cut, &picture, advance, gather)?;
+            }
+        }
+        Ok(enlarged)
+    }
+
+    /// Runs the network once or twice, and reduces what it makes if that is too large.
+    fn enlarge<T: Sample>(
+        &self,
+        cut: &Cut,
+        picture: &Colours<'_, T>,
+        advance: &(dyn Fn(u64) + Sync),
+        emit: impl FnMut(Vec<T>) -> Result<()>,
+    ) -> Result<()> {
+        let Some(second) = cut.second else { return self.last(cut, cut.first, picture, advance, emit) };
+        let channels = picture.made();
+        let mut between: Vec<u16> = Vec::with_capacity(second.width * second.height * channels);
+        self.pass(cut.first, picture, advance, |band: Vec<u16>| {
             between.extend_from_slice(&band);
             Ok(())
         })?;
-        let between = Colours { samples: &between, channels: between_channels };
-        if self.steps.made == self.steps.scale {
-            return self.pass(second, &between, advance, finish);
-        }
-        let (width, height) = (shape.width as usize, shape.height as usize);
-        let mut shrink = Shrink::new(self.steps.made, self.steps.scale, height, between_channels);
-        self.pass(second, &between, advance, |band: Vec<u16>| finish(shrink.push(&band, width)))
+        let between = Colours { samples: &between, channels, encoding: picture.encoding };
+        self.last(cut, second, &between, advance, emit)
     }
 
-    fn pass<T: Sample, U: Sample>(
+    fn last<S: Sample, T: Sample>(
+        &self,
+        cut: &Cut,
+        tiles: Tiles,
+        picture: &Colours<'_, S>,
+        advance: &(dyn Fn(u64) + Sync),
+        mut emit: impl FnMut(Vec<T>) -> Result<()>,
+    ) -> Result<()> {
+        let Some(plan) = cut.reduce else { return self.pass(tiles, picture, advance, emit) };
+        let mut resize = Resize::new(plan.for_channels(picture.made()));
+        self.pass(tiles, picture, advance, |band: Vec<u16>| resize.push(&band, &mut emit))
+    }
+
+    fn pass<S: Sample, T: Sample>(
         &self,
         tiles: Tiles,
-        picture: &Colours<'_, T>,
+        picture: &Colours<'_, S>,
         advance: &(dyn Fn(u64) + Sync),
-        emit: impl FnMut(Vec<U>) -> Result<()>,
+        emit: impl FnMut(Vec<T>) -> Result<()>,
     ) -> Result<()> {
         pass::run(&self.model.network, self.trained, self.precision, tiles, picture, advance, emit)
-    }
-
-    /// The alpha plane enlarged, by the bicubic filter: the network is trained on colours only.
-    fn alpha<T: Sample>(&self, job: &Job, tiling: Tiling, plane: &[T]) -> Result<Vec<T>> {
-        let upsampler = Method::Bicubic.upsampler(job.scale, 1)?;
-        let layer = self.backend.layer(&upsampler.op, &upsampler.weight, None)?;
-        let view = View { samples: plane, width: job.width, height: job.height, channels: 1, premultiply: false };
-        let mut enlarged = Vec::with_capacity(plane.len() * job.scale * job.scale);
-        filter::run(job, tiling, &view, &layer, &|_| {}, |band| {
-            enlarged.extend_from_slice(&band);
-            Ok(())
-        })?;
-        Ok(enlarged)
     }
 }
