@@ -16,6 +16,9 @@ use crate::picture::tags::{Density, Tags};
 /// A strip has about so many bytes before it is deflated.
 const STRIP: usize = 1 << 18;
 
+/// The level of deflate: on photographs a few hundredths larger than the usual 6, in a third of the time.
+const LEVEL: u32 = 3;
+
 /// A file of which all may have this many bytes is written as TIFF; a longer one as `BigTIFF`, whose offsets have 64 bits.
 const MOST: u64 = 0xf000_0000;
 
@@ -235,7 +238,7 @@ fn deflate(rows: &[u8], shape: Shape) -> Result<Vec<u8>> {
             }
         }
     }
-    let mut encoder = ZlibEncoder::new(Vec::new(), Compression::default());
+    let mut encoder = ZlibEncoder::new(Vec::new(), Compression::new(LEVEL));
     encoder.write_all(&rows)?;
     Ok(encoder.finish()?)
 }
