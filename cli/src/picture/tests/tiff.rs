@@ -299,6 +299,17 @@ fn hostile_files_are_refused_at_once() {
     let first = circle[4..8].to_owned();
     circle[end - 4..].copy_from_slice(&first);
     assert_eq!(refused(&folder, &circle, MIB), "cannot be decoded as TIFF: its directories go round in a circle");
+    // Directories that lie over each other, each of as many entries as there can be.
+    let mut many = [&b"II*\0"[..], &8_u32.to_le_bytes()].concat();
+    many.resize(8 + 16 * 200, 0);
+    many.resize(1 << 20, 0);
+    for index in 0..200 {
+        let at = 8 + index * 16;
+        many[at..at + 2].copy_from_slice(&u16::MAX.to_le_bytes());
+        let link = at + 2 + 12 * 65_535;
+        many[link..link + 4].copy_from_slice(&(at as u32 + 16).to_le_bytes());
+    }
+    assert_eq!(refused(&folder, &many, MIB), "cannot be decoded as TIFF: its pages have more than 1048576 fields");
     let far = [b"II*\0", &9_999_999_u32.to_le_bytes()[..]].concat();
     assert_eq!(refused(&folder, &far, MIB), "the TIFF file is truncated: it has 8 bytes, a page is at 9999999");
 
