@@ -41,10 +41,16 @@ pub(crate) struct TiffStream {
 }
 
 impl TiffStream {
-    pub(crate) fn start(mut file: AtomicFile, encoding: Encoding) -> Result<Self> {
-        let (shape, tags) = (encoding.written, encoding.tags);
+    pub(crate) fn start(file: AtomicFile, encoding: Encoding) -> Result<Self> {
+        let tags = &encoding.tags;
         let metadata = [&tags.icc, &tags.metadata.xmp].into_iter().flatten().map(|data| data.len() as u64).sum::<u64>();
-        let wide = shape.bytes().saturating_add(metadata) > MOST;
+        let wide = encoding.written.bytes().saturating_add(metadata) > MOST;
+        Self::start_as(file, encoding, wide)
+    }
+
+    /// Starts a file of either kind.
+    pub(crate) fn start_as(mut file: AtomicFile, encoding: Encoding, wide: bool) -> Result<Self> {
+        let (shape, tags) = (encoding.written, encoding.tags);
         // The place of the directory comes last.
         let header: &[u8] = match wide {
             true => &[b'M', b'M', 0, 43, 0, 8, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0],
