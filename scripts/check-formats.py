@@ -353,8 +353,8 @@ def add_webp(check, rng):
         check.add(f"webp-turned-{orientation}.webp", made.getvalue(), Picture(rows, 8).oriented(orientation), 0)
 
 
-def lzw_or_deflated(rows, depth, compression, predictor, order):
-    """The data of a strip for the TIFF files below, which have no LZW: Pillow writes that."""
+def strip_data(rows, depth, compression, predictor, order):
+    """The data of a strip or tile, as they are or deflated. Those by LZW and PackBits are Pillow's."""
     values = [[value for pixel in row for value in pixel] for row in rows]
     if predictor:
         channels = len(rows[0][0])
@@ -381,10 +381,10 @@ def write_tiff(rows, depth, photometric, order="<", compression=1, predictor=Fal
             for y, x in itertools.product(range(0, height, th), range(0, width, tw)):
                 part = [row[x:x + tw] for row in plane[y:y + th]]
                 part = [row + [zero] * (tw - len(row)) for row in part] + [[zero] * tw] * (th - len(part))
-                pieces.append(lzw_or_deflated(part, depth, compression, predictor, order))
+                pieces.append(strip_data(part, depth, compression, predictor, order))
         else:
             step = rows_per_strip or height
-            pieces += [lzw_or_deflated(plane[y:y + step], depth, compression, predictor, order)
+            pieces += [strip_data(plane[y:y + step], depth, compression, predictor, order)
                        for y in range(0, height, step)]
     word, letter = (8, "Q") if big else (4, "I")
     file = (b"II" if order == "<" else b"MM") + struct.pack(order + "H", 43 if big else 42)

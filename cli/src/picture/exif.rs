@@ -111,10 +111,11 @@ impl Walk {
             count += 1;
         }
         let count = if reader.big_endian { count.to_be_bytes() } else { count.to_le_bytes() };
-        let mut bytes = [&count[..], &slots].concat();
-        // No directory follows; what is left of the old one is empty.
+        // No directory follows.
+        let mut bytes = [&count[..], &slots, &[0; 4]].concat();
+        self.kept.push(Place { start, bytes: bytes.len() as u64 });
+        // What is left of the old one is empty.
         bytes.resize(directory.place.bytes as usize, 0);
-        self.kept.push(directory.place);
         self.patches.push((directory.place, bytes));
         Ok(directory)
     }

@@ -143,6 +143,19 @@ fn exif_is_put_right_where_it_lies() {
     }
 }
 
+/// The entries of what is taken out go, and those behind them move up.
+#[test]
+fn entries_of_samples_are_dropped() {
+    let order = Order(true);
+    let strips = order.entry(0x0111, 4, 1, order.long(8));
+    let orientation = order.entry(0x0112, 3, 1, [0, 6, 0, 0]);
+    let lists = order.entry(0x014a, 4, 2, order.long(0));
+    let given = [b"MM\0*\0\0\0\x08", &order.directory(&[strips, orientation, lists], 0)[..]].concat();
+    let made = corrected(&given, 5, 5).unwrap();
+    let left = order.directory(&[order.entry(0x0112, 3, 1, [0, 1, 0, 0])], 0);
+    assert_eq!(made, [b"MM\0*\0\0\0\x08", &left[..]].concat());
+}
+
 #[test]
 fn a_thumbnail_in_the_midst_is_blotted_out() {
     let mut given = exif(true);

@@ -5,7 +5,7 @@ use image::codecs::bmp::BmpEncoder;
 use image::{ExtendedColorType, ImageEncoder};
 use png::ScaledFloat;
 
-use super::support::{Folder, MIB, after_name, noise, read, shape};
+use super::support::{Folder, MIB, after_name, noise, profile, read, shape};
 use crate::picture::tags::Density;
 use crate::picture::{Colour, Depth, Samples, Source};
 
@@ -85,6 +85,23 @@ fn bmp_and_qoi_are_read() {
     let seen = read(&folder.with("a.bmp", rle()));
     assert_eq!(seen.samples, Samples::Eight([2, 3, 1, 1].map(colour).concat()));
     assert_eq!(seen.tags.density, Some(Density::PerMetre(2835, 5670)));
+    // The longest header, with a profile behind the samples, which are of one colour and filled up to words.
+    let profile = profile(b"RGB ");
+    let with_profile = |length: u32| {
+        let mut header = [&b"BM"[..], &[0; 8], &138_u32.to_le_bytes()].concat();
+        header.extend([124_u32, 1, 1].map(u32::to_le_bytes).concat());
+        header.extend([1, 0, 24, 0]);
+        header.resize(14 + 56, 0);
+        header.extend(u32::from_be_bytes(*b"MBED").to_le_bytes());
+        header.resize(14 + 112, 0);
+        header.extend([124 + 4, length, 0].map(u32::to_le_bytes).concat());
+        [&header, &[3, 2, 1, 0][..], &profile].concat()
+    };
+    let source = Source::open(&folder.with("a.bmp", with_profile(200)), MIB).unwrap();
+    assert_eq!(source.tags().icc.as_ref(), Some(&profile));
+    assert_eq!(source.decode().unwrap().samples, Samples::Eight(vec![1, 2, 3]));
+    let source = Source::open(&folder.with("a.bmp", with_profile(201)), MIB).unwrap();
+    assert_eq!(source.warnings(), ["its ICC profile lies outside the file and is left out"]);
     let mut linear = qoi(1, 1, &[1, 2, 3]);
     linear[13] = 1;
     let source = Source::open(&folder.with("a.qoi", linear), MIB).unwrap();

@@ -7,8 +7,11 @@ use tiff::decoder::{Decoder, DecodingResult};
 use tiff::encoder::{Compression, DeflateLevel, Predictor, TiffEncoder, colortype};
 
 use super::support::{Folder, MIB, after_name, noise, profile, read, shape, write};
+use crate::atomic::AtomicFile;
+use crate::picture::encoding::Encoding;
 use crate::picture::tags::{Density, Tags};
-use crate::picture::{Colour, Depth, Samples, Source, TargetOptions};
+use crate::picture::tiff::TiffStream;
+use crate::picture::{Colour, Depth, Format, PngEffort, Samples, Source, TargetOptions};
 
 /// A field: its number, its type and its values.
 type Field = (u16, u16, Vec<u64>);
@@ -299,6 +302,17 @@ fn hostile_files_are_refused_at_once() {
     let first = circle[4..8].to_owned();
     circle[end - 4..].copy_from_slice(&first);
     assert_eq!(refused(&folder, &circle, MIB), "cannot be decoded as TIFF: its directories go round in a circle");
+    // Directories that lie over each other, each of as many entries as there can be.
+    let mut many = [&b"II*\0"[..], &8_u32.to_le_bytes()].concat();
+    many.resize(8 + 16 * 200, 0);
+    many.resize(1 << 20, 0);
+    for index in 0..200 {
+        let at = 8 + index * 16;
+        many[at..at + 2].copy_from_slice(&u16::MAX.to_le_bytes());
+        let link = at + 2 + 12 * 65_535;
+        many[link..link + 4].copy_from_slice(&(at as u32 + 16).to_le_bytes());
+    }
+    assert_eq!(refused(&folder, &many, MIB), "cannot be decoded as TIFF: its pages have more than 1048576 fields");
     let far = [b"II*\0", &9_999_999_u32.to_le_bytes()[..]].concat();
     assert_eq!(refused(&folder, &far, MIB), "the TIFF file is truncated: it has 8 bytes, a page is at 9999999");
 
@@ -356,6 +370,32 @@ fn tiff_round_trips_exactly() {
             assert!(seen == picture.samples, "{colour} {depth:?}");
         }
     }
+}
+
+/// As pictures of more than 4 GiB are written.
+#[test]
+fn the_wide_kind_round_trips() {
+    let folder = Folder::new();
+    let mut picture = noise(shape(1000, 700, Colour::Rgb, Depth::Eight));
+    picture.tags.icc = Some(profile(b"RGB "));
+    let path = folder.path("a.tif");
+    let encoding = Encoding {
+        format: Format::Tiff,
+        written: picture.shape(),
+        tags: picture.tags.clone(),
+        quality: 0,
+        effort: PngEffort::Fast,
+        indexed: None,
+    };
+    let mut stream = TiffStream::start_as(AtomicFile::create(&path, false).unwrap(), encoding, true).unwrap();
+    let Samples::Eight(samples) = &picture.samples else { panic!("8 bits") };
+    samples.chunks(3000 * 30).for_each(|band| stream.push(band).unwrap());
+    stream.finish().unwrap().commit().unwrap();
+    assert_eq!(fs::read(&path).unwrap()[..4], *b"MM\0+");
+    assert!(Source::open(&path, 4 * MIB).unwrap().decode().unwrap() == picture);
+    let mut decoder = Decoder::new(fs::File::open(&path).unwrap()).unwrap();
+    let DecodingResult::U8(seen) = decoder.read_image().unwrap() else { panic!("8 bits") };
+    assert!(seen == *samples);
 }
 
 #[test]

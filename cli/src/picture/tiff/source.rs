@@ -15,8 +15,9 @@ use crate::picture::samples::Samples;
 use crate::picture::shape::{Depth, Shape};
 use crate::picture::tags::{Density, MAX_METADATA};
 
-/// The most directories that are looked through.
+/// The most directories that are looked through, and the most entries of all of them, which may lie over each other.
 const MAX_DIRECTORIES: usize = 1 << 12;
+const MAX_ENTRIES: usize = 1 << 20;
 
 /// A decoder that has read everything but the samples.
 pub(crate) struct TiffSource<R> {
@@ -72,7 +73,7 @@ impl<R: BufRead + Seek> TiffSource<R> {
 /// The directory of the one picture. Smaller versions of it and masks beside it are passed over.
 fn only_picture<R: BufRead + Seek>(file: &mut Directories<R>) -> Result<Directory> {
     let mut seen = BTreeSet::new();
-    let mut pictures = 0_usize;
+    let (mut pictures, mut entries) = (0_usize, 0);
     let mut found = None;
     let mut next = file.first;
     while next != 0 {
@@ -89,6 +90,8 @@ fn only_picture<R: BufRead + Seek>(file: &mut Directories<R>) -> Result<Director
             }
             Err(error) => return Err(explain_field(error)),
         };
+        entries += directory.entries.len();
+        ensure!(entries <= MAX_ENTRIES, "cannot be decoded as TIFF: its pages have more than {MAX_ENTRIES} fields");
         next = directory.next;
         let kind = number(file, &directory, fields::NEW_SUBFILE_TYPE, 0).map_err(explain_field)?;
         let old_kind = number(file, &directory, fields::SUBFILE_TYPE, 1).map_err(explain_field)?;

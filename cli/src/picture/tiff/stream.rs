@@ -16,6 +16,9 @@ use crate::picture::tags::{Density, Tags};
 /// A strip has about so many bytes before it is deflated.
 const STRIP: usize = 1 << 18;
 
+/// The level of deflate: on photographs a few hundredths larger than the usual 6, in a third of the time.
+const LEVEL: u32 = 3;
+
 /// A file of which all may have this many bytes is written as TIFF; a longer one as `BigTIFF`, whose offsets have 64 bits.
 const MOST: u64 = 0xf000_0000;
 
@@ -38,10 +41,16 @@ pub(crate) struct TiffStream {
 }
 
 impl TiffStream {
-    pub(crate) fn start(mut file: AtomicFile, encoding: Encoding) -> Result<Self> {
-        let (shape, tags) = (encoding.written, encoding.tags);
+    pub(crate) fn start(file: AtomicFile, encoding: Encoding) -> Result<Self> {
+        let tags = &encoding.tags;
         let metadata = [&tags.icc, &tags.metadata.xmp].into_iter().flatten().map(|data| data.len() as u64).sum::<u64>();
-        let wide = shape.bytes().saturating_add(metadata) > MOST;
+        let wide = encoding.written.bytes().saturating_add(metadata) > MOST;
+        Self::start_as(file, encoding, wide)
+    }
+
+    /// Starts a file of either kind.
+    pub(crate) fn start_as(mut file: AtomicFile, encoding: Encoding, wide: bool) -> Result<Self> {
+        let (shape, tags) = (encoding.written, encoding.tags);
         // The place of the directory comes last.
         let header: &[u8] = match wide {
             true => &[b'M', b'M', 0, 43, 0, 8, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0],
@@ -235,7 +244,7 @@ fn deflate(rows: &[u8], shape: Shape) -> Result<Vec<u8>> {
             }
         }
     }
-    let mut encoder = ZlibEncoder::new(Vec::new(), Compression::default());
+    let mut encoder = ZlibEncoder::new(Vec::new(), Compression::new(LEVEL));
     encoder.write_all(&rows)?;
     Ok(encoder.finish()?)
 }
