@@ -33,8 +33,8 @@ pub(crate) struct Args {
         conflicts_with_all = ["size", "width", "height"]
     )]
     scale: Option<f64>,
-    /// The size in pixels instead of a factor: 1920x1080, say. The sides may be enlarged by different factors. Filters also
-    /// make pictures smaller.
+    /// The size in pixels instead of a factor: 1920x1080, say. The sides may be enlarged by different factors. Filters can
+    /// also make pictures smaller; networks cannot.
     #[arg(
         long,
         value_name = "WxH",
