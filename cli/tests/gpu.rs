@@ -19,6 +19,7 @@ fn main() -> ExitCode {
         ("the_cases_of_onnx_by_a_kernel_of_choice", the_cases_of_onnx_by_a_kernel_of_choice),
         ("a_network_makes_what_is_expected", a_network_makes_what_is_expected),
         ("a_network_makes_the_same_picture_in_tiles", a_network_makes_the_same_picture_in_tiles),
+        ("the_gpu_and_the_cpu_make_the_same_sizes", the_gpu_and_the_cpu_make_the_same_sizes),
         ("a_damaged_cache_of_pipelines_stops_nothing", a_damaged_cache_of_pipelines_stops_nothing),
         ("what_was_tuned_is_planned_with", what_was_tuned_is_planned_with),
     ])
@@ -105,6 +106,27 @@ fn a_network_makes_the_same_picture_in_tiles() {
     for tile in [8, 16] {
         folder.succeed(&format!("upscale in.png tiles.png --model waifu2x-photo --device gpu --tile {tile}"));
         assert!(folder.open("whole.png") == folder.open("tiles.png"), "{tile}");
+    }
+}
+
+/// By a network, with alpha by the network and by the filter; a filter alone is computed by the CPU, and says so.
+fn the_gpu_and_the_cpu_make_the_same_sizes() {
+    let folder = Folder::new();
+    let astronaut = image::open(common::astronaut()).unwrap().crop_imm(200, 100, 27, 21).into_rgb8();
+    let picture = image::RgbaImage::from_fn(27, 21, |x, y| {
+        let [r, g, b] = astronaut.get_pixel(x, y).0;
+        image::Rgba([r, g, b, 255 - 9 * x as u8])
+    });
+    folder.save("in.png", picture);
+    for (options, most) in [
+        ("--model waifu2x-photo --scale 1.5 --alpha network", 1),
+        ("--model waifu2x-photo --size 70x80 --alpha filter", 1),
+        ("--scale 1.5", 0),
+    ] {
+        folder.succeed(&format!("upscale in.png cpu.png --device cpu {options}"));
+        let run = folder.succeed(&format!("upscale in.png gpu.png --device gpu {options}"));
+        assert!(difference(&folder.open("cpu.png"), &folder.open("gpu.png"), 0) <= most, "{options}");
+        assert_eq!(run.stderr.contains("bicubic 1.5x on the CPU"), most == 0, "{}", run.stderr);
     }
 }
 

@@ -260,6 +260,11 @@ fn sizes_that_are_none_are_refused() {
         let run = folder.run(&format!("upscale in.png out.png {options}"));
         assert_eq!(run.code, Some(2), "{options}: {}", run.stderr);
     }
+    let run = folder.run("upscale in.png out.png");
+    assert_eq!(run.code, Some(2), "{}", run.stderr);
+    for option in ["--scale <N>", "--size <WxH>", "--width <PIXELS>", "--height <PIXELS>", "--model"] {
+        assert!(run.stderr.contains(option), "{option}: {}", run.stderr);
+    }
     assert_eq!(folder.contents().len(), 1);
 }
 

@@ -6,12 +6,15 @@ use super::wanted::{self, Size, Wanted};
 use crate::device::DeviceArgs;
 use crate::picture::{Format, PngEffort, Rgb};
 use crate::size;
-use clap::ValueEnum;
+use clap::{ArgGroup, ValueEnum};
 use std::path::PathBuf;
 use upconv::upscale::Method;
 
 /// The options of `upscale`.
 #[derive(clap::Args)]
+#[command(group(
+    ArgGroup::new("how-large").args(["scale", "size", "width", "height", "model"]).required(true).multiple(true)
+))]
 pub(crate) struct Args {
     /// The picture: PNG, JPEG, WebP, TIFF, BMP, GIF or QOI, recognised by its content; `-` is standard input. Or a folder:
     /// its pictures are recognised by their extensions.
@@ -29,12 +32,11 @@ pub(crate) struct Args {
         value_name = "N",
         value_parser = wanted::parse_factor,
         allow_hyphen_values = true,
-        required_unless_present_any = ["size", "width", "height", "model"],
         conflicts_with_all = ["size", "width", "height"]
     )]
     scale: Option<f64>,
-    /// The size in pixels instead of a factor: 1920x1080, say. The sides may be enlarged by different factors. Filters also
-    /// make pictures smaller.
+    /// The size in pixels instead of a factor: 1920x1080, say. The sides may be enlarged by different factors. Filters can
+    /// also make pictures smaller; networks cannot.
     #[arg(
         long,
         value_name = "WxH",

@@ -21,10 +21,10 @@ const FILTER: Method = Method::Bicubic;
 /// What alpha is enlarged by.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, clap::ValueEnum)]
 pub(crate) enum AlphaBy {
-    /// The bicubic filter: soft edges without overshoot from the network.
+    /// The bicubic filter.
     #[default]
     Filter,
-    /// The network, as if it were a grey picture: edges as sharp as those of the colours.
+    /// The network, as it enlarges a grey picture: edges as sharp as those of the colours.
     Network,
 }
 
