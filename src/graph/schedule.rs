@@ -307,3 +307,116 @@ fn assign(
     }
     (slots, buffers)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::activation::Activation;
+    use crate::graph::Value;
+    use crate::op::ConvTranspose;
+    use crate::tensor::Tensor;
+
+    fn layer(graph: &mut Graph, x: Value, outputs: usize) -> Value {
+        let inputs = graph.node(x).channels();
+        let op = ConvTranspose::builder().in_channels(inputs).out_channels(outputs).kernel([3, 3]).padding([1, 1]);
+        let op = op.build().unwrap();
+        let weight = Tensor::f32(op.weight_shape(), vec![1.0; inputs * outputs * 9]).unwrap();
+        graph.layer(x, &op, weight, None).unwrap()
+    }
+
+    fn scheduled(graph: &Graph, side: usize, residuals: bool) -> (Program, Schedule) {
+        let program = Program::new(graph, residuals).unwrap();
+        let channels = graph.node(graph.inputs()[0]).channels();
+        let schedule = Schedule::new(graph, &program, &[[1, channels, side, side]], Sharing { alignment: 64 }).unwrap();
+        (program, schedule)
+    }
+
+    fn copies(schedule: &Schedule) -> usize {
+        schedule.tasks.iter().filter(|task| matches!(task.kind, Kind::Copy(_))).count()
+    }
+
+    /// A residual block: two tasks, because the second layer adds and activates itself.
+    #[test]
+    fn a_layer_takes_over_what_follows_it() {
+        let mut graph = Graph::new(2).unwrap();
+        let x = graph.input(4).unwrap();
+        let y = layer(&mut graph, x, 4);
+        let y = graph.activation(y, Activation::Relu).unwrap();
+        let y = layer(&mut graph, y, 4);
+        let y = graph.affine(y, 0.5, 0.0).unwrap();
+        let y = graph.add(y, x).unwrap();
+        let y = graph.activation(y, Activation::Relu).unwrap();
+        graph.output(y).unwrap();
+        let (program, schedule) = scheduled(&graph, 8, true);
+        let [first, second] = &program.steps[..] else { panic!("{program:?}") };
+        let (Work::Layer { layer: a, residual: None, .. }, Work::Layer { layer: b, residual: Some(0), .. }) =
+            (&first.work, &second.work)
+        else {
+            panic!("{program:?}")
+        };
+        assert_eq!([a.op.activation(), b.op.activation()], [&Activation::Relu; 2]);
+        assert_eq!((a.weight.to_f32()[0], b.weight.to_f32()[0]), (1.0, 0.5));
+        assert_eq!((schedule.tasks.len(), schedule.slots.len()), (2, 1));
+        // A backend that adds no residuals has a map for it.
+        let (program, _) = scheduled(&graph, 8, false);
+        assert!(matches!(&program.steps[2].work, Work::Map(map) if map.terms.len() == 2), "{program:?}");
+    }
+
+    /// A dense block: each layer reads all before it, and nothing is copied but what comes from outside, where channels begin
+    /// at multiples of the alignment.
+    #[test]
+    fn what_is_concatenated_is_written_into_its_place() {
+        let mut graph = Graph::new(2).unwrap();
+        let x = graph.input(4).unwrap();
+        let mut all = vec![layer(&mut graph, x, 4)];
+        for _ in 0..3 {
+            let whole = graph.concatenate(&all).unwrap();
+            all.push(layer(&mut graph, whole, 2));
+        }
+        let whole = graph.concatenate(&all).unwrap();
+        let last = layer(&mut graph, whole, 4);
+        graph.output(last).unwrap();
+        let (_, schedule) = scheduled(&graph, 8, true);
+        assert_eq!((copies(&schedule), schedule.slots.len()), (0, 1));
+        assert_eq!(schedule.slots, [10 * 64]);
+        let place = |value: Value| schedule.place(value.index()).unwrap();
+        assert_eq!((place(all[2]).first, place(all[2]).of), (6, 10));
+        // 7·7 elements are no multiple of the alignment.
+        assert!(copies(&scheduled(&graph, 7, true).1) > 0);
+    }
+
+    /// Ten layers in a row take two buffers in turn.
+    #[test]
+    fn buffers_are_used_again() {
+        let mut graph = Graph::new(2).unwrap();
+        let mut x = graph.input(3).unwrap();
+        for _ in 0..10 {
+            x = layer(&mut graph, x, 5);
+        }
+        graph.output(x).unwrap();
+        let (_, schedule) = scheduled(&graph, 8, true);
+        assert_eq!(schedule.slots, [5 * 64; 2]);
+    }
+
+    /// Views cost nothing where a map reads through them, and nodes that no output needs nothing at all.
+    #[test]
+    fn a_map_reads_through_views() {
+        let mut graph = Graph::new(2).unwrap();
+        let x = graph.input(4).unwrap();
+        let small = graph.crop(x, &[[1, 1]; 2]).unwrap();
+        let unused = layer(&mut graph, small, 7);
+        let large = graph.nearest(small, &[2, 2]).unwrap();
+        let shuffled = graph.pixel_shuffle(x, 2).unwrap();
+        let shuffled = graph.crop(shuffled, &[[2, 2]; 2]).unwrap();
+        let one = graph.channels(large, 1..2).unwrap();
+        let sum = graph.add(one, shuffled).unwrap();
+        graph.output(sum).unwrap();
+        let (program, _) = scheduled(&graph, 8, true);
+        assert!(program.steps.iter().all(|step| step.output != unused.index()));
+        // The enlargement is computed, because channels are taken of it; the rest is one map.
+        assert_eq!(program.steps.len(), 2, "{program:?}");
+        let Work::Map(map) = &program.steps[1].work else { panic!("{program:?}") };
+        let views: Vec<usize> = map.operands().map(|operand| operand.views.len()).collect();
+        assert_eq!(views, [0, 2]);
+    }
+}
