@@ -26,10 +26,17 @@ struct Inner {
     program: Program,
     /// For each step that is one.
     layers: Vec<Option<Layer>>,
-    /// The last schedule, with the shapes that it is for.
-    scheduled: Mutex<Option<(Vec<Vec<usize>>, Arc<Schedule>)>>,
+    /// The last one.
+    scheduled: Mutex<Option<Scheduled>>,
     /// The buffers between the inputs and the outputs: as many sets as there were ever runs at the same time.
     free: Mutex<Vec<Vec<Vec<f32>>>>,
+}
+
+/// A schedule with the shapes of the inputs that it is for.
+#[derive(Debug)]
+struct Scheduled {
+    shapes: Vec<Vec<usize>>,
+    schedule: Arc<Schedule>,
 }
 
 /// The buffers of a run.
@@ -125,10 +132,10 @@ impl Graph {
         let Inner { graph, program, scheduled, .. } = &*self.inner;
         let mut scheduled = scheduled.lock().unwrap_or_else(PoisonError::into_inner);
         match &*scheduled {
-            Some((of, schedule)) if *of == shapes => Ok(schedule.clone()),
+            Some(Scheduled { shapes: of, schedule }) if *of == shapes => Ok(schedule.clone()),
             _ => {
                 let schedule = Arc::new(Schedule::new(graph, program, &shapes, Sharing { alignment: 1 })?);
-                *scheduled = Some((shapes, schedule.clone()));
+                *scheduled = Some(Scheduled { shapes, schedule: schedule.clone() });
                 Ok(schedule)
             }
         }

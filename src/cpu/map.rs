@@ -101,8 +101,8 @@ impl<'a> Source<'a> {
                     }
                 }
                 View::Shuffle(factor, rank) => {
-                    for axis in 3 - rank..3 {
-                        let inner = if watched[axis] { place.at[axis] % factor } else { 0 };
+                    for (axis, watched) in watched.into_iter().enumerate().skip(3 - rank) {
+                        let inner = if watched { place.at[axis] % factor } else { 0 };
                         place.channel = place.channel * factor + inner;
                         place.at[axis] /= factor;
                     }

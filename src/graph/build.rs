@@ -53,15 +53,15 @@ impl Graph {
         if op.rank() != self.rank || op.layout() != Layout::ChannelsFirst {
             let (rank, layout) = (op.rank(), op.layout());
             return Err(
-                self.wrong(format!("a layer on {rank} axes, {layout:?}, expected {} axes, ChannelsFirst", self.rank))
+                self.wrong(&format!("a layer on {rank} axes, {layout:?}, expected {} axes, ChannelsFirst", self.rank))
             );
         }
         if op.in_channels() != given {
             let takes = op.in_channels();
-            return Err(self.wrong(format!("a layer takes {takes} channels, but {given} are given")));
+            return Err(self.wrong(&format!("a layer takes {takes} channels, but {given} are given")));
         }
         let channels = op.out_channels();
-        self.push(Operation::Layer(layer), &[input], channels)
+        self.push(Operation::Layer(Arc::new(layer)), &[input], channels)
     }
 
     /// An ordinary convolution. `weight` has [`Convolution::weight_shape`], `bias` `[out_channels]`; any type.
@@ -116,7 +116,7 @@ impl Graph {
     /// [`Error::Graph`] for a number that is not finite.
     pub fn affine(&mut self, input: Value, scale: f32, offset: f32) -> Result<Value> {
         if !scale.is_finite() || !offset.is_finite() {
-            return Err(self.wrong(format!("{scale} · x + {offset}, expected finite numbers")));
+            return Err(self.wrong(&format!("{scale} · x + {offset}, expected finite numbers")));
         }
         let channels = self.channels_of(input)?;
         self.push(Operation::Affine { scale, offset }, &[input], channels)
@@ -132,7 +132,7 @@ impl Graph {
             channels = channels.saturating_add(self.channels_of(value)?);
         }
         match values {
-            [] => Err(self.wrong("a concatenation of nothing".into())),
+            [] => Err(self.wrong("a concatenation of nothing")),
             &[one] => Ok(one),
             _ => self.push(Operation::Concatenate, values, channels),
         }
@@ -145,7 +145,7 @@ impl Graph {
     pub fn channels(&mut self, input: Value, channels: Range<usize>) -> Result<Value> {
         let there = self.channels_of(input)?;
         if channels.is_empty() || channels.end > there {
-            return Err(self.wrong(format!("the channels {channels:?}, expected some of {there}")));
+            return Err(self.wrong(&format!("the channels {channels:?}, expected some of {there}")));
         }
         let count = channels.len();
         if count == there { Ok(input) } else { self.push(Operation::Channels(channels), &[input], count) }
@@ -183,7 +183,7 @@ impl Graph {
         let channels = self.channels_of(input)?;
         if factors.len() != self.rank || factors.iter().any(|factor| !(1..=MAX_FACTOR).contains(factor)) {
             let rank = self.rank;
-            return Err(self.wrong(format!("factors {factors:?}, expected {rank} of 1 to {MAX_FACTOR}")));
+            return Err(self.wrong(&format!("factors {factors:?}, expected {rank} of 1 to {MAX_FACTOR}")));
         }
         if factors.iter().all(|&factor| factor == 1) {
             return Ok(input);
@@ -200,7 +200,7 @@ impl Graph {
         let block = factor.saturating_pow(self.rank as u32);
         if !(1..=MAX_FACTOR).contains(&factor) || there % block != 0 {
             return Err(
-                self.wrong(format!("{factor} times as large of {there} channels, expected a multiple of {block}"))
+                self.wrong(&format!("{factor} times as large of {there} channels, expected a multiple of {block}"))
             );
         }
         if factor == 1 {
@@ -225,7 +225,7 @@ impl Graph {
     pub fn output(&mut self, value: Value) -> Result<()> {
         self.channels_of(value)?;
         if self.outputs.contains(&value) {
-            return Err(self.wrong("an output for the second time".into()));
+            return Err(self.wrong("an output for the second time"));
         }
         self.outputs.push(value);
         Ok(())
@@ -233,7 +233,7 @@ impl Graph {
 
     fn push(&mut self, operation: Operation, inputs: &[Value], channels: usize) -> Result<Value> {
         if self.nodes.len() >= MAX_NODES {
-            return Err(self.wrong(format!("expected at most {MAX_NODES} nodes")));
+            return Err(self.wrong(&format!("expected at most {MAX_NODES} nodes")));
         }
         self.nodes.push(Node { operation, inputs: inputs.to_vec(), channels });
         Ok(Value(self.nodes.len() - 1))
@@ -241,26 +241,26 @@ impl Graph {
 
     fn channels_of(&self, value: Value) -> Result<usize> {
         let node = self.nodes.get(value.0);
-        node.map(|node| node.channels).ok_or_else(|| self.wrong(format!("reads node {}, of another graph", value.0)))
+        node.map(|node| node.channels).ok_or_else(|| self.wrong(&format!("reads node {}, of another graph", value.0)))
     }
 
     fn same_channels(&self, what: &str, a: Value, b: Value) -> Result<usize> {
         match [self.channels_of(a)?, self.channels_of(b)?] {
             [a, b] if a == b => Ok(a),
-            [a, b] => Err(self.wrong(format!("{what} of {a} and {b} channels, expected as many"))),
+            [a, b] => Err(self.wrong(&format!("{what} of {a} and {b} channels, expected as many"))),
         }
     }
 
     fn bordered(&self, what: &str, input: Value, borders: &[[usize; 2]]) -> Result<usize> {
         if borders.len() != self.rank || borders.as_flattened().iter().any(|&border| border > MAX_BORDER) {
             let rank = self.rank;
-            return Err(self.wrong(format!("{what} by {borders:?}, expected {rank} pairs of at most {MAX_BORDER}")));
+            return Err(self.wrong(&format!("{what} by {borders:?}, expected {rank} pairs of at most {MAX_BORDER}")));
         }
         self.channels_of(input)
     }
 
     /// What is wrong with the node that would be next.
-    fn wrong(&self, what: String) -> Error {
+    fn wrong(&self, what: &str) -> Error {
         problem(format!("node {}: {what}", self.nodes.len()))
     }
 }

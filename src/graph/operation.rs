@@ -49,7 +49,7 @@ pub enum Operation {
     /// An input of the graph.
     Input,
     /// A transposed convolution, or an ordinary one as that.
-    Layer(Layer),
+    Layer(Arc<Layer>),
     /// A function of each element.
     Activation(Activation),
     /// The sum of two values of one shape.

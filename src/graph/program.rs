@@ -36,7 +36,7 @@ pub(crate) struct Step {
 #[derive(Clone, Debug, PartialEq)]
 pub(crate) enum Work {
     Layer {
-        layer: Layer,
+        layer: Arc<Layer>,
         input: usize,
         /// What is added to the sums before the activation.
         residual: Option<usize>,
@@ -197,7 +197,7 @@ impl Maker<'_> {
 
     /// The layer with what it takes over, and the node whose value it then gives.
     fn layer(&mut self, index: usize, layer: &Layer) -> Result<(usize, Work)> {
-        let mut layer = layer.clone();
+        let mut layer = Layer::clone(layer);
         let mut input = self.graph.nodes[index].inputs[0].0;
         if let (Operation::Activation(activation), Some(_), Activation::None, false) =
             (self.operation(input), self.only_reader(input), layer.op.pre_activation(), self.taken[input])
@@ -230,7 +230,7 @@ impl Maker<'_> {
             self.taken[reader] = true;
             end = reader;
         }
-        Ok((end, Work::Layer { layer, input, residual }))
+        Ok((end, Work::Layer { layer: Arc::new(layer), input, residual }))
     }
 
     /// Decides whether the map that a node is does the work of one that it reads.

@@ -237,7 +237,7 @@ impl<'a> Within<'a> {
             let reads = step.reads();
             let shares = reads.iter().any(|&read| self.root(read).0 == root);
             let plane: usize = shapes[output][2..].iter().product();
-            let may = matches!(step.work, Work::Layer { .. }) && plane % sharing.alignment == 0;
+            let may = matches!(step.work, Work::Layer { .. }) && plane.is_multiple_of(sharing.alignment);
             (shares && !may).then_some(output)
         }
     }
