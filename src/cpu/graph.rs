@@ -84,7 +84,7 @@ impl Graph {
     /// Those of [`graph::Graph::shapes`].
     pub fn between_bytes<S: AsRef<[usize]>>(&self, inputs: &[S]) -> Result<u64> {
         let shapes = inputs.iter().map(|shape| shape.as_ref().to_vec()).collect();
-        Ok(self.schedule(shapes)?.elements() as u64 * 4)
+        Ok(self.schedule(shapes)?.slots.iter().map(|&elements| 4 * elements as u64).sum())
     }
 
     /// Computes the outputs, on rayon's current pool, in f32.

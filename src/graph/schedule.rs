@@ -124,11 +124,6 @@ impl Schedule {
     pub(crate) fn place(&self, value: usize) -> Option<Place> {
         self.places[value]
     }
-
-    /// The elements of all buffers between the inputs and the outputs.
-    pub(crate) fn elements(&self) -> usize {
-        self.slots.iter().sum()
-    }
 }
 
 /// Which values lie within others.

@@ -1,7 +1,7 @@
 //! A graph with its weights on a device.
 
 use super::packed::Packed;
-use super::prepared::{Plan, PreparedGraph};
+use super::prepared::PreparedGraph;
 use crate::error::Result;
 use crate::gpu::device::context::Context;
 use crate::gpu::storage::Storage;
@@ -27,7 +27,7 @@ impl Graph {
     /// Packs the weights of all layers onto the device.
     ///
     /// # Errors
-    /// What [`Layer::new`] refuses.
+    /// What [`Layer::new`](crate::gpu::Layer::new) refuses.
     pub fn new(context: &Context, graph: &graph::Graph) -> Result<Self> {
         Ok(Self { packed: Arc::new(Packed::new(context, graph)?) })
     }
@@ -45,9 +45,10 @@ impl Graph {
     /// Plans all layers for these shapes of the inputs and compiles what is run, for running often.
     ///
     /// # Errors
-    /// Those of [`graph::Graph::shapes`], what [`Layer::prepare`] refuses, [`Error::Limit`](crate::Error::Limit) where the
-    /// device has no buffer, or cannot bind one, as large as a value of the graph, [`Error::Device`](crate::Error::Device).
+    /// Those of [`graph::Graph::shapes`], what [`Layer::prepare`](crate::gpu::Layer::prepare) refuses,
+    /// [`Error::Limit`](crate::Error::Limit) where the device has no buffer, or cannot bind one, as large as a value of the
+    /// graph, [`Error::Device`](crate::Error::Device).
     pub fn prepare<S: AsRef<[usize]>>(&self, inputs: &[S], storage: Storage) -> Result<PreparedGraph> {
-        PreparedGraph::new(&self.packed, inputs, storage, Plan::Fastest)
+        PreparedGraph::new(&self.packed, inputs, storage)
     }
 }

@@ -56,13 +56,6 @@ enum Stage {
     Nothing,
 }
 
-/// How the layers are planned.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Plan {
-    /// Each for itself.
-    Fastest,
-}
-
 /// The buffers of a run.
 #[derive(Debug)]
 struct Set {
@@ -82,12 +75,7 @@ pub struct PendingGraph {
 }
 
 impl PreparedGraph {
-    pub(super) fn new<S: AsRef<[usize]>>(
-        graph: &Arc<Packed>,
-        inputs: &[S],
-        storage: Storage,
-        plan: Plan,
-    ) -> Result<Self> {
+    pub(super) fn new<S: AsRef<[usize]>>(graph: &Arc<Packed>, inputs: &[S], storage: Storage) -> Result<Self> {
         let context = &graph.context;
         let alignment = (context.profile().binding_alignment / storage.size()).max(1) as usize;
         let schedule = Schedule::new(&graph.graph, &graph.program, inputs, Sharing { alignment })?;
@@ -96,7 +84,7 @@ impl PreparedGraph {
             let what = "a value of a graph".into();
             return Err(Error::Limit { what, needed, limit, limit_name: "max_buffer_size" });
         }
-        let stages = schedule.tasks.iter().map(|task| stage(graph, &schedule, task, storage, plan));
+        let stages = schedule.tasks.iter().map(|task| stage(graph, &schedule, task, storage));
         let stages = stages.collect::<Result<_>>()?;
         let [for_runs, for_callers] = [For::Runs, For::Callers].map(|whose| context.arena(whose));
         for_callers.expect(&bytes_of(&schedule, storage));
@@ -363,7 +351,7 @@ fn bytes_of(schedule: &Schedule, storage: Storage) -> Vec<Option<u64>> {
     schedule.slots.iter().map(bytes).collect()
 }
 
-fn stage(graph: &Packed, schedule: &Schedule, task: &Task, storage: Storage, plan: Plan) -> Result<Stage> {
+fn stage(graph: &Packed, schedule: &Schedule, task: &Task, storage: Storage) -> Result<Stage> {
     let context = &graph.context;
     let step = match task.kind {
         Kind::Copy(value) => {
@@ -383,9 +371,7 @@ fn stage(graph: &Packed, schedule: &Schedule, task: &Task, storage: Storage, pla
             };
             let (shape, input) = (&schedule.shapes[*input], lies(*input)?);
             let residual = residual.map(lies).transpose()?;
-            let mut request = match plan {
-                Plan::Fastest => Request::new(storage),
-            };
+            let mut request = Request::new(storage);
             let is_part = |place: Place, channels: usize| (place.first, place.of) != (0, channels);
             let channels = schedule.shapes[output][1];
             if is_part(input, shape[1]) {
