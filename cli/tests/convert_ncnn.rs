@@ -114,7 +114,7 @@ fn what_cannot_be_converted_is_refused() {
         ("1 1 b c", "1 1 a c", &["branches, expected layers that follow one another"]),
         ("1 1 b c", "1 2 b c e", &["layer \"up\" (Deconvolution) writes 2 blobs, expected 1"]),
         ("6=81", "6=80", &["has 80 weights for 3 channels with a kernel of [3, 3]"]),
-        ("0=3 1=3", "0=4611686018427387904 1=3", &["layer \"shift\"", "has 0=4611686018427387904"]),
+        ("0=3 1=3", "0=4611686018427387904 1=3", &["\"shift\"", "has 0=4611686018427387904"]),
         ("1=3 5=1", "1=3 3=2 5=1", &["stride of a convolution is 2"]),
         ("3=2 5=0", "3=3 5=0", &["3 times the pixels"]),
         ("3=2 5=0", "3=2 14=1 5=0", &["changed.param", "not always the same number more"]),

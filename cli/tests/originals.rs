@@ -128,7 +128,7 @@ fn a_batch_writes_to_no_file_of_any_case() {
 #[test]
 fn a_converted_network_replaces_none_of_its_files() {
     let folder = Folder::new();
-    folder.write("net.param", "7767517\n1 1\nConvolution c 0 1 b 0=3 1=1 6=9\n");
+    folder.write("net.param", "7767517\n2 2\nInput i 0 1 a\nConvolution c 1 1 a b 0=3 1=1 6=9\n");
     folder.write("net.bin", [0; 40]);
     symlink("net.bin", folder.path("link")).unwrap();
     for output in ["net.param", "net.bin", "link"] {
