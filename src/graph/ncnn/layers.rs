@@ -1,10 +1,12 @@
 //! The layers of a file as nodes of a graph.
 
+use super::activation::{activation, fused};
 use super::bin::{Reader, transpose};
 use super::interp::{Filter, fraction, resample};
 use super::param::{Line, Read};
+use super::shape::{Shape, input_channels, shape_of};
 use crate::activation::Activation;
-use crate::graph::{Beyond, Graph, Value};
+use crate::graph::{Graph, Value};
 use crate::op::{ConvTranspose, Convolution};
 use crate::tensor::Tensor;
 use std::collections::BTreeMap;
@@ -13,20 +15,20 @@ use std::sync::Arc;
 
 /// A blob.
 #[derive(Clone, Copy, Debug)]
-struct Blob {
-    value: Value,
+pub(super) struct Blob {
+    pub(super) value: Value,
     /// Whether it is a number for each channel, which ncnn has as a vector.
-    flat: bool,
+    pub(super) flat: bool,
 }
 
 /// A graph under construction.
-struct Maker<'a> {
-    graph: Graph,
+pub(super) struct Maker<'a> {
+    pub(super) graph: Graph,
     blobs: BTreeMap<&'a str, Blob>,
     weights: Reader<'a>,
 }
 
-fn told(error: impl Display) -> String {
+pub(super) fn told(error: impl Display) -> String {
     error.to_string()
 }
 
@@ -61,7 +63,7 @@ pub(super) fn graph(lines: &[Line], bin: &[u8]) -> Read<Graph> {
 }
 
 impl<'a> Maker<'a> {
-    fn input(&self, line: &Line, number: usize) -> Read<Blob> {
+    pub(super) fn input(&self, line: &Line, number: usize) -> Read<Blob> {
         let name = line.inputs.get(number).ok_or_else(|| format!("reads {number} blobs, expected more"))?;
         let blob = self.blobs.get(name.as_str()).copied();
         blob.ok_or_else(|| format!("reads the blob {name:?}, which no layer before it writes"))
@@ -75,7 +77,7 @@ impl<'a> Maker<'a> {
         }
     }
 
-    fn channels(&self, blob: Blob) -> usize {
+    pub(super) fn channels(&self, blob: Blob) -> usize {
         self.graph.node(blob.value).channels()
     }
 
@@ -161,7 +163,7 @@ impl<'a> Maker<'a> {
     }
 
     /// The only blob that a layer reads, which is a picture.
-    fn picture(&self, line: &Line) -> Read<Blob> {
+    pub(super) fn picture(&self, line: &Line) -> Read<Blob> {
         let blob = self.only_input(line)?;
         if blob.flat { Err("reads a number for each channel, expected a picture".into()) } else { Ok(blob) }
     }
@@ -369,121 +371,6 @@ impl<'a> Maker<'a> {
         Ok(Blob { value, ..blob })
     }
 
-    fn crop(&mut self, line: &Line) -> Read<Blob> {
-        let from = self.input(line, 0)?;
-        let channels = self.channels(from);
-        if from.flat {
-            return Err("crops a number for each channel".into());
-        }
-        if line.inputs.len() == 2 {
-            line.only(&[0, 1, 2])?;
-            let (reference, [x, y, c]) =
-                (self.input(line, 1)?, [line.whole(0, 0)?, line.whole(1, 0)?, line.whole(2, 0)?]);
-            let wanted = self.channels(reference);
-            if reference.flat || c != 0 || wanted != channels {
-                return Err(format!("cuts {wanted} channels from {c} on out of {channels}, expected all"));
-            }
-            let borders = self.borders_to(from, reference, [y, x])?;
-            return self.cropped(from, borders);
-        }
-        if line.inputs.len() != 1 {
-            return Err(format!("reads {} blobs, expected 1 or 2", line.inputs.len()));
-        }
-        if line.has(9) || line.has(10) {
-            line.only(&[9, 10, 11])?;
-            let (starts, ends, axes) = (line.integers(9)?, line.integers(10)?, line.integers(11)?);
-            let axes = if axes.is_empty() { (0..starts.len() as i64).collect() } else { axes };
-            if starts.len() != axes.len() || ends.len() != axes.len() {
-                return Err(format!("has {} starts and {} ends for {} axes", starts.len(), ends.len(), axes.len()));
-            }
-            let (mut borders, mut range) = ([[0; 2]; 2], 0..channels);
-            for ((axis, start), end) in axes.into_iter().zip(starts).zip(ends) {
-                let to_the_end = [0, -233, i64::from(i32::MAX)].contains(&end);
-                let axis = if axis < 0 { axis + 3 } else { axis };
-                match (axis, usize::try_from(start)) {
-                    (0, Ok(start)) => {
-                        let end = if to_the_end {
-                            channels as i64
-                        } else if end < 0 {
-                            end + channels as i64
-                        } else {
-                            end
-                        };
-                        range = start..usize::try_from(end).unwrap_or(0).min(channels);
-                    }
-                    (1 | 2, Ok(start)) if to_the_end || end < 0 => {
-                        let cut = if to_the_end { 0 } else { end.unsigned_abs() as usize };
-                        borders[axis as usize - 1] = [start, cut];
-                    }
-                    _ => {
-                        return Err(format!(
-                            "keeps {start} to {end} on axis {axis}, expected a start from the beginning and, behind the \
-                             channels, an end from the end"
-                        ));
-                    }
-                }
-            }
-            let value = self.graph.channels(from.value, range).map_err(told)?;
-            return self.cropped(Blob { value, ..from }, borders);
-        }
-        line.only(&[0, 1, 2, 3, 4, 5, 6, 7, 8])?;
-        let rest = [3, 4, 5].map(|key| line.integer(key, 0));
-        for extent in rest {
-            if extent? != -233 {
-                return Err("cuts out a fixed size, expected all but a border".into());
-            }
-        }
-        let borders = [[line.whole(1, 0)?, line.whole(7, 0)?], [line.whole(0, 0)?, line.whole(6, 0)?]];
-        let range = line.whole(2, 0)?..channels.saturating_sub(line.whole(8, 0)?);
-        let value = self.graph.channels(from.value, range).map_err(told)?;
-        self.cropped(Blob { value, ..from }, borders)
-    }
-
-    fn cropped(&mut self, blob: Blob, borders: [[usize; 2]; 2]) -> Read<Blob> {
-        Ok(Blob { value: self.graph.crop(blob.value, &borders).map_err(told)?, ..blob })
-    }
-
-    /// What is cut off a blob, from these offsets on, so that the extents of another are left: the same number at sizes of
-    /// the input that differ, or it is none for a graph.
-    fn borders_to(&self, from: Blob, to: Blob, begin: [usize; 2]) -> Read<[[usize; 2]; 2]> {
-        let mut graph = self.graph.clone();
-        for blob in [from, to] {
-            // Already an output where both are the same.
-            let _ = graph.output(blob.value);
-        }
-        let inputs: Vec<usize> = graph.inputs().iter().map(|&input| graph.node(input).channels()).collect();
-        let ends = |side: usize| -> Option<[i64; 2]> {
-            let shapes: Vec<[usize; 4]> = inputs.iter().map(|&channels| [1, channels, side, side]).collect();
-            let shapes = graph.shapes(&shapes).ok()?;
-            let (from, to) = (&shapes[from.value.index()], &shapes[to.value.index()]);
-            Some([0, 1].map(|axis| from[axis + 2] as i64 - to[axis + 2] as i64 - begin[axis] as i64))
-        };
-        // Strides leave a rest at some sizes; not at all of these.
-        let found = (0..16).find_map(|rest| {
-            let [small, large] = [ends(256 + rest)?, ends(320 + rest)?];
-            (small == large && small.iter().all(|&end| end >= 0)).then_some(small)
-        });
-        let ends = found.ok_or("cuts off a border that depends on the size of the picture")?;
-        Ok([0, 1].map(|axis| [begin[axis], ends[axis] as usize]))
-    }
-
-    fn padding(&mut self, line: &Line) -> Read<Blob> {
-        line.only(&[0, 1, 2, 3, 4])?;
-        let blob = self.picture(line)?;
-        let [top, bottom, left, right] =
-            [line.integer(0, 0)?, line.integer(1, 0)?, line.integer(2, 0)?, line.integer(3, 0)?];
-        let sides = [[top, bottom], [left, right]];
-        let beyond = match line.whole(4, 0)? {
-            0 => Beyond::Zero,
-            1 => Beyond::Replicate,
-            2 => Beyond::Reflect,
-            other => return Err(format!("has padding of type {other}, expected 0 to 2")),
-        };
-        let part = |sign: i64| sides.map(|side| side.map(|pad| (pad * sign).clamp(0, 1 << 30) as usize));
-        let blob = self.cropped(blob, part(-1))?;
-        Ok(Blob { value: self.graph.pad(blob.value, &part(1), beyond).map_err(told)?, ..blob })
-    }
-
     fn interp(&mut self, line: &Line) -> Read<Blob> {
         line.only(&[0, 1, 2])?;
         let blob = self.picture(line)?;
@@ -499,113 +386,4 @@ impl<'a> Maker<'a> {
         };
         Ok(Blob { value: value.map_err(told)?, ..blob })
     }
-}
-
-/// What a weighted layer says of its shape.
-struct Shape {
-    in_channels: usize,
-    out_channels: usize,
-    groups: usize,
-    kernel: [usize; 2],
-}
-
-/// The shape of a weighted layer that reads so many channels; where that is not known, of as many as its weights are for.
-fn shape_of(line: &Line, given: Option<usize>) -> Read<Shape> {
-    let out_channels = line.whole(0, 0)?;
-    let across = line.whole(1, 0)?;
-    let kernel = [line.whole(11, across)?, across];
-    let groups = if line.kind.ends_with("DepthWise") { line.whole(7, 1)? } else { 1 };
-    let elements = line.whole(6, 0)?;
-    let each = [out_channels, kernel[0], kernel[1]].into_iter().try_fold(1_usize, usize::checked_mul).unwrap_or(0);
-    if each == 0 || groups == 0 || elements % each != 0 || elements == 0 {
-        return Err(format!(
-            "has {elements} weights for {out_channels} channels with a kernel of {kernel:?} in {groups} groups"
-        ));
-    }
-    let in_channels = (elements / each).checked_mul(groups);
-    match (in_channels, given) {
-        (Some(in_channels), given)
-            if given.is_none_or(|given| given == in_channels) && out_channels.is_multiple_of(groups) =>
-        {
-            Ok(Shape { in_channels, out_channels, groups, kernel })
-        }
-        _ => Err(format!(
-            "has {elements} weights, for {out_channels} channels of {} with a kernel of {kernel:?} in {groups} groups",
-            given.unwrap_or_default()
-        )),
-    }
-}
-
-/// The channels of an input: those that the first weighted layer behind it takes, or that it says itself.
-fn input_channels(line: &Line, lines: &[Line]) -> Read<usize> {
-    line.only(&[0, 1, 2, 11])?;
-    let mut names: Vec<&str> = line.outputs.iter().map(String::as_str).collect();
-    for next in lines {
-        if !next.inputs.iter().any(|input| names.contains(&input.as_str())) {
-            continue;
-        }
-        match next.kind.as_str() {
-            "Convolution" | "ConvolutionDepthWise" | "Deconvolution" | "DeconvolutionDepthWise" => {
-                return Ok(shape_of(next, None)
-                    .map_err(|error| format!("is read by {:?}, which {error}", next.name))?
-                    .in_channels);
-            }
-            "Split" | "Noop" | "Dropout" | "Padding" | "Crop" | "Interp" | "BinaryOp" => {
-                names.extend(next.outputs.iter().map(String::as_str));
-            }
-            _ => break,
-        }
-    }
-    match line.whole(2, 0)? {
-        0 => Err("does not say how many channels it has, and no convolution behind it does".into()),
-        channels => Ok(channels),
-    }
-}
-
-/// The activation inside a weighted layer.
-fn fused(line: &Line) -> Read<Activation> {
-    let numbers = line.reals(10)?;
-    let number = |index: usize| {
-        let count = numbers.len();
-        numbers.get(index).copied().ok_or_else(|| format!("has {count} parameters of its activation, expected more"))
-    };
-    Ok(match line.whole(9, 0)? {
-        0 => Activation::None,
-        1 => Activation::Relu,
-        2 => Activation::LeakyRelu { alpha: number(0)? },
-        3 => Activation::Clip { min: number(0)?, max: number(1)? },
-        4 => Activation::Sigmoid,
-        5 => Activation::Mish,
-        6 => Activation::HardSwish { alpha: number(0)?, beta: number(1)? },
-        other => return Err(format!("has activation type {other}, expected 0 to 6")),
-    })
-}
-
-/// An activation in a layer of its own.
-fn activation(line: &Line, channels: usize, weights: &mut Reader<'_>) -> Read<Activation> {
-    let (keys, activation): (&[u32], _) = match line.kind.as_str() {
-        "ReLU" => match line.real(0, 0.0)? {
-            0.0 => (&[0], Activation::Relu),
-            alpha => (&[0], Activation::LeakyRelu { alpha }),
-        },
-        "PReLU" => {
-            let count = line.whole(0, 0)?;
-            if count != 1 && count != channels {
-                return Err(format!("has {count} slopes, expected 1 or {channels}"));
-            }
-            let slopes = weights.plain(count)?.to_f32();
-            (&[0], Activation::Prelu { slopes: slopes.into_iter().cycle().take(channels).collect() })
-        }
-        "Clip" => (&[0, 1], Activation::Clip { min: line.real(0, f32::MIN)?, max: line.real(1, f32::MAX)? }),
-        "HardSwish" => (&[0, 1], Activation::HardSwish { alpha: line.real(0, 0.2)?, beta: line.real(1, 0.5)? }),
-        "Sigmoid" => (&[], Activation::Sigmoid),
-        "TanH" => (&[], Activation::Tanh),
-        "Mish" => (&[], Activation::Mish),
-        "GELU" => (&[], Activation::Gelu),
-        "Swish" => (&[], Activation::Silu),
-        "ELU" => (&[0], Activation::Elu { alpha: line.real(0, 0.1)? }),
-        _ => return Err("is of a type that is not read".into()),
-    };
-    line.only(keys)?;
-    Ok(activation)
 }

@@ -10,10 +10,13 @@
 //! batch normalisation and the activations. What is not is refused by the layer's name and type. int8 weights are computed
 //! with as the numbers they stand for; ncnn rounds what enters such a layer too.
 
+mod activation;
 mod bin;
+mod border;
 mod interp;
 mod layers;
 mod param;
+mod shape;
 
 use super::{Graph, problem};
 use crate::error::Result;
