@@ -95,8 +95,8 @@ def write_png(path, picture, most):
                      chunk(b"IEND", b""))
 
 
-def read_png(path):
-    """The samples of a PNG file of any depth."""
+def read_png(path, channels):
+    """The samples of a PNG file of any depth, of so many channels."""
     data = path.read_bytes()
     place, found = 8, b""
     while place < len(data):
@@ -107,7 +107,11 @@ def read_png(path):
         elif kind == b"IDAT":
             found += body
         place += length + 12
-    channels = {kind: channels for channels, kind in COLOUR_TYPES.items()}[colour]
+    if colour == 3 or bits < 8:
+        # A palette, or few greys, as `nearest` may be written.
+        samples = numpy.asarray(Image.open(path).convert({1: "L", 2: "LA", 3: "RGB", 4: "RGBA"}[channels]))
+        return samples.reshape(height, width, channels).astype(numpy.int64)
+    assert COLOUR_TYPES[channels] == colour, f"{path} has colour type {colour}, expected {channels} channels"
     pixel = channels * bits // 8
     raw, row = zlib.decompress(found), width * pixel + 1
     before, rows = bytearray(row - 1), []
@@ -126,6 +130,10 @@ def read_png(path):
         before = line
     samples = numpy.frombuffer(b"".join(rows), ">u2" if bits == 16 else "u1")
     return samples.reshape(height, width, channels).astype(numpy.int64)
+
+
+def channels_of(picture):
+    return 1 if picture.ndim == 2 else picture.shape[2]
 
 
 def check(upconv, folder):
@@ -147,7 +155,7 @@ def check(upconv, folder):
                 if run.returncode:
                     sys.exit(f"{line}: {run.stderr}")
                 where = compared(picture, size, method)
-                difference = numpy.abs(read_png(folder / "out.png")[where] - expected(picture, size, method, most)[where])
+                difference = numpy.abs(read_png(folder / "out.png", channels_of(picture))[where] - expected(picture, size, method, most)[where])
                 worst = max(worst, difference.max(initial=0))
                 if difference.max(initial=0) > 1:
                     failed = True
