@@ -33,6 +33,7 @@ import tempfile
 import zlib
 
 try:
+    import PIL
     from PIL import Image
 except ImportError:
     sys.exit(print("check-formats: Pillow is missing (Debian: python3-pil)", file=sys.stderr) or 2)
@@ -488,7 +489,16 @@ def add_tiff(check, rng):
         add(f"pillow-lzw-{predictor}", made.getvalue(), of_pillow(image), False)
 
 
+def plain_qoi(image):
+    """A QOI file in which each pixel stands by itself."""
+    channels = len(image.getbands())
+    header = b"qoif" + struct.pack(">IIBB", *image.size, channels, 0)
+    tag = b"\xfe" if channels == 3 else b"\xff"
+    return header + b"".join(tag + bytes(pixel) for pixel in image.getdata()) + bytes(7) + b"\x01"
+
+
 def add_others(check, rng):
+    Image.init()
     for mode, size in itertools.product(("1", "L", "P", "RGB", "RGBA"), SIZES):
         channels = {"RGB": 3, "RGBA": 4}.get(mode, 1)
         flat = bytes(value for row in noise(rng, *size, channels, 255) for pixel in row for value in pixel)
@@ -498,7 +508,10 @@ def add_others(check, rng):
         kinds = [("BMP", "bmp")] + [("GIF", "gif")] * (mode in ("L", "P")) + [("QOI", "qoi")] * (mode[:3] == "RGB")
         for kind, extension in kinds:
             made = io.BytesIO()
-            image.save(made, kind)
+            if kind == "QOI" and "QOI" not in Image.SAVE:
+                made.write(plain_qoi(image))  # Pillow before 11.3 only reads it
+            else:
+                image.save(made, kind)
             if kind == "BMP" and mode == "RGBA":
                 # Pillow writes four channels without saying that one is alpha, which readers leave out.
                 picture = of_pillow(image.convert("RGB"))
@@ -668,7 +681,10 @@ def main():
         add_others(check, rng)
         check.read_all()
         check_written(check, rng)
-        check_metadata(check, rng)
+        if int(PIL.__version__.split(".")[0]) >= 11:
+            check_metadata(check, rng)
+        else:
+            print(f"left out: metadata (older Pillow writes no XMP and no nested EXIF: needs 11, this is {PIL.__version__})")
         check_palettes(check, rng)
         check_single(check)
     for failure in check.failures:
