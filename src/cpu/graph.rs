@@ -3,12 +3,12 @@
 use super::layer::{Layer, to_f32};
 use super::map::{Elements, Rows};
 use super::memory::{filled, product};
-use super::simd::Level;
+use super::simd::{Instructions, Level};
 use super::{channel_sums, threads};
 use crate::error::{Error, Result};
 use crate::graph;
 use crate::graph::program::{Map, Operand, Program, Work};
-use crate::graph::schedule::{Kind, Place, Schedule, Sharing, Slot, Task};
+use crate::graph::schedule::{self, Kind, Place, Schedule, Sharing, Slot, Task};
 use crate::tensor::{Bias, DType, Data, Tensor, TensorView};
 use half::f16;
 use std::borrow::Cow;
@@ -24,6 +24,7 @@ pub struct Graph {
 struct Inner {
     graph: graph::Graph,
     program: Program,
+    instructions: Instructions,
     /// For each step that is one.
     layers: Vec<Option<Layer>>,
     /// The last one.
@@ -61,6 +62,7 @@ impl Graph {
     /// As [`Graph::new`].
     pub fn with_level(graph: &graph::Graph, level: Level) -> Result<Self> {
         let program = Program::new(graph, false)?;
+        let level = if level.is_available() { level } else { Level::Scalar };
         let layer = |work: &Work| match work {
             Work::Layer { layer, .. } => {
                 let bias = Bias::from(layer.bias.as_deref());
@@ -70,7 +72,9 @@ impl Graph {
         };
         let layers = program.steps.iter().map(|step| layer(&step.work)).collect::<Result<_>>()?;
         let (graph, scheduled, free) = (graph.clone(), Mutex::default(), Mutex::default());
-        Ok(Self { inner: Arc::new(Inner { graph, program, layers, scheduled, free }) })
+        Ok(Self {
+            inner: Arc::new(Inner { graph, program, instructions: level.instructions(), layers, scheduled, free }),
+        })
     }
 
     /// The graph.
@@ -152,7 +156,7 @@ impl Graph {
     }
 
     fn task(&self, schedule: &Schedule, task: &Task, buffers: &mut Buffers<'_>) -> Result<()> {
-        let Inner { program, layers, .. } = &*self.inner;
+        let Inner { program, layers, instructions, .. } = &*self.inner;
         let copy;
         let (value, map) = match task.kind {
             Kind::Copy(value) => {
@@ -164,7 +168,7 @@ impl Graph {
                     let output = program.steps[step].output;
                     return run_layer(schedule, layer, (*input, output), task.place, buffers);
                 }
-                (Work::Mean(input), _) => return run_mean(schedule, *input, task.place, buffers),
+                (Work::Mean(input), _) => return run_mean(schedule, *input, task.place, *instructions, buffers),
                 (Work::Map(map), _) => (program.steps[step].output, map),
                 (Work::Layer { .. } | Work::Concatenate(_), _) => return Ok(()),
             },
@@ -267,14 +271,20 @@ fn run_layer(
     Ok(())
 }
 
-fn run_mean(schedule: &Schedule, input: usize, place: Place, buffers: &mut Buffers<'_>) -> Result<()> {
+fn run_mean(
+    schedule: &Schedule,
+    input: usize,
+    place: Place,
+    instructions: Instructions,
+    buffers: &mut Buffers<'_>,
+) -> Result<()> {
     let shape = &schedule.shapes[input];
     let plane = product(shape[2..].iter().copied());
     let mut result = buffers.take(place.slot);
     let means = [&shape[..2], &vec![1; shape.len() - 2][..]].concat();
     for (number, result) in items(&mut result, place, &means).enumerate() {
         let values = &buffers.item(schedule, input, number)[..shape[1] * plane];
-        let sums = channel_sums::channel_sums(values, shape[1], plane, Level::best().instructions())?;
+        let sums = channel_sums::channel_sums(values, shape[1], plane, instructions)?;
         result.iter_mut().zip(sums).for_each(|(mean, sum)| *mean = (sum / plane as f64) as f32);
     }
     buffers.put(place.slot, result);
@@ -283,9 +293,6 @@ fn run_mean(schedule: &Schedule, input: usize, place: Place, buffers: &mut Buffe
 
 /// `[channels, d, h, w]`
 fn extents(shape: &[usize]) -> [usize; 4] {
-    let mut extents = [1; 4];
-    extents[0] = shape[1];
-    let axes = &shape[2..];
-    extents[4 - axes.len()..].copy_from_slice(axes);
-    extents
+    let [d, h, w] = schedule::extents(shape);
+    [shape[1], d, h, w]
 }

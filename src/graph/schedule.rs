@@ -126,6 +126,13 @@ impl Schedule {
     }
 }
 
+/// `[d, h, w]` of a tensor `[batch, channels, …]`: axes that it has not are the first ones, of extent 1.
+pub(crate) fn extents(shape: &[usize]) -> [usize; 3] {
+    let (mut extents, axes) = ([1; 3], &shape[2..]);
+    extents[3 - axes.len()..].copy_from_slice(axes);
+    extents
+}
+
 /// Which values lie within others.
 struct Within<'a> {
     graph: &'a Graph,

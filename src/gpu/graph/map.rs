@@ -1,5 +1,6 @@
 //! A map of a graph, compiled for its shapes.
 
+use super::kernel::Kernel;
 use crate::error::{Error, Result};
 use crate::gpu::device::binding::{entry, whole};
 use crate::gpu::device::context::Context;
@@ -9,28 +10,23 @@ use crate::gpu::kernels::map::{ALPHAS, Lies, MapKernel, Numbers};
 use crate::gpu::kernels::variant::Variant;
 use crate::gpu::storage::Storage;
 use crate::graph::program::{Map, Operand};
-use crate::graph::schedule::{Place, Schedule, Slot};
-use wgpu::{BindGroupDescriptor, Buffer, BufferSlice, ComputePipeline};
+use crate::graph::schedule::{Place, Schedule, Slot, extents};
+use wgpu::{Buffer, BufferSlice};
 
 /// What computes a value element by element.
 #[derive(Debug)]
 pub(super) struct MapStage {
-    pipeline: ComputePipeline,
-    uniform: Buffer,
+    kernel: Kernel,
     alphas: Option<Buffer>,
     /// Where each operand lies, and its bytes.
     operands: Vec<(Slot, u64)>,
     output_bytes: u64,
-    workgroups: [u32; 2],
-    elements: u64,
 }
 
-/// `[d, h, w]`
-pub(super) fn extents(shape: &[usize]) -> [usize; 3] {
-    let mut extents = [1; 3];
-    let axes = &shape[2..];
-    extents[3 - axes.len()..].copy_from_slice(axes);
-    extents
+/// Where a value lies that something reads.
+pub(super) fn placed(schedule: &Schedule, value: usize) -> Result<Place> {
+    let nowhere = || Error::Buffer { what: "a value of a graph", problem: "is nowhere".into() };
+    schedule.place(value).ok_or_else(nowhere)
 }
 
 /// The bytes that a dispatch sees of the tensor that a value lies in.
@@ -61,18 +57,14 @@ impl MapStage {
         let shape = &schedule.shapes[value];
         let of = |value: usize| extents(&schedule.shapes[value]);
         let kernel = MapKernel::new(map, |operand| of(operand.of) == [1; 3] && extents(shape) != [1; 3]);
-        let placed = |operand: &Operand| {
-            let nowhere = || Error::Buffer { what: "a value of a graph", problem: "is nowhere".into() };
-            schedule.place(operand.value).ok_or_else(nowhere)
-        };
         let operands = map.operands().map(|operand| {
-            let place = placed(operand)?;
+            let place = placed(schedule, operand.value)?;
             Ok((place.slot, bound_bytes(context, &schedule.shapes[operand.value], place, storage)?))
         });
         let operands = operands.collect::<Result<Vec<_>>>()?;
         let lies = |operand: &Operand| {
             let [d, h, w] = of(operand.value);
-            let (first, all) = placed(operand).map_or((0, 0), |place| (place.first, place.of));
+            let (first, all) = schedule.place(operand.value).map_or((0, 0), |place| (place.first, place.of));
             Lies { strides: [all * d * h * w, d * h * w, h * w, w], first: first * d * h * w }
         };
         let Numbers { numbers, alphas } = Numbers::new(map, shape[1], lies, of);
@@ -88,15 +80,11 @@ impl MapStage {
             true => Some(context.upload_bytes("upconv activation", bytemuck::cast_slice(&alphas))?),
             false => None,
         };
-        Ok(Self {
-            pipeline: context.pipeline(&Variant::Map { map: Box::new(kernel), storage })?,
-            uniform,
-            alphas,
-            operands,
-            output_bytes: bound_bytes(context, shape, place, storage)?,
-            workgroups: rows((elements as u64).div_ceil(GATHER_WORKGROUP), context.profile().max_workgroups),
-            elements: elements as u64,
-        })
+        let multiply_adds = (elements * operands.len()) as u64;
+        let workgroups = rows((elements as u64).div_ceil(GATHER_WORKGROUP), context.profile().max_workgroups);
+        let pipeline = context.pipeline(&Variant::Map { map: Box::new(kernel), storage })?;
+        let kernel = Kernel { name: "map", pipeline, uniform, workgroups, multiply_adds };
+        Ok(Self { kernel, alphas, operands, output_bytes: bound_bytes(context, shape, place, storage)? })
     }
 
     pub(super) fn step<'b>(
@@ -108,27 +96,11 @@ impl MapStage {
         let operands =
             self.operands.iter().map(|&(slot, size)| Ok((slice(slot)?, size))).collect::<Result<Vec<_>>>()?;
         let window = |slice: &BufferSlice<'_>, size| Window { offset: slice.offset(), size };
-        context.checked("binding buffers", || {
-            let mut entries = vec![
-                entry(0, &self.uniform, whole(&self.uniform)),
-                entry(5, output.buffer(), window(&output, self.output_bytes)),
-            ];
-            for (binding, (operand, size)) in (1..).zip(&operands) {
-                entries.push(entry(binding, operand.buffer(), window(operand, *size)));
-            }
-            entries.extend(self.alphas.as_ref().map(|alphas| entry(ALPHAS, alphas, whole(alphas))));
-            let layout = self.pipeline.get_bind_group_layout(0);
-            let descriptor = BindGroupDescriptor { label: Some("upconv map"), layout: &layout, entries: &entries };
-            let [x, y] = self.workgroups;
-            Step {
-                pipeline: self.pipeline.clone(),
-                bind_group: context.device().create_bind_group(&descriptor),
-                workgroups: [x, y, 1],
-                layer: 0,
-                kernel: "map",
-                band: None,
-                multiply_adds: self.elements * self.operands.len() as u64,
-            }
-        })
+        let mut entries = vec![entry(5, output.buffer(), window(&output, self.output_bytes))];
+        for (binding, (operand, size)) in (1..).zip(&operands) {
+            entries.push(entry(binding, operand.buffer(), window(operand, *size)));
+        }
+        entries.extend(self.alphas.as_ref().map(|alphas| entry(ALPHAS, alphas, whole(alphas))));
+        self.kernel.step(context, entries)
     }
 }

@@ -1,7 +1,8 @@
 //! The mean of each channel, in two dispatches: of blocks, and of those.
 
-use super::map::{bound_bytes, extents};
-use crate::error::{Error, Result};
+use super::kernel::Kernel;
+use super::map::{bound_bytes, placed};
+use crate::error::Result;
 use crate::gpu::device::binding::{entry, whole};
 use crate::gpu::device::context::Context;
 use crate::gpu::device::step::Step;
@@ -9,8 +10,8 @@ use crate::gpu::dispatch::{GATHER_WORKGROUP, Window, rows};
 use crate::gpu::kernels::means::{BlockParams, MeanParams, SIDE};
 use crate::gpu::kernels::variant::Variant;
 use crate::gpu::storage::Storage;
-use crate::graph::schedule::{Place, Schedule, Slot};
-use wgpu::{BindGroupDescriptor, Buffer, BufferSlice, BufferUsages, ComputePipeline};
+use crate::graph::schedule::{Place, Schedule, Slot, extents};
+use wgpu::{Buffer, BufferSlice, BufferUsages};
 
 /// What computes the mean of each channel of each item.
 #[derive(Debug)]
@@ -19,17 +20,8 @@ pub(super) struct MeanStage {
     input_bytes: u64,
     output_bytes: u64,
     sums: Buffer,
-    blocks: Part,
-    means: Part,
-}
-
-#[derive(Debug)]
-struct Part {
-    pipeline: ComputePipeline,
-    uniform: Buffer,
-    workgroups: [u32; 2],
-    additions: u64,
-    kernel: &'static str,
+    blocks: Kernel,
+    means: Kernel,
 }
 
 impl MeanStage {
@@ -42,8 +34,7 @@ impl MeanStage {
         storage: Storage,
     ) -> Result<Self> {
         let shape = &schedule.shapes[value];
-        let nowhere = Error::Buffer { what: "a value of a graph", problem: "is nowhere".into() };
-        let from = schedule.place(value).ok_or(nowhere)?;
+        let from = placed(schedule, value)?;
         let [d, h, w] = extents(shape);
         let (plane, means) = (d * h * w, shape[0] * shape[1]);
         let blocks = d * h.div_ceil(SIDE) * w.div_ceil(SIDE);
@@ -58,12 +49,12 @@ impl MeanStage {
             height: h as u32,
             width: w as u32,
         };
-        let first = Part {
+        let first = Kernel {
             pipeline: context.pipeline(&Variant::BlockSums { storage })?,
             uniform: context.uniforms(&[bytemuck::bytes_of(&params)])?.0,
             workgroups: rows((means * blocks).div_ceil(GATHER_WORKGROUP as usize) as u64, most),
-            additions: (means * plane) as u64,
-            kernel: "block_sums",
+            multiply_adds: (means * plane) as u64,
+            name: "block_sums",
         };
         let params = MeanParams {
             means: means as u32,
@@ -74,12 +65,12 @@ impl MeanStage {
             elements: plane as f32,
             ..MeanParams::default()
         };
-        let second = Part {
+        let second = Kernel {
             pipeline: context.pipeline(&Variant::Means { storage })?,
             uniform: context.uniforms(&[bytemuck::bytes_of(&params)])?.0,
             workgroups: rows(means as u64, most),
-            additions: (means * blocks) as u64,
-            kernel: "means",
+            multiply_adds: (means * blocks) as u64,
+            name: "means",
         };
         let of_means = [&shape[..2], &[1][..]].concat();
         Ok(Self {
@@ -102,27 +93,9 @@ impl MeanStage {
         let seen = (input.buffer(), Window { offset: input.offset(), size: self.input_bytes });
         let written = (output.buffer(), Window { offset: output.offset(), size: self.output_bytes });
         let sums = (&self.sums, whole(&self.sums));
-        Ok(vec![self.blocks.step(context, seen, sums)?, self.means.step(context, sums, written)?])
-    }
-}
-
-impl Part {
-    fn step(&self, context: &Context, from: (&Buffer, Window), to: (&Buffer, Window)) -> Result<Step> {
-        context.checked("binding buffers", || {
-            let layout = self.pipeline.get_bind_group_layout(0);
-            let entries =
-                [entry(0, &self.uniform, whole(&self.uniform)), entry(1, from.0, from.1), entry(2, to.0, to.1)];
-            let descriptor = BindGroupDescriptor { label: Some("upconv mean"), layout: &layout, entries: &entries };
-            let [x, y] = self.workgroups;
-            Step {
-                pipeline: self.pipeline.clone(),
-                bind_group: context.device().create_bind_group(&descriptor),
-                workgroups: [x, y, 1],
-                layer: 0,
-                kernel: self.kernel,
-                band: None,
-                multiply_adds: self.additions,
-            }
-        })
+        let step = |kernel: &Kernel, from: (&Buffer, Window), to: (&Buffer, Window)| {
+            kernel.step(context, vec![entry(1, from.0, from.1), entry(2, to.0, to.1)])
+        };
+        Ok(vec![step(&self.blocks, seen, sums)?, step(&self.means, sums, written)?])
     }
 }

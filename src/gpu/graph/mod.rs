@@ -1,5 +1,6 @@
 //! A graph on a device.
 
+mod kernel;
 mod map;
 mod mean;
 mod on_device;

@@ -1,6 +1,6 @@
 //! A graph that is planned and compiled for the shapes of its inputs.
 
-use super::map::MapStage;
+use super::map::{MapStage, placed};
 use super::mean::MeanStage;
 use super::packed::Packed;
 use crate::error::{Error, Result};
@@ -365,12 +365,8 @@ fn stage(graph: &Packed, schedule: &Schedule, task: &Task, storage: Storage) -> 
         (Work::Map(map), _) => Stage::Map(MapStage::new(context, schedule, map, output, task.place, storage)?),
         (Work::Mean(input), _) => Stage::Mean(MeanStage::new(context, schedule, *input, task.place, storage)?),
         (Work::Layer { input, residual, .. }, Some(layer)) => {
-            let lies = |value: usize| {
-                let nowhere = Error::Buffer { what: "a value of a graph", problem: "is nowhere".into() };
-                schedule.place(value).ok_or(nowhere)
-            };
-            let (shape, input) = (&schedule.shapes[*input], lies(*input)?);
-            let residual = residual.map(lies).transpose()?;
+            let (shape, input) = (&schedule.shapes[*input], placed(schedule, *input)?);
+            let residual = residual.map(|value| placed(schedule, value)).transpose()?;
             let mut request = Request::new(storage);
             let is_part = |place: Place, channels: usize| (place.first, place.of) != (0, channels);
             let channels = schedule.shapes[output][1];
