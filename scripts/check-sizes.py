@@ -4,7 +4,8 @@
 Every filter takes the photograph and generated pictures to sizes that are no whole factor, larger and smaller, and each
 sample is compared: tolerance 1 of 255. Pillow rounds 8-bit samples between the two axes, which is why it is not 0.
 
-- Grey and RGB of 8 bits: with Pillow's result.
+- Grey and RGB of 8 bits: with Pillow's result, along w and then along h. (Pillow 13 begins with h where that is reduced
+  much more than w, and holds another plane to the range of the samples.)
 - With alpha and with 16 bits, which Pillow rounds or does not resize: with its results for planes of floats
   (premultiplied, held to the range of the samples between the axes), 16 bits with a tolerance of 1 of 65,535.
 - Nearest: an output that lies on the border between two pixels takes the right one here. Pillow adds up positions, and
@@ -72,7 +73,8 @@ def expected(picture, size, method, most):
     channels = picture.shape[2]
     if most == 255 and channels in (1, 3):
         image = Image.fromarray((picture[:, :, 0] if channels == 1 else picture).astype(numpy.uint8))
-        return numpy.asarray(image.resize(size, FILTERS[method])).reshape(size[1], size[0], channels)
+        across = image.resize((size[0], image.height), FILTERS[method])
+        return numpy.asarray(across.resize(size, FILTERS[method])).reshape(size[1], size[0], channels)
     return numpy.floor(resize_floats(picture, size, method, most) + 0.5)
 
 
