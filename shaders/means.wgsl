@@ -8,15 +8,15 @@ struct Params {
     means: u32,            // of all items and channels
     channels: u32,
     blocks: u32,           // of each
-    item_stride: u32,      // from one item of the output to the next
-    first: u32,            // the output's first element
-    elements: f32,         // of each
-    padding_1: u32,
-    padding_2: u32,
+    input_item: u32,       // from one item of the sums to the next
+    input_first: u32,      // their first element
+    output_item: u32,      // from one item of the output to the next
+    output_first: u32,     // the output's first element
+    elements: f32,         // of each, in blocks of 256
 }
 
 @group(0) @binding(0) var<uniform> params: Params;
-@group(0) @binding(1) var<storage, read> sums: array<f32>;
+@group(0) @binding(1) var<storage, read> sums: array<Elem>;
 @group(0) @binding(2) var<storage, read_write> output: array<Elem>;
 
 var<workgroup> parts: array<f32, 64>;
@@ -28,10 +28,13 @@ fn means(
     @builtin(local_invocation_index) lane: u32,
 ) {
     let mean = group.y * groups.x + group.x;
+    let item = mean / params.channels;
+    let channel = mean % params.channels;
     var sum = 0.0;
     if mean < params.means {
+        let first = params.input_first + item * params.input_item + channel * params.blocks;
         for (var block = lane; block < params.blocks; block += 64u) {
-            sum += sums[mean * params.blocks + block];
+            sum += f32(sums[first + block]);
         }
     }
     parts[lane] = sum;
@@ -42,7 +45,6 @@ fn means(
         }
     }
     if lane == 0u && mean < params.means {
-        let at = params.first + mean / params.channels * params.item_stride + mean % params.channels;
-        output[at] = Elem(parts[0] / params.elements);
+        output[params.output_first + item * params.output_item + channel] = Elem(parts[0] / params.elements);
     }
 }

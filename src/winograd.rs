@@ -122,7 +122,7 @@ pub(crate) const THREE_BY_THREE: [Filter; 2] = [Filter { taps: 3, stride: 1, res
 const LEAST_CHANNELS: usize = 32;
 
 /// Whether an operation on two axes has kernel 3×3 at stride 1, and so many channels that the transforms pay.
-#[cfg(any(feature = "cpu", feature = "picture"))]
+#[cfg(any(feature = "cpu", feature = "gpu", feature = "picture"))]
 pub(crate) fn wide_three_by_three(op: &ConvTranspose) -> bool {
     op.rank() == 2 && filters(op) == Some(THREE_BY_THREE) && op.in_channels().min(op.out_channels()) >= LEAST_CHANNELS
 }

@@ -7,6 +7,7 @@ mod common;
 mod device;
 
 use common::graphs::{GraphCase, difference, random_graph, told};
+use common::parts::{branching, cut, in_parts};
 use common::{Values, tensor};
 use device::context;
 use fastrand::Rng;
@@ -20,6 +21,8 @@ fn main() -> ExitCode {
         ("integers_are_exact_in_random_graphs", integers_are_exact_in_random_graphs),
         ("reals_are_close_in_random_graphs", reals_are_close_in_random_graphs),
         ("every_element_of_a_callers_outputs_is_written", every_element_of_a_callers_outputs_is_written),
+        ("parts_have_the_bits_of_the_whole_in_random_graphs", parts_have_the_bits_of_the_whole_in_random_graphs),
+        ("parts_have_the_bits_of_the_whole_in_a_network", parts_have_the_bits_of_the_whole_in_a_network),
         ("what_does_not_fit_is_refused", what_does_not_fit_is_refused),
     ])
 }
@@ -85,6 +88,58 @@ fn every_element_of_a_callers_outputs_is_written() {
         for (buffer, expected) in y.iter().zip(&expected) {
             let got = context.download(buffer, expected.shape(), Storage::F32).unwrap();
             assert_eq!(got.to_f64(), expected.to_f64(), "case {number}: {}", told(&graph));
+        }
+    }
+}
+
+/// The graph in pieces has the bits of the graph that is planned as one piece.
+fn check_parts(rng: &mut Rng, context: &Context, graph: &graph::Graph, inputs: &[Tensor], name: &str) {
+    let on_gpu = Graph::new(context, graph).unwrap();
+    let shapes = shapes(inputs);
+    let extents = graph.shapes(&shapes).unwrap();
+    let all = |value: &graph::Value| (*value, extents[value.index()][2..].iter().map(|&extent| 0..extent).collect());
+    let wanted: Vec<_> = graph.outputs().iter().map(all).collect();
+    let whole = on_gpu.prepare_part(&shapes, &[], &wanted, Storage::F32).unwrap();
+    let needed = whole.inputs().map(|region| {
+        let number = graph.inputs().iter().position(|input| *input == region.value).unwrap();
+        cut(&(inputs[number].shape().to_vec(), inputs[number].to_f32()), &region.begin, &region.shape)
+    });
+    let whole = whole.run(&needed.collect::<Vec<_>>()).unwrap();
+    let got = in_parts(rng, graph, inputs, &mut |given, wanted, supply| {
+        let part = on_gpu.prepare_part(&shapes, given, wanted, Storage::F32);
+        let part = part.unwrap_or_else(|error| panic!("{name}: {error}: {}", told(graph)));
+        let made = part.run(&part.inputs().map(supply).collect::<Vec<_>>()).unwrap();
+        part.outputs().cloned().zip(made).collect()
+    });
+    for (got, whole) in got.iter().zip(&whole) {
+        let differ = got.to_f32().iter().zip(whole.to_f32()).filter(|(a, b)| a.to_bits() != b.to_bits()).count();
+        assert_eq!(differ, 0, "{name}: of {:?}: {}", whole.shape(), told(graph));
+    }
+}
+
+fn parts_have_the_bits_of_the_whole_in_random_graphs() {
+    let (mut rng, context) = (Rng::with_seed(314), small_tiles());
+    for number in 0..60 {
+        let GraphCase { graph, inputs, .. } = random_graph(&mut rng, Values::Reals);
+        check_parts(&mut rng, &context, &graph, &inputs, &format!("case {number}"));
+    }
+}
+
+fn parts_have_the_bits_of_the_whole_in_a_network() {
+    let mut rng = Rng::with_seed(315);
+    let graph = branching(&mut rng);
+    for context in [small_tiles(), context().clone()] {
+        for (height, width) in [(10, 24), (70, 96)] {
+            let x = tensor(&mut rng, &[1, 3, height, width], Values::Reals);
+            for number in 0..2 {
+                check_parts(
+                    &mut rng,
+                    &context,
+                    &graph,
+                    std::slice::from_ref(&x),
+                    &format!("{height}x{width} {number}"),
+                );
+            }
         }
     }
 }

@@ -4,14 +4,17 @@ use super::layer::{Layer, to_f32};
 use super::map::{Elements, Rows};
 use super::memory::{filled, product};
 use super::simd::{Instructions, Level};
-use super::{channel_sums, threads};
+use super::{mean, threads};
 use crate::error::{Error, Result};
-use crate::graph;
+use crate::graph::part::Part;
 use crate::graph::program::{Map, Operand, Program, Work};
 use crate::graph::schedule::{self, Kind, Place, Schedule, Sharing, Slot, Task};
+use crate::graph::{self, Region, Value};
+use crate::op::ConvTranspose;
 use crate::tensor::{Bias, DType, Data, Tensor, TensorView};
 use half::f16;
 use std::borrow::Cow;
+use std::ops::Range;
 use std::sync::{Arc, Mutex, PoisonError};
 
 /// A [graph](graph::Graph) with its weights packed for the CPU. Cheap to clone; usable from many threads.
@@ -27,17 +30,48 @@ struct Inner {
     instructions: Instructions,
     /// For each step that is one.
     layers: Vec<Option<Layer>>,
-    /// The last one.
-    scheduled: Mutex<Option<Scheduled>>,
+    /// What was prepared for the last run, with the shapes that it is for.
+    last: Mutex<Option<(Vec<Vec<usize>>, PreparedGraph)>>,
     /// The buffers between the inputs and the outputs: as many sets as there were ever runs at the same time.
     free: Mutex<Vec<Vec<Vec<f32>>>>,
 }
 
-/// A schedule with the shapes of the inputs that it is for.
+/// A graph, or a part of one, planned for some shapes. Cheap to clone; usable from many threads.
+#[derive(Clone, Debug)]
+pub struct PreparedGraph {
+    graph: Graph,
+    planned: Arc<Planned>,
+}
+
 #[derive(Debug)]
-struct Scheduled {
-    shapes: Vec<Vec<usize>>,
-    schedule: Arc<Schedule>,
+struct Planned {
+    schedule: Schedule,
+    /// What each task does.
+    actions: Vec<Action>,
+}
+
+#[derive(Debug)]
+enum Action {
+    /// The layer of a step, with the padding of what is computed of it, from one value to another.
+    Layer {
+        step: usize,
+        op: ConvTranspose,
+        input: usize,
+        output: usize,
+    },
+    /// To a value, of this shape.
+    Map(Map, usize, Vec<usize>),
+    BlockSums {
+        of: usize,
+        output: usize,
+    },
+    Mean {
+        sums: usize,
+        of: usize,
+        output: usize,
+    },
+    /// A concatenation whose parts are in their places.
+    Nothing,
 }
 
 /// The buffers of a run.
@@ -71,10 +105,8 @@ impl Graph {
             _ => Ok(None),
         };
         let layers = program.steps.iter().map(|step| layer(&step.work)).collect::<Result<_>>()?;
-        let (graph, scheduled, free) = (graph.clone(), Mutex::default(), Mutex::default());
-        Ok(Self {
-            inner: Arc::new(Inner { graph, program, instructions: level.instructions(), layers, scheduled, free }),
-        })
+        let (graph, last, free) = (graph.clone(), Mutex::default(), Mutex::default());
+        Ok(Self { inner: Arc::new(Inner { graph, program, instructions: level.instructions(), layers, last, free }) })
     }
 
     /// The graph.
@@ -87,8 +119,73 @@ impl Graph {
     /// # Errors
     /// Those of [`graph::Graph::shapes`].
     pub fn between_bytes<S: AsRef<[usize]>>(&self, inputs: &[S]) -> Result<u64> {
-        let shapes = inputs.iter().map(|shape| shape.as_ref().to_vec()).collect();
-        Ok(self.schedule(shapes)?.slots.iter().map(|&elements| 4 * elements as u64).sum())
+        Ok(self.prepare(inputs)?.between_bytes())
+    }
+
+    /// Plans the graph for these shapes of its inputs; what was prepared last is kept.
+    ///
+    /// # Errors
+    /// Those of [`graph::Graph::shapes`].
+    pub fn prepare<S: AsRef<[usize]>>(&self, inputs: &[S]) -> Result<PreparedGraph> {
+        let mut last = self.inner.last.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some((shapes, prepared)) = &*last
+            && shapes.iter().eq(inputs.iter().map(AsRef::as_ref))
+        {
+            return Ok(prepared.clone());
+        }
+        let whole = Arc::new(self.graph().shapes(inputs)?);
+        let prepared = self.planned(Part::whole(self.graph(), whole))?;
+        *last = Some((inputs.iter().map(|shape| shape.as_ref().to_vec()).collect(), prepared.clone()));
+        Ok(prepared)
+    }
+
+    /// Plans what some regions of values need, where the whole graph's inputs have these shapes and the `given` values are
+    /// inputs beside them. What is computed has the same bits in each part: in a picture in tiles, and in the whole.
+    ///
+    /// The values that can be given or wanted are those that [`steps`](Self::steps) computes.
+    ///
+    /// # Errors
+    /// [`Error::Graph`] for ranges beyond a value, and for a value that cannot be wanted; those of
+    /// [`graph::Graph::shapes`].
+    pub fn prepare_part<S: AsRef<[usize]>>(
+        &self,
+        inputs: &[S],
+        given: &[Value],
+        wanted: &[(Value, Vec<Range<usize>>)],
+    ) -> Result<PreparedGraph> {
+        let whole = Arc::new(self.graph().shapes(inputs)?);
+        self.planned(Part::new(self.graph(), &self.inner.program, whole, given, wanted)?)
+    }
+
+    /// The values that are computed by themselves, in their order; the others are parts of what a layer or a map does.
+    pub fn steps(&self) -> impl Iterator<Item = Value> {
+        self.inner.program.steps.iter().map(|step| Value(step.output))
+    }
+
+    fn planned(&self, part: Part) -> Result<PreparedGraph> {
+        let Inner { graph, program, .. } = &*self.inner;
+        let schedule = Schedule::new(graph, program, part, Sharing { alignment: 1, whole_transforms: false });
+        let part = &schedule.part;
+        let action = |task: &Task| {
+            let step = match task.kind {
+                Kind::Copy(value, to) => {
+                    return Ok(Action::Map(part.copy(value, to)?, to, part.copied(value, to)));
+                }
+                Kind::Step(step) => step,
+            };
+            let output = program.steps[step].output;
+            Ok(match &program.steps[step].work {
+                Work::Layer { layer, input, .. } => {
+                    Action::Layer { step, op: part.op(layer, *input, output)?, input: *input, output }
+                }
+                Work::Map(map) => Action::Map(part.map(map, output)?, output, part.shape(output).to_vec()),
+                Work::BlockSums(of) => Action::BlockSums { of: *of, output },
+                Work::Mean { sums, of } => Action::Mean { sums: *sums, of: *of, output },
+                Work::Concatenate(_) => Action::Nothing,
+            })
+        };
+        let actions = schedule.tasks.iter().map(action).collect::<Result<_>>()?;
+        Ok(PreparedGraph { graph: self.clone(), planned: Arc::new(Planned { schedule, actions }) })
     }
 
     /// Computes the outputs, on rayon's current pool, in f32.
@@ -96,58 +193,92 @@ impl Graph {
     /// The outputs have the first input's element type, except that bf16 gives f32.
     ///
     /// # Errors
-    /// [`Error::DType`] for an input of f64; those of [`graph::Graph::shapes`], [`Error::Memory`], and [`Error::Threads`].
+    /// As [`prepare`](Self::prepare) and [`PreparedGraph::run`].
     pub fn run<'a, T>(&self, inputs: &'a [T]) -> Result<Vec<Tensor>>
     where
         &'a T: Into<TensorView<'a>>,
     {
         let inputs: Vec<TensorView<'a>> = inputs.iter().map(Into::into).collect();
+        self.prepare(&inputs.iter().map(|input| input.shape()).collect::<Vec<_>>())?.run_views(&inputs)
+    }
+}
+
+impl PreparedGraph {
+    /// What is read: for a whole graph its inputs, for a [part](Graph::prepare_part) the regions that it needs.
+    pub fn inputs(&self) -> impl Iterator<Item = &Region> {
+        let part = &self.planned.schedule.part;
+        part.inputs.iter().filter_map(|&input| part.region(input).ok())
+    }
+
+    /// What is written, in the order in which it was wanted: for a part, regions that have at least what was wanted.
+    pub fn outputs(&self) -> impl Iterator<Item = &Region> {
+        let part = &self.planned.schedule.part;
+        part.outputs.iter().filter_map(|&output| part.region(output).ok())
+    }
+
+    /// The bytes that it needs between its inputs and its outputs.
+    pub fn between_bytes(&self) -> u64 {
+        self.planned.schedule.slots.iter().map(|&elements| 4 * elements as u64).sum()
+    }
+
+    /// Computes the outputs, on rayon's current pool, in f32.
+    ///
+    /// The outputs have the first input's element type, except that bf16 gives f32.
+    ///
+    /// # Errors
+    /// [`Error::OutOfRange`] for another number of inputs, [`Error::Shape`] for other shapes, [`Error::DType`] for an input
+    /// of f64; [`Error::Memory`] and [`Error::Threads`].
+    pub fn run<'a, T>(&self, inputs: &'a [T]) -> Result<Vec<Tensor>>
+    where
+        &'a T: Into<TensorView<'a>>,
+    {
+        self.run_views(&inputs.iter().map(Into::into).collect::<Vec<_>>())
+    }
+
+    fn run_views(&self, inputs: &[TensorView<'_>]) -> Result<Vec<Tensor>> {
+        let Planned { schedule, actions } = &*self.planned;
+        let part = &schedule.part;
+        if inputs.len() != part.inputs.len() {
+            let (what, given) = ("inputs".into(), inputs.len() as i128);
+            return Err(Error::OutOfRange { what, given, expected: part.inputs.len().to_string() });
+        }
+        for (input, &value) in inputs.iter().zip(&part.inputs) {
+            if input.shape() != part.shape(value) {
+                let expected = format!("{:?}, for which the graph was prepared", part.shape(value));
+                return Err(Error::Shape { what: "input", given: input.shape().to_vec(), expected });
+            }
+        }
         if let Some(input) = inputs.iter().find(|input| input.dtype() == DType::F64) {
             let (what, expected) = ("input", "float32, float16 or bfloat16: a graph is computed in float32");
             return Err(Error::DType { what, given: input.dtype(), expected });
         }
         threads::ensure()?;
-        let schedule = self.schedule(inputs.iter().map(|input| input.shape().to_vec()).collect())?;
         let half = inputs.first().is_some_and(|input| input.dtype() == DType::F16);
-        let graph = &self.inner.graph;
         let mut buffers = Buffers {
             inputs: inputs.iter().map(|&input| to_f32("the input", input)).collect::<std::result::Result<_, _>>()?,
             outputs: Vec::new(),
-            between: self.take(&schedule)?,
+            between: self.take(schedule)?,
         };
-        for output in graph.outputs() {
-            buffers.outputs.push(filled("the output", 0.0, product(schedule.shapes[output.0].iter().copied()))?);
+        for &output in &part.outputs {
+            buffers.outputs.push(filled("the output", 0.0, product(part.shape(output).iter().copied()))?);
         }
-        schedule.tasks.iter().try_for_each(|task| self.task(&schedule, task, &mut buffers))?;
+        schedule.tasks.iter().zip(actions).try_for_each(|(task, action)| self.act(task, action, &mut buffers))?;
         let Buffers { outputs, between, .. } = buffers;
-        self.inner.free.lock().unwrap_or_else(PoisonError::into_inner).push(between);
-        let tensor = |(value, elements): (&graph::Value, Vec<f32>)| {
+        self.graph.inner.free.lock().unwrap_or_else(PoisonError::into_inner).push(between);
+        let tensor = |(&value, elements): (&usize, Vec<f32>)| {
             let data = match half {
                 true => Data::F16(elements.into_iter().map(f16::from_f32).collect()),
                 false => Data::F32(elements),
             };
-            Tensor::new(schedule.shapes[value.0].clone(), data)
+            Tensor::new(part.shape(value), data)
         };
-        graph.outputs().iter().zip(outputs).map(tensor).collect()
-    }
-
-    /// The schedule; that of the last run where it had the same shapes.
-    fn schedule(&self, shapes: Vec<Vec<usize>>) -> Result<Arc<Schedule>> {
-        let Inner { graph, program, scheduled, .. } = &*self.inner;
-        let mut scheduled = scheduled.lock().unwrap_or_else(PoisonError::into_inner);
-        match &*scheduled {
-            Some(Scheduled { shapes: of, schedule }) if *of == shapes => Ok(schedule.clone()),
-            _ => {
-                let schedule = Arc::new(Schedule::new(graph, program, &shapes, Sharing { alignment: 1 })?);
-                *scheduled = Some(Scheduled { shapes, schedule: schedule.clone() });
-                Ok(schedule)
-            }
-        }
+        part.outputs.iter().zip(outputs).map(tensor).collect()
     }
 
     /// Buffers for a schedule: those of an earlier run where they are as many.
     fn take(&self, schedule: &Schedule) -> Result<Vec<Vec<f32>>> {
-        let mut between = self.inner.free.lock().unwrap_or_else(PoisonError::into_inner).pop().unwrap_or_default();
+        let free = &self.graph.inner.free;
+        let mut between = free.lock().unwrap_or_else(PoisonError::into_inner).pop().unwrap_or_default();
         between.resize_with(schedule.slots.len(), Vec::new);
         for (buffer, &len) in between.iter_mut().zip(&schedule.slots) {
             super::memory::grow(buffer, len)?;
@@ -155,39 +286,28 @@ impl Graph {
         Ok(between)
     }
 
-    fn task(&self, schedule: &Schedule, task: &Task, buffers: &mut Buffers<'_>) -> Result<()> {
-        let Inner { program, layers, instructions, .. } = &*self.inner;
-        let copy;
-        let (value, map) = match task.kind {
-            Kind::Copy(value) => {
-                copy = Map { first: Operand { of: value, value, views: Vec::new() }, terms: Vec::new() };
-                (value, &copy)
-            }
-            Kind::Step(step) => match (&program.steps[step].work, &layers[step]) {
-                (Work::Layer { input, .. }, Some(layer)) => {
-                    let output = program.steps[step].output;
-                    return run_layer(schedule, layer, (*input, output), task.place, buffers);
-                }
-                (Work::Mean(input), _) => return run_mean(schedule, *input, task.place, *instructions, buffers),
-                (Work::Map(map), _) => (program.steps[step].output, map),
-                (Work::Layer { .. } | Work::Concatenate(_), _) => return Ok(()),
+    fn act(&self, task: &Task, action: &Action, buffers: &mut Buffers<'_>) -> Result<()> {
+        let (schedule, Inner { layers, instructions, .. }) = (&self.planned.schedule, &*self.graph.inner);
+        match action {
+            Action::Layer { step, op, input, output } => match &layers[*step] {
+                Some(layer) => run_layer(schedule, layer, op, (*input, *output), task.place, buffers),
+                None => Ok(()),
             },
-        };
-        let extents = |value: usize| extents(&schedule.shapes[value]);
-        let mut result = buffers.take(task.place.slot);
-        let item = product(extents(value));
-        for (number, result) in items(&mut result, task.place, &schedule.shapes[value]).enumerate() {
-            let elements = |value: usize| {
-                let there = product(extents(value));
-                Elements {
-                    values: buffers.item(schedule, value, number).get(..there).unwrap_or_default(),
-                    extents: extents(value),
-                }
-            };
-            Rows::new(map, extents(value), extents, elements)?.run(&mut result[..item])?;
+            Action::Map(map, output, shape) => run_map(schedule, map, (*output, shape), task.place, buffers),
+            Action::BlockSums { of, output } => {
+                each_item(schedule, (*of, *output), task.place, buffers, |values, sums| {
+                    mean::block_sums(schedule, (*of, *output), values, sums, *instructions)
+                })
+            }
+            Action::Mean { sums, of, output } => {
+                let count = product(schedule.part.whole[*of][2..].iter().copied());
+                each_item(schedule, (*sums, *output), task.place, buffers, |sums, means| {
+                    mean::means(sums, count, means);
+                    Ok(())
+                })
+            }
+            Action::Nothing => Ok(()),
         }
-        buffers.put(task.place.slot, result);
-        Ok(())
     }
 }
 
@@ -220,7 +340,7 @@ impl Buffers<'_> {
     /// The elements of a value from those of an item on.
     fn item(&self, schedule: &Schedule, value: usize, number: usize) -> &[f32] {
         let Some(place) = schedule.place(value) else { return &[] };
-        let plane = product(schedule.shapes[value][2..].iter().copied());
+        let plane = product(schedule.shape(value)[2..].iter().copied());
         &self.slot(place.slot)[(number * place.of + place.first) * plane..]
     }
 }
@@ -235,24 +355,24 @@ fn items<'a>(buffer: &'a mut [f32], place: Place, shape: &[usize]) -> impl Itera
 fn run_layer(
     schedule: &Schedule,
     layer: &Layer,
+    op: &ConvTranspose,
     (input, output): (usize, usize),
     place: Place,
     buffers: &mut Buffers<'_>,
 ) -> Result<()> {
-    let (from, Some(read)) = (&schedule.shapes[input], schedule.place(input)) else { return Ok(()) };
-    let to = &schedule.shapes[output];
+    let (from, Some(read)) = (schedule.shape(input), schedule.place(input)) else { return Ok(()) };
+    let to = schedule.shape(output);
     let (read_plane, plane) = (product(from[2..].iter().copied()), product(to[2..].iter().copied()));
+    let mut result = buffers.take(place.slot);
     if read.slot != place.slot && read.of == from[1] && place.of == to[1] {
-        let mut result = buffers.take(place.slot);
         let x = &buffers.slot(read.slot)[..product(from.iter().copied())];
-        layer.run_into(TensorView::f32(from, x)?, &mut result[..product(to.iter().copied())])?;
+        layer.run_padded(op, from, x, &mut result[..product(to.iter().copied())])?;
         buffers.put(place.slot, result);
         return Ok(());
     }
     // Some channels of larger tensors: item by item, each of which lies together.
-    let one = |shape: &[usize]| std::iter::once(1).chain(shape[1..].iter().copied()).collect::<Vec<_>>();
-    let (one_from, count) = (one(from), from[1] * read_plane);
-    let mut result = buffers.take(place.slot);
+    let one: Vec<usize> = std::iter::once(1).chain(from[1..].iter().copied()).collect();
+    let count = from[1] * read_plane;
     for number in 0..to[0] {
         let written = number * place.of * plane + place.first * plane;
         let (y, x) = if read.slot == place.slot {
@@ -265,27 +385,48 @@ fn run_layer(
         } else {
             (&mut result[written..written + to[1] * plane], &buffers.item(schedule, input, number)[..count])
         };
-        layer.run_into(TensorView::f32(&one_from, x)?, y)?;
+        layer.run_padded(op, &one, x, y)?;
     }
     buffers.put(place.slot, result);
     Ok(())
 }
 
-fn run_mean(
+fn run_map(
     schedule: &Schedule,
-    input: usize,
+    map: &Map,
+    (output, shape): (usize, &[usize]),
     place: Place,
-    instructions: Instructions,
     buffers: &mut Buffers<'_>,
 ) -> Result<()> {
-    let shape = &schedule.shapes[input];
-    let plane = product(shape[2..].iter().copied());
+    let part = &schedule.part;
+    let target = extents(shape);
     let mut result = buffers.take(place.slot);
-    let means = [&shape[..2], &vec![1; shape.len() - 2][..]].concat();
-    for (number, result) in items(&mut result, place, &means).enumerate() {
-        let values = &buffers.item(schedule, input, number)[..shape[1] * plane];
-        let sums = channel_sums::channel_sums(values, shape[1], plane, instructions)?;
-        result.iter_mut().zip(sums).for_each(|(mean, sum)| *mean = (sum / plane as f64) as f32);
+    for (number, result) in items(&mut result, place, shape).enumerate() {
+        let elements = |value: usize| {
+            let extents = extents(part.shape(value));
+            let values = buffers.item(schedule, value, number).get(..product(extents)).unwrap_or_default();
+            Elements { values, extents }
+        };
+        let whole = |value: usize| schedule::extents(&part.whole[value]);
+        let is_single = |operand: &Operand| part.is_single(operand, output);
+        Rows::new(map, target, is_single, whole, elements)?.run(&mut result[..product(target)])?;
+    }
+    buffers.put(place.slot, result);
+    Ok(())
+}
+
+/// Gives the elements of each item of a value, and where those of another go, to `compute`.
+fn each_item(
+    schedule: &Schedule,
+    (input, output): (usize, usize),
+    place: Place,
+    buffers: &mut Buffers<'_>,
+    compute: impl Fn(&[f32], &mut [f32]) -> Result<()>,
+) -> Result<()> {
+    let count = product(schedule.shape(input)[1..].iter().copied());
+    let mut result = buffers.take(place.slot);
+    for (number, result) in items(&mut result, place, schedule.shape(output)).enumerate() {
+        compute(&buffers.item(schedule, input, number)[..count], result)?;
     }
     buffers.put(place.slot, result);
     Ok(())

@@ -213,6 +213,20 @@ impl Layer {
         Ok(geometry)
     }
 
+    /// As [`Layer::run_into`], in f32, of an operation that differs from the layer's in its padding.
+    pub(super) fn run_padded(
+        &self,
+        op: &ConvTranspose,
+        shape: &[usize],
+        input: &[f32],
+        output: &mut [f32],
+    ) -> Result<()> {
+        let geometry = op.at(shape)?;
+        check_len(shape, input.len())?;
+        check_len(&geometry.output_shape(), output.len())?;
+        self.fill(&geometry, input, slots(output))
+    }
+
     /// As [`Layer::run`] for an output of f32, in the memory of `output` if that suffices.
     pub(crate) fn run_again(&self, input: TensorView<'_>, output: Vec<f32>) -> Result<(Geometry, Vec<f32>)> {
         let geometry = self.inner.op.at(input.shape())?;

@@ -57,18 +57,18 @@ struct Place {
 }
 
 impl<'a> Source<'a> {
-    /// `extents` finds those of a value by its index.
+    /// `extents` finds the `[d, h, w]` of a whole value by its index.
     fn new(
         operand: &'a Operand,
         elements: Elements<'a>,
         target: [usize; 4],
-        extents: &impl Fn(usize) -> [usize; 4],
+        single: bool,
+        extents: &impl Fn(usize) -> [usize; 3],
     ) -> Result<Self> {
         let padded = operand.views.iter().map(|view| match view {
-            View::Pad(_, _, of) => last3(extents(*of)),
+            View::Pad(_, _, of) => extents(*of),
             _ => [1; 3],
         });
-        let single = last3(extents(operand.of)) == [1; 3] && last3(target) != [1; 3];
         let padded = padded.collect();
         let mut source = Self { elements, views: &operand.views, padded, single, columns: Vec::new(), straight: false };
         let plane: usize = last3(elements.extents).iter().product();
@@ -92,7 +92,9 @@ impl<'a> Source<'a> {
             // A graph's axes are the last ones of the three.
             let axes = |count: usize| (3 - count..3).enumerate();
             match view {
-                View::Crop(begin) => axes(begin.len()).for_each(|(i, axis)| place.at[axis] += begin[i]),
+                // Of an axis that is not watched, the place is none.
+                View::Crop(begin) => axes(begin.len())
+                    .for_each(|(i, axis)| place.at[axis] = place.at[axis].wrapping_add_signed(begin[i] as isize)),
                 View::Nearest(factors) => axes(factors.len()).for_each(|(i, axis)| place.at[axis] /= factors[i]),
                 View::Pad(begin, beyond, _) => {
                     for (i, axis) in axes(begin.len()) {
@@ -141,14 +143,17 @@ impl<'a> Source<'a> {
 }
 
 impl<'a> Rows<'a> {
-    /// `extents` finds those of a value by its index, `elements` those of one item of it.
+    /// `is_single` says of an operand whether all places lead to its only one; `extents` finds the `[d, h, w]` of a whole
+    /// value by its index, `elements` what is at hand of one item of it.
     pub(super) fn new(
         map: &'a Map,
         target: [usize; 4],
-        extents: impl Fn(usize) -> [usize; 4],
+        is_single: impl Fn(&Operand) -> bool,
+        extents: impl Fn(usize) -> [usize; 3],
         elements: impl Fn(usize) -> Elements<'a>,
     ) -> Result<Self> {
-        let source = |operand: &'a Operand| Source::new(operand, elements(operand.value), target, &extents);
+        let source =
+            |operand: &'a Operand| Source::new(operand, elements(operand.value), target, is_single(operand), &extents);
         let term = |term: &'a Term| {
             Ok(match term {
                 Term::Add(operand) => Action::Add(source(operand)?),

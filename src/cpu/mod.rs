@@ -59,6 +59,7 @@ mod im2col;
 mod interleave;
 mod layer;
 mod map;
+mod mean;
 mod memory;
 mod microkernel;
 mod order;
@@ -79,6 +80,6 @@ mod work;
 
 pub use chain::Chain;
 pub use explain::Explanation;
-pub use graph::Graph;
+pub use graph::{Graph, PreparedGraph};
 pub use layer::Layer;
 pub use simd::Level;

@@ -209,13 +209,15 @@ impl Graph {
         self.push(Operation::PixelShuffle(factor), &[input], there / block)
     }
 
-    /// The mean of each channel of each item.
+    /// The mean of each channel of each item: two nodes, [block sums](Operation::BlockSums) and what they come to, so that
+    /// the mean of a picture in tiles is that of the picture, bit for bit.
     ///
     /// # Errors
     /// As [`input`](Self::input).
     pub fn mean(&mut self, input: Value) -> Result<Value> {
         let channels = self.channels_of(input)?;
-        self.push(Operation::Mean, &[input], channels)
+        let sums = self.push(Operation::BlockSums, &[input], channels)?;
+        self.push(Operation::Mean, &[sums], channels)
     }
 
     /// Makes a value an output of the graph.

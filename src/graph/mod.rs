@@ -32,6 +32,8 @@ mod build;
 pub mod ncnn;
 mod operation;
 #[cfg_attr(not(any(feature = "gpu", feature = "cpu")), allow(dead_code, reason = "for the backends"))]
+pub(crate) mod part;
+#[cfg_attr(not(any(feature = "gpu", feature = "cpu")), allow(dead_code, reason = "for the backends"))]
 pub(crate) mod program;
 mod reference;
 #[cfg_attr(not(any(feature = "gpu", feature = "cpu")), allow(dead_code, reason = "for the backends"))]
@@ -39,6 +41,7 @@ pub(crate) mod schedule;
 mod shapes;
 
 pub use operation::{Beyond, Layer, Node, Operation, Value};
+pub use part::Region;
 
 use crate::error::{Error, Result};
 

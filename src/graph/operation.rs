@@ -77,7 +77,10 @@ pub enum Operation {
     /// Depth to space, as `PixelShuffle` of PyTorch: with rank d, channel `(c·rᵈ + …·r + y)·r + x` becomes the channel c
     /// at the place (…, y, x) of each block of r elements along each axis.
     PixelShuffle(usize),
-    /// The mean of each channel of each item: the extents of what it gives are 1.
+    /// The sum of each block of 16 elements along each of the last two axes, divided by 256. Blocks begin at multiples of
+    /// 16; beyond the end there is nothing to add.
+    BlockSums,
+    /// The mean of each channel of each item of what the value's block sums are of: the extents of what it gives are 1.
     Mean,
 }
 
@@ -97,6 +100,7 @@ impl Operation {
             Operation::Pad(..) => "pad",
             Operation::Nearest(_) => "nearest",
             Operation::PixelShuffle(_) => "pixel shuffle",
+            Operation::BlockSums => "block sums",
             Operation::Mean => "mean",
         }
     }

@@ -2,7 +2,7 @@
 //!
 //! - A layer takes over what follows it where nothing else reads what is between: a factor (into its weights), a residual
 //!   (where the backend can add one), an activation; and an activation before it that is cheap enough to be computed again
-//!   at each read.
+//!   at each read. A layer that Winograd's transforms may compute takes neither residuals nor activations before it.
 //! - Sums, products and functions of elements become one [`Map`] where each has a single reader.
 //! - Crops, pads, enlargements and shuffles are [views](View): a map reads through them. They are computed by a map of
 //!   their own only where something else reads them.
@@ -11,6 +11,7 @@
 
 use super::Graph;
 use super::operation::{Beyond, Layer, Operation};
+use super::part::may_transform;
 use crate::activation::Activation;
 use crate::error::Result;
 use crate::tensor::{DType, Tensor};
@@ -42,7 +43,12 @@ pub(crate) enum Work {
         residual: Option<usize>,
     },
     Map(Map),
-    Mean(usize),
+    BlockSums(usize),
+    /// From the sums of blocks, of a value that need not be at hand.
+    Mean {
+        sums: usize,
+        of: usize,
+    },
     /// What is not in its place already is copied there.
     Concatenate(Vec<usize>),
 }
@@ -76,7 +82,7 @@ pub(crate) enum Term {
 #[derive(Clone, Debug, PartialEq)]
 pub(crate) enum View {
     /// So many elements further along each axis.
-    Crop(Vec<usize>),
+    Crop(Vec<i64>),
     /// So many elements before, and what is beyond the value with this index.
     Pad(Vec<usize>, Beyond, usize),
     /// Divided by a factor.
@@ -94,6 +100,14 @@ impl Map {
         });
         std::iter::once(&self.first).chain(others)
     }
+
+    pub(crate) fn operands_mut(&mut self) -> impl Iterator<Item = &mut Operand> {
+        let others = self.terms.iter_mut().filter_map(|term| match term {
+            Term::Add(operand) | Term::Multiply(operand) => Some(operand),
+            Term::Affine(..) | Term::Activation(_) => None,
+        });
+        std::iter::once(&mut self.first).chain(others)
+    }
 }
 
 impl Step {
@@ -102,7 +116,7 @@ impl Step {
         match &self.work {
             Work::Layer { input, residual, .. } => std::iter::once(*input).chain(*residual).collect(),
             Work::Map(map) => map.operands().map(|operand| operand.value).collect(),
-            Work::Mean(input) => vec![*input],
+            Work::BlockSums(input) | Work::Mean { sums: input, .. } => vec![*input],
             Work::Concatenate(inputs) => inputs.clone(),
         }
     }
@@ -199,9 +213,12 @@ impl Maker<'_> {
     fn layer(&mut self, index: usize, layer: &Layer) -> Result<(usize, Work)> {
         let mut layer = Layer::clone(layer);
         let mut input = self.graph.nodes[index].inputs[0].0;
+        // Winograd's transforms do nothing else, and their layers are the ones that take most of the time.
+        let alone = may_transform(&layer.op);
         if let (Operation::Activation(activation), Some(_), Activation::None, false) =
             (self.operation(input), self.only_reader(input), layer.op.pre_activation(), self.taken[input])
             && is_cheap(activation)
+            && !alone
         {
             layer.op = layer.op.to_builder().pre_activation(activation.clone()).build()?;
             self.taken[input] = true;
@@ -215,7 +232,7 @@ impl Maker<'_> {
                 Operation::Affine { scale, offset } if bare && residual.is_none() && *offset == 0.0 => {
                     layer = scaled(&layer, *scale)?;
                 }
-                Operation::Add if bare && residual.is_none() && self.residuals => {
+                Operation::Add if bare && residual.is_none() && self.residuals && !alone => {
                     let Some(other) = self.inputs(reader).find(|&input| input != end) else { break };
                     if is_view(self.operation(other)) {
                         break;
@@ -274,7 +291,10 @@ impl Maker<'_> {
             return None;
         }
         match self.operation(index) {
-            Operation::Mean => self.inputs(index).next().map(Work::Mean),
+            Operation::BlockSums => self.inputs(index).next().map(Work::BlockSums),
+            Operation::Mean => {
+                self.inputs(index).next().and_then(|sums| self.inputs(sums).next().map(|of| Work::Mean { sums, of }))
+            }
             Operation::Concatenate => Some(Work::Concatenate(self.inputs(index).collect())),
             operation if is_map(operation) => Some(Work::Map(self.map(index))),
             operation if is_view(operation) && self.is_computed(index) => {
@@ -320,7 +340,7 @@ impl Maker<'_> {
         let read = self.graph.nodes[view].inputs[0].0;
         let begins = |borders: &[[usize; 2]]| borders.iter().map(|border| border[0]).collect();
         let this = match self.operation(view) {
-            Operation::Crop(borders) => Some(View::Crop(begins(borders))),
+            Operation::Crop(borders) => Some(View::Crop(borders.iter().map(|border| border[0] as i64).collect())),
             Operation::Pad(borders, beyond) => Some(View::Pad(begins(borders), *beyond, read)),
             Operation::Nearest(factors) => Some(View::Nearest(factors.clone())),
             Operation::PixelShuffle(factor) => Some(View::Shuffle(*factor, self.graph.rank)),

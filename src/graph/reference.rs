@@ -2,6 +2,7 @@
 
 use super::Graph;
 use super::operation::{Beyond, Node, Operation};
+use super::part::BLOCK;
 use super::shapes::strides_of;
 use crate::error::Result;
 use crate::reference;
@@ -27,6 +28,11 @@ impl Graph {
                 }
                 (Operation::Layer(layer), _) => {
                     reference::run(&layer.op, read[0], &*layer.weight, layer.bias.as_deref())?
+                }
+                (Operation::Mean, _) => {
+                    let of = self.nodes[node.inputs[0].0].inputs[0].0;
+                    let count: usize = shapes[of][2..].iter().product();
+                    Tensor::f64(shape.clone(), means(read[0], count))?.cast(dtype)
                 }
                 _ => Tensor::f64(shape.clone(), elements(node, &read, shape))?.cast(dtype),
             };
@@ -84,15 +90,31 @@ fn elements(node: &Node, read: &[&Tensor], shape: &[usize]) -> Vec<f64> {
                 }
                 at(0, &place)
             }
-            Operation::Mean => {
-                let plane: usize = read[0].shape()[2..].iter().product();
-                let first = (place[0] * shape[1] + place[1]) * plane;
-                from[0][first..first + plane].iter().sum::<f64>() / plane as f64
+            Operation::BlockSums => {
+                // The places of a block, along the last two axes.
+                let within = |axis: usize| {
+                    let first = place.len().saturating_sub(2).max(2);
+                    let side = if axis < first { 1 } else { BLOCK };
+                    place[axis] * side..((place[axis] + 1) * side).min(read[0].shape()[axis])
+                };
+                let mut places = vec![place[..2].to_vec()];
+                for axis in 2..place.len() {
+                    let longer = |place: Vec<usize>| within(axis).map(move |at| [&place[..], &[at]].concat());
+                    places = places.into_iter().flat_map(longer).collect();
+                }
+                places.iter().map(|place| at(0, place)).sum::<f64>() / (BLOCK * BLOCK) as f64
             }
-            Operation::Input | Operation::Layer(_) => at(0, &place),
+            Operation::Input | Operation::Layer(_) | Operation::Mean => at(0, &place),
         }
     };
     (0..shape.iter().product()).map(element).collect()
+}
+
+/// The means of values of so many elements, from the sums of their blocks.
+fn means(sums: &Tensor, count: usize) -> Vec<f64> {
+    let blocks: usize = sums.shape()[2..].iter().product();
+    let scale = (BLOCK * BLOCK) as f64 / count as f64;
+    sums.to_f64().chunks_exact(blocks).map(|sums| sums.iter().sum::<f64>() * scale).collect()
 }
 
 /// The place in what is padded; `None` for a zero.

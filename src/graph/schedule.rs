@@ -1,4 +1,4 @@
-//! Where each value of a graph lies, for the shapes of its inputs, and in which order the work is done.
+//! Where each value of a graph lies, for a part of it, and in which order the work is done.
 //!
 //! What is concatenated is written into its place by whatever computes it, where that is possible; then a concatenation is
 //! no work at all, and neither is one of values that lie side by side in a larger one already. Buffers whose values nothing
@@ -6,8 +6,8 @@
 
 use super::Graph;
 use super::operation::Operation;
+use super::part::{Part, may_transform};
 use super::program::{Program, Step, Work};
-use crate::error::Result;
 use std::collections::BTreeMap;
 
 /// What a backend allows of steps that read and write the same buffer.
@@ -15,13 +15,14 @@ use std::collections::BTreeMap;
 pub(crate) struct Sharing {
     /// A layer may read some channels of a buffer and write others where a channel begins at a multiple of so many elements.
     pub(crate) alignment: usize,
+    /// Whether layers that Winograd's transforms may compute read and write whole tensors only.
+    pub(crate) whole_transforms: bool,
 }
 
 /// The buffers and the tasks.
 #[derive(Clone, Debug)]
 pub(crate) struct Schedule {
-    /// The shape of each value.
-    pub(crate) shapes: Vec<Vec<usize>>,
+    pub(crate) part: Part,
     pub(crate) tasks: Vec<Task>,
     /// The elements of each buffer between the inputs and the outputs.
     pub(crate) slots: Vec<usize>,
@@ -33,6 +34,8 @@ pub(crate) struct Schedule {
 pub(crate) struct Task {
     pub(crate) kind: Kind,
     pub(crate) place: Place,
+    /// Whether a layer's residual is there already, copied.
+    pub(crate) adds: bool,
 }
 
 /// What a task does.
@@ -40,8 +43,8 @@ pub(crate) struct Task {
 pub(crate) enum Kind {
     /// The step with this index.
     Step(usize),
-    /// A copy of the value with this index.
-    Copy(usize),
+    /// A copy of the first of two values, as much of it as there is of the second.
+    Copy(usize, usize),
 }
 
 /// Some channels of a tensor in a buffer.
@@ -61,63 +64,78 @@ pub(crate) enum Slot {
 }
 
 impl Schedule {
-    /// # Errors
-    /// Those of [`Graph::shapes`].
-    pub(crate) fn new<S: AsRef<[usize]>>(
-        graph: &Graph,
-        program: &Program,
-        inputs: &[S],
-        sharing: Sharing,
-    ) -> Result<Self> {
-        let shapes = graph.shapes(inputs)?;
-        let within = Within::new(graph, program, &shapes, sharing);
+    pub(crate) fn new(graph: &Graph, program: &Program, part: Part, sharing: Sharing) -> Self {
+        let within = Within::new(graph, program, &part, sharing);
         let mut buffers = BTreeMap::new();
-        for (number, input) in graph.inputs.iter().enumerate() {
-            buffers.insert(input.0, Slot::Input(number));
+        for (number, &input) in part.inputs.iter().enumerate() {
+            buffers.insert(input, Slot::Input(number));
         }
-        for (number, output) in graph.outputs.iter().enumerate() {
-            let (root, _) = within.root(output.0);
-            if root == output.0 && !within.is_alias(root) {
+        for (number, &output) in part.outputs.iter().enumerate() {
+            let (root, _) = within.root(output);
+            if root == output && !within.is_alias(root) {
                 buffers.entry(root).or_insert(Slot::Output(number));
             }
         }
-        let mut work: Vec<(Kind, usize, usize)> = Vec::new();
-        for (index, step) in program.steps.iter().enumerate() {
+        // What is done, and the value in whose buffer, from which channel on.
+        let mut work: Vec<(Kind, usize, usize, bool)> = Vec::new();
+        for (index, step) in steps(program, &part) {
             let (root, first) = within.root(step.output);
-            let Work::Concatenate(values) = &step.work else {
-                work.push((Kind::Step(index), root, first));
-                continue;
-            };
-            let mut at = first;
-            for &value in values {
-                if within.root(value) != (root, at) {
-                    work.push((Kind::Copy(value), root, at));
+            match &step.work {
+                Work::Concatenate(values) => {
+                    let mut at = first;
+                    for &value in values {
+                        if within.root(value) != (root, at) {
+                            work.push((Kind::Copy(value, step.output), root, at, false));
+                        }
+                        at += graph.nodes[value].channels;
+                    }
                 }
-                at += graph.nodes[value].channels;
+                Work::Layer { residual: Some(residual), .. } if !part.alike(*residual, step.output) => {
+                    work.push((Kind::Copy(*residual, step.output), root, first, false));
+                    work.push((Kind::Step(index), root, first, true));
+                }
+                _ => work.push((Kind::Step(index), root, first, false)),
             }
         }
-        let (slots, buffers) = assign(graph, program, &shapes, &within, &work, buffers);
+        let touched: Vec<(Vec<usize>, usize)> = work
+            .iter()
+            .map(|&(kind, root, _, adds)| {
+                let reads = match kind {
+                    Kind::Copy(value, _) => vec![value],
+                    Kind::Step(step) if adds => program.steps[step].reads()[..1].to_vec(),
+                    Kind::Step(step) => program.steps[step].reads(),
+                };
+                (reads.into_iter().map(|value| within.root(value).0).collect(), root)
+            })
+            .collect();
+        let kept: Vec<usize> = part.outputs.iter().map(|&output| within.root(output).0).collect();
+        let (slots, buffers) = assign(&part, &touched, &kept, buffers);
         let place = |root: usize, first: usize| {
             let of = graph.nodes[root].channels;
             buffers.get(&root).map(|&slot| Place { slot, first, of })
         };
-        let mut tasks: Vec<Task> = work
-            .iter()
-            .filter_map(|&(kind, root, first)| place(root, first).map(|place| Task { kind, place }))
-            .collect();
-        let places: Vec<Option<Place>> = (0..shapes.len())
+        let task = |&(kind, root, first, adds): &(Kind, usize, usize, bool)| {
+            place(root, first).map(|place| Task { kind, place, adds })
+        };
+        let mut tasks: Vec<Task> = work.iter().filter_map(task).collect();
+        let places: Vec<Option<Place>> = (0..graph.nodes.len())
             .map(|value| {
                 let (root, first) = within.root(value);
                 place(root, first)
             })
             .collect();
-        for (number, output) in graph.outputs.iter().enumerate() {
-            let whole = Place { slot: Slot::Output(number), first: 0, of: graph.nodes[output.0].channels };
-            if places[output.0] != Some(whole) {
-                tasks.push(Task { kind: Kind::Copy(output.0), place: whole });
+        for (number, &output) in part.outputs.iter().enumerate() {
+            let whole = Place { slot: Slot::Output(number), first: 0, of: graph.nodes[output].channels };
+            if places[output] != Some(whole) {
+                tasks.push(Task { kind: Kind::Copy(output, output), place: whole, adds: false });
             }
         }
-        Ok(Self { shapes, tasks, slots, places })
+        Self { part, tasks, slots, places }
+    }
+
+    /// The shape of what is computed of a value.
+    pub(crate) fn shape(&self, value: usize) -> &[usize] {
+        self.part.shape(value)
     }
 
     /// Where a value lies; `None` for one that is not computed.
@@ -136,22 +154,23 @@ pub(crate) fn extents(shape: &[usize]) -> [usize; 3] {
 /// Which values lie within others.
 struct Within<'a> {
     graph: &'a Graph,
+    part: &'a Part,
+    sharing: Sharing,
     /// The value that another is a part of, and its first channel there.
     parents: Vec<Option<(usize, usize)>>,
 }
 
 impl<'a> Within<'a> {
-    fn new(graph: &'a Graph, program: &Program, shapes: &[Vec<usize>], sharing: Sharing) -> Self {
-        let mut within = Self { graph, parents: vec![None; shapes.len()] };
+    fn new(graph: &'a Graph, program: &Program, part: &'a Part, sharing: Sharing) -> Self {
+        let mut within = Self { graph, part, sharing, parents: vec![None; graph.nodes.len()] };
         for (index, node) in graph.nodes.iter().enumerate() {
-            if let Operation::Channels(range) = &node.operation {
+            if let (Operation::Channels(range), false) = (&node.operation, part.inputs.contains(&index)) {
                 within.parents[index] = Some((node.inputs[0].0, range.start));
             }
         }
-        let written: BTreeMap<usize, usize> =
-            program.steps.iter().enumerate().map(|(index, step)| (step.output, index)).collect();
+        let written: BTreeMap<usize, usize> = steps(program, part).map(|(index, step)| (step.output, index)).collect();
         // The last ones first: they have most of what the others have too.
-        for step in program.steps.iter().rev() {
+        for (_, step) in steps(program, part).rev() {
             let Work::Concatenate(values) = &step.work else { continue };
             let whole = step.output;
             if let Some(larger) = within.larger(program, whole, values) {
@@ -161,13 +180,13 @@ impl<'a> Within<'a> {
             let mut at = 0;
             for &value in values {
                 let free = within.parents[value].is_none() && written.contains_key(&value);
-                if free && !graph.outputs.iter().any(|output| output.0 == value) {
+                if free && part.alike(value, whole) && !part.outputs.contains(&value) {
                     within.parents[value] = Some((whole, at));
                 }
                 at += graph.nodes[value].channels;
             }
         }
-        while let Some(value) = within.conflict(program, shapes, sharing) {
+        while let Some(value) = within.conflict(program) {
             within.parents[value] = None;
         }
         within
@@ -183,16 +202,17 @@ impl<'a> Within<'a> {
     }
 
     fn is_alias(&self, value: usize) -> bool {
-        matches!(self.graph.nodes[value].operation, Operation::Channels(_) | Operation::Input)
+        self.part.inputs.contains(&value) || matches!(self.graph.nodes[value].operation, Operation::Channels(_))
     }
 
     /// A concatenation in which all of these lie side by side already, and where.
     fn larger(&self, program: &Program, whole: usize, values: &[usize]) -> Option<(usize, usize)> {
-        if self.graph.outputs.iter().any(|output| output.0 == whole) {
+        if self.part.outputs.contains(&whole) {
             return None;
         }
-        program.steps.iter().rev().find_map(|step| {
-            let (Work::Concatenate(others), true) = (&step.work, step.output > whole) else { return None };
+        steps(program, self.part).rev().find_map(|(_, step)| {
+            let fits = step.output > whole && self.part.alike(step.output, whole);
+            let (Work::Concatenate(others), true) = (&step.work, fits) else { return None };
             let at = others.windows(values.len()).position(|window| window == values)?;
             let first = others[..at].iter().map(|&value| self.graph.nodes[value].channels).sum();
             self.lie_at(step.output, first, values).then_some((step.output, first))
@@ -210,11 +230,11 @@ impl<'a> Within<'a> {
     }
 
     /// A value that cannot stay where it is.
-    fn conflict(&self, program: &Program, shapes: &[Vec<usize>], sharing: Sharing) -> Option<usize> {
-        program.steps.iter().find_map(|step| self.conflict_of(step, shapes, sharing))
+    fn conflict(&self, program: &Program) -> Option<usize> {
+        steps(program, self.part).find_map(|(_, step)| self.conflict_of(step))
     }
 
-    fn conflict_of(&self, step: &Step, shapes: &[Vec<usize>], sharing: Sharing) -> Option<usize> {
+    fn conflict_of(&self, step: &Step) -> Option<usize> {
         let output = step.output;
         if let Work::Concatenate(values) = &step.work {
             // What is in the same buffer, but elsewhere, cannot be copied from there.
@@ -227,21 +247,32 @@ impl<'a> Within<'a> {
                 at += self.graph.nodes[value].channels;
             }
         }
-        let (parent, first) = self.parents[output]?;
+        if let (Work::Layer { layer, input, .. }, true) = (&step.work, self.sharing.whole_transforms)
+            && may_transform(&layer.op)
         {
-            if let Work::Concatenate(values) = &step.work {
-                // It is a part of a larger one only as long as all that it consists of are.
-                let nested = values.iter().all(|&value| self.parents[value].is_none_or(|(whole, _)| whole == output));
-                let moved = !self.lie_at(parent, first, values) && !nested;
-                return moved.then_some(output);
+            // Whether the transforms compute it must not depend on what lies where.
+            let read = self.computed(*input);
+            if let Some(value) = [read, output].into_iter().find(|&value| self.parents[value].is_some()) {
+                return Some(value);
             }
-            let root = self.root(output).0;
-            let reads = step.reads();
-            let shares = reads.iter().any(|&read| self.root(read).0 == root);
-            let plane: usize = shapes[output][2..].iter().product();
-            let may = matches!(step.work, Work::Layer { .. }) && plane.is_multiple_of(sharing.alignment);
-            (shares && !may).then_some(output)
         }
+        let (parent, first) = self.parents[output]?;
+        if let Work::Concatenate(values) = &step.work {
+            // It is a part of a larger one only as long as all that it consists of are.
+            let nested = values.iter().all(|&value| self.parents[value].is_none_or(|(whole, _)| whole == output));
+            let moved = !self.lie_at(parent, first, values) && !nested;
+            return moved.then_some(output);
+        }
+        let root = self.root(output).0;
+        let reads = step.reads();
+        let shares = reads.iter().any(|&read| self.root(read).0 == root);
+        let plane: usize = self.part.shape(output)[2..].iter().product();
+        let adds = match &step.work {
+            Work::Layer { residual, .. } => residual.is_some_and(|residual| !self.part.alike(residual, output)),
+            _ => true,
+        };
+        let may = !adds && plane.is_multiple_of(self.sharing.alignment);
+        (shares && !may).then_some(output)
     }
 
     /// The value that some channels are of.
@@ -253,39 +284,40 @@ impl<'a> Within<'a> {
     }
 }
 
-/// Gives each value that has a buffer of its own one of those between, which several use one after another.
+/// The steps of a part, with their numbers.
+fn steps<'a>(program: &'a Program, part: &'a Part) -> impl DoubleEndedIterator<Item = (usize, &'a Step)> {
+    let computed = |step: &Step| part.has(step.output) && !part.inputs.contains(&step.output);
+    program.steps.iter().enumerate().filter(move |(_, step)| computed(step))
+}
+
+/// Gives each value that has a buffer of its own one of those between, which several use one after another. `touched` has
+/// the values that each task reads and writes, `kept` those that stay to the end.
 fn assign(
-    graph: &Graph,
-    program: &Program,
-    shapes: &[Vec<usize>],
-    within: &Within<'_>,
-    work: &[(Kind, usize, usize)],
+    part: &Part,
+    touched: &[(Vec<usize>, usize)],
+    kept: &[usize],
     mut buffers: BTreeMap<usize, Slot>,
 ) -> (Vec<usize>, BTreeMap<usize, Slot>) {
     // The first and the last task that touches a buffer.
     let mut spans: BTreeMap<usize, (usize, usize)> = BTreeMap::new();
-    for (at, &(kind, root, _)) in work.iter().enumerate() {
-        let reads = match kind {
-            Kind::Step(step) => program.steps[step].reads(),
-            Kind::Copy(value) => vec![value],
-        };
-        for touched in reads.into_iter().map(|value| within.root(value).0).chain([root]) {
+    for (at, (reads, root)) in touched.iter().enumerate() {
+        for &touched in reads.iter().chain([root]) {
             spans.entry(touched).or_insert((at, at)).1 = at;
         }
     }
     // What an output copies at the end stays.
-    for output in &graph.outputs {
-        if let Some(span) = spans.get_mut(&within.root(output.0).0) {
-            span.1 = work.len();
+    for kept in kept {
+        if let Some(span) = spans.get_mut(kept) {
+            span.1 = touched.len();
         }
     }
     let (mut slots, mut free): (Vec<usize>, Vec<usize>) = (Vec::new(), Vec::new());
-    for at in 0..work.len() {
+    for at in 0..touched.len() {
         for (&root, _) in spans.iter().filter(|(_, span)| span.0 == at) {
             if buffers.contains_key(&root) {
                 continue;
             }
-            let needed: usize = shapes[root].iter().product();
+            let needed: usize = part.shape(root).iter().product();
             // The smallest that suffices; else the largest, which grows.
             let fits = |&slot: &usize| (slots[slot] < needed, slots[slot].abs_diff(needed));
             let slot = match free.iter().copied().min_by_key(fits) {
@@ -317,6 +349,7 @@ mod tests {
     use crate::graph::Value;
     use crate::op::ConvTranspose;
     use crate::tensor::Tensor;
+    use std::sync::Arc;
 
     fn layer(graph: &mut Graph, x: Value, outputs: usize) -> Value {
         let inputs = graph.node(x).channels();
@@ -329,12 +362,14 @@ mod tests {
     fn scheduled(graph: &Graph, side: usize, residuals: bool) -> (Program, Schedule) {
         let program = Program::new(graph, residuals).unwrap();
         let channels = graph.node(graph.inputs()[0]).channels();
-        let schedule = Schedule::new(graph, &program, &[[1, channels, side, side]], Sharing { alignment: 64 }).unwrap();
+        let whole = Arc::new(graph.shapes(&[[1, channels, side, side]]).unwrap());
+        let sharing = Sharing { alignment: 64, whole_transforms: false };
+        let schedule = Schedule::new(graph, &program, Part::whole(graph, whole), sharing);
         (program, schedule)
     }
 
     fn copies(schedule: &Schedule) -> usize {
-        schedule.tasks.iter().filter(|task| matches!(task.kind, Kind::Copy(_))).count()
+        schedule.tasks.iter().filter(|task| matches!(task.kind, Kind::Copy(..))).count()
     }
 
     /// A residual block: two tasks, because the second layer adds and activates itself.

@@ -1,6 +1,7 @@
 //! The shapes of a graph's values.
 
 use super::operation::{Beyond, Node, Operation};
+use super::part::BLOCK;
 use super::{Graph, problem};
 use crate::error::{Error, Result};
 
@@ -83,6 +84,10 @@ fn shape(node: &Node, read: &[&[usize]]) -> std::result::Result<Vec<usize>, Stri
         }),
         Operation::Nearest(factors) => axes(&|axis, extent| extent.checked_mul(factors[axis])),
         Operation::PixelShuffle(factor) => axes(&|_, extent| extent.checked_mul(*factor)),
+        Operation::BlockSums => {
+            let first = first.len().saturating_sub(4);
+            axes(&|axis, extent| Some(if axis < first { extent } else { extent.div_ceil(BLOCK) }))
+        }
         Operation::Mean => axes(&|_, _| Some(1)),
         Operation::Input
         | Operation::Layer(_)

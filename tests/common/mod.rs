@@ -4,6 +4,7 @@
 #![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
 
 pub(crate) mod graphs;
+pub(crate) mod parts;
 
 use fastrand::Rng;
 use upconv::{Activation, ConvTranspose, Layout, Tensor, WeightLayout};

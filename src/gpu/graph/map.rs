@@ -45,25 +45,24 @@ pub(super) fn bound_bytes(context: &Context, shape: &[usize], place: Place, stor
 }
 
 impl MapStage {
-    /// For the value with this index.
+    /// For the value with this index, of this shape; the views of the map lead from region to region.
     pub(super) fn new(
         context: &Context,
         schedule: &Schedule,
         map: &Map,
-        value: usize,
+        (value, shape): (usize, &[usize]),
         place: Place,
         storage: Storage,
     ) -> Result<Self> {
-        let shape = &schedule.shapes[value];
-        let of = |value: usize| extents(&schedule.shapes[value]);
-        let kernel = MapKernel::new(map, |operand| of(operand.of) == [1; 3] && extents(shape) != [1; 3]);
+        let of = |value: usize| extents(&schedule.part.whole[value]);
+        let kernel = MapKernel::new(map, |operand| schedule.part.is_single(operand, value));
         let operands = map.operands().map(|operand| {
             let place = placed(schedule, operand.value)?;
-            Ok((place.slot, bound_bytes(context, &schedule.shapes[operand.value], place, storage)?))
+            Ok((place.slot, bound_bytes(context, schedule.shape(operand.value), place, storage)?))
         });
         let operands = operands.collect::<Result<Vec<_>>>()?;
         let lies = |operand: &Operand| {
-            let [d, h, w] = of(operand.value);
+            let [d, h, w] = extents(schedule.shape(operand.value));
             let (first, all) = schedule.place(operand.value).map_or((0, 0), |place| (place.first, place.of));
             Lies { strides: [all * d * h * w, d * h * w, h * w, w], first: first * d * h * w }
         };

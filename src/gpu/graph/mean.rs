@@ -1,101 +1,116 @@
-//! The mean of each channel, in two dispatches: of blocks, and of those.
+//! The mean of each channel, in two dispatches: the sums of blocks, and what those come to.
 
 use super::kernel::Kernel;
 use super::map::{bound_bytes, placed};
 use crate::error::Result;
-use crate::gpu::device::binding::{entry, whole};
+use crate::gpu::device::binding::entry;
 use crate::gpu::device::context::Context;
 use crate::gpu::device::step::Step;
 use crate::gpu::dispatch::{GATHER_WORKGROUP, Window, rows};
-use crate::gpu::kernels::means::{BlockParams, MeanParams, SIDE};
+use crate::gpu::kernels::means::{BlockParams, MeanParams};
 use crate::gpu::kernels::variant::Variant;
 use crate::gpu::storage::Storage;
+use crate::graph::part::BLOCK;
 use crate::graph::schedule::{Place, Schedule, Slot, extents};
-use wgpu::{Buffer, BufferSlice, BufferUsages};
+use wgpu::BufferSlice;
 
-/// What computes the mean of each channel of each item.
+/// One of the two halves.
 #[derive(Debug)]
 pub(super) struct MeanStage {
     input: Slot,
     input_bytes: u64,
     output_bytes: u64,
-    sums: Buffer,
-    blocks: Kernel,
-    means: Kernel,
+    kernel: Kernel,
 }
 
 impl MeanStage {
-    /// Of the value with this index.
-    pub(super) fn new(
+    /// The sums of the blocks of the value with the first of these indices, as the second.
+    pub(super) fn block_sums(
         context: &Context,
         schedule: &Schedule,
-        value: usize,
+        [value, output]: [usize; 2],
         place: Place,
         storage: Storage,
     ) -> Result<Self> {
-        let shape = &schedule.shapes[value];
-        let from = placed(schedule, value)?;
-        let [d, h, w] = extents(shape);
-        let (plane, means) = (d * h * w, shape[0] * shape[1]);
-        let blocks = d * h.div_ceil(SIDE) * w.div_ceil(SIDE);
-        let most = context.profile().max_workgroups;
+        let (shape, sums, from) = (schedule.shape(value), schedule.shape(output), placed(schedule, value)?);
+        let ([d, h, w], [depth, rows_of_blocks, columns]) = (extents(shape), extents(sums));
+        let (plane, blocks) = (d * h * w, depth * rows_of_blocks * columns);
+        // Where the first block begins in the region of the input.
+        let (read, written) = (schedule.part.begin(value)?, schedule.part.begin(output)?);
+        let [z, y, x] = [written[0] - read[0], written[1] * BLOCK - read[1], written[2] * BLOCK - read[2]];
+        let n = |number: usize| number as u32;
+        let count = shape[0] * shape[1] * blocks;
         let params = BlockParams {
-            blocks: (means * blocks) as u32,
-            channels: shape[1] as u32,
-            item_stride: (from.of * plane) as u32,
-            channel_stride: plane as u32,
-            first: (from.first * plane) as u32,
-            depth: d as u32,
-            height: h as u32,
-            width: w as u32,
+            blocks: n(count),
+            channels: n(shape[1]),
+            depth: n(depth),
+            rows: n(rows_of_blocks),
+            columns: n(columns),
+            output_item: n(place.of * blocks),
+            output_first: n(place.first * blocks),
+            input_item: n(from.of * plane),
+            input_channel: n(plane),
+            input_plane: n(h * w),
+            input_row: n(w),
+            input_first: n(from.first * plane + (z * h + y) * w + x),
+            height: n(h - y),
+            width: n(w - x),
+            ..BlockParams::default()
         };
-        let first = Kernel {
+        let kernel = Kernel {
             pipeline: context.pipeline(&Variant::BlockSums { storage })?,
             uniform: context.uniforms(&[bytemuck::bytes_of(&params)])?.0,
-            workgroups: rows((means * blocks).div_ceil(GATHER_WORKGROUP as usize) as u64, most),
-            multiply_adds: (means * plane) as u64,
+            workgroups: rows((count as u64).div_ceil(GATHER_WORKGROUP), context.profile().max_workgroups),
+            multiply_adds: shape.iter().product::<usize>() as u64,
             name: "block_sums",
         };
+        let input_bytes = bound_bytes(context, shape, from, storage)?;
+        let output_bytes = bound_bytes(context, sums, place, storage)?;
+        Ok(Self { input: from.slot, input_bytes, output_bytes, kernel })
+    }
+
+    /// From the value with the first of these indices, the block sums of the second, the means as the third.
+    pub(super) fn means(
+        context: &Context,
+        schedule: &Schedule,
+        [sums, of, output]: [usize; 3],
+        place: Place,
+        storage: Storage,
+    ) -> Result<Self> {
+        let (shape, from) = (schedule.shape(sums), placed(schedule, sums)?);
+        let (means, blocks) = (shape[0] * shape[1], extents(shape).iter().product::<usize>());
+        let elements: usize = schedule.part.whole[of][2..].iter().product();
         let params = MeanParams {
             means: means as u32,
             channels: shape[1] as u32,
             blocks: blocks as u32,
-            item_stride: place.of as u32,
-            first: place.first as u32,
-            elements: plane as f32,
-            ..MeanParams::default()
+            input_item: (from.of * blocks) as u32,
+            input_first: (from.first * blocks) as u32,
+            output_item: place.of as u32,
+            output_first: place.first as u32,
+            elements: elements as f32 / (BLOCK * BLOCK) as f32,
         };
-        let second = Kernel {
+        let kernel = Kernel {
             pipeline: context.pipeline(&Variant::Means { storage })?,
             uniform: context.uniforms(&[bytemuck::bytes_of(&params)])?.0,
-            workgroups: rows(means as u64, most),
+            workgroups: rows(means as u64, context.profile().max_workgroups),
             multiply_adds: (means * blocks) as u64,
             name: "means",
         };
-        let of_means = [&shape[..2], &[1][..]].concat();
-        Ok(Self {
-            input: from.slot,
-            input_bytes: bound_bytes(context, shape, from, storage)?,
-            output_bytes: bound_bytes(context, &of_means, place, storage)?,
-            sums: context.buffer("upconv means", 4 * (means * blocks) as u64, BufferUsages::STORAGE)?,
-            blocks: first,
-            means: second,
-        })
+        let input_bytes = bound_bytes(context, shape, from, storage)?;
+        let output_bytes = bound_bytes(context, schedule.shape(output), place, storage)?;
+        Ok(Self { input: from.slot, input_bytes, output_bytes, kernel })
     }
 
-    pub(super) fn steps<'b>(
+    pub(super) fn step<'b>(
         &self,
         context: &Context,
         slice: &impl Fn(Slot) -> Result<BufferSlice<'b>>,
         output: BufferSlice<'b>,
-    ) -> Result<Vec<Step>> {
+    ) -> Result<Step> {
         let input = slice(self.input)?;
-        let seen = (input.buffer(), Window { offset: input.offset(), size: self.input_bytes });
-        let written = (output.buffer(), Window { offset: output.offset(), size: self.output_bytes });
-        let sums = (&self.sums, whole(&self.sums));
-        let step = |kernel: &Kernel, from: (&Buffer, Window), to: (&Buffer, Window)| {
-            kernel.step(context, vec![entry(1, from.0, from.1), entry(2, to.0, to.1)])
-        };
-        Ok(vec![step(&self.blocks, seen, sums)?, step(&self.means, sums, written)?])
+        let seen = Window { offset: input.offset(), size: self.input_bytes };
+        let written = Window { offset: output.offset(), size: self.output_bytes };
+        self.kernel.step(context, vec![entry(1, input.buffer(), seen), entry(2, output.buffer(), written)])
     }
 }

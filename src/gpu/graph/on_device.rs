@@ -5,7 +5,9 @@ use super::prepared::PreparedGraph;
 use crate::error::Result;
 use crate::gpu::device::context::Context;
 use crate::gpu::storage::Storage;
-use crate::graph;
+use crate::graph::part::Part;
+use crate::graph::{self, Value};
+use std::ops::Range;
 use std::sync::Arc;
 
 /// A [graph](graph::Graph) with its weights on a device. Cheap to clone.
@@ -49,6 +51,32 @@ impl Graph {
     /// [`Error::Limit`](crate::Error::Limit) where the device has no buffer, or cannot bind one, as large as a value of the
     /// graph, [`Error::Device`](crate::Error::Device).
     pub fn prepare<S: AsRef<[usize]>>(&self, inputs: &[S], storage: Storage) -> Result<PreparedGraph> {
-        PreparedGraph::new(&self.packed, inputs, storage)
+        let whole = Arc::new(self.graph().shapes(inputs)?);
+        PreparedGraph::new(&self.packed, Part::whole(self.graph(), whole), false, storage)
+    }
+
+    /// Plans what some regions of values need, where the whole graph's inputs have these shapes and the `given` values are
+    /// inputs beside them. What is computed has the same bits in each part: in a picture in tiles, and in the whole.
+    ///
+    /// The values that can be given or wanted are those that [`steps`](Self::steps) computes.
+    ///
+    /// # Errors
+    /// [`Error::Graph`](crate::Error::Graph) for ranges beyond a value, and for a value that cannot be wanted; as
+    /// [`prepare`](Self::prepare).
+    pub fn prepare_part<S: AsRef<[usize]>>(
+        &self,
+        inputs: &[S],
+        given: &[Value],
+        wanted: &[(Value, Vec<Range<usize>>)],
+        storage: Storage,
+    ) -> Result<PreparedGraph> {
+        let whole = Arc::new(self.graph().shapes(inputs)?);
+        let part = Part::new(self.graph(), &self.packed.program, whole, given, wanted)?;
+        PreparedGraph::new(&self.packed, part, true, storage)
+    }
+
+    /// The values that are computed by themselves, in their order; the others are parts of what a layer or a map does.
+    pub fn steps(&self) -> impl Iterator<Item = Value> {
+        self.packed.program.steps.iter().map(|step| Value(step.output))
     }
 }

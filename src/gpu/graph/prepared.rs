@@ -11,11 +11,15 @@ use crate::gpu::device::span::span;
 use crate::gpu::device::step::Step;
 use crate::gpu::device::transfer::{Reading, elements, with_bytes};
 use crate::gpu::prepared::{Bound, Prepared};
-use crate::gpu::request::Request;
+use crate::gpu::request::{Request, Wish};
 use crate::gpu::storage::Storage;
-use crate::graph::program::{Map, Operand, Work};
+use crate::graph::Region;
+use crate::graph::part::{Part, may_transform};
+use crate::graph::program::Work;
 use crate::graph::schedule::{Kind, Place, Schedule, Sharing, Slot, Task};
+use crate::kernel::Kernel;
 use crate::tensor::{Tensor, TensorView};
+use crate::winograd::wide_three_by_three;
 use std::sync::{Arc, Mutex};
 use wgpu::{Buffer, BufferSlice, BufferUsages};
 
@@ -75,16 +79,19 @@ pub struct PendingGraph {
 }
 
 impl PreparedGraph {
-    pub(super) fn new<S: AsRef<[usize]>>(graph: &Arc<Packed>, inputs: &[S], storage: Storage) -> Result<Self> {
+    /// `as_one` says that the part is to have the bits that it has in any other.
+    pub(super) fn new(graph: &Arc<Packed>, part: Part, as_one: bool, storage: Storage) -> Result<Self> {
         let context = &graph.context;
         let alignment = (context.profile().binding_alignment / storage.size()).max(1) as usize;
-        let schedule = Schedule::new(&graph.graph, &graph.program, inputs, Sharing { alignment })?;
+        let sharing = Sharing { alignment, whole_transforms: as_one };
+        let schedule = Schedule::new(&graph.graph, &graph.program, part, sharing);
         let limit = context.profile().max_buffer;
         if let Some(needed) = bytes_of(&schedule, storage).into_iter().flatten().find(|&bytes| bytes > limit) {
             let what = "a value of a graph".into();
             return Err(Error::Limit { what, needed, limit, limit_name: "max_buffer_size" });
         }
-        let stages = schedule.tasks.iter().map(|task| stage(graph, &schedule, task, storage));
+        let request = if as_one { Request::new(storage).unsplit() } else { Request::new(storage) };
+        let stages = schedule.tasks.iter().map(|task| stage(graph, &schedule, task, request));
         let stages = stages.collect::<Result<_>>()?;
         let [for_runs, for_callers] = [For::Runs, For::Callers].map(|whose| context.arena(whose));
         for_callers.expect(&bytes_of(&schedule, storage));
@@ -97,13 +104,25 @@ impl PreparedGraph {
         &self.inner.graph.context
     }
 
+    /// What is read: for a whole graph its inputs, for a [part](super::Graph::prepare_part) the regions that it needs.
+    pub fn inputs(&self) -> impl Iterator<Item = &Region> {
+        let part = &self.inner.schedule.part;
+        part.inputs.iter().filter_map(|&input| part.region(input).ok())
+    }
+
+    /// What is written, in the order in which it was wanted: for a part, regions that have at least what was wanted.
+    pub fn outputs(&self) -> impl Iterator<Item = &Region> {
+        let part = &self.inner.schedule.part;
+        part.outputs.iter().filter_map(|&output| part.region(output).ok())
+    }
+
     /// The shape of an input, by its number.
     ///
     /// # Panics
     /// Where there is none.
     pub fn input_shape(&self, number: usize) -> &[usize] {
-        let Stages { graph, schedule, .. } = &*self.inner;
-        &schedule.shapes[graph.graph.inputs()[number].index()]
+        let part = &self.inner.schedule.part;
+        part.shape(part.inputs[number])
     }
 
     /// The shape of an output, by its number.
@@ -111,8 +130,8 @@ impl PreparedGraph {
     /// # Panics
     /// Where there is none.
     pub fn output_shape(&self, number: usize) -> &[usize] {
-        let Stages { graph, schedule, .. } = &*self.inner;
-        &schedule.shapes[graph.graph.outputs()[number].index()]
+        let part = &self.inner.schedule.part;
+        part.shape(part.outputs[number])
     }
 
     /// The bytes that the buffer of an input must have.
@@ -140,8 +159,7 @@ impl PreparedGraph {
     pub fn dispatch_count(&self) -> usize {
         let count = |stage: &Stage| match stage {
             Stage::Layer { layer, .. } => layer.plan().dispatch_count(),
-            Stage::Map(_) => 1,
-            Stage::Mean(_) => 2,
+            Stage::Map(_) | Stage::Mean(_) => 1,
             Stage::Nothing => 0,
         };
         self.inner.stages.iter().map(count).sum()
@@ -160,9 +178,9 @@ impl PreparedGraph {
     /// # Errors
     /// [`Error::Buffer`] for another number of buffers; as [`Prepared::bind`].
     pub fn bind(&self, inputs: &[BufferSlice<'_>], outputs: &[BufferSlice<'_>]) -> Result<Bound> {
-        let graph = &self.inner.graph.graph;
+        let part = &self.inner.schedule.part;
         for (what, given, expected) in
-            [("inputs", inputs.len(), graph.inputs().len()), ("outputs", outputs.len(), graph.outputs().len())]
+            [("inputs", inputs.len(), part.inputs.len()), ("outputs", outputs.len(), part.outputs.len())]
         {
             if given != expected {
                 return Err(Error::Buffer { what, problem: format!("are {given}, expected {expected}") });
@@ -202,7 +220,7 @@ impl PreparedGraph {
                     return layer.bind_adding(slice(input.slot)?, slice(residual.slot)?, output);
                 }
                 Stage::Map(map) => vec![map.step(&graph.context, &slice, output)?],
-                Stage::Mean(mean) => mean.steps(&graph.context, &slice, output)?,
+                Stage::Mean(mean) => vec![mean.step(&graph.context, &slice, output)?],
                 Stage::Nothing => Vec::new(),
             };
             Ok(Bound::new(&graph.context, steps))
@@ -248,7 +266,7 @@ impl PreparedGraph {
 
     fn start_views(&self, inputs: &[TensorView<'_>]) -> Result<PendingGraph> {
         let Stages { graph, storage, .. } = &*self.inner;
-        let (context, count) = (&graph.context, graph.graph.inputs().len());
+        let (context, count) = (&graph.context, self.inner.schedule.part.inputs.len());
         if inputs.len() != count {
             let (what, given) = ("inputs".into(), inputs.len() as i128);
             return Err(Error::OutOfRange { what, given, expected: count.to_string() });
@@ -282,7 +300,7 @@ impl PreparedGraph {
     }
 
     /// The outputs of a run, from the bytes of their buffers one behind another.
-    fn outputs(&self, set: &Set, mut bytes: &[u8]) -> Result<Vec<Tensor>> {
+    fn outputs_of(&self, set: &Set, mut bytes: &[u8]) -> Result<Vec<Tensor>> {
         let storage = self.inner.storage;
         let mut outputs = Vec::with_capacity(set.outputs.len());
         for (number, buffer) in set.outputs.iter().enumerate() {
@@ -296,7 +314,7 @@ impl PreparedGraph {
 
     /// The buffers for a run: those of an earlier one, or new ones.
     fn set(&self) -> Result<Set> {
-        let Stages { graph, for_runs, free, .. } = &*self.inner;
+        let Stages { graph, schedule, for_runs, free, .. } = &*self.inner;
         let between = self.between(for_runs)?;
         let mut sets = lock(free);
         if let Some(index) = sets.iter().position(|set| set.between == between) {
@@ -307,10 +325,10 @@ impl PreparedGraph {
         drop(sets);
         let context = &graph.context;
         let make = |what, bytes, usage| context.buffer(what, bytes, BufferUsages::STORAGE | usage);
-        let inputs = (0..graph.graph.inputs().len())
+        let inputs = (0..schedule.part.inputs.len())
             .map(|number| make("upconv input", self.input_bytes(number), BufferUsages::COPY_DST))
             .collect::<Result<Vec<_>>>()?;
-        let outputs = (0..graph.graph.outputs().len())
+        let outputs = (0..schedule.part.outputs.len())
             .map(|number| make("upconv output", self.output_bytes(number), BufferUsages::COPY_SRC))
             .collect::<Result<Vec<_>>>()?;
         let [x, y] =
@@ -328,7 +346,7 @@ impl PendingGraph {
     #[cfg(not(target_family = "wasm"))]
     pub fn wait(self) -> Result<Vec<Tensor>> {
         let Self { graph, set, reading } = self;
-        let outputs = reading.wait(|bytes| graph.outputs(&set, bytes))?;
+        let outputs = reading.wait(|bytes| graph.outputs_of(&set, bytes))?;
         lock(&graph.inner.free).push(set);
         outputs
     }
@@ -339,7 +357,7 @@ impl PendingGraph {
     /// As [`wait`](Self::wait).
     pub async fn finish(self) -> Result<Vec<Tensor>> {
         let Self { graph, set, reading } = self;
-        let outputs = reading.finish(|bytes| graph.outputs(&set, bytes)).await?;
+        let outputs = reading.finish(|bytes| graph.outputs_of(&set, bytes)).await?;
         lock(&graph.inner.free).push(set);
         outputs
     }
@@ -351,41 +369,60 @@ fn bytes_of(schedule: &Schedule, storage: Storage) -> Vec<Option<u64>> {
     schedule.slots.iter().map(bytes).collect()
 }
 
-fn stage(graph: &Packed, schedule: &Schedule, task: &Task, storage: Storage) -> Result<Stage> {
-    let context = &graph.context;
+fn stage(graph: &Packed, schedule: &Schedule, task: &Task, request: Request) -> Result<Stage> {
+    let (context, part, place, storage) = (&graph.context, &schedule.part, task.place, request.storage);
     let step = match task.kind {
-        Kind::Copy(value) => {
-            let map = Map { first: Operand { of: value, value, views: Vec::new() }, terms: Vec::new() };
-            return Ok(Stage::Map(MapStage::new(context, schedule, &map, value, task.place, storage)?));
+        Kind::Copy(value, to) => {
+            let map = part.copy(value, to)?;
+            let to = (to, &part.copied(value, to)[..]);
+            return Ok(Stage::Map(MapStage::new(context, schedule, &map, to, place, storage)?));
         }
         Kind::Step(step) => step,
     };
     let output = graph.program.steps[step].output;
     Ok(match (&graph.program.steps[step].work, &graph.layers[step]) {
-        (Work::Map(map), _) => Stage::Map(MapStage::new(context, schedule, map, output, task.place, storage)?),
-        (Work::Mean(input), _) => Stage::Mean(MeanStage::new(context, schedule, *input, task.place, storage)?),
-        (Work::Layer { input, residual, .. }, Some(layer)) => {
-            let (shape, input) = (&schedule.shapes[*input], placed(schedule, *input)?);
-            let residual = residual.map(|value| placed(schedule, value)).transpose()?;
-            let mut request = Request::new(storage);
+        (Work::Map(map), _) => {
+            let (map, to) = (part.map(map, output)?, (output, schedule.shape(output)));
+            Stage::Map(MapStage::new(context, schedule, &map, to, place, storage)?)
+        }
+        (Work::BlockSums(value), _) => {
+            Stage::Mean(MeanStage::block_sums(context, schedule, [*value, output], place, storage)?)
+        }
+        (Work::Mean { sums, of }, _) => {
+            Stage::Mean(MeanStage::means(context, schedule, [*sums, *of, output], place, storage)?)
+        }
+        (Work::Layer { layer: described, input: value, residual }, Some(layer)) => {
+            let (shape, input) = (schedule.shape(*value), placed(schedule, *value)?);
+            let residual = residual.filter(|_| !task.adds).map(|value| placed(schedule, value)).transpose()?;
+            let mut request = request;
             let is_part = |place: Place, channels: usize| (place.first, place.of) != (0, channels);
-            let channels = schedule.shapes[output][1];
+            let channels = schedule.shape(output)[1];
             if is_part(input, shape[1]) {
                 request = request.reading(input.first, input.of);
             }
-            if is_part(task.place, channels) {
-                request = request.writing(task.place.first, task.place.of);
+            if is_part(place, channels) {
+                request = request.writing(place.first, place.of);
             }
-            if let Some(residual) = residual {
+            if task.adds {
+                request = request.accumulating();
+            } else if let Some(residual) = residual {
                 request = match is_part(residual, channels) {
                     true => request.adding_channels(residual.first, residual.of),
                     false => request.adding(),
                 };
             }
-            if input.slot == task.place.slot || residual.is_some_and(|residual| residual.slot == task.place.slot) {
+            if input.slot == place.slot || residual.is_some_and(|residual| residual.slot == place.slot) {
                 request = request.in_one_buffer();
             }
-            Stage::Layer { layer: Box::new(layer.prepare(shape, request)?), input, residual }
+            let op = part.op(described, *value, output)?;
+            // Of one kernel for all parts; which the operation alone decides.
+            let transformed = (request.wish == Wish::Unsplit && may_transform(&op) && wide_three_by_three(&op))
+                .then(|| layer.prepare_op(&op, shape, request.kernel(Kernel::Winograd)));
+            let prepared = match transformed {
+                None | Some(Err(Error::Kernel { .. })) => layer.prepare_op(&op, shape, request)?,
+                Some(prepared) => prepared?,
+            };
+            Stage::Layer { layer: Box::new(prepared), input, residual }
         }
         (Work::Layer { .. } | Work::Concatenate(_), _) => Stage::Nothing,
     })

@@ -189,13 +189,15 @@ impl Numbers {
             all[3 - values.len()..].copy_from_slice(values);
             three(all)
         };
+        // Negative numbers in two's complement.
+        let wrapped = |begin: &[i64]| begin.iter().map(|&at| at as i32 as u32 as usize).collect::<Vec<_>>();
         for operand in map.operands() {
             let Lies { strides, first } = lies(operand);
             numbers.push(strides.map(|stride| stride as u32));
             numbers.push([first as u32, 0, 0, 0]);
             for view in &operand.views {
                 match view {
-                    View::Crop(begin) => numbers.push(last(begin, 0)),
+                    View::Crop(begin) => numbers.push(last(&wrapped(begin), 0)),
                     View::Nearest(factors) => numbers.push(last(factors, 1)),
                     View::Pad(begin, _, of) => numbers.extend([last(begin, 0), three(extents(*of))]),
                     View::Shuffle(factor, _) => numbers.push([*factor as u32, 0, 0, 0]),

@@ -2,20 +2,25 @@
 
 use super::params::shader_struct;
 
-/// The side of a block.
-pub(crate) const SIDE: usize = 16;
-
 shader_struct! {
     /// `Params` of `block_sums.wgsl`, field by field.
     BlockParams {
         blocks: u32,
         channels: u32,
-        item_stride: u32,
-        channel_stride: u32,
-        first: u32,
         depth: u32,
+        rows: u32,
+        columns: u32,
+        output_item: u32,
+        output_first: u32,
+        input_item: u32,
+        input_channel: u32,
+        input_plane: u32,
+        input_row: u32,
+        input_first: u32,
         height: u32,
         width: u32,
+        padding_1: u32,
+        padding_2: u32,
     }
 }
 
@@ -25,10 +30,10 @@ shader_struct! {
         means: u32,
         channels: u32,
         blocks: u32,
-        item_stride: u32,
-        first: u32,
+        input_item: u32,
+        input_first: u32,
+        output_item: u32,
+        output_first: u32,
         elements: f32,
-        padding_1: u32,
-        padding_2: u32,
     }
 }
