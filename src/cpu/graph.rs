@@ -6,9 +6,10 @@ use super::memory::{filled, product};
 use super::simd::{Instructions, Level};
 use super::{mean, threads};
 use crate::error::{Error, Result};
+use crate::graph::action::Action;
 use crate::graph::part::Part;
-use crate::graph::program::{Map, Operand, Program, Work};
-use crate::graph::schedule::{self, Kind, Place, Schedule, Sharing, Slot, Task};
+use crate::graph::program::{Map, Program, Work};
+use crate::graph::schedule::{self, Place, Schedule, Sharing, Slot, Task};
 use crate::graph::{self, Region, Value};
 use crate::op::ConvTranspose;
 use crate::tensor::{Bias, DType, Data, Tensor, TensorView};
@@ -45,33 +46,8 @@ pub struct PreparedGraph {
 
 #[derive(Debug)]
 struct Planned {
+    part: Part,
     schedule: Schedule,
-    /// What each task does.
-    actions: Vec<Action>,
-}
-
-#[derive(Debug)]
-enum Action {
-    /// The layer of a step, with the padding of what is computed of it, from one value to another.
-    Layer {
-        step: usize,
-        op: ConvTranspose,
-        input: usize,
-        output: usize,
-    },
-    /// To a value, of this shape.
-    Map(Map, usize, Vec<usize>),
-    BlockSums {
-        of: usize,
-        output: usize,
-    },
-    Mean {
-        sums: usize,
-        of: usize,
-        output: usize,
-    },
-    /// A concatenation whose parts are in their places.
-    Nothing,
 }
 
 /// The buffers of a run.
@@ -163,29 +139,9 @@ impl Graph {
     }
 
     fn planned(&self, part: Part) -> Result<PreparedGraph> {
-        let Inner { graph, program, .. } = &*self.inner;
-        let schedule = Schedule::new(graph, program, part, Sharing { alignment: 1, whole_transforms: false });
-        let part = &schedule.part;
-        let action = |task: &Task| {
-            let step = match task.kind {
-                Kind::Copy(value, to) => {
-                    return Ok(Action::Map(part.copy(value, to)?, to, part.copied(value, to)));
-                }
-                Kind::Step(step) => step,
-            };
-            let output = program.steps[step].output;
-            Ok(match &program.steps[step].work {
-                Work::Layer { layer, input, .. } => {
-                    Action::Layer { step, op: part.op(layer, *input, output)?, input: *input, output }
-                }
-                Work::Map(map) => Action::Map(part.map(map, output)?, output, part.shape(output).to_vec()),
-                Work::BlockSums(of) => Action::BlockSums { of: *of, output },
-                Work::Mean { sums, of } => Action::Mean { sums: *sums, of: *of, output },
-                Work::Concatenate(_) => Action::Nothing,
-            })
-        };
-        let actions = schedule.tasks.iter().map(action).collect::<Result<_>>()?;
-        Ok(PreparedGraph { graph: self.clone(), planned: Arc::new(Planned { schedule, actions }) })
+        let sharing = Sharing { alignment: 1, whole_transforms: false };
+        let schedule = Schedule::new(&self.inner.graph, &self.inner.program, &part, sharing)?;
+        Ok(PreparedGraph { graph: self.clone(), planned: Arc::new(Planned { part, schedule }) })
     }
 
     /// Computes the outputs, on rayon's current pool, in f32.
@@ -206,13 +162,13 @@ impl Graph {
 impl PreparedGraph {
     /// What is read: for a whole graph its inputs, for a [part](Graph::prepare_part) the regions that it needs.
     pub fn inputs(&self) -> impl Iterator<Item = &Region> {
-        let part = &self.planned.schedule.part;
+        let part = &self.planned.part;
         part.inputs.iter().filter_map(|&input| part.region(input).ok())
     }
 
     /// What is written, in the order in which it was wanted: for a part, regions that have at least what was wanted.
     pub fn outputs(&self) -> impl Iterator<Item = &Region> {
-        let part = &self.planned.schedule.part;
+        let part = &self.planned.part;
         part.outputs.iter().filter_map(|&output| part.region(output).ok())
     }
 
@@ -236,8 +192,7 @@ impl PreparedGraph {
     }
 
     fn run_views(&self, inputs: &[TensorView<'_>]) -> Result<Vec<Tensor>> {
-        let Planned { schedule, actions } = &*self.planned;
-        let part = &schedule.part;
+        let Planned { part, schedule } = &*self.planned;
         if inputs.len() != part.inputs.len() {
             let (what, given) = ("inputs".into(), inputs.len() as i128);
             return Err(Error::OutOfRange { what, given, expected: part.inputs.len().to_string() });
@@ -262,7 +217,7 @@ impl PreparedGraph {
         for &output in &part.outputs {
             buffers.outputs.push(filled("the output", 0.0, product(part.shape(output).iter().copied()))?);
         }
-        schedule.tasks.iter().zip(actions).try_for_each(|(task, action)| self.act(task, action, &mut buffers))?;
+        schedule.tasks.iter().try_for_each(|task| self.act(task, &mut buffers))?;
         let Buffers { outputs, between, .. } = buffers;
         self.graph.inner.free.lock().unwrap_or_else(PoisonError::into_inner).push(between);
         let tensor = |(&value, elements): (&usize, Vec<f32>)| {
@@ -286,24 +241,23 @@ impl PreparedGraph {
         Ok(between)
     }
 
-    fn act(&self, task: &Task, action: &Action, buffers: &mut Buffers<'_>) -> Result<()> {
+    fn act(&self, Task { action, place }: &Task, buffers: &mut Buffers<'_>) -> Result<()> {
         let (schedule, Inner { layers, instructions, .. }) = (&self.planned.schedule, &*self.graph.inner);
         match action {
-            Action::Layer { step, op, input, output } => match &layers[*step] {
-                Some(layer) => run_layer(schedule, layer, op, (*input, *output), task.place, buffers),
+            Action::Layer { step, op, input, output, .. } => match &layers[*step] {
+                Some(layer) => run_layer(schedule, layer, op, (*input, *output), *place, buffers),
                 None => Ok(()),
             },
-            Action::Map(map, output, shape) => run_map(schedule, map, (*output, shape), task.place, buffers),
-            Action::BlockSums { of, output } => {
-                each_item(schedule, (*of, *output), task.place, buffers, |values, sums| {
-                    mean::block_sums(schedule, (*of, *output), values, sums, *instructions)
+            Action::Map { map, shape, .. } => run_map(schedule, map, shape, *place, buffers),
+            Action::BlockSums { of, output, begin } => {
+                let (shape, blocks) = (schedule.shape(*of), schedule.shape(*output));
+                each_item(schedule, (*of, *output), *place, buffers, |values, sums| {
+                    mean::block_sums(values, (shape, *begin), sums, blocks, *instructions);
                 })
             }
-            Action::Mean { sums, of, output } => {
-                let count = product(schedule.part.whole[*of][2..].iter().copied());
-                each_item(schedule, (*sums, *output), task.place, buffers, |sums, means| {
-                    mean::means(sums, count, means);
-                    Ok(())
+            Action::Mean { sums, output, elements } => {
+                each_item(schedule, (*sums, *output), *place, buffers, |sums, means| {
+                    mean::means(sums, *elements, means);
                 })
             }
             Action::Nothing => Ok(()),
@@ -391,25 +345,17 @@ fn run_layer(
     Ok(())
 }
 
-fn run_map(
-    schedule: &Schedule,
-    map: &Map,
-    (output, shape): (usize, &[usize]),
-    place: Place,
-    buffers: &mut Buffers<'_>,
-) -> Result<()> {
-    let part = &schedule.part;
+fn run_map(schedule: &Schedule, map: &Map, shape: &[usize], place: Place, buffers: &mut Buffers<'_>) -> Result<()> {
     let target = extents(shape);
     let mut result = buffers.take(place.slot);
     for (number, result) in items(&mut result, place, shape).enumerate() {
         let elements = |value: usize| {
-            let extents = extents(part.shape(value));
+            let extents = extents(schedule.shape(value));
             let values = buffers.item(schedule, value, number).get(..product(extents)).unwrap_or_default();
             Elements { values, extents }
         };
-        let whole = |value: usize| schedule::extents(&part.whole[value]);
-        let is_single = |operand: &Operand| part.is_single(operand, output);
-        Rows::new(map, target, is_single, whole, elements)?.run(&mut result[..product(target)])?;
+        let whole = |value: usize| schedule::extents(&schedule.whole[value]);
+        Rows::new(map, target, whole, elements)?.run(&mut result[..product(target)])?;
     }
     buffers.put(place.slot, result);
     Ok(())
@@ -421,12 +367,12 @@ fn each_item(
     (input, output): (usize, usize),
     place: Place,
     buffers: &mut Buffers<'_>,
-    compute: impl Fn(&[f32], &mut [f32]) -> Result<()>,
+    compute: impl Fn(&[f32], &mut [f32]),
 ) -> Result<()> {
     let count = product(schedule.shape(input)[1..].iter().copied());
     let mut result = buffers.take(place.slot);
     for (number, result) in items(&mut result, place, schedule.shape(output)).enumerate() {
-        compute(&buffers.item(schedule, input, number)[..count], result)?;
+        compute(&buffers.item(schedule, input, number)[..count], result);
     }
     buffers.put(place.slot, result);
     Ok(())

@@ -62,7 +62,6 @@ impl<'a> Source<'a> {
         operand: &'a Operand,
         elements: Elements<'a>,
         target: [usize; 4],
-        single: bool,
         extents: &impl Fn(usize) -> [usize; 3],
     ) -> Result<Self> {
         let padded = operand.views.iter().map(|view| match view {
@@ -70,6 +69,7 @@ impl<'a> Source<'a> {
             _ => [1; 3],
         });
         let padded = padded.collect();
+        let single = operand.single;
         let mut source = Self { elements, views: &operand.views, padded, single, columns: Vec::new(), straight: false };
         let plane: usize = last3(elements.extents).iter().product();
         let column = |x: usize| {
@@ -143,17 +143,14 @@ impl<'a> Source<'a> {
 }
 
 impl<'a> Rows<'a> {
-    /// `is_single` says of an operand whether all places lead to its only one; `extents` finds the `[d, h, w]` of a whole
-    /// value by its index, `elements` what is at hand of one item of it.
+    /// `extents` finds the `[d, h, w]` of a whole value by its index, `elements` what is at hand of one item of it.
     pub(super) fn new(
         map: &'a Map,
         target: [usize; 4],
-        is_single: impl Fn(&Operand) -> bool,
         extents: impl Fn(usize) -> [usize; 3],
         elements: impl Fn(usize) -> Elements<'a>,
     ) -> Result<Self> {
-        let source =
-            |operand: &'a Operand| Source::new(operand, elements(operand.value), target, is_single(operand), &extents);
+        let source = |operand: &'a Operand| Source::new(operand, elements(operand.value), target, &extents);
         let term = |term: &'a Term| {
             Ok(match term {
                 Term::Add(operand) => Action::Add(source(operand)?),

@@ -1,32 +1,27 @@
 //! The mean of each channel: the sums of its blocks, and what those come to.
 
 use super::simd::Instructions;
-use crate::error::Result;
 use crate::graph::part::BLOCK;
-use crate::graph::schedule::{Schedule, extents};
+use crate::graph::schedule::extents;
 use pulp::WithSimd;
 use rayon::prelude::*;
 
-/// The sums of the blocks of each channel of one item, each over 256, from the value with the first of these indices.
+/// The sums of the blocks of each channel of one item, each over 256, of the values of this shape from a place on.
 pub(super) fn block_sums(
-    schedule: &Schedule,
-    (value, output): (usize, usize),
     values: &[f32],
+    (shape, [z, y, x]): (&[usize], [usize; 3]),
     sums: &mut [f32],
+    blocks: &[usize],
     instructions: Instructions,
-) -> Result<()> {
-    let ([_, h, w], [depth, rows, columns]) = (extents(schedule.shape(value)), extents(schedule.shape(output)));
-    // Where the first block begins in the region of the value.
-    let (read, written) = (schedule.part.begin(value)?, schedule.part.begin(output)?);
-    let [z, y, x] = [written[0] - read[0], written[1] * BLOCK - read[1], written[2] * BLOCK - read[2]];
-    let channel = values.len() / schedule.shape(value)[1];
+) {
+    let ([_, h, w], [depth, rows, columns]) = (extents(shape), extents(blocks));
+    let channel = values.len() / shape[1];
     sums.par_chunks_exact_mut(columns).enumerate().for_each(|(row, sums)| {
         let (plane, top) = (row / rows, y + row % rows * BLOCK);
         let first = plane / depth * channel + (z + plane % depth) * h * w;
         let lines = (top..(top + BLOCK).min(h)).map(|y| &values[first + y * w + x..first + (y + 1) * w]);
         instructions.run(Sums { lines, sums });
     });
-    Ok(())
 }
 
 /// A row of blocks: in each, 16 columns first, and then those.

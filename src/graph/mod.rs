@@ -28,6 +28,8 @@
 //! only change where it reads. A *schedule* then says, for the shapes of its inputs, in which buffer each value lies: those
 //! of values that nothing reads any more are used again, and what is concatenated is written into its place.
 
+#[cfg_attr(not(any(feature = "gpu", feature = "cpu")), allow(dead_code, reason = "for the backends"))]
+pub(crate) mod action;
 mod build;
 pub mod ncnn;
 mod operation;

@@ -4,9 +4,8 @@
 //! element: a layer of a region has other pads and the same products, and begins where the blocks begin that its kernel
 //! may compute at once. Regions have the coordinates of the whole.
 
-use super::operation::{Layer, Operation, Value};
-use super::program::{Map, Operand, Program, Step, View, Work};
-use super::schedule::extents;
+use super::operation::{Operation, Value};
+use super::program::{Operand, Program, Step, View, Work};
 use super::{Graph, problem};
 use crate::accuracy::Accuracy;
 use crate::error::Result;
@@ -136,62 +135,6 @@ impl Part {
     pub(crate) fn alike(&self, a: usize, b: usize) -> bool {
         let place = |value: usize| self.regions[value].as_ref().map(|region| (&region.begin, &region.shape[2..]));
         place(a) == place(b)
-    }
-
-    /// What a layer computes between the regions of two values.
-    pub(crate) fn op(&self, layer: &Layer, input: usize, output: usize) -> Result<ConvTranspose> {
-        let (from, to) = (self.region(input)?, self.region(output)?);
-        if from.shape == self.whole[input] && to.shape == self.whole[output] {
-            return Ok(layer.op.clone());
-        }
-        let pads = |(axis, a): (usize, &Axis)| {
-            let [i0, o0, inputs, outputs] =
-                [from.begin[axis], to.begin[axis], from.shape[axis + 2], to.shape[axis + 2]].map(|at| at as i64);
-            let (stride, step) = (a.stride as i64, a.decimation as i64);
-            let begin = a.pad_begin + o0 * step - i0 * stride;
-            let full = (inputs - 1) * stride + a.reach() + 1;
-            (begin, full - begin - (outputs - 1) * step - 1, 0)
-        };
-        let pads: Vec<(i64, i64, usize)> = layer.op.axes().iter().enumerate().map(pads).collect();
-        layer.op.with_pads(&pads)
-    }
-
-    /// A map between regions: its views lead from a place in one to the place in another.
-    pub(crate) fn map(&self, map: &Map, output: usize) -> Result<Map> {
-        let mut map = map.clone();
-        let begin = self.region(output)?.begin.clone();
-        for operand in map.operands_mut() {
-            let signed = |begin: &[usize], sign: i64| begin.iter().map(|&at| sign * at as i64).collect::<Vec<_>>();
-            let (mut to, from) = (signed(&begin, 1), signed(&self.region(operand.value)?.begin, -1));
-            if self.is_single(operand, output) {
-                to.fill(0);
-            }
-            if operand.views.is_empty() {
-                to.iter_mut().zip(&from).for_each(|(to, from)| *to += from);
-                operand.views.push(View::Crop(to));
-            } else {
-                operand.views.insert(0, View::Crop(to));
-                operand.views.push(View::Crop(from));
-            }
-            operand.views.retain(|view| !matches!(view, View::Crop(begin) if begin.iter().all(|&at| at == 0)));
-        }
-        Ok(map)
-    }
-
-    /// A map that copies some of a value to the region of another.
-    pub(crate) fn copy(&self, value: usize, to: usize) -> Result<Map> {
-        let map = Map { first: Operand { of: value, value, views: Vec::new() }, terms: Vec::new() };
-        self.map(&map, to)
-    }
-
-    /// The shape of such a copy: the channels of the first, the extents of the second.
-    pub(crate) fn copied(&self, value: usize, to: usize) -> Vec<usize> {
-        self.shape(value)[..2].iter().chain(&self.shape(to)[2..]).copied().collect()
-    }
-
-    /// Whether all places of what a map writes lead to the only one of an operand.
-    pub(crate) fn is_single(&self, operand: &Operand, output: usize) -> bool {
-        extents(&self.whole[operand.of]) == [1; 3] && extents(&self.whole[output]) != [1; 3]
     }
 }
 

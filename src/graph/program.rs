@@ -67,6 +67,8 @@ pub(crate) struct Operand {
     pub(crate) of: usize,
     pub(crate) value: usize,
     pub(crate) views: Vec<View>,
+    /// Whether all places lead to its only one, which depends on the shapes.
+    pub(crate) single: bool,
 }
 
 /// What happens to the element so far.
@@ -299,7 +301,7 @@ impl Maker<'_> {
             operation if is_map(operation) => Some(Work::Map(self.map(index))),
             operation if is_view(operation) && self.is_computed(index) => {
                 let (value, views) = self.through(index);
-                Some(Work::Map(Map { first: Operand { of: index, value, views }, terms: Vec::new() }))
+                Some(Work::Map(Map { first: Operand { of: index, value, views, single: false }, terms: Vec::new() }))
             }
             _ => None,
         }
@@ -332,7 +334,7 @@ impl Maker<'_> {
             true => self.through(index),
             false => (index, Vec::new()),
         };
-        Operand { of: index, value, views }
+        Operand { of: index, value, views, single: false }
     }
 
     /// What a view reads, and the views that lead there.

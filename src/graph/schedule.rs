@@ -5,10 +5,13 @@
 //! reads any more are used again.
 
 use super::Graph;
+use super::action::Action;
 use super::operation::Operation;
 use super::part::{Part, may_transform};
 use super::program::{Program, Step, Work};
+use crate::error::Result;
 use std::collections::BTreeMap;
+use std::sync::Arc;
 
 /// What a backend allows of steps that read and write the same buffer.
 #[derive(Clone, Copy, Debug)]
@@ -20,25 +23,29 @@ pub(crate) struct Sharing {
 }
 
 /// The buffers and the tasks.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq)]
 pub(crate) struct Schedule {
-    pub(crate) part: Part,
+    /// Of what is computed, or given.
+    pub(crate) shapes: Vec<Vec<usize>>,
+    /// Of the values as a whole, within which a pad looks.
+    pub(crate) whole: Arc<Vec<Vec<usize>>>,
+    /// The values that are given, and those that are wanted.
+    pub(crate) inputs: Vec<usize>,
+    pub(crate) outputs: Vec<usize>,
     pub(crate) tasks: Vec<Task>,
     /// The elements of each buffer between the inputs and the outputs.
     pub(crate) slots: Vec<usize>,
     places: Vec<Option<Place>>,
 }
 
-/// A step of the program, or a copy; where it writes.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+/// What is done, and where it is written.
+#[derive(Clone, Debug, PartialEq)]
 pub(crate) struct Task {
-    pub(crate) kind: Kind,
+    pub(crate) action: Action,
     pub(crate) place: Place,
-    /// Whether a layer's residual is there already, copied.
-    pub(crate) adds: bool,
 }
 
-/// What a task does.
+/// What a task comes from.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Kind {
     /// The step with this index.
@@ -64,8 +71,10 @@ pub(crate) enum Slot {
 }
 
 impl Schedule {
-    pub(crate) fn new(graph: &Graph, program: &Program, part: Part, sharing: Sharing) -> Self {
-        let within = Within::new(graph, program, &part, sharing);
+    /// # Errors
+    /// [`Error::OutOfRange`](crate::Error::OutOfRange) for pads beyond all bounds.
+    pub(crate) fn new(graph: &Graph, program: &Program, part: &Part, sharing: Sharing) -> Result<Self> {
+        let within = Within::new(graph, program, part, sharing);
         let mut buffers = BTreeMap::new();
         for (number, &input) in part.inputs.iter().enumerate() {
             buffers.insert(input, Slot::Input(number));
@@ -78,7 +87,7 @@ impl Schedule {
         }
         // What is done, and the value in whose buffer, from which channel on.
         let mut work: Vec<(Kind, usize, usize, bool)> = Vec::new();
-        for (index, step) in steps(program, &part) {
+        for (index, step) in steps(program, part) {
             let (root, first) = within.root(step.output);
             match &step.work {
                 Work::Concatenate(values) => {
@@ -109,15 +118,17 @@ impl Schedule {
             })
             .collect();
         let kept: Vec<usize> = part.outputs.iter().map(|&output| within.root(output).0).collect();
-        let (slots, buffers) = assign(&part, &touched, &kept, buffers);
+        let (slots, buffers) = assign(part, &touched, &kept, buffers);
         let place = |root: usize, first: usize| {
             let of = graph.nodes[root].channels;
             buffers.get(&root).map(|&slot| Place { slot, first, of })
         };
-        let task = |&(kind, root, first, adds): &(Kind, usize, usize, bool)| {
-            place(root, first).map(|place| Task { kind, place, adds })
-        };
-        let mut tasks: Vec<Task> = work.iter().filter_map(task).collect();
+        let mut tasks = Vec::with_capacity(work.len());
+        for &(kind, root, first, adds) in &work {
+            if let Some(place) = place(root, first) {
+                tasks.push(Task { action: part.action(program, kind, adds)?, place });
+            }
+        }
         let places: Vec<Option<Place>> = (0..graph.nodes.len())
             .map(|value| {
                 let (root, first) = within.root(value);
@@ -127,15 +138,18 @@ impl Schedule {
         for (number, &output) in part.outputs.iter().enumerate() {
             let whole = Place { slot: Slot::Output(number), first: 0, of: graph.nodes[output].channels };
             if places[output] != Some(whole) {
-                tasks.push(Task { kind: Kind::Copy(output, output), place: whole, adds: false });
+                let action = part.action(program, Kind::Copy(output, output), false)?;
+                tasks.push(Task { action, place: whole });
             }
         }
-        Self { part, tasks, slots, places }
+        let shapes = (0..graph.nodes.len()).map(|value| part.shape(value).to_vec()).collect();
+        let (whole, inputs, outputs) = (part.whole.clone(), part.inputs.clone(), part.outputs.clone());
+        Ok(Self { shapes, whole, inputs, outputs, tasks, slots, places })
     }
 
     /// The shape of what is computed of a value.
     pub(crate) fn shape(&self, value: usize) -> &[usize] {
-        self.part.shape(value)
+        &self.shapes[value]
     }
 
     /// Where a value lies; `None` for one that is not computed.
@@ -349,7 +363,6 @@ mod tests {
     use crate::graph::Value;
     use crate::op::ConvTranspose;
     use crate::tensor::Tensor;
-    use std::sync::Arc;
 
     fn layer(graph: &mut Graph, x: Value, outputs: usize) -> Value {
         let inputs = graph.node(x).channels();
@@ -364,12 +377,12 @@ mod tests {
         let channels = graph.node(graph.inputs()[0]).channels();
         let whole = Arc::new(graph.shapes(&[[1, channels, side, side]]).unwrap());
         let sharing = Sharing { alignment: 64, whole_transforms: false };
-        let schedule = Schedule::new(graph, &program, Part::whole(graph, whole), sharing);
+        let schedule = Schedule::new(graph, &program, &Part::whole(graph, whole), sharing).unwrap();
         (program, schedule)
     }
 
     fn copies(schedule: &Schedule) -> usize {
-        schedule.tasks.iter().filter(|task| matches!(task.kind, Kind::Copy(..))).count()
+        schedule.tasks.iter().filter(|task| matches!(task.action, Action::Map { .. })).count()
     }
 
     /// A residual block: two tasks, because the second layer adds and activates itself.

@@ -45,17 +45,17 @@ pub(super) fn bound_bytes(context: &Context, shape: &[usize], place: Place, stor
 }
 
 impl MapStage {
-    /// For the value with this index, of this shape; the views of the map lead from region to region.
+    /// For what has this shape.
     pub(super) fn new(
         context: &Context,
         schedule: &Schedule,
         map: &Map,
-        (value, shape): (usize, &[usize]),
+        shape: &[usize],
         place: Place,
         storage: Storage,
     ) -> Result<Self> {
-        let of = |value: usize| extents(&schedule.part.whole[value]);
-        let kernel = MapKernel::new(map, |operand| schedule.part.is_single(operand, value));
+        let of = |value: usize| extents(&schedule.whole[value]);
+        let kernel = MapKernel::new(map);
         let operands = map.operands().map(|operand| {
             let place = placed(schedule, operand.value)?;
             Ok((place.slot, bound_bytes(context, schedule.shape(operand.value), place, storage)?))

@@ -24,20 +24,18 @@ pub(super) struct MeanStage {
 }
 
 impl MeanStage {
-    /// The sums of the blocks of the value with the first of these indices, as the second.
+    /// The sums of the blocks of the value with the first of these indices, from a place on, as the second.
     pub(super) fn block_sums(
         context: &Context,
         schedule: &Schedule,
         [value, output]: [usize; 2],
+        [z, y, x]: [usize; 3],
         place: Place,
         storage: Storage,
     ) -> Result<Self> {
         let (shape, sums, from) = (schedule.shape(value), schedule.shape(output), placed(schedule, value)?);
         let ([d, h, w], [depth, rows_of_blocks, columns]) = (extents(shape), extents(sums));
         let (plane, blocks) = (d * h * w, depth * rows_of_blocks * columns);
-        // Where the first block begins in the region of the input.
-        let (read, written) = (schedule.part.begin(value)?, schedule.part.begin(output)?);
-        let [z, y, x] = [written[0] - read[0], written[1] * BLOCK - read[1], written[2] * BLOCK - read[2]];
         let n = |number: usize| number as u32;
         let count = shape[0] * shape[1] * blocks;
         let params = BlockParams {
@@ -69,17 +67,17 @@ impl MeanStage {
         Ok(Self { input: from.slot, input_bytes, output_bytes, kernel })
     }
 
-    /// From the value with the first of these indices, the block sums of the second, the means as the third.
+    /// From the value with the first of these indices, the block sums of channels of so many elements, the means as the second.
     pub(super) fn means(
         context: &Context,
         schedule: &Schedule,
-        [sums, of, output]: [usize; 3],
+        [sums, output]: [usize; 2],
+        elements: usize,
         place: Place,
         storage: Storage,
     ) -> Result<Self> {
         let (shape, from) = (schedule.shape(sums), placed(schedule, sums)?);
         let (means, blocks) = (shape[0] * shape[1], extents(shape).iter().product::<usize>());
-        let elements: usize = schedule.part.whole[of][2..].iter().product();
         let params = MeanParams {
             means: means as u32,
             channels: shape[1] as u32,

@@ -10,14 +10,16 @@ use crate::gpu::device::lock::lock;
 use crate::gpu::device::span::span;
 use crate::gpu::device::step::Step;
 use crate::gpu::device::transfer::{Reading, elements, with_bytes};
+use crate::gpu::layer::Layer;
 use crate::gpu::prepared::{Bound, Prepared};
 use crate::gpu::request::{Request, Wish};
 use crate::gpu::storage::Storage;
 use crate::graph::Region;
+use crate::graph::action::{Action, Residual};
 use crate::graph::part::{Part, may_transform};
-use crate::graph::program::Work;
-use crate::graph::schedule::{Kind, Place, Schedule, Sharing, Slot, Task};
+use crate::graph::schedule::{Place, Schedule, Sharing, Slot, Task};
 use crate::kernel::Kernel;
+use crate::op::ConvTranspose;
 use crate::tensor::{Tensor, TensorView};
 use crate::winograd::wide_three_by_three;
 use std::sync::{Arc, Mutex};
@@ -30,12 +32,14 @@ use wgpu::{Buffer, BufferSlice, BufferUsages};
 /// largest need.
 #[derive(Clone, Debug)]
 pub struct PreparedGraph {
+    graph: Arc<Packed>,
     inner: Arc<Stages>,
+    part: Arc<Part>,
 }
 
+/// What parts that are alike share.
 #[derive(Debug)]
-struct Stages {
-    graph: Arc<Packed>,
+pub(super) struct Stages {
     storage: Storage,
     schedule: Schedule,
     /// One for each task.
@@ -78,13 +82,9 @@ pub struct PendingGraph {
     reading: Reading,
 }
 
-impl PreparedGraph {
-    /// `as_one` says that the part is to have the bits that it has in any other.
-    pub(super) fn new(graph: &Arc<Packed>, part: Part, as_one: bool, storage: Storage) -> Result<Self> {
+impl Stages {
+    fn new(graph: &Packed, schedule: Schedule, as_one: bool, storage: Storage) -> Result<Self> {
         let context = &graph.context;
-        let alignment = (context.profile().binding_alignment / storage.size()).max(1) as usize;
-        let sharing = Sharing { alignment, whole_transforms: as_one };
-        let schedule = Schedule::new(&graph.graph, &graph.program, part, sharing);
         let limit = context.profile().max_buffer;
         if let Some(needed) = bytes_of(&schedule, storage).into_iter().flatten().find(|&bytes| bytes > limit) {
             let what = "a value of a graph".into();
@@ -95,25 +95,36 @@ impl PreparedGraph {
         let stages = stages.collect::<Result<_>>()?;
         let [for_runs, for_callers] = [For::Runs, For::Callers].map(|whose| context.arena(whose));
         for_callers.expect(&bytes_of(&schedule, storage));
-        let (graph, free) = (graph.clone(), Mutex::default());
-        Ok(Self { inner: Arc::new(Stages { graph, storage, schedule, stages, for_runs, for_callers, free }) })
+        Ok(Self { storage, schedule, stages, for_runs, for_callers, free: Mutex::default() })
+    }
+}
+
+impl PreparedGraph {
+    /// `as_one` says that the part is to have the bits that it has in any other.
+    pub(super) fn new(graph: &Arc<Packed>, part: Part, as_one: bool, storage: Storage) -> Result<Self> {
+        let context = &graph.context;
+        let alignment = (context.profile().binding_alignment / storage.size()).max(1) as usize;
+        let sharing = Sharing { alignment, whole_transforms: as_one };
+        let schedule = Schedule::new(&graph.graph, &graph.program, &part, sharing)?;
+        let inner = graph.prepared.get(&(as_one, storage, schedule.clone()), || {
+            Ok((Stages::new(graph, schedule, as_one, storage)?.into(), 1))
+        })?;
+        Ok(Self { graph: graph.clone(), inner, part: part.into() })
     }
 
     /// The device.
     pub fn context(&self) -> &Context {
-        &self.inner.graph.context
+        &self.graph.context
     }
 
     /// What is read: for a whole graph its inputs, for a [part](super::Graph::prepare_part) the regions that it needs.
     pub fn inputs(&self) -> impl Iterator<Item = &Region> {
-        let part = &self.inner.schedule.part;
-        part.inputs.iter().filter_map(|&input| part.region(input).ok())
+        self.part.inputs.iter().filter_map(|&input| self.part.region(input).ok())
     }
 
     /// What is written, in the order in which it was wanted: for a part, regions that have at least what was wanted.
     pub fn outputs(&self) -> impl Iterator<Item = &Region> {
-        let part = &self.inner.schedule.part;
-        part.outputs.iter().filter_map(|&output| part.region(output).ok())
+        self.part.outputs.iter().filter_map(|&output| self.part.region(output).ok())
     }
 
     /// The shape of an input, by its number.
@@ -121,8 +132,7 @@ impl PreparedGraph {
     /// # Panics
     /// Where there is none.
     pub fn input_shape(&self, number: usize) -> &[usize] {
-        let part = &self.inner.schedule.part;
-        part.shape(part.inputs[number])
+        self.part.shape(self.part.inputs[number])
     }
 
     /// The shape of an output, by its number.
@@ -130,8 +140,7 @@ impl PreparedGraph {
     /// # Panics
     /// Where there is none.
     pub fn output_shape(&self, number: usize) -> &[usize] {
-        let part = &self.inner.schedule.part;
-        part.shape(part.outputs[number])
+        self.part.shape(self.part.outputs[number])
     }
 
     /// The bytes that the buffer of an input must have.
@@ -178,7 +187,7 @@ impl PreparedGraph {
     /// # Errors
     /// [`Error::Buffer`] for another number of buffers; as [`Prepared::bind`].
     pub fn bind(&self, inputs: &[BufferSlice<'_>], outputs: &[BufferSlice<'_>]) -> Result<Bound> {
-        let part = &self.inner.schedule.part;
+        let part = &self.part;
         for (what, given, expected) in
             [("inputs", inputs.len(), part.inputs.len()), ("outputs", outputs.len(), part.outputs.len())]
         {
@@ -191,8 +200,8 @@ impl PreparedGraph {
     }
 
     fn between(&self, arena: &Arena) -> Result<Vec<Option<Buffer>>> {
-        let Stages { graph, schedule, storage, .. } = &*self.inner;
-        let make = |bytes| graph.context.buffer("upconv graph", bytes, BufferUsages::STORAGE);
+        let Stages { schedule, storage, .. } = &*self.inner;
+        let make = |bytes| self.graph.context.buffer("upconv graph", bytes, BufferUsages::STORAGE);
         arena.buffers(&bytes_of(schedule, *storage), make)
     }
 
@@ -202,7 +211,7 @@ impl PreparedGraph {
         inputs: &[BufferSlice<'_>],
         outputs: &[BufferSlice<'_>],
     ) -> Result<Bound> {
-        let Stages { graph, schedule, stages, .. } = &*self.inner;
+        let Stages { schedule, stages, .. } = &*self.inner;
         let missing = |what| Error::Buffer { what, problem: "is missing".into() };
         let slice = |slot: Slot| match slot {
             Slot::Input(number) => inputs.get(number).copied().ok_or_else(|| missing("input")),
@@ -219,14 +228,14 @@ impl PreparedGraph {
                 Stage::Layer { layer, input, residual: Some(residual) } => {
                     return layer.bind_adding(slice(input.slot)?, slice(residual.slot)?, output);
                 }
-                Stage::Map(map) => vec![map.step(&graph.context, &slice, output)?],
-                Stage::Mean(mean) => vec![mean.step(&graph.context, &slice, output)?],
+                Stage::Map(map) => vec![map.step(&self.graph.context, &slice, output)?],
+                Stage::Mean(mean) => vec![mean.step(&self.graph.context, &slice, output)?],
                 Stage::Nothing => Vec::new(),
             };
-            Ok(Bound::new(&graph.context, steps))
+            Ok(Bound::new(&self.graph.context, steps))
         };
         let parts = stages.iter().zip(&schedule.tasks).map(bind).collect::<Result<Vec<_>>>()?;
-        Ok(Bound::joined(&graph.context, parts))
+        Ok(Bound::joined(&self.graph.context, parts))
     }
 
     /// Uploads the inputs, in their order, runs the graph, and reads the outputs back.
@@ -265,8 +274,8 @@ impl PreparedGraph {
     }
 
     fn start_views(&self, inputs: &[TensorView<'_>]) -> Result<PendingGraph> {
-        let Stages { graph, storage, .. } = &*self.inner;
-        let (context, count) = (&graph.context, self.inner.schedule.part.inputs.len());
+        let Stages { storage, .. } = &*self.inner;
+        let (context, count) = (&self.graph.context, self.part.inputs.len());
         if inputs.len() != count {
             let (what, given) = ("inputs".into(), inputs.len() as i128);
             return Err(Error::OutOfRange { what, given, expected: count.to_string() });
@@ -314,7 +323,7 @@ impl PreparedGraph {
 
     /// The buffers for a run: those of an earlier one, or new ones.
     fn set(&self) -> Result<Set> {
-        let Stages { graph, schedule, for_runs, free, .. } = &*self.inner;
+        let Stages { schedule, for_runs, free, .. } = &*self.inner;
         let between = self.between(for_runs)?;
         let mut sets = lock(free);
         if let Some(index) = sets.iter().position(|set| set.between == between) {
@@ -323,12 +332,12 @@ impl PreparedGraph {
         // The others are in the way.
         sets.clear();
         drop(sets);
-        let context = &graph.context;
+        let context = &self.graph.context;
         let make = |what, bytes, usage| context.buffer(what, bytes, BufferUsages::STORAGE | usage);
-        let inputs = (0..schedule.part.inputs.len())
+        let inputs = (0..schedule.inputs.len())
             .map(|number| make("upconv input", self.input_bytes(number), BufferUsages::COPY_DST))
             .collect::<Result<Vec<_>>>()?;
-        let outputs = (0..schedule.part.outputs.len())
+        let outputs = (0..schedule.outputs.len())
             .map(|number| make("upconv output", self.output_bytes(number), BufferUsages::COPY_SRC))
             .collect::<Result<Vec<_>>>()?;
         let [x, y] =
@@ -370,60 +379,63 @@ fn bytes_of(schedule: &Schedule, storage: Storage) -> Vec<Option<u64>> {
 }
 
 fn stage(graph: &Packed, schedule: &Schedule, task: &Task, request: Request) -> Result<Stage> {
-    let (context, part, place, storage) = (&graph.context, &schedule.part, task.place, request.storage);
-    let step = match task.kind {
-        Kind::Copy(value, to) => {
-            let map = part.copy(value, to)?;
-            let to = (to, &part.copied(value, to)[..]);
-            return Ok(Stage::Map(MapStage::new(context, schedule, &map, to, place, storage)?));
+    let (context, place, storage) = (&graph.context, task.place, request.storage);
+    Ok(match &task.action {
+        Action::Map { map, shape, .. } => Stage::Map(MapStage::new(context, schedule, map, shape, place, storage)?),
+        Action::BlockSums { of, output, begin } => {
+            Stage::Mean(MeanStage::block_sums(context, schedule, [*of, *output], *begin, place, storage)?)
         }
-        Kind::Step(step) => step,
-    };
-    let output = graph.program.steps[step].output;
-    Ok(match (&graph.program.steps[step].work, &graph.layers[step]) {
-        (Work::Map(map), _) => {
-            let (map, to) = (part.map(map, output)?, (output, schedule.shape(output)));
-            Stage::Map(MapStage::new(context, schedule, &map, to, place, storage)?)
+        Action::Mean { sums, output, elements } => {
+            Stage::Mean(MeanStage::means(context, schedule, [*sums, *output], *elements, place, storage)?)
         }
-        (Work::BlockSums(value), _) => {
-            Stage::Mean(MeanStage::block_sums(context, schedule, [*value, output], place, storage)?)
-        }
-        (Work::Mean { sums, of }, _) => {
-            Stage::Mean(MeanStage::means(context, schedule, [*sums, *of, output], place, storage)?)
-        }
-        (Work::Layer { layer: described, input: value, residual }, Some(layer)) => {
-            let (shape, input) = (schedule.shape(*value), placed(schedule, *value)?);
-            let residual = residual.filter(|_| !task.adds).map(|value| placed(schedule, value)).transpose()?;
-            let mut request = request;
-            let is_part = |place: Place, channels: usize| (place.first, place.of) != (0, channels);
-            let channels = schedule.shape(output)[1];
-            if is_part(input, shape[1]) {
-                request = request.reading(input.first, input.of);
-            }
-            if is_part(place, channels) {
-                request = request.writing(place.first, place.of);
-            }
-            if task.adds {
-                request = request.accumulating();
-            } else if let Some(residual) = residual {
-                request = match is_part(residual, channels) {
-                    true => request.adding_channels(residual.first, residual.of),
-                    false => request.adding(),
-                };
-            }
-            if input.slot == place.slot || residual.is_some_and(|residual| residual.slot == place.slot) {
-                request = request.in_one_buffer();
-            }
-            let op = part.op(described, *value, output)?;
-            // Of one kernel for all parts; which the operation alone decides.
-            let transformed = (request.wish == Wish::Unsplit && may_transform(&op) && wide_three_by_three(&op))
-                .then(|| layer.prepare_op(&op, shape, request.kernel(Kernel::Winograd)));
-            let prepared = match transformed {
-                None | Some(Err(Error::Kernel { .. })) => layer.prepare_op(&op, shape, request)?,
-                Some(prepared) => prepared?,
-            };
-            Stage::Layer { layer: Box::new(prepared), input, residual }
-        }
-        (Work::Layer { .. } | Work::Concatenate(_), _) => Stage::Nothing,
+        Action::Layer { step, op, input, output, residual } => match &graph.layers[*step] {
+            Some(layer) => layer_stage(layer, schedule, (op, *input, *output, *residual), place, request)?,
+            None => Stage::Nothing,
+        },
+        Action::Nothing => Stage::Nothing,
     })
+}
+
+fn layer_stage(
+    layer: &Layer,
+    schedule: &Schedule,
+    (op, input, output, residual): (&ConvTranspose, usize, usize, Residual),
+    place: Place,
+    mut request: Request,
+) -> Result<Stage> {
+    let (shape, input) = (schedule.shape(input), placed(schedule, input)?);
+    let is_part = |place: Place, channels: usize| (place.first, place.of) != (0, channels);
+    let channels = schedule.shape(output)[1];
+    if is_part(input, shape[1]) {
+        request = request.reading(input.first, input.of);
+    }
+    if is_part(place, channels) {
+        request = request.writing(place.first, place.of);
+    }
+    let residual = match residual {
+        Residual::None => None,
+        Residual::InPlace => {
+            request = request.accumulating();
+            None
+        }
+        Residual::Value(value) => {
+            let residual = placed(schedule, value)?;
+            request = match is_part(residual, channels) {
+                true => request.adding_channels(residual.first, residual.of),
+                false => request.adding(),
+            };
+            Some(residual)
+        }
+    };
+    if input.slot == place.slot || residual.is_some_and(|residual| residual.slot == place.slot) {
+        request = request.in_one_buffer();
+    }
+    // One kernel for all parts, which the operation alone decides.
+    let transforms = request.wish == Wish::Unsplit && may_transform(op) && wide_three_by_three(op);
+    let transformed = transforms.then(|| layer.prepare_op(op, shape, request.kernel(Kernel::Winograd)));
+    let layer = match transformed {
+        None | Some(Err(Error::Kernel { .. })) => layer.prepare_op(op, shape, request)?,
+        Some(prepared) => prepared?,
+    };
+    Ok(Stage::Layer { layer: Box::new(layer), input, residual })
 }

@@ -51,18 +51,15 @@ pub(crate) struct Lies {
 }
 
 impl MapKernel {
-    /// `single` says of an operand whether all places lead to one.
-    pub(crate) fn new(map: &Map, single: impl Fn(&Operand) -> bool) -> Self {
+    pub(crate) fn new(map: &Map) -> Self {
         let view = |view: &View| match view {
             View::Crop(_) => ViewKind::Crop,
             View::Pad(_, beyond, _) => ViewKind::Pad(*beyond),
             View::Nearest(_) => ViewKind::Nearest,
             View::Shuffle(_, rank) => ViewKind::Shuffle(*rank),
         };
-        let operand = |operand: &Operand| OperandKind {
-            single: single(operand),
-            views: operand.views.iter().map(view).collect(),
-        };
+        let operand =
+            |operand: &Operand| OperandKind { single: operand.single, views: operand.views.iter().map(view).collect() };
         let term = |term: &Term| match term {
             Term::Add(_) => TermKind::Add,
             Term::Multiply(_) => TermKind::Multiply,
@@ -225,7 +222,7 @@ pub(crate) mod tests {
     use crate::gpu::kernels::variant::Variant;
 
     fn operand(views: Vec<View>) -> Operand {
-        Operand { of: 0, value: 0, views }
+        Operand { of: 0, value: 0, views, single: false }
     }
 
     /// Every view, every term, every activation, with both storages.
@@ -254,7 +251,11 @@ pub(crate) mod tests {
         for activation in crate::activation::tests::all() {
             maps.push(Map { first: operand(Vec::new()), terms: vec![Term::Activation(activation)] });
         }
-        let kernel = |map: &Map, single: bool| Box::new(MapKernel::new(map, |_| single));
+        let kernel = |map: &Map, single: bool| {
+            let mut map = map.clone();
+            map.operands_mut().for_each(|operand| operand.single = single);
+            Box::new(MapKernel::new(&map))
+        };
         let both = [Storage::F32, Storage::F16];
         let of = |storage: Storage| {
             maps.iter()
@@ -277,7 +278,7 @@ pub(crate) mod tests {
         };
         let lies = |_: &Operand| Lies { strides: [40, 20, 5, 5], first: 7 };
         let Numbers { numbers, alphas } = Numbers::new(&map, 2, lies, |_| [1, 4, 5]);
-        let text = MapKernel::new(&map, |_| false).source(Storage::F32);
+        let text = MapKernel::new(&map).source(Storage::F32);
         assert!(text.contains(&format!("const NUMBERS = {}u;", numbers.len())), "{text}");
         assert_eq!(numbers[..4], [[40, 20, 5, 5], [7, 0, 0, 0], [0, 1, 1, 0], [1, 4, 5, 0]]);
         assert_eq!(alphas, [0.5, 0.25]);
