@@ -8,7 +8,6 @@ mod atomic;
 mod bench;
 mod cache;
 mod case;
-mod convert_ncnn;
 mod device;
 mod explain;
 #[cfg(fuzzing)]
@@ -18,6 +17,7 @@ mod info;
 mod input;
 mod interrupt;
 mod leftovers;
+mod network;
 mod npy;
 mod op_json;
 mod originals;
@@ -57,8 +57,12 @@ struct Cli {
 enum Command {
     /// Upscale a picture, or every picture in a folder, by a factor or to a size.
     Upscale(upscale::Args),
-    /// Convert a network from ncnn's format to a file for `upscale --model`.
-    ConvertNcnn(convert_ncnn::Args),
+    /// List the networks that are built in.
+    Models(network::ModelsArgs),
+    /// Show what a network computes, and what it takes.
+    Network(network::NetworkArgs),
+    /// Convert a network from another format to a file for `upscale --model`.
+    Convert(network::ConvertArgs),
     /// Run the operation on .npy files.
     Apply(apply::Args),
     /// Compute the operation's gradients on .npy files: of the input, the weight and the bias.
@@ -97,7 +101,9 @@ pub fn main() -> ExitCode {
 fn run(command: Command) -> Result<()> {
     match command {
         Command::Upscale(args) => upscale::run(&args),
-        Command::ConvertNcnn(args) => convert_ncnn::run(&args),
+        Command::Models(args) => network::models(&args),
+        Command::Network(args) => network::show(&args),
+        Command::Convert(args) => threads::start().and_then(|()| network::convert(&args)),
         Command::Apply(args) => threads::start().and_then(|()| apply::run(&args)),
         Command::Grad(args) => threads::start().and_then(|()| grad::run(&args)),
         Command::Verify(args) => threads::start().and_then(|()| verify::run(&args)),

@@ -103,4 +103,49 @@ impl Graph {
     pub fn outputs(&self) -> &[Value] {
         &self.outputs
     }
+
+    /// The block sums that the outputs depend on: those of a list need means of the lists before it. Where they are given, a
+    /// part of an output needs no other [region](Region) than what lies around it.
+    pub fn means(&self) -> Vec<Vec<Value>> {
+        let mut live = vec![false; self.nodes.len()];
+        self.outputs.iter().for_each(|output| live[output.0] = true);
+        for (index, node) in self.nodes.iter().enumerate().rev() {
+            if live[index] {
+                node.inputs.iter().for_each(|input| live[input.0] = true);
+            }
+        }
+        // How many means lie on the way to each value.
+        let mut depths: Vec<usize> = Vec::with_capacity(self.nodes.len());
+        let mut levels: Vec<Vec<Value>> = Vec::new();
+        for (index, node) in self.nodes.iter().enumerate() {
+            let depth = node.inputs.iter().map(|input| depths[input.0]).max().unwrap_or_default();
+            let is_sums = node.operation == Operation::BlockSums;
+            if is_sums && live[index] {
+                levels.resize_with(levels.len().max(depth + 1), Vec::new);
+                levels[depth].push(Value(index));
+            }
+            depths.push(depth + usize::from(is_sums));
+        }
+        levels
+    }
+
+    /// The same with this as its only output.
+    #[cfg(feature = "picture")]
+    pub(crate) fn giving(self, output: Value) -> Self {
+        Self { outputs: vec![output], ..self }
+    }
+
+    /// The same with [`Accuracy::Normwise`](crate::Accuracy::Normwise) allowed to wide layers of kernel 3×3.
+    #[cfg(feature = "picture")]
+    pub(crate) fn allowing_transforms(mut self) -> Result<Self> {
+        for node in &mut self.nodes {
+            if let Operation::Layer(layer) = &mut node.operation
+                && crate::winograd::wide_three_by_three(&layer.op)
+            {
+                let op = layer.op.to_builder().accuracy(crate::Accuracy::Normwise).build()?;
+                *layer = Layer { op, ..Layer::clone(layer) }.into();
+            }
+        }
+        Ok(self)
+    }
 }

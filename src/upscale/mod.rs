@@ -2,13 +2,17 @@
 //! network ([`Network`]).
 
 mod encoding;
+#[cfg(feature = "waifu2x")]
+pub mod models;
 pub mod network;
 #[cfg(feature = "gpu")]
 mod on_textures;
-mod replicate;
+mod padded;
 pub mod resample;
 
 pub use encoding::Encoding;
+#[cfg(feature = "waifu2x")]
+pub use models::Model;
 pub use network::Network;
 #[cfg(feature = "gpu")]
 pub use on_textures::{BoundOnTextures, OnTextures, PlacedOnTextures, PreparedOnTextures};

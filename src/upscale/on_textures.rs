@@ -1,13 +1,14 @@
 //! Upscalers inside a renderer: from a texture to a larger one, in the caller's encoder.
 
 use super::encoding::Encoding;
-use super::network::Network;
+use super::network::{self, Network};
 use super::resample::Upsampler;
 use crate::error::{Error, Result};
 use crate::gpu::{
-    Bound, BoundDraw, BoundTarget, BoundTexture, Chain, Components, Context, Curve, Pixels, Planes, PreparedChain,
+    Bound, BoundDraw, BoundTarget, BoundTexture, Components, Context, Curve, Graph, Pixels, Planes, PreparedGraph,
     Rectangle, Storage, TextureReader, TextureRegion, TextureRenderer,
 };
+use crate::graph::{self, Beyond};
 use wgpu::{Buffer, BufferUsages, CommandEncoder, ComputePass, ComputePassDescriptor, RenderPass, TextureFormat};
 
 /// A network or a filter that enlarges what is in a texture into another. Cheap to clone.
@@ -41,11 +42,11 @@ use wgpu::{Buffer, BufferUsages, CommandEncoder, ComputePass, ComputePassDescrip
 /// network's colours: [`Components::Alpha`].
 #[derive(Clone, Debug)]
 pub struct OnTextures {
-    chain: Chain,
+    graph: Graph,
     scale: usize,
     /// What is cut off the output's top and left.
     crop: usize,
-    border: [usize; 2],
+    border: usize,
     source: TextureFormat,
     target: TextureFormat,
     reader: TextureReader,
@@ -56,8 +57,7 @@ pub struct OnTextures {
 #[derive(Clone, Debug)]
 pub struct PreparedOnTextures {
     upscaler: OnTextures,
-    chain: PreparedChain,
-    output_shape: Vec<usize>,
+    graph: PreparedGraph,
     /// Of the source, width and height.
     size: [u32; 2],
     input: Buffer,
@@ -82,7 +82,7 @@ pub struct PlacedOnTextures {
 #[derive(Clone, Debug)]
 struct Enlarge {
     read: BoundTexture,
-    chain: Bound,
+    graph: Bound,
 }
 
 impl Network {
@@ -90,7 +90,8 @@ impl Network {
     /// floats and drawn to; `storage` is that of everything between them.
     ///
     /// # Errors
-    /// What [`Chain::new`], [`TextureReader::new`] and [`TextureRenderer::new`] refuse.
+    /// [`Error::Texture`] for a network that mirrors pictures or takes only some sizes; what [`Graph::new`],
+    /// [`TextureReader::new`] and [`TextureRenderer::new`] refuse.
     pub fn on_textures(
         &self,
         context: &Context,
@@ -99,12 +100,20 @@ impl Network {
         storage: Storage,
     ) -> Result<OnTextures> {
         let pixels = Pixels { components: Components::Rgb, storage, ..Pixels::default() };
+        let network::Frame { scale, border, beyond, multiple } = self.frame();
+        if (beyond, multiple) != (Beyond::Replicate, 1) {
+            let problem = format!(
+                "the network takes sides that are multiples of {multiple} and pixels beyond its border that {beyond:?}, expected 1, \
+                 Replicate"
+            );
+            return Err(Error::Texture { problem });
+        }
         let inside = self.encoding();
         OnTextures::new(
             self.on_gpu(context)?,
             pixels,
             (source, inside, target),
-            Frame { scale: self.scale(), crop: self.crop(), border: [self.border(), self.border_end()] },
+            Frame { scale, crop: self.crop(), border },
         )
     }
 }
@@ -115,7 +124,7 @@ impl Upsampler {
     /// colour, colour and alpha.
     ///
     /// # Errors
-    /// [`Error::OutOfRange`] for more channels, and what [`Chain::new`], [`TextureReader::new`] and
+    /// [`Error::OutOfRange`] for more channels, and what [`Graph::new`], [`TextureReader::new`] and
     /// [`TextureRenderer::new`] refuse.
     pub fn on_textures(
         &self,
@@ -134,34 +143,37 @@ impl Upsampler {
                 return Err(Error::OutOfRange { what, given: given as i128, expected: "1 to 4".into() });
             }
         };
-        let chain = Chain::new(context, &[(self.op.clone(), self.weight.clone(), None)])?;
+        let mut graph = graph::Graph::new(2)?;
+        let picture = graph.input(self.op.in_channels())?;
+        let enlarged = graph.layer(picture, &self.op, self.weight.clone(), None)?;
+        graph.output(enlarged)?;
         let pixels = Pixels { components, premultiplied, storage, ..Pixels::default() };
         let scale = self.op.axes().first().map_or(1, |axis| axis.stride);
-        let frame = Frame { scale, crop: 0, border: [self.border; 2] };
-        OnTextures::new(chain, pixels, (source, Encoding::seen_in(source), target), frame)
+        let frame = Frame { scale, crop: 0, border: self.border };
+        OnTextures::new(Graph::new(context, &graph)?, pixels, (source, Encoding::seen_in(source), target), frame)
     }
 }
 
-/// How a picture lies in the input and the output of a chain.
+/// How a picture lies in the input and the output of a graph.
 struct Frame {
     scale: usize,
     crop: usize,
-    border: [usize; 2],
+    border: usize,
 }
 
 impl OnTextures {
     fn new(
-        chain: Chain,
+        graph: Graph,
         pixels: Pixels,
         (source, inside, target): (TextureFormat, Encoding, TextureFormat),
         Frame { scale, crop, border }: Frame,
     ) -> Result<Self> {
-        let context = chain.context();
+        let context = graph.context();
         let read = Pixels { curve: curve(Encoding::seen_in(source), inside), ..pixels };
         let written = Pixels { curve: curve(inside, Encoding::seen_in(target)), ..pixels };
-        let reader = TextureReader::new(context, border, read)?;
+        let reader = TextureReader::new(context, [border; 2], read)?;
         let renderer = TextureRenderer::new(context, target, written)?;
-        Ok(Self { chain, scale, crop, border, source, target, reader, renderer })
+        Ok(Self { graph, scale, crop, border, source, target, reader, renderer })
     }
 
     /// What is done to the pixels that are read, and to those that are written.
@@ -184,8 +196,8 @@ impl OnTextures {
                 });
             }
         }
-        let context = self.chain.context();
-        let reader = TextureReader::new(context, self.border, read)?;
+        let context = self.graph.context();
+        let reader = TextureReader::new(context, [self.border; 2], read)?;
         let renderer = TextureRenderer::new(context, self.target, written)?;
         Ok(Self { reader, renderer, ..self.clone() })
     }
@@ -198,19 +210,13 @@ impl OnTextures {
     /// Plans, compiles and allocates for sources of `width` × `height` pixels.
     ///
     /// # Errors
-    /// What [`Chain::prepare`] refuses, [`Error::Limit`] where the device has no buffer that large, [`Error::Device`].
+    /// What [`Graph::prepare`] refuses, [`Error::Limit`] where the device has no buffer that large, [`Error::Device`].
     pub fn prepare(&self, width: u32, height: u32) -> Result<PreparedOnTextures> {
-        let context = self.chain.context();
-        let shape = self.reader.shape(width, height);
-        let chain = self.chain.prepare(&shape, self.reader.pixels().storage)?;
-        let output_shape = self
-            .chain
-            .layers()
-            .iter()
-            .try_fold(shape.to_vec(), |shape, layer| Ok::<_, Error>(layer.op().at(&shape)?.output_shape()))?;
-        let input = context.buffer("upconv pixels", chain.input_bytes(), BufferUsages::STORAGE)?;
-        let output = context.buffer("upconv enlarged pixels", chain.output_bytes(), BufferUsages::STORAGE)?;
-        Ok(PreparedOnTextures { upscaler: self.clone(), chain, output_shape, size: [width, height], input, output })
+        let context = self.graph.context();
+        let graph = self.graph.prepare(&[self.reader.shape(width, height)], self.reader.pixels().storage)?;
+        let input = context.buffer("upconv pixels", graph.input_bytes(0), BufferUsages::STORAGE)?;
+        let output = context.buffer("upconv enlarged pixels", graph.output_bytes(0), BufferUsages::STORAGE)?;
+        Ok(PreparedOnTextures { upscaler: self.clone(), graph, size: [width, height], input, output })
     }
 }
 
@@ -264,7 +270,7 @@ impl PreparedOnTextures {
         let [width, height] = self.enlarged_size()?;
         let crop = u32::try_from(self.upscaler.crop).unwrap_or(u32::MAX);
         let picture = Rectangle { x: crop, y: crop, width, height };
-        Ok(Planes::new(self.output.slice(..), &self.output_shape).part(picture))
+        Ok(Planes::new(self.output.slice(..), self.graph.output_shape(0)).part(picture))
     }
 
     fn enlarge(&self, source: TextureRegion<'_>) -> Result<Enlarge> {
@@ -276,7 +282,7 @@ impl PreparedOnTextures {
         check_size("source", source, self.size)?;
         Ok(Enlarge {
             read: reader.bind(source, self.input.slice(..))?,
-            chain: self.chain.bind(self.input.slice(..), self.output.slice(..))?,
+            graph: self.graph.bind(&[self.input.slice(..)], &[self.output.slice(..)])?,
         })
     }
 }
@@ -292,7 +298,7 @@ fn check_size(what: &str, region: TextureRegion<'_>, [width, height]: [u32; 2]) 
 impl Enlarge {
     fn encode(&self, pass: &mut ComputePass<'_>) {
         self.read.encode(pass);
-        self.chain.encode(pass);
+        self.graph.encode(pass);
     }
 }
 

@@ -42,7 +42,7 @@
 //! # }
 //! ```
 
-use super::replicate::replicate;
+use super::padded::padded;
 use crate::error::{Error, Result};
 use crate::op::ConvTranspose;
 use crate::tensor::{Tensor, TensorView, element_count, filled};
@@ -184,7 +184,8 @@ impl Upsampler {
     /// # Errors
     /// [`Error::Shape`] for another number of axes or channels or for a picture without pixels.
     pub fn pad<'a>(&self, picture: impl Into<TensorView<'a>>) -> Result<Tensor> {
-        replicate(picture.into(), self.op.in_channels(), [self.border; 2])
+        let replicated = |at: i64, extent: usize| at.clamp(0, extent as i64 - 1) as usize;
+        padded(picture.into(), self.op.in_channels(), |_| [self.border; 2], replicated)
     }
 }
 

@@ -6,7 +6,7 @@ use anyhow::{Context as _, Result, bail, ensure};
 use std::time::Duration;
 use upconv::gpu::{AdapterRequest, Context};
 use upconv::upscale::Network;
-use upconv::upscale::network::WAIFU2X_PHOTO;
+use upconv::upscale::models::WAIFU2X_PHOTO;
 use upconv::{Storage, Tensor};
 
 /// The network on a device, for pictures of one size.
@@ -16,7 +16,7 @@ type Run = Box<dyn Fn(&Tensor) -> Result<Tensor>>;
 /// and leaves the bytes of the result in `output`; on `cpu` or `gpu`. All is warm but the first call.
 pub(crate) fn time(device: &str, input: &str, output: &str, width: usize, span: Duration) -> Result<Row> {
     let bytes = std::fs::read(input).with_context(|| input.to_string())?;
-    let network = Network::from_safetensors(WAIFU2X_PHOTO)?;
+    let network = WAIFU2X_PHOTO.network()?;
     let (device, context) = match device {
         "cpu" => ("cpu", None),
         "gpu" => ("gpu", Some(Context::request(&AdapterRequest::default())?)),

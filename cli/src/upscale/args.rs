@@ -1,7 +1,7 @@
 //! The options of `upconv upscale`.
 
 use super::model::Precision;
-use super::trained::AlphaBy;
+use super::trained::{AlphaBy, MeanOf};
 use super::wanted::{self, Size, Wanted};
 use crate::device::DeviceArgs;
 use crate::picture::{Format, PngEffort, Rgb};
@@ -54,18 +54,22 @@ pub(crate) struct Args {
     /// The resampling filter.
     #[arg(long, value_enum, default_value_t)]
     pub(super) method: MethodName,
-    /// Use a trained network instead of a filter: waifu2x-photo, which is built in and doubles photographs, or a file
-    /// of your own. It runs once, or twice where once is not enough; the bicubic filter reduces what is larger than it
-    /// should be.
-    #[arg(long, value_name = "waifu2x-photo|FILE.safetensors", conflicts_with = "method")]
+    /// Use a trained network instead of a filter: waifu2x-photo for photographs or waifu2x-art for drawings, which are built
+    /// in and double pictures, or a file of your own: .safetensors with a description, or .param of ncnn with its .bin
+    /// beside it. It runs once, or twice where once is not enough; the bicubic filter reduces what is larger than it should
+    /// be.
+    #[arg(long, value_name = "NAME|FILE", conflicts_with = "method")]
     pub(super) model: Option<String>,
     /// The largest side of a network's tiles; by default the largest that fits into the memory. It does not change the
     /// result.
     #[arg(long, value_name = "PIXELS", requires = "model", value_parser = clap::value_parser!(u16).range(8..=8192))]
     pub(super) tile: Option<u16>,
-    /// How values between a network's layers are stored; f16 takes half the memory, on devices that support it.
+    /// How values between a network's layers are stored on a GPU; f16 takes half the memory, on devices that support it.
     #[arg(long, value_enum, default_value_t, requires = "model")]
     pub(super) precision: Precision,
+    /// What the means of a network with squeeze-and-excitation are taken over.
+    #[arg(long, value_enum, default_value_t, requires = "model")]
+    pub(super) mean: MeanOf,
     /// With --model: what enlarges transparency.
     #[arg(long, value_enum, default_value_t, requires = "model")]
     pub(super) alpha: AlphaBy,

@@ -201,6 +201,7 @@ impl<'a> Engine<'a> {
                     tile: self.args.tile.map(usize::from),
                     precision: self.args.precision,
                     alpha: self.args.alpha,
+                    mean: self.args.mean,
                 };
                 let (cut, bytes) = Cut::new(model, request, from, to, rest)?;
                 (Pieces::Trained(cut), bytes)

@@ -1,18 +1,10 @@
 //! The network that enlarges pictures, and how often it runs.
 
 use super::wanted::{Size, Wanted};
-use crate::input::{self, Input};
-use crate::originals;
-use anyhow::{Context as _, Result, anyhow, ensure};
+use crate::network::{self, Undescribed};
+use anyhow::{Result, ensure};
 use std::path::Path;
 use upconv::upscale::Network;
-use upconv::upscale::network::WAIFU2X_PHOTO;
-
-/// The name of the built-in network.
-const BUILT_IN: &str = "waifu2x-photo";
-
-/// The largest model file that is read, in bytes.
-const MAX_FILE: u64 = 1 << 30;
 
 /// A network with its name.
 pub(super) struct Model {
@@ -23,11 +15,7 @@ pub(super) struct Model {
 impl Model {
     /// The built-in network of this name, or the one in a file.
     pub(super) fn load(name: &str) -> Result<Self> {
-        let network = if name == BUILT_IN {
-            Network::from_safetensors(WAIFU2X_PHOTO)?
-        } else {
-            read(Path::new(name)).with_context(|| format!("model {name}"))?
-        };
+        let network = network::load(Path::new(name), &Undescribed::default())?;
         Ok(Self { name: name.to_owned(), network })
     }
 
@@ -69,14 +57,6 @@ impl Model {
         );
         Ok(if is_within(sides(own)) { 1 } else { 2 })
     }
-}
-
-fn read(path: &Path) -> Result<Network> {
-    originals::protect(path);
-    let input = Input::open(path)
-        .map_err(|e| anyhow!("{e}; expected {BUILT_IN}, which is built in, or a .safetensors file"))?;
-    let length = input.length()?;
-    Ok(Network::from_safetensors(&input::up_to(input, length, MAX_FILE)?)?)
 }
 
 /// How values between the layers are stored.

@@ -4,17 +4,30 @@ use super::model::Precision;
 use crate::device::Backend;
 use anyhow::{Context as _, Result, ensure};
 use std::collections::VecDeque;
-use upconv::cpu;
-use upconv::gpu::{Chain, Pending, PreparedChain};
+use std::ops::Range;
+use upconv::gpu::{self, PendingGraph};
+use upconv::graph::{Region, Value};
 use upconv::upscale::Network;
-use upconv::{DType, Storage, Tensor};
+use upconv::{Storage, Tensor, cpu};
 
 /// A network with its weights on a device.
 pub(super) enum OnDevice {
-    Gpu(Chain),
-    Cpu(cpu::Chain),
+    Gpu(gpu::Graph),
+    Cpu(cpu::Graph),
     Reference(Box<Network>),
 }
+
+/// What a run is to compute.
+pub(super) struct Part<'a> {
+    /// The shape of all that the network reads.
+    pub(super) shape: [usize; 4],
+    /// The values that are known beside it.
+    pub(super) given: &'a [Value],
+    pub(super) wanted: Vec<(Value, Vec<Range<usize>>)>,
+}
+
+/// What was computed.
+pub(super) type Made = Vec<(Region, Tensor)>;
 
 impl OnDevice {
     pub(super) fn new(network: &Network, backend: &Backend) -> Result<Self> {
@@ -25,78 +38,68 @@ impl OnDevice {
         })
     }
 
-    /// Prepares it for tiles of one shape, border included.
-    pub(super) fn prepare(&self, shape: [usize; 4], precision: Precision) -> Result<Prepared<'_>> {
-        Ok(match self {
-            Self::Gpu(chain) => {
-                let storage = match precision {
-                    Precision::F32 => Storage::F32,
-                    Precision::F16 => Storage::F16,
-                };
-                let chain = chain
-                    .prepare(&shape, storage)
-                    .context("cannot prepare the network (see --precision and --tile)")?;
-                Prepared::Gpu { chain, running: VecDeque::new() }
-            }
-            Self::Cpu(network) => Prepared::Cpu { network, precision },
-            Self::Reference(network) => {
-                ensure!(precision == Precision::F32, "--precision f16 is not for --device reference");
-                Prepared::Reference(network)
-            }
-        })
+    /// Whether it computes parts, and not only whole pictures.
+    pub(super) fn takes_parts(&self) -> bool {
+        !matches!(self, Self::Reference(_))
+    }
+
+    pub(super) fn queue(&self, precision: Precision) -> Result<Queue<'_>> {
+        let is_reference = matches!(self, Self::Reference(_));
+        ensure!(!is_reference || precision == Precision::F32, "--precision f16 is not for --device reference");
+        let storage = match precision {
+            Precision::F32 => Storage::F32,
+            Precision::F16 => Storage::F16,
+        };
+        Ok(Queue { on_device: self, storage, running: VecDeque::new() })
     }
 }
 
-/// A network prepared for tiles of one shape. Results come back in the order of the tiles, on a GPU later than they
-/// were pushed.
-pub(super) enum Prepared<'a> {
-    Gpu { chain: PreparedChain, running: VecDeque<Pending> },
-    Cpu { network: &'a cpu::Chain, precision: Precision },
-    Reference(&'a Network),
+/// Runs, whose results come back in their order, on a GPU later than they were pushed.
+pub(super) struct Queue<'a> {
+    on_device: &'a OnDevice,
+    storage: Storage,
+    running: VecDeque<(Vec<Region>, PendingGraph)>,
 }
 
-impl Prepared<'_> {
-    /// How many groups of tiles a device works on at a time: while it computes one, the next is on its way.
+impl Queue<'_> {
+    /// How many runs a device works on at a time: while it computes one, the next is on its way.
     const RUNNING: usize = 2;
 
-    /// How many tiles of `multiply_adds` each make one submission: as many as one dispatch may compute, at most `most`.
-    pub(super) fn group(&self, multiply_adds: u128, most: usize) -> usize {
-        match self {
-            Self::Gpu { chain, .. } => {
-                let budget = chain.context().profile().max_multiply_adds;
-                usize::try_from(u128::from(budget) / multiply_adds.max(1)).unwrap_or(most).clamp(1, most.max(1))
+    /// Takes a part, with what gives the elements of what it reads; returns what a finished one has made, if there is one.
+    pub(super) fn push(&mut self, part: &Part<'_>, supply: impl Fn(&Region) -> Result<Tensor>) -> Result<Option<Made>> {
+        let shapes = [part.shape];
+        match self.on_device {
+            OnDevice::Gpu(graph) => {
+                let prepared = graph
+                    .prepare_part(&shapes, part.given, &part.wanted, self.storage)
+                    .context("cannot prepare the network (see --precision and --tile)")?;
+                let inputs = prepared.inputs().map(supply).collect::<Result<Vec<_>>>()?;
+                self.running.push_back((prepared.outputs().cloned().collect(), prepared.start(&inputs)?));
+                if self.running.len() < Self::RUNNING { Ok(None) } else { self.pop() }
             }
-            Self::Cpu { .. } | Self::Reference(_) => 1,
-        }
-    }
-
-    /// Takes a group of tiles; returns the outputs of a finished group, if there is one.
-    pub(super) fn push(&mut self, tiles: &[Tensor]) -> Result<Option<Vec<Vec<f32>>>> {
-        match self {
-            Self::Gpu { chain, running } => {
-                running.push_back(chain.start(tiles)?);
-                if running.len() < Self::RUNNING { Ok(None) } else { self.pop() }
+            OnDevice::Cpu(graph) => {
+                let prepared = graph.prepare_part(&shapes, part.given, &part.wanted)?;
+                let inputs = prepared.inputs().map(supply).collect::<Result<Vec<_>>>()?;
+                let made = prepared.run(&inputs)?;
+                Ok(Some(prepared.outputs().cloned().zip(made).collect()))
             }
-            Self::Cpu { network, precision } => {
-                let run = |tile: &Tensor| match precision {
-                    Precision::F32 => network.run(tile),
-                    Precision::F16 => network.run(&tile.cast(DType::F16)),
-                };
-                let outputs = tiles.iter().map(run).collect::<upconv::Result<Vec<_>>>()?;
-                Ok(Some(outputs.into_iter().map(Tensor::into_f32).collect()))
-            }
-            Self::Reference(network) => {
-                let outputs =
-                    tiles.iter().map(|tile| network.on_reference(tile)).collect::<upconv::Result<Vec<_>>>()?;
-                Ok(Some(outputs.into_iter().map(Tensor::into_f32).collect()))
+            OnDevice::Reference(network) => {
+                let whole = |value: &Value| Region { value: *value, begin: vec![0; 2], shape: part.shape.to_vec() };
+                let input = network.graph().inputs().first().map(whole).context("the network reads nothing")?;
+                let made = network.on_reference(&supply(&input)?)?;
+                let region = network.graph().outputs().first().map(|&value| Region {
+                    value,
+                    begin: vec![0; 2],
+                    shape: made.shape().to_vec(),
+                });
+                Ok(region.map(|region| vec![(region, made)]))
             }
         }
     }
 
-    /// Waits for the outputs of the oldest group that is still being computed.
-    pub(super) fn pop(&mut self) -> Result<Option<Vec<Vec<f32>>>> {
-        let Self::Gpu { running, .. } = self else { return Ok(None) };
-        let Some(pending) = running.pop_front() else { return Ok(None) };
-        Ok(Some(pending.wait()?.into_iter().map(Tensor::into_f32).collect()))
+    /// Waits for what the oldest run makes that has not come back.
+    pub(super) fn pop(&mut self) -> Result<Option<Made>> {
+        let Some((regions, pending)) = self.running.pop_front() else { return Ok(None) };
+        Ok(Some(regions.into_iter().zip(pending.wait()?).collect()))
     }
 }

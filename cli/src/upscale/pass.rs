@@ -1,18 +1,17 @@
 //! A network over a picture: its tiles computed and put together band by band.
 
 use super::model::Precision;
-use super::on_device::OnDevice;
+use super::on_device::{Made, OnDevice, Part, Queue};
 use super::planes::Sample;
-use super::tiles::Tiles;
-use anyhow::{Result, ensure};
+use super::tiles::{Tile, Tiles};
+use anyhow::{Context as _, Result, bail, ensure};
 use rayon::prelude::*;
+use std::collections::BTreeMap;
 use std::ops::Range;
 use upconv::Tensor;
+use upconv::graph::{Region, Value};
 use upconv::upscale::network::CHANNELS;
 use upconv::upscale::{Encoding, Network};
-
-/// The most that the inputs and outputs of a group of tiles take.
-const GROUP: usize = 32 << 20;
 
 /// A picture, or its alpha, that a network enlarges.
 pub(super) struct Colours<'a, T> {
@@ -33,87 +32,178 @@ impl<T: Sample> Colours<'_, T> {
         if self.is_grey() { 1 } else { CHANNELS }
     }
 
-    /// The planes of a tile with the network's borders, as the network sees it: red, green and blue from 0 to 1.
-    fn tile(&self, tiles: &Tiles, top: usize, left: usize, network: &Network) -> Result<Tensor> {
-        let (border, both) = (network.border(), network.border() + network.border_end());
-        let (height, width) = (tiles.rows + both, tiles.columns + both);
-        let inside =
-            |first: usize, offset: usize, extent: usize| (first + offset).saturating_sub(border).min(extent - 1);
-        let mut planes = vec![0.0; CHANNELS * height * width];
-        planes.par_chunks_exact_mut(width).enumerate().for_each(|(index, out)| {
-            let channel = if self.is_grey() { 0 } else { index / height };
-            let row = tiles.width * self.channels;
-            let row = &self.samples[inside(top, index % height, tiles.height) * row..][..row];
-            for (x, out) in out.iter_mut().enumerate() {
-                let value: f32 = row[inside(left, x, tiles.width) * self.channels + channel].into();
+    /// The planes of a region of what a network reads, as it sees them: red, green and blue from 0 to 1. `rows` and
+    /// `columns` say which pixel stands at each place.
+    fn planes(&self, width: usize, rows: &[usize], columns: &[usize]) -> Result<Tensor> {
+        let mut planes = vec![0.0; CHANNELS * rows.len() * columns.len()];
+        planes.par_chunks_exact_mut(columns.len()).enumerate().for_each(|(index, out)| {
+            let channel = if self.is_grey() { 0 } else { index / rows.len() };
+            let row = width * self.channels;
+            let row = &self.samples[rows[index % rows.len()] * row..][..row];
+            for (out, &x) in out.iter_mut().zip(columns) {
+                let value: f32 = row[x * self.channels + channel].into();
                 *out = self.encoding.of_stored(value / T::FULL);
             }
         });
-        Ok(Tensor::f32([1, CHANNELS, height, width], planes)?)
+        Ok(Tensor::f32([1, CHANNELS, rows.len(), columns.len()], planes)?)
     }
 }
 
-/// Runs a network over a picture and gives its bands, in their order, to `emit`: interleaved samples, one of a grey
-/// pixel, three of a coloured one. `advance` hears how many pixels of the picture are done.
-pub(super) fn run<T: Sample, U: Sample>(
-    network: &Network,
-    trained: &OnDevice,
-    precision: Precision,
-    tiles: Tiles,
-    picture: &Colours<'_, T>,
-    advance: &(dyn Fn(u64) + Sync),
-    mut emit: impl FnMut(Vec<U>) -> Result<()>,
-) -> Result<()> {
-    let shapes = network.shapes(tiles.rows, tiles.columns)?;
-    let [Some(&[n, c, h, w]), Some(&[_, _, out_height, out_width])] =
-        [shapes.first(), shapes.last()].map(|shape| shape.and_then(|shape| shape.first_chunk::<4>()))
-    else {
-        return Ok(());
-    };
-    let mut prepared = trained.prepare([n, c, h, w], precision)?;
-    let most = GROUP / (4 * CHANNELS * (h * w + out_height * out_width));
-    let group = prepared.group(network.multiply_adds(tiles.rows, tiles.columns)?, most);
+/// A network on a device, and how a picture is cut for it.
+#[derive(Clone, Copy)]
+pub(super) struct Pass<'a> {
+    pub(super) network: &'a Network,
+    pub(super) on_device: &'a OnDevice,
+    pub(super) precision: Precision,
+    pub(super) tiles: Tiles,
+}
 
-    // The tiles in the order in which they are pushed and come back.
-    let places: Vec<(Range<usize>, usize)> =
-        tiles.bands().flat_map(|rows| tiles.lefts().into_iter().map(move |left| (rows.clone(), left))).collect();
-    let (channels, encoding) = (picture.made(), picture.encoding);
-    let assembly = Assembly { network, tiles, out_height, out_width, channels, encoding };
-    let mut band = Vec::new();
-    let mut done = places.iter();
-    let mut accept = |outputs: Vec<Vec<f32>>| -> Result<()> {
-        for output in outputs {
-            let Some((rows, left)) = done.next() else { return Ok(()) };
-            if *left == 0 {
-                band = vec![U::default(); assembly.band_samples(rows)];
+/// Values of the whole picture that are known, with their elements.
+type Known = BTreeMap<Value, Tensor>;
+
+impl Pass<'_> {
+    /// Runs the network over a picture and gives its bands, in their order, to `emit`: interleaved samples, one of a grey
+    /// pixel, three of a coloured one. `advance` hears how many pixels of the picture are done.
+    pub(super) fn run<T: Sample, U: Sample>(
+        &self,
+        picture: &Colours<'_, T>,
+        advance: &(dyn Fn(u64) + Sync),
+        mut emit: impl FnMut(Vec<U>) -> Result<()>,
+    ) -> Result<()> {
+        let Self { network, on_device, precision, .. } = *self;
+        let tiles = if on_device.takes_parts() { self.tiles } else { self.tiles.joined() };
+        let mut known = Known::new();
+        if tiles.whole_means() {
+            for level in network.graph().means() {
+                self.sum_blocks(tiles, &level, picture, &mut known, advance)?;
             }
-            assembly.place(&output, rows, *left, &mut band)?;
-            let columns = tiles.columns.min(tiles.width - left);
-            advance((rows.len() * columns) as u64);
-            if left + tiles.columns >= tiles.width {
-                emit(std::mem::take(&mut band))?;
+        }
+        let assembly = Assembly { network, tiles, channels: picture.made(), encoding: picture.encoding };
+        let (mut queue, mut done, mut band) = (on_device.queue(precision)?, tiles.iter(), Vec::new());
+        let mut accept = |made: Made| -> Result<()> {
+            let Some(tile) = done.next() else { return Ok(()) };
+            if tile.columns.start == 0 {
+                band = vec![U::default(); assembly.band_samples(&tile.rows)];
             }
+            let [(region, output)] = &made[..] else { return Ok(()) };
+            assembly.place(region, output, &tile, &mut band)?;
+            advance(tile.pixels());
+            if tile.columns.end == tiles.width { emit(std::mem::take(&mut band)) } else { Ok(()) }
+        };
+        let given: Vec<Value> = known.keys().copied().collect();
+        for tile in tiles.iter() {
+            let within = tiles.within(&tile);
+            let wanted = network.wanted(&within.rows, &within.columns).into_iter().collect();
+            if let Some(made) = self.push(&mut queue, tiles, &tile, (&given, wanted), picture, &known)? {
+                accept(made)?;
+            }
+        }
+        while let Some(made) = queue.pop()? {
+            accept(made)?;
         }
         Ok(())
-    };
-    for group in places.chunks(group) {
-        let inputs = group.iter().map(|(rows, left)| picture.tile(&tiles, rows.start, *left, network));
-        if let Some(outputs) = prepared.push(&inputs.collect::<Result<Vec<_>>>()?)? {
-            accept(outputs)?;
+    }
+
+    /// The sums of the blocks of some values over the whole picture, tile by tile.
+    fn sum_blocks<T: Sample>(
+        &self,
+        tiles: Tiles,
+        values: &[Value],
+        picture: &Colours<'_, T>,
+        known: &mut Known,
+        advance: &(dyn Fn(u64) + Sync),
+    ) -> Result<()> {
+        let shapes = self.network.graph().shapes(&[self.network.input_shape([tiles.height, tiles.width])])?;
+        let mut sums: BTreeMap<Value, Vec<f32>> = BTreeMap::new();
+        for value in values {
+            sums.insert(*value, vec![0.0; shapes[value.index()].iter().product()]);
         }
+        let mut accept = |made: Made| {
+            for (region, tensor) in made {
+                if let Some(sums) = sums.get_mut(&region.value) {
+                    paste(sums, &shapes[region.value.index()], &region, &tensor);
+                }
+            }
+        };
+        let mut queue = self.on_device.queue(self.precision)?;
+        let given: Vec<Value> = known.keys().copied().collect();
+        for tile in tiles.iter() {
+            // The blocks are cut as the picture is.
+            let share = |pixels: &Range<usize>, of: usize, blocks: usize| {
+                (pixels.start * blocks).div_ceil(of)..(pixels.end * blocks).div_ceil(of)
+            };
+            let wanted = values.iter().map(|&value| {
+                let [.., rows, columns] = shapes[value.index()][..] else { return (value, Vec::new()) };
+                (value, vec![share(&tile.rows, tiles.height, rows), share(&tile.columns, tiles.width, columns)])
+            });
+            let wanted: Vec<_> = wanted.filter(|(_, ranges)| !ranges.iter().any(Range::is_empty)).collect();
+            if !wanted.is_empty()
+                && let Some(made) = self.push(&mut queue, tiles, &tile, (&given, wanted), picture, known)?
+            {
+                accept(made);
+            }
+            advance(tile.pixels());
+        }
+        while let Some(made) = queue.pop()? {
+            accept(made);
+        }
+        for (value, elements) in sums {
+            known.insert(value, Tensor::f32(&shapes[value.index()][..], elements)?);
+        }
+        Ok(())
     }
-    while let Some(outputs) = prepared.pop()? {
-        accept(outputs)?;
+
+    fn push<T: Sample>(
+        &self,
+        queue: &mut Queue<'_>,
+        tiles: Tiles,
+        tile: &Tile,
+        (given, wanted): (&[Value], Vec<(Value, Vec<Range<usize>>)>),
+        picture: &Colours<'_, T>,
+        known: &Known,
+    ) -> Result<Option<Made>> {
+        let network = self.network;
+        let (seen, first) = (tiles.seen(tile), tiles.first(tile));
+        queue.push(&Part { shape: network.input_shape(seen), given, wanted }, |region| {
+            if let Some(tensor) = known.get(&region.value) {
+                return cut(tensor, region);
+            }
+            let pixels = |axis: usize, pixels: usize| -> Vec<usize> {
+                let places = region.begin[axis]..region.begin[axis] + region.shape[axis + 2];
+                places.map(|place| network.pixel(place + first[axis], pixels)).collect()
+            };
+            picture.planes(tiles.width, &pixels(0, tiles.height), &pixels(1, tiles.width))
+        })
     }
-    Ok(())
+}
+
+/// A region of a value on two axes.
+fn cut(tensor: &Tensor, region: &Region) -> Result<Tensor> {
+    let elements = tensor.as_f32().context("the sums of blocks are f32")?;
+    let (&[_, channels, h, w], &[_, _, rows, columns]) = (tensor.shape(), &region.shape[..]) else {
+        bail!("{:?} of {:?}", region.shape, tensor.shape());
+    };
+    let [y, x] = [region.begin[0], region.begin[1]];
+    let lines = (0..channels).flat_map(|channel| (0..rows).map(move |row| (channel * h + y + row) * w + x));
+    Ok(Tensor::f32(
+        &region.shape[..],
+        lines.flat_map(|first| &elements[first..first + columns]).copied().collect::<Vec<_>>(),
+    )?)
+}
+
+/// Puts a region of a value into the whole, which has this shape.
+fn paste(whole: &mut [f32], shape: &[usize], region: &Region, tensor: &Tensor) {
+    let (&[_, _, h, w], &[_, _, rows, columns]) = (shape, &region.shape[..]) else { return };
+    for (line, values) in tensor.to_f32().chunks_exact(columns).enumerate() {
+        let first = (line / rows * h + region.begin[0] + line % rows) * w + region.begin[1];
+        whole[first..first + columns].copy_from_slice(values);
+    }
 }
 
 /// Where the output of a tile goes.
 struct Assembly<'a> {
     network: &'a Network,
     tiles: Tiles,
-    out_height: usize,
-    out_width: usize,
     channels: usize,
     encoding: Encoding,
 }
@@ -127,17 +217,20 @@ impl Assembly<'_> {
         rows.len() * self.network.scale() * self.row_samples()
     }
 
-    /// Rounds the planes of a tile into its place in a band. Values are clamped as floats, before they are integers.
-    fn place<U: Sample>(&self, planes: &[f32], rows: &Range<usize>, left: usize, band: &mut [U]) -> Result<()> {
-        let (scale, crop, channels) = (self.network.scale(), self.network.crop(), self.channels);
+    /// Rounds the planes of a tile, of which there may be more than is wanted, into its place in a band. Values are clamped
+    /// as floats, before they are integers.
+    fn place<U: Sample>(&self, region: &Region, output: &Tensor, tile: &Tile, band: &mut [U]) -> Result<()> {
+        let (scale, channels) = (self.network.scale(), self.channels);
         let nearest = |value: f32| U::nearest(self.encoding.to_stored(value) * U::FULL);
-        let plane = self.out_height * self.out_width;
-        ensure!(planes.len() == CHANNELS * plane, "the network made {} values, not {}", planes.len(), CHANNELS * plane);
-        let columns = self.tiles.columns.min(self.tiles.width - left) * scale;
-        ensure!(band.len() == self.band_samples(rows), "a band of {} samples", band.len());
+        let within = self.tiles.within(tile);
+        let wanted = self.network.wanted(&within.rows, &within.columns).context("the network makes nothing")?.1;
+        let [_, CHANNELS, height, width] = region.shape[..] else { bail!("the network made {:?}", region.shape) };
+        let [top, left] = [0, 1].map(|axis| wanted[axis].start - region.begin[axis]);
+        let (planes, plane) = (output.to_f32(), height * width);
+        ensure!(band.len() == self.band_samples(&tile.rows), "a band of {} samples", band.len());
         band.par_chunks_exact_mut(self.row_samples()).enumerate().for_each(|(y, row)| {
-            let out = &mut row[left * scale * channels..][..columns * channels];
-            let first = (crop + y) * self.out_width + crop;
+            let out = &mut row[tile.columns.start * scale * channels..][..wanted[1].len() * channels];
+            let first = (top + y) * width + left;
             for (x, pixel) in out.chunks_exact_mut(channels).enumerate() {
                 let at = |channel: usize| planes[channel * plane + first + x];
                 match pixel {
@@ -157,37 +250,33 @@ impl Assembly<'_> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use upconv::upscale::network::WAIFU2X_PHOTO;
+    use upconv::upscale::models::WAIFU2X_PHOTO;
 
-    fn assembly(network: &Network, tiles: Tiles, encoding: Encoding) -> Assembly<'_> {
-        Assembly { network, tiles, out_height: 16, out_width: 16, channels: 3, encoding }
+    fn placed(planes: Vec<f32>, encoding: Encoding) -> Vec<u8> {
+        let network = WAIFU2X_PHOTO.network().unwrap();
+        let tiles = Tiles { width: 1, height: 1, rows: 8, columns: 8, alone: false };
+        let tile = tiles.iter().next().unwrap();
+        let assembly = Assembly { network: &network, tiles, channels: 3, encoding };
+        let region = Region { value: network.graph().outputs()[0], begin: vec![0; 2], shape: vec![1, 3, 16, 16] };
+        let mut band = vec![7_u8; 12];
+        assembly.place(&region, &Tensor::f32([1, 3, 16, 16], planes).unwrap(), &tile, &mut band).unwrap();
+        band
     }
 
     #[test]
     fn what_is_below_0_is_black() {
-        let network = Network::from_safetensors(WAIFU2X_PHOTO).unwrap();
-        let tiles = Tiles { width: 1, height: 1, rows: 8, columns: 8 };
-        let assembly = assembly(&network, tiles, Encoding::Srgb);
         let mut planes = vec![-1.0; 3 * 256];
         (planes[256], planes[512]) = (f32::NAN, 1.5);
-        let mut band = vec![7_u8; 12];
-        assembly.place(&planes, &(0..1), 0, &mut band).unwrap();
-        assert_eq!(band[..6], [0, 0, 255, 0, 0, 0]);
+        assert_eq!(placed(planes, Encoding::Srgb)[..6], [0, 0, 255, 0, 0, 0]);
     }
 
     #[test]
     fn a_network_sees_the_encoding_that_it_wants() {
-        let network = Network::from_safetensors(WAIFU2X_PHOTO).unwrap();
-        let tiles = Tiles { width: 1, height: 1, rows: 8, columns: 8 };
         let picture = Colours { samples: &[188_u8, 0, 255], channels: 3, encoding: Encoding::Linear };
-        let planes = picture.tile(&tiles, 0, 0, &network).unwrap().to_f32();
-        let plane = planes.len() / 3;
-        assert!((planes[0] - 0.5029).abs() < 1e-4 && planes[plane] == 0.0 && planes[2 * plane] == 1.0);
-        let assembly = assembly(&network, tiles, Encoding::Linear);
+        let planes = picture.planes(1, &[0; 4], &[0; 4]).unwrap().to_f32();
+        assert!((planes[0] - 0.5029).abs() < 1e-4 && planes[16] == 0.0 && planes[32] == 1.0);
         let mut made = vec![0.5; 3 * 256];
         (made[256], made[512]) = (-1.0, 1.5);
-        let mut band = vec![7_u8; 12];
-        assembly.place(&made, &(0..1), 0, &mut band).unwrap();
-        assert_eq!(band[..3], [188, 0, 255]);
+        assert_eq!(placed(made, Encoding::Linear)[..3], [188, 0, 255]);
     }
 }

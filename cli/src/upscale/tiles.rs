@@ -4,10 +4,10 @@ use super::model::Precision;
 use anyhow::Result;
 use std::ops::Range;
 use upconv::upscale::Network;
+use upconv::upscale::network::TileCost;
 
-/// Tiles begin at multiples of this, and their sides are multiples of it: whatever blocks a kernel works in, a pixel
-/// has the same place in its block in each tile and in the whole picture.
-pub(super) const STEP: usize = 8;
+/// Sides of tiles are multiples of this, which most blocks are that kernels compute at once: so little is computed twice.
+const STEP: usize = 8;
 
 /// What a tile takes at most where no size is asked for.
 const LARGEST_TILE: u64 = 256 << 20;
@@ -15,89 +15,126 @@ const LARGEST_TILE: u64 = 256 << 20;
 /// What the largest tensor between two layers takes at most: every device binds as much.
 const LARGEST_TENSOR: u64 = 128 << 20;
 
-/// How many times the input and the output of a tile are in memory: in two groups on their way to the device and back,
-/// there and here.
+/// How many times the input and the output of a tile are in memory: of two tiles on their way to the device and back, there
+/// and here.
 const COPIES: u64 = 8;
 
-/// The tiles of a picture. All have the same shape; the last ones reach beyond the picture, whose outermost pixels are
-/// replicated there, and what they make of those is cut off.
+/// The largest side of a tile where no size is asked for.
+const LARGEST_SIDE: usize = 1 << 14;
+
+/// The tiles of a picture: equal ones, of which the last are smaller.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Tiles {
     pub(super) width: usize,
     pub(super) height: usize,
     pub(super) rows: usize,
     pub(super) columns: usize,
+    /// Whether each is a picture of its own, with the pixels around it as its border.
+    pub(super) alone: bool,
+}
+
+/// One of them.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct Tile {
+    pub(super) rows: Range<usize>,
+    pub(super) columns: Range<usize>,
+}
+
+impl Tile {
+    pub(super) fn pixels(&self) -> u64 {
+        (self.rows.len() * self.columns.len()) as u64
+    }
 }
 
 impl Tiles {
-    /// Tiles of at most `asked` pixels a side, or the largest that `memory` bytes allow.
+    /// Tiles of at most `asked` pixels a side, or the largest that `memory` bytes allow; and what it takes to compute them.
     pub(super) fn new(
         network: &Network,
-        width: usize,
-        height: usize,
+        [height, width]: [usize; 2],
         asked: Option<usize>,
         memory: u64,
         precision: Precision,
-    ) -> Result<Self> {
+        alone: bool,
+    ) -> Result<(Self, u64)> {
+        let cost = network.tile_cost([height, width])?;
+        let bytes = |sides: [usize; 2]| cost(sides).map(|cost| bytes(cost, precision));
         let side = match asked {
-            Some(side) => side / STEP * STEP,
+            Some(side) => (side / STEP).max(1),
             None => {
-                let fits = |side: usize| -> Result<bool> {
-                    let (tensor, all) = bytes(network, side, side, precision)?;
+                let fits = |steps: usize| -> Result<bool> {
+                    let (tensor, all) = bytes([steps * STEP; 2])?;
                     Ok(tensor <= LARGEST_TENSOR && all <= memory.min(LARGEST_TILE))
                 };
-                let mut side = width.max(height).next_multiple_of(STEP).min(1 << 14);
-                while side > STEP && !fits(side)? {
-                    side -= STEP;
+                // The most steps that fit; what is larger needs more.
+                let (mut fitting, mut most) = (1, width.max(height).div_ceil(STEP).min(LARGEST_SIDE / STEP));
+                while fitting < most {
+                    let middle = fitting + (most - fitting).div_ceil(2);
+                    if fits(middle)? { fitting = middle } else { most = middle - 1 }
                 }
-                side
+                fitting
             }
-        };
+        } * STEP;
         let even = |extent: usize| extent.div_ceil(extent.div_ceil(side)).next_multiple_of(STEP);
-        Ok(Self { width, height, rows: even(height), columns: even(width) })
+        let tiles = Self { width, height, rows: even(height), columns: even(width), alone };
+        let (_, all) = bytes([tiles.rows, tiles.columns])?;
+        Ok((tiles, all))
     }
 
-    /// What it takes to compute them.
-    pub(super) fn bytes(&self, network: &Network, precision: Precision) -> Result<u64> {
-        bytes(network, self.rows, self.columns, precision).map(|(_, all)| all)
+    /// The picture as one tile.
+    pub(super) fn joined(self) -> Self {
+        Self { rows: self.height, columns: self.width, ..self }
     }
 
-    /// The rows of the bands, those beyond the picture left out.
-    pub(super) fn bands(self) -> impl Iterator<Item = Range<usize>> {
-        (0..self.height).step_by(self.rows).map(move |first| first..(first + self.rows).min(self.height))
+    /// From left to right, band after band.
+    pub(super) fn iter(self) -> impl Iterator<Item = Tile> {
+        let pieces =
+            |extent: usize, side: usize| (0..extent).step_by(side).map(move |first| first..(first + side).min(extent));
+        pieces(self.height, self.rows).flat_map(move |rows| {
+            pieces(self.width, self.columns).map(move |columns| Tile { rows: rows.clone(), columns })
+        })
     }
 
-    /// The first columns of the tiles.
-    pub(super) fn lefts(self) -> Vec<usize> {
-        (0..self.width).step_by(self.columns).collect()
+    /// Whether means are of the whole picture, of which there are several tiles.
+    pub(super) fn whole_means(self) -> bool {
+        !self.alone && (self.rows < self.height || self.columns < self.width)
+    }
+
+    /// Height and width of the picture that the network is given for a tile.
+    pub(super) fn seen(self, tile: &Tile) -> [usize; 2] {
+        if self.alone { [tile.rows.len(), tile.columns.len()] } else { [self.height, self.width] }
+    }
+
+    /// Where that picture begins, along h and w.
+    pub(super) fn first(self, tile: &Tile) -> [usize; 2] {
+        if self.alone { [tile.rows.start, tile.columns.start] } else { [0; 2] }
+    }
+
+    /// The tile in that picture.
+    pub(super) fn within(self, tile: &Tile) -> Tile {
+        match self.alone {
+            true => Tile { rows: 0..tile.rows.len(), columns: 0..tile.columns.len() },
+            false => tile.clone(),
+        }
     }
 }
 
 /// What the largest tensor of a tile takes, and all that are in memory at a time.
-fn bytes(network: &Network, rows: usize, columns: usize, precision: Precision) -> Result<(u64, u64)> {
+fn bytes(TileCost { ends, between, largest }: TileCost, precision: Precision) -> (u64, u64) {
     let size = match precision {
         Precision::F32 => 4,
         Precision::F16 => 2,
     };
-    let shapes = network.shapes(rows, columns)?;
-    let elements: Vec<u64> = shapes.iter().map(|shape| shape.iter().product::<usize>() as u64).collect();
-    let [input, between @ .., output] = &elements[..] else { return Ok((0, 0)) };
-    let turn = |first: usize| between.iter().skip(first).step_by(2).max().copied().unwrap_or_default();
-    let largest = elements.iter().max().copied().unwrap_or_default();
-    Ok((largest * size, (turn(0) + turn(1)) * size + (input + output) * 4 * COPIES))
+    (largest * size, between * size + ends * 4 * COPIES)
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use upconv::upscale::network::WAIFU2X_PHOTO;
-
-    fn network() -> Network {
-        Network::from_safetensors(WAIFU2X_PHOTO).unwrap()
-    }
+    use upconv::upscale::models::WAIFU2X_PHOTO;
 
     fn tiles(width: usize, height: usize, asked: Option<usize>, memory: u64) -> Tiles {
-        Tiles::new(&network(), width, height, asked, memory, Precision::F32).unwrap()
+        let network = WAIFU2X_PHOTO.network().unwrap();
+        Tiles::new(&network, [height, width], asked, memory, Precision::F32, false).unwrap().0
     }
 
     #[test]
@@ -109,17 +146,20 @@ mod tests {
         assert_eq!(of(tiles(67, 45, None, u64::MAX)), (48, 72));
         assert_eq!(of(tiles(1, 1, None, 0)), (8, 8));
         let large = tiles(8000, 6000, None, u64::MAX);
-        assert_eq!(of(large), (336, 352));
-        assert_eq!(large.bands().last(), Some(5712..6000));
-        assert_eq!(large.lefts().last(), Some(&7744));
+        assert!((200..512).contains(&large.rows) && (200..512).contains(&large.columns), "{large:?}");
+        let last = large.iter().last().unwrap();
+        assert_eq!((last.rows.end, last.columns.end), (6000, 8000));
+        let pixels: u64 = large.iter().map(|tile| tile.pixels()).sum();
+        assert_eq!(pixels, 48_000_000);
     }
 
     #[test]
     fn the_memory_of_tiles_is_bounded() {
+        let network = WAIFU2X_PHOTO.network().unwrap();
         for memory in [4 << 20, 32 << 20, 256 << 20, u64::MAX] {
             for precision in [Precision::F32, Precision::F16] {
-                let tiles = Tiles::new(&network(), 8000, 6000, None, memory, precision).unwrap();
-                assert!(tiles.bytes(&network(), precision).unwrap() <= memory.min(LARGEST_TILE));
+                let (_, bytes) = Tiles::new(&network, [6000, 8000], None, memory, precision, false).unwrap();
+                assert!(bytes <= memory.min(LARGEST_TILE));
             }
         }
     }

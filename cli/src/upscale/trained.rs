@@ -5,7 +5,7 @@ use super::alpha::{Alpha, fill_transparent};
 use super::filter::Filter;
 use super::model::{Model, Precision};
 use super::on_device::OnDevice;
-use super::pass::{self, Colours};
+use super::pass::{Colours, Pass};
 use super::planes::Sample;
 use super::resize::{Plan, Resize};
 use super::tiles::Tiles;
@@ -28,6 +28,16 @@ pub(crate) enum AlphaBy {
     Network,
 }
 
+/// What a network's means are taken over, where it has any.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, clap::ValueEnum)]
+pub(crate) enum MeanOf {
+    /// The whole picture: in tiles, it is computed again for each mean.
+    #[default]
+    Picture,
+    /// Each tile, as if it were a picture: faster, but tiles show.
+    Tile,
+}
+
 /// How a network is to enlarge a picture.
 #[derive(Clone, Copy)]
 pub(super) struct Request {
@@ -35,6 +45,7 @@ pub(super) struct Request {
     pub(super) passes: usize,
     /// The largest side of a tile.
     pub(super) tile: Option<usize>,
+    pub(super) mean: MeanOf,
     pub(super) precision: Precision,
     pub(super) alpha: AlphaBy,
 }
@@ -43,6 +54,8 @@ pub(super) struct Request {
 pub(super) struct Cut {
     first: Tiles,
     second: Option<Tiles>,
+    /// How often means of the picture are taken.
+    levels: usize,
     /// Of colours, from what the network makes to what is wanted, where that is smaller.
     reduce: Option<Plan>,
     alpha: Option<CutAlpha>,
@@ -93,27 +106,37 @@ impl Cut {
             Plan::new(FILTER, sides(made), sides(to), colour.channels(), false, depth, rest / 4)
         });
 
-        let tiles = |(width, height)| Tiles::new(network, width, height, request.tile, rest / 2, request.precision);
+        let has_means = !network.graph().means().is_empty();
+        let alone = request.mean == MeanOf::Tile && has_means;
+        let tiles = |(width, height): (usize, usize)| {
+            Tiles::new(network, [height, width], request.tile, rest / 2, request.precision, alone)
+        };
         let first = tiles(sides(from))?;
         let second = if request.passes == 2 { Some(tiles(sides(between))?) } else { None };
-        for (pass, tiles) in [Some(first), second].into_iter().flatten().enumerate() {
+        for (pass, (tiles, bytes)) in [Some(first), second].into_iter().flatten().enumerate() {
             let is_last = pass + 1 == request.passes;
             let wide = enlarged(Shape { width: tiles.width as u32, height: tiles.rows as u32, ..from });
             let depth = if is_last && !is_larger { from.depth } else { Depth::Sixteen };
             let bands = (BANDS + u64::from(pass > 0)) * Shape { depth, ..wide }.bytes();
             let reducing = reduced.map_or(0, |(_, bytes)| if is_last { bytes } else { 0 });
-            let pass = tiles.bytes(network, request.precision)?.saturating_add(bands).saturating_add(reducing);
+            let pass = bytes.saturating_add(bands).saturating_add(reducing);
             computing = computing.max(pass);
         }
         let reduce = reduced.map(|(plan, _)| plan);
-        let cut = Self { first, second, reduce, alpha, made: to.width as usize * to.height as usize };
+        let levels = network.graph().means().len();
+        let (first, second) = (first.0, second.map(|(tiles, _)| tiles));
+        let cut = Self { first, second, levels, reduce, alpha, made: to.width as usize * to.height as usize };
         Ok((cut, kept.saturating_add(computing)))
     }
 
     /// The pixels that the passes go through.
     pub(super) fn pixels(&self) -> u64 {
         let passes = [Some(self.first), self.second].into_iter().flatten();
-        let pixels: u64 = passes.map(|tiles| (tiles.width * tiles.height) as u64).sum();
+        let of = |tiles: Tiles| {
+            let times = if tiles.whole_means() { 1 + self.levels } else { 1 };
+            (tiles.width * tiles.height * times) as u64
+        };
+        let pixels: u64 = passes.map(of).sum();
         if let Some(CutAlpha::Network) = self.alpha { 2 * pixels } else { pixels }
     }
 }
@@ -216,6 +239,7 @@ impl Run<'_> {
         advance: &(dyn Fn(u64) + Sync),
         emit: impl FnMut(Vec<T>) -> Result<()>,
     ) -> Result<()> {
-        pass::run(&self.model.network, self.trained, self.precision, tiles, picture, advance, emit)
+        let Self { model, trained: on_device, precision, .. } = *self;
+        Pass { network: &model.network, on_device, precision, tiles }.run(picture, advance, emit)
     }
 }

@@ -3,6 +3,7 @@
 use super::layer::Layer;
 use crate::activation::Activation;
 use crate::error::{Error, Result};
+use crate::graph::{Graph, Operation};
 use crate::op::ConvTranspose;
 
 /// The most layers of a network.
@@ -55,6 +56,43 @@ pub(super) fn operations(layers: &[Layer]) -> Result<Vec<ConvTranspose>> {
         return Err(problem(format!("the last layer gives {channels} channels, expected {CHANNELS}")));
     }
     Ok(operations)
+}
+
+/// The graph of layers one after another.
+pub(super) fn line(layers: &[Layer]) -> Result<Graph> {
+    let mut graph = Graph::new(2)?;
+    let mut value = graph.input(CHANNELS)?;
+    for layer in layers {
+        value = layer.add_to(&mut graph, value)?;
+    }
+    graph.output(value)?;
+    Ok(graph)
+}
+
+/// Whether a graph makes a picture of a picture, with weights that f32 can hold.
+pub(super) fn graph(graph: &Graph) -> Result<()> {
+    let channels =
+        |values: &[crate::graph::Value]| values.iter().map(|&v| graph.node(v).channels()).collect::<Vec<_>>();
+    let (inputs, outputs) = (channels(graph.inputs()), channels(graph.outputs()));
+    if graph.rank() != 2 || inputs != [CHANNELS] || outputs != [CHANNELS] {
+        return Err(problem(format!(
+            "{} axes behind the channels, {inputs:?} channels of its inputs and {outputs:?} of its outputs, expected 2 axes \
+             and one picture of {CHANNELS} channels each",
+            graph.rank()
+        )));
+    }
+    for (index, node) in graph.nodes().iter().enumerate() {
+        if let Operation::Layer(layer) = node.operation() {
+            let tensors = [("weight", Some(&layer.weight)), ("bias", layer.bias.as_ref())];
+            for (what, tensor) in tensors.into_iter().filter_map(|(what, tensor)| Some((what, tensor?))) {
+                let values = tensor.to_f64();
+                if let Some(at) = values.iter().position(|&value| !(value as f32).is_finite()) {
+                    return Err(problem(format!("node {index}: {what}[{at}] of {} is {}", values.len(), values[at])));
+                }
+            }
+        }
+    }
+    Ok(())
 }
 
 fn parameters(activation: &Activation) -> Vec<f32> {

@@ -2,6 +2,7 @@
 
 use crate::activation::Activation;
 use crate::error::{Error, Result};
+use crate::graph::{Graph, Value};
 use crate::op::{ConvTranspose, Convolution, Pad, described};
 use crate::tensor::Tensor;
 use serde::{Deserialize, Serialize};
@@ -82,6 +83,14 @@ impl Layer {
             .padding(self.padding)
             .activation(self.activation.clone())
             .build()
+    }
+
+    /// Adds the layer to a graph.
+    pub(super) fn add_to(&self, graph: &mut Graph, input: Value) -> Result<Value> {
+        match self.kind {
+            Kind::Transposed => graph.layer(input, &self.op()?, self.weight.clone(), self.bias.clone()),
+            Kind::Convolution => graph.convolution(input, &self.convolution()?, &self.weight, self.bias.clone()),
+        }
     }
 
     fn convolution(&self) -> Result<Convolution> {
