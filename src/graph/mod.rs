@@ -29,11 +29,15 @@
 //! of values that nothing reads any more are used again, and what is concatenated is written into its place.
 
 mod build;
+mod by_channel;
 pub mod ncnn;
+#[cfg(feature = "onnx")]
+pub mod onnx;
 mod operation;
 #[cfg_attr(not(any(feature = "gpu", feature = "cpu")), allow(dead_code, reason = "for the backends"))]
 pub(crate) mod program;
 mod reference;
+mod resample;
 #[cfg_attr(not(any(feature = "gpu", feature = "cpu")), allow(dead_code, reason = "for the backends"))]
 pub(crate) mod schedule;
 mod shapes;
