@@ -63,11 +63,12 @@ pub(super) fn slice(maker: &mut Maker, node: &Node) -> Read<Vec<Item>> {
         return Err(format!("has {counts:?} starts, ends, axes and steps, expected as many of each"));
     }
     let extents = maker.extents(blob.value).map(<[usize]>::to_vec);
+    let batch = maker.batch;
     let (mut borders, mut strides) = (vec![[0; 2]; maker.graph.rank()], vec![1; maker.graph.rank()]);
     for (((&start, &end), &axis), &step) in starts.iter().zip(&ends).zip(&axes).zip(&steps) {
         let wrong = |expected: &str| format!("keeps {start} to {end} by {step} on axis {axis}, expected {expected}");
         match axis_of(axis, rank)? {
-            0 if (start, step) == (0, 1) && end >= FAR => {}
+            0 if (start, step) == (0, 1) && end >= batch.unwrap_or(FAR) => {}
             0 => return Err(wrong("all of the batch")),
             1 => blob = sliced_channels(maker, blob, [start, end, step])?,
             axis => {

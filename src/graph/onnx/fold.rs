@@ -1,6 +1,6 @@
 //! What is computed of constants, and of shapes, alone.
 
-use super::constant::{Constant, Read, Whole, elements_of};
+use super::constant::{Constant, Read, Whole, axis_of, elements_of};
 use super::maker::Maker;
 use super::node::Node;
 use super::rearrange;
@@ -49,7 +49,8 @@ pub(super) fn folded(maker: &mut Maker, node: &Node, given: Given<'_>) -> Read<C
     };
     // Before it is made: what it makes is no larger than what this counts.
     let most = bound(node, given)?;
-    let size = given.iter().flatten().map(|constant| constant.size()).max().unwrap_or(1).max(size_of::<Whole>());
+    let whole = given.iter().flatten().all(|constant| constant.wholes().is_ok());
+    let size = if whole { size_of::<Whole>() } else { size_of::<f64>() };
     maker.spend([most], size)?;
     fold(node, given)
 }
@@ -68,7 +69,11 @@ fn bound(node: &Node, given: Given<'_>) -> Read<usize> {
             let shapes: Vec<&[usize]> = given.iter().flatten().map(|constant| constant.shape()).collect();
             shapes.iter().try_fold(Vec::new(), |so_far, shape| broadcast(&so_far, shape)).map(product)?
         }
-        "Gather" => product(given.iter().flatten().map(|constant| constant.len()).collect()),
+        "Gather" => {
+            let (data, indices) = (first(given)?, input(given, 1)?.len());
+            let extent = data.shape()[axis_of(node.integer("axis", 0)?, data.shape().len())?];
+            (data.len() / extent.max(1)).checked_mul(indices)
+        }
         "ConstantOfShape" => product(target()?),
         "Expand" => product(target()?).and_then(|count| count.checked_mul(sum?)),
         "Range" => Some(range_length(given)?),
