@@ -119,6 +119,7 @@ fn enlarged(
             if mode == "cubic" && (a, outside) != (-0.75, 0) {
                 return Err(format!("has cubic_coeff_a {a} and exclude_outside {outside}, expected -0.75 and 0"));
             }
+            // Where one element is left, "pytorch_half_pixel" is the first of its inputs; PyTorch computes no such exception.
             if !["half_pixel", "pytorch_half_pixel", "half_pixel_symmetric"].contains(&&*coordinates) {
                 return Err(format!("is {mode} with the coordinates {coordinates:?}, expected \"half_pixel\""));
             }
