@@ -329,6 +329,30 @@ fn files_that_are_wrong_are_refused() {
     }
 }
 
+/// What a file makes of its constants is bounded by its size, however often they are used.
+#[test]
+fn constants_do_not_outgrow_the_file() {
+    let values = |count: i64| (0..count).map(|value| value as f32).collect::<Vec<_>>();
+    let x = write::input("x", 1, &[0, 4096, 0, 0]);
+    let chained = |kind: &str, constant: &str| -> Vec<Vec<u8>> {
+        let name = |number: usize| if number == 0 { "x".into() } else { format!("v{number}") };
+        let node = |number| write::node(kind, &format!("{} {constant}", name(number)), &name(number + 1), &[]);
+        (0..4000).map(node).collect()
+    };
+    for (kind, tensor) in [
+        ("PRelu", write::reals("c", &[4096, 1, 1], &values(4096))),
+        ("Mul", write::reals("c", &[4096, 1, 1], &values(4096))),
+        ("Conv", write::reals("c", &[4096, 1, 1, 1], &values(4096))),
+    ] {
+        let mut nodes = chained(kind, "c");
+        if kind == "Conv" {
+            nodes.iter_mut().for_each(|node| node.extend(write::int("group", 4096)));
+        }
+        let refusal = onnx::read(&write::model(13, &x, &nodes, &[tensor])).map(|_| ()).unwrap_err().to_string();
+        assert!(refusal.contains("needs more memory for constants than fits to the size of the file"), "{refusal}");
+    }
+}
+
 /// Weights in each of the types, raw.
 #[test]
 fn every_type_of_real_numbers_is_read() {

@@ -22,6 +22,8 @@
 //! # }
 //! ```
 //!
+//! [`ncnn`] and `onnx` (with the feature of that name) read graphs from files.
+//!
 //! `gpu::Graph` computes it on a device and `cpu::Graph` on the CPU. Both first make a *program* of it, which depends on
 //! no shape: what follows a layer becomes part of it where nothing else reads what is between (its activation, a residual),
 //! and what is computed element by element becomes one pass over its operands, through which crops, pads and enlargements

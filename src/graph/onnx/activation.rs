@@ -77,7 +77,10 @@ pub(super) fn prelu(maker: &mut Maker, node: &Node) -> Read<Vec<Item>> {
     slopes.weights()?;
     let activation = match numbers(maker, blob, &slopes)? {
         ByChannel::One(alpha) => Activation::LeakyRelu { alpha: alpha as f32 },
-        ByChannel::Each(slopes) => Activation::Prelu { slopes: slopes.iter().map(|&slope| slope as f32).collect() },
+        ByChannel::Each(slopes) => {
+            maker.spend([slopes.len(), 2], size_of::<f32>())?;
+            Activation::Prelu { slopes: slopes.iter().map(|&slope| slope as f32).collect() }
+        }
     };
     activate(maker, node, activation)
 }

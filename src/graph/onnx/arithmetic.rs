@@ -98,6 +98,7 @@ pub(super) fn pow(maker: &mut Maker, node: &Node) -> Read<Vec<Item>> {
         return Err(format!("has the exponent {exponent}, expected 2"));
     }
     if let Some(Item::Part(part)) = maker.item(node, 0)? {
+        spend_for(maker, &part)?;
         return Ok(vec![Item::Part(Arc::new(part.squared()?))]);
     }
     let blob = maker.blob(node, 0)?;
@@ -138,6 +139,7 @@ fn combined(maker: &mut Maker, operator: Operator, a: Item, b: Item) -> Read<Ite
             Div => Err("divides by what is computed".into()),
         },
         (Item::Part(part), Item::Constant(constant)) | (Item::Constant(constant), Item::Part(part)) => {
+            spend_for(maker, &part)?;
             let numbers = numbers(maker, part.x(), &constant)?;
             let part = match (operator, &numbers) {
                 (Add, &ByChannel::One(number)) => part.plus(number),
@@ -146,16 +148,30 @@ fn combined(maker: &mut Maker, operator: Operator, a: Item, b: Item) -> Read<Ite
             };
             part.map(|part| Item::Part(Arc::new(part)))
         }
-        (Item::Part(part), Item::Blob(blob)) | (Item::Blob(blob), Item::Part(part)) => match operator {
-            Add => part.plus_blob(maker, blob),
-            Mul => part.times_blob(maker, blob),
-            _ => Err(part.alone()),
+        (Item::Part(part), Item::Blob(blob)) | (Item::Blob(blob), Item::Part(part)) => {
+            spend_for(maker, &part)?;
+            match operator {
+                Add => part.plus_blob(maker, blob),
+                Mul => part.times_blob(maker, blob),
+                _ => Err(part.alone()),
+            }
+            .map(Item::Blob)
         }
-        .map(Item::Blob),
-        (Item::Part(a), Item::Part(b)) if operator == Mul && a == b => Ok(Item::Part(Arc::new(a.squared()?))),
+        (Item::Part(a), Item::Part(b)) if operator == Mul && a == b => {
+            spend_for(maker, &a)?;
+            Ok(Item::Part(Arc::new(a.squared()?)))
+        }
         (Item::Part(part), Item::Part(_)) => Err(part.alone()),
         (Item::Constant(_), Item::Constant(_)) => Err("adds constants among values".into()),
     }
+}
+
+/// Takes what the next part, or the function, needs for its numbers.
+fn spend_for(maker: &mut Maker, part: &Part) -> Read<()> {
+    if let Part::Sine { alphas, factors, .. } = part {
+        maker.spend([alphas.len() + factors.len()], size_of::<f64>())?;
+    }
+    Ok(())
 }
 
 /// Times numbers, and others added.

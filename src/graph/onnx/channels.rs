@@ -1,6 +1,7 @@
 //! Channels put together, taken apart, and moved between channels and space.
 
 use super::constant::{Read, axis_of};
+use super::file::MAX_CHANNELS;
 use super::maker::{Blob, Item, Maker, told};
 use super::node::Node;
 use crate::graph::{Operation, Value};
@@ -24,6 +25,10 @@ pub(super) fn concat(maker: &mut Maker, node: &Node) -> Read<Vec<Item>> {
     let units = blobs.iter().map(|&blob| maker.is_unit(blob)).collect::<Vec<_>>();
     let values: Vec<Value> = blobs.iter().map(|blob| blob.value).collect();
     let value = maker.graph.concatenate(&values).map_err(told)?;
+    let channels = maker.graph.node(value).channels();
+    if channels > MAX_CHANNELS {
+        return Err(format!("makes {channels} channels, expected at most {MAX_CHANNELS}"));
+    }
     Ok(Blob { value, unit: units.iter().all(|&unit| unit), ..first }.into())
 }
 

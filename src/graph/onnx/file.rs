@@ -13,6 +13,9 @@ const MAX_NODES: usize = 1 << 14;
 /// The most inputs that are no constants.
 const MAX_INPUTS: usize = 256;
 
+/// The most channels of an input or a concatenation.
+pub(super) const MAX_CHANNELS: usize = 1 << 31;
+
 /// The versions of ONNX's operators that are read.
 const OPSETS: std::ops::RangeInclusive<i64> = 9..=22;
 
@@ -124,8 +127,15 @@ impl File {
     /// The channels of an input: as it is declared, or as many as the first convolution behind it takes.
     pub(super) fn channels(&self, input: &Input) -> Read<usize> {
         let declared = input.shape.as_ref().and_then(|shape| shape.get(1).copied().flatten());
-        if let Some(channels) = declared {
-            return Ok(channels);
+        match declared {
+            Some(channels) if channels > MAX_CHANNELS => {
+                return Err(format!(
+                    "input {:?} has {channels} channels, expected at most {MAX_CHANNELS}",
+                    short(&input.name)
+                ));
+            }
+            Some(channels) => return Ok(channels),
+            None => {}
         }
         let mut names = vec![&*input.name];
         for node in self.nodes.iter().filter(|node| node.kind != "Shape") {

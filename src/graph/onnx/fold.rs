@@ -9,37 +9,40 @@ use std::sync::Arc;
 /// The constants that a node reads; those that are optional and not given, `None`.
 pub(super) type Given<'a> = &'a [Option<Arc<Constant>>];
 
-/// The operators, with the function that computes them.
-const FOLDS: &[(&str, fn(&Node, Given<'_>) -> Read<Constant>)] = &[
-    ("Add", |_, given| arithmetic(given, |a, b| a + b, add)),
-    ("Cast", |node, given| cast(node, first(given)?)),
-    ("Ceil", |_, given| each(first(given)?, f64::ceil)),
-    ("Concat", rearrange::concat),
-    ("Constant", |node, _| constant(node)),
-    ("ConstantOfShape", |node, given| constant_of_shape(node, first(given)?)),
-    ("Div", |_, given| arithmetic(given, |a, b| a / b, div)),
-    ("Equal", |_, given| equal(given)),
-    ("Expand", |_, given| expand(given)),
-    ("Floor", |_, given| each(first(given)?, f64::floor)),
-    ("Gather", rearrange::gather),
-    ("Identity", |_, given| first(given).cloned()),
-    ("Mul", |_, given| arithmetic(given, |a, b| a * b, mul)),
-    ("Neg", |_, given| negated(first(given)?)),
-    ("Range", |_, given| range(given)),
-    ("Reciprocal", |_, given| each(first(given)?, f64::recip)),
-    ("Reshape", |_, given| rearrange::reshape(given)),
-    ("Shape", |node, given| rearrange::shape(node, first(given)?)),
-    ("Slice", rearrange::slice),
-    ("Sqrt", |_, given| each(first(given)?, f64::sqrt)),
-    ("Squeeze", rearrange::squeeze),
-    ("Sub", |_, given| arithmetic(given, |a, b| a - b, sub)),
-    ("Transpose", |node, given| rearrange::transpose(node, first(given)?)),
-    ("Unsqueeze", rearrange::unsqueeze),
-    ("Where", |_, given| chosen(given)),
+/// What computes an operator.
+type Fold = fn(&Node, Given<'_>) -> Read<Constant>;
+
+/// The operators with the attributes that they may have.
+const FOLDS: &[(&str, &[&str], Fold)] = &[
+    ("Add", &[], |_, given| arithmetic(given, |a, b| a + b, add)),
+    ("Cast", &["to", "saturate"], |node, given| cast(node, first(given)?)),
+    ("Ceil", &[], |_, given| each(first(given)?, f64::ceil)),
+    ("Concat", &["axis"], rearrange::concat),
+    ("Constant", &["value", "value_float", "value_floats", "value_int", "value_ints"], |node, _| constant(node)),
+    ("ConstantOfShape", &["value"], |node, given| constant_of_shape(node, first(given)?)),
+    ("Div", &[], |_, given| arithmetic(given, |a, b| a / b, div)),
+    ("Equal", &[], |_, given| equal(given)),
+    ("Expand", &[], |_, given| expand(given)),
+    ("Floor", &[], |_, given| each(first(given)?, f64::floor)),
+    ("Gather", &["axis"], rearrange::gather),
+    ("Identity", &[], |_, given| first(given).cloned()),
+    ("Mul", &[], |_, given| arithmetic(given, |a, b| a * b, mul)),
+    ("Neg", &[], |_, given| negated(first(given)?)),
+    ("Range", &[], |_, given| range(given)),
+    ("Reciprocal", &[], |_, given| each(first(given)?, f64::recip)),
+    ("Reshape", &["allowzero"], rearrange::reshape),
+    ("Shape", &[], |_, given| rearrange::shape(first(given)?)),
+    ("Slice", &["starts", "ends", "axes"], rearrange::slice),
+    ("Sqrt", &[], |_, given| each(first(given)?, f64::sqrt)),
+    ("Squeeze", &["axes"], rearrange::squeeze),
+    ("Sub", &[], |_, given| arithmetic(given, |a, b| a - b, sub)),
+    ("Transpose", &["perm"], |node, given| rearrange::transpose(node, first(given)?)),
+    ("Unsqueeze", &["axes"], rearrange::unsqueeze),
+    ("Where", &[], |_, given| chosen(given)),
 ];
 
 pub(super) fn folded(maker: &mut Maker, node: &Node, given: Given<'_>) -> Read<Constant> {
-    let Some((_, fold)) = FOLDS.iter().find(|(kind, _)| *kind == node.kind) else {
+    let Some((_, attributes, fold)) = FOLDS.iter().find(|(kind, ..)| *kind == node.kind) else {
         let subgraph = ["If", "Loop", "Scan"].contains(&&*node.kind);
         return Err(match (subgraph, node.inputs.is_empty()) {
             (true, _) => "holds a graph, which is not read".into(),
@@ -47,6 +50,7 @@ pub(super) fn folded(maker: &mut Maker, node: &Node, given: Given<'_>) -> Read<C
             (false, false) => "is of a type that is not read of constants".into(),
         });
     };
+    node.only(attributes)?;
     // Before it is made: what it makes is no larger than what this counts.
     let most = bound(node, given)?;
     let whole = given.iter().flatten().all(|constant| constant.wholes().is_ok());
@@ -145,7 +149,7 @@ fn arithmetic(given: Given<'_>, real: fn(f64, f64) -> f64, whole: fn(Whole, Whol
             Constant::Real(tensor) => tensor
                 .to_f64()
                 .into_iter()
-                .map(|real| (real == real.trunc()).then(|| Whole::Known(real as i64)))
+                .map(|real| (real == real.trunc()).then_some(Whole::Known(real as i64)))
                 .collect(),
         }
     };

@@ -6,7 +6,7 @@ use prost::Message;
 use prost::bytes::Bytes;
 
 /// The most attributes of a node.
-const MAX_ATTRIBUTES: usize = 64;
+const MAX_ATTRIBUTES: usize = 16;
 
 /// What an attribute holds, by the number that it says.
 const KINDS: [&str; 8] =
@@ -42,6 +42,9 @@ impl Node {
         for bytes in attributes {
             let attribute = proto::Attribute::decode(bytes);
             let attribute = attribute.map_err(|error| made.wrong(&format!("has a damaged attribute: {error}")))?;
+            if attribute.name.is_empty() {
+                return Err(made.wrong("has an attribute without a name"));
+            }
             made.attributes.push(attribute);
         }
         Ok(made)

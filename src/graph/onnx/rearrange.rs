@@ -85,10 +85,10 @@ pub(super) fn slice(node: &Node, given: Given<'_>) -> Read<Constant> {
     data.gather(&shape, |place| place.iter().zip(&kept).map(|(&at, kept)| kept[at]).collect())
 }
 
-pub(super) fn reshape(given: Given<'_>) -> Read<Constant> {
+pub(super) fn reshape(node: &Node, given: Given<'_>) -> Read<Constant> {
     let (data, mut target) = (first(given)?, integers(given, 1)?);
     for (axis, extent) in target.iter_mut().enumerate() {
-        if let (0, Some(&own)) = (*extent, data.shape().get(axis)) {
+        if let (0, 0, Some(&own)) = (node.integer("allowzero", 0)?, *extent, data.shape().get(axis)) {
             *extent = own as i64;
         }
     }
@@ -153,7 +153,6 @@ pub(super) fn transpose(node: &Node, data: &Constant) -> Read<Constant> {
 }
 
 /// The shape of a constant, as whole numbers.
-pub(super) fn shape(node: &Node, data: &Constant) -> Read<Constant> {
-    node.only(&[])?;
+pub(super) fn shape(data: &Constant) -> Read<Constant> {
     Ok(Constant::list(data.shape().iter().map(|&extent| Whole::Known(extent as i64)).collect()))
 }

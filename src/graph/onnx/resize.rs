@@ -123,7 +123,9 @@ fn enlarged(
             if !["half_pixel", "pytorch_half_pixel", "half_pixel_symmetric"].contains(&&*coordinates) {
                 return Err(format!("is {mode} with the coordinates {coordinates:?}, expected \"half_pixel\""));
             }
-            let scale = fraction(scales, node.integer("antialias", 0)? != 0)?;
+            // Where it is smaller, the symmetric coordinates depend on the extents.
+            let larger = node.integer("antialias", 0)? != 0 || coordinates == "half_pixel_symmetric";
+            let scale = fraction(scales, larger)?;
             let channels = maker.channels(blob);
             let count = weights(filter, scale, channels, maker.graph.rank());
             maker.spend([count.unwrap_or(usize::MAX), 3], size_of::<f32>())?;
@@ -134,16 +136,16 @@ fn enlarged(
     Ok(Blob { value: value.map_err(told)?, unit: false, ..blob }.into())
 }
 
-/// A scale that is the same on all axes as a fraction p/q, of which p or q is 1.
-fn fraction(scales: &[f64], antialias: bool) -> Read<[usize; 2]> {
+/// A scale that is the same on all axes as a fraction p/q, of which q is 1, or p where it need not be larger.
+fn fraction(scales: &[f64], larger: bool) -> Read<[usize; 2]> {
     let fraction = (1..=MOST).find_map(|number| match scales[0] {
         scale if scale as f32 == number as f32 => Some([number, 1]),
-        scale if scale as f32 == 1.0 / number as f32 && !antialias => Some([1, number]),
+        scale if scale as f32 == 1.0 / number as f32 && !larger => Some([1, number]),
         _ => None,
     });
     let alike = scales.iter().all(|scale| *scale == scales[0]);
     fraction.filter(|_| alike).ok_or_else(|| {
-        let or_less = if antialias { "" } else { ", or 1 over it," };
+        let or_less = if larger { "" } else { ", or 1 over it," };
         format!("enlarges {scales:?} times, expected a whole factor of 1 to {MOST}{or_less} on all axes")
     })
 }
