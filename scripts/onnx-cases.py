@@ -153,6 +153,8 @@ def activations(opset):
     outs += [m("PRelu", "x0", np.float32([0.3])), m("Clip", "x0", np.float32(-0.5), np.float32(0.5))]
     outs += [m("Clip", "x0", "", np.float32(0.5)), m("Clip", "x0", np.float32(0.0)), m("Dropout", "x0")]
     outs += [m("Pow", "x0", np.float32(2))]
+    if opset >= 12:
+        outs += [m("Celu", "x0", alpha=0.6)]
     return m.done(*outs)
 
 
@@ -330,6 +332,9 @@ def folding(opset):
     ones = m("ConstantOfShape", ints(3), value=numpy_helper.from_array(ints(1)))
     ones = m("Where", m("Equal", ones, ints(1, -1, 1)), ones, ints(7, 8, 9))
     y = m("Mul", y, m("Cast", m("Unsqueeze", ones, ints(1, 2)), to=1))
+    direction = real(3, 2, 3, 1)
+    lengths = m("ReduceL2", direction, axes=[1, 2, 3])
+    y = m("Sum", y, m("Conv", "x0", m("Div", m("Mul", positive(3, 1, 1, 1), direction), lengths), pads=[1, 0, 1, 0]))
     return m.done(m("Add", y, m("Expand", m("Reciprocal", m("Floor", np.float32(2.5))), ints(1, 1, 1))))
 
 

@@ -1,6 +1,5 @@
 //! Networks in the ONNX format: small ones against what ONNX Runtime makes of them, and files that are wrong.
 
-#![cfg(feature = "onnx")]
 #![allow(clippy::unwrap_used, clippy::panic, reason = "a test fails by panicking")]
 
 use fastrand::Rng;
@@ -284,6 +283,11 @@ fn what_is_not_understood_is_refused_by_name() {
         ),
         (one("Add", "x t", &[]), vec![write::tensor("t", 1, &[3], &[0; 8])], "has 2 elements for the shape [3]"),
         (one("Add", "x t", &[]), vec![write::tensor("t", 1, &[-3], &[])], "has the shape [-3]"),
+        (
+            one("ReduceL2", "t", &[ints("axes", &[0])]),
+            vec![write::tensor("t", 1, &[0, 1 << 40], &[])],
+            "has a constant of the shape [0, 1099511627776]",
+        ),
         (
             one("Add", "x t", &[]),
             vec![[write::tensor("t", 1, &[4], &[]), write::number(14, 1)].concat()],

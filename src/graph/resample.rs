@@ -83,3 +83,22 @@ pub(super) fn resample(graph: &mut Graph, x: Value, filter: Filter, scale: [usiz
     let y = graph.convolution(x, &op, &weight, None)?;
     graph.pixel_shuffle(y, p)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// The taps of a smaller output begin within a block, not at its first element.
+    #[test]
+    fn a_quarter_reads_the_middle_of_each_block() {
+        for (filter, rest) in [(Filter::Linear, 3), (Filter::Cubic, 0)] {
+            let mut graph = Graph::new(1).unwrap();
+            let x = graph.input(1).unwrap();
+            let y = resample(&mut graph, x, filter, [1, 4]).unwrap();
+            graph.output(y).unwrap();
+            let ramp: Vec<f64> = (0..16 + rest).map(f64::from).collect();
+            let made = graph.on_reference(&[Tensor::f64([1, 1, ramp.len()], ramp).unwrap()]).unwrap();
+            assert_eq!(made[0].to_f64(), [1.5, 5.5, 9.5, 13.5], "{filter:?}");
+        }
+    }
+}

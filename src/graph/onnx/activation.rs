@@ -64,6 +64,15 @@ pub(super) fn hard_sigmoid(maker: &mut Maker, node: &Node) -> Read<Vec<Item>> {
     Ok(blob.into())
 }
 
+/// `x` where it is positive, else `alpha·(exp(x/alpha) − 1)`.
+pub(super) fn celu(maker: &mut Maker, node: &Node) -> Read<Vec<Item>> {
+    let alpha = f64::from(node.real("alpha", 1.0)?);
+    let blob = maker.blob(node, 0)?;
+    let mut blob = maker.affine(blob, 1.0 / alpha, 0.0)?;
+    blob.value = maker.graph.activation(blob.value, Activation::Elu { alpha: 1.0 }).map_err(told)?;
+    Ok(maker.affine(blob, alpha, 0.0)?.into())
+}
+
 /// `gamma·x` where that is positive, else `gamma·alpha·(exp(x) − 1)`.
 pub(super) fn selu(maker: &mut Maker, node: &Node) -> Read<Vec<Item>> {
     let (alpha, gamma) = (node.real("alpha", 1.673_263_2)?, node.real("gamma", 1.050_701)?);

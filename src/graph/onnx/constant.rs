@@ -30,9 +30,13 @@ pub(super) enum Constant {
     Whole { shape: Vec<usize>, elements: Vec<Whole> },
 }
 
+/// The elements of a shape. Of those that are empty the other extents must be small, as loops run over them.
 pub(super) fn elements_of(shape: &[usize]) -> Read<usize> {
-    let product = shape.iter().try_fold(1_usize, |product, &extent| product.checked_mul(extent));
-    product.filter(|_| shape.len() <= MAX_AXES).ok_or_else(|| format!("has a constant of the shape {shape:?}"))
+    let product = shape.iter().try_fold(1_usize, |product, &extent| product.checked_mul(extent.max(1)));
+    let empty = shape.contains(&0);
+    let product = product.filter(|&product| shape.len() <= MAX_AXES && (!empty || product <= MAX_WHOLES));
+    let product = product.ok_or_else(|| format!("has a constant of the shape {shape:?}"))?;
+    Ok(if empty { 0 } else { product })
 }
 
 /// The distances between neighbours along each axis.

@@ -30,6 +30,7 @@ const FOLDS: &[(&str, &[&str], Fold)] = &[
     ("Neg", &[], |_, given| negated(first(given)?)),
     ("Range", &[], |_, given| range(given)),
     ("Reciprocal", &[], |_, given| each(first(given)?, f64::recip)),
+    ("ReduceL2", &["axes", "keepdims", "noop_with_empty_axes"], reduce_l2),
     ("Reshape", &["allowzero"], rearrange::reshape),
     ("Shape", &[], |_, given| rearrange::shape(first(given)?)),
     ("Slice", &["starts", "ends", "axes"], rearrange::slice),
@@ -312,6 +313,36 @@ fn expand(given: Given<'_>) -> Read<Constant> {
     let target = extents(&integers(given, 1)?)?;
     let shape = broadcast(first(given)?.shape(), &target)?;
     expanded(first(given)?, &shape)
+}
+
+/// The length of vectors along axes, by which exporters divide the weights of normalised layers.
+fn reduce_l2(node: &Node, given: Given<'_>) -> Read<Constant> {
+    let data = first(given)?;
+    let (shape, axes) = (data.shape(), attribute_or(node, "axes", given, 1)?.ok_or("has no axes")?);
+    let mut reduced = vec![false; shape.len()];
+    for axis in axes {
+        reduced[axis_of(axis, shape.len())?] = true;
+    }
+    let kept: Vec<usize> =
+        shape.iter().zip(&reduced).map(|(&extent, &reduced)| if reduced { 1 } else { extent }).collect();
+    let mut sums = vec![0.0_f64; elements_of(&kept)?];
+    for (index, real) in data.reals()?.into_iter().enumerate() {
+        // The place in what is kept: reduced axes do not count.
+        let (mut rest, mut at, mut stride) = (index, 0, 1);
+        for axis in (0..shape.len()).rev() {
+            at += if reduced[axis] { 0 } else { rest % shape[axis] * stride };
+            stride *= kept[axis];
+            rest /= shape[axis];
+        }
+        sums[at] += real * real;
+    }
+    let made = Constant::real(kept.clone(), sums.into_iter().map(|sum| sum.sqrt() as f32).collect::<Vec<_>>())?;
+    match node.integer("keepdims", 1)? {
+        0 => {
+            made.reshaped(kept.iter().zip(reduced).filter(|(_, reduced)| !reduced).map(|(&extent, _)| extent).collect())
+        }
+        _ => Ok(made),
+    }
 }
 
 fn range_length(given: Given<'_>) -> Read<usize> {

@@ -9,7 +9,7 @@
 //!
 //! - `Conv`, `ConvTranspose` (`auto_pad` where the padding depends on no extent, or the extents are fixed),
 //!   `BatchNormalization`, `AveragePool` without padding;
-//! - `Relu`, `LeakyRelu`, `PRelu`, `Sigmoid`, `Tanh`, `Elu`, `Selu`, `Clip`, `HardSigmoid`, `HardSwish`, `Mish` and `Gelu`;
+//! - `Relu`, `LeakyRelu`, `PRelu`, `Sigmoid`, `Tanh`, `Elu`, `Celu`, `Selu`, `Clip`, `HardSigmoid`, `HardSwish`, `Mish` and `Gelu`;
 //!   these, `SiLU`, `GELU` and Snake also in the parts of which exporters make them;
 //! - `Add`, `Sub`, `Mul`, `Div`, `Sum` and `Neg`, of values, and with numbers, one or one for each channel;
 //! - `Concat`, `Split`, `Slice` and `Gather` of channels; `Slice` and `Pad` on the axes behind them;

@@ -31,6 +31,7 @@ const OPERATORS: &[(&str, &[&str], Make)] = &[
     ("AveragePool", &convolution::POOL, convolution::average_pool),
     ("BatchNormalization", &["epsilon", "momentum", "training_mode"], convolution::batch_normalization),
     ("Cast", &["to", "saturate"], shape::cast),
+    ("Celu", &["alpha"], activation::celu),
     ("Clip", &["min", "max"], activation::clip),
     ("Concat", &["axis"], channels::concat),
     ("Conv", &convolution::CONV, convolution::conv),
