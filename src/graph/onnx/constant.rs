@@ -1,7 +1,7 @@
 //! Tensors that are known before anything is computed: weights, and numbers that shapes are computed of.
 
 use super::proto;
-use crate::graph::Value;
+use super::whole::Whole;
 use crate::tensor::{DType, Data, Tensor};
 use half::{bf16, f16};
 
@@ -10,19 +10,6 @@ pub(super) type Read<T> = Result<T, String>;
 /// The most axes of a tensor, and the most elements of one of whole numbers.
 const MAX_AXES: usize = 8;
 const MAX_WHOLES: usize = 1 << 16;
-
-/// A whole number. Those that shapes consist of may depend on the input.
-#[derive(Clone, Copy, Debug, PartialEq)]
-pub(super) enum Whole {
-    Known(i64),
-    Batch,
-    /// So many times the extent of a value on an axis behind the channels.
-    Extent {
-        of: Value,
-        axis: usize,
-        times: i64,
-    },
-}
 
 #[derive(Clone, Debug, PartialEq)]
 pub(super) enum Constant {

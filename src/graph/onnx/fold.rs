@@ -1,9 +1,10 @@
 //! What is computed of constants, and of shapes, alone.
 
-use super::constant::{Constant, Read, Whole, axis_of, elements_of};
+use super::constant::{Constant, Read, axis_of, elements_of};
 use super::maker::Maker;
 use super::node::Node;
-use super::rearrange;
+use super::whole::Whole;
+use super::{rearrange, whole};
 use std::sync::Arc;
 
 /// The constants that a node reads; those that are optional and not given, `None`.
@@ -14,19 +15,19 @@ type Fold = fn(&Node, Given<'_>) -> Read<Constant>;
 
 /// The operators with the attributes that they may have.
 const FOLDS: &[(&str, &[&str], Fold)] = &[
-    ("Add", &[], |_, given| arithmetic(given, |a, b| a + b, add)),
+    ("Add", &[], |_, given| arithmetic(given, |a, b| a + b, whole::add)),
     ("Cast", &["to", "saturate"], |node, given| cast(node, first(given)?)),
     ("Ceil", &[], |_, given| each(first(given)?, f64::ceil)),
     ("Concat", &["axis"], rearrange::concat),
     ("Constant", &["value", "value_float", "value_floats", "value_int", "value_ints"], |node, _| constant(node)),
     ("ConstantOfShape", &["value"], |node, given| constant_of_shape(node, first(given)?)),
-    ("Div", &[], |_, given| arithmetic(given, |a, b| a / b, div)),
+    ("Div", &[], |_, given| arithmetic(given, |a, b| a / b, whole::div)),
     ("Equal", &[], |_, given| equal(given)),
     ("Expand", &[], |_, given| expand(given)),
     ("Floor", &[], |_, given| each(first(given)?, f64::floor)),
     ("Gather", &["axis"], rearrange::gather),
     ("Identity", &[], |_, given| first(given).cloned()),
-    ("Mul", &[], |_, given| arithmetic(given, |a, b| a * b, mul)),
+    ("Mul", &[], |_, given| arithmetic(given, |a, b| a * b, whole::mul)),
     ("Neg", &[], |_, given| negated(first(given)?)),
     ("Range", &[], |_, given| range(given)),
     ("Reciprocal", &[], |_, given| each(first(given)?, f64::recip)),
@@ -36,7 +37,7 @@ const FOLDS: &[(&str, &[&str], Fold)] = &[
     ("Slice", &["starts", "ends", "axes"], rearrange::slice),
     ("Sqrt", &[], |_, given| each(first(given)?, f64::sqrt)),
     ("Squeeze", &["axes"], rearrange::squeeze),
-    ("Sub", &[], |_, given| arithmetic(given, |a, b| a - b, sub)),
+    ("Sub", &[], |_, given| arithmetic(given, |a, b| a - b, whole::sub)),
     ("Transpose", &["perm"], |node, given| rearrange::transpose(node, first(given)?)),
     ("Unsqueeze", &["axes"], rearrange::unsqueeze),
     ("Where", &[], |_, given| chosen(given)),
@@ -164,53 +165,6 @@ fn arithmetic(given: Given<'_>, real: fn(f64, f64) -> f64, whole: fn(Whole, Whol
     }
     let computed: Vec<f32> = a.reals()?.into_iter().zip(b.reals()?).map(|(a, b)| real(a, b) as f32).collect();
     Constant::real(shape, computed)
-}
-
-fn add(a: Whole, b: Whole) -> Option<Whole> {
-    match (a, b) {
-        (Whole::Known(a), Whole::Known(b)) => a.checked_add(b).map(Whole::Known),
-        (unknown, Whole::Known(0)) | (Whole::Known(0), unknown) => Some(unknown),
-        (Whole::Extent { of, axis, times }, Whole::Extent { of: b, axis: on, times: more })
-            if (of, axis) == (b, on) =>
-        {
-            Some(Whole::Extent { of, axis, times: times.checked_add(more)? })
-        }
-        _ => None,
-    }
-}
-
-fn sub(a: Whole, b: Whole) -> Option<Whole> {
-    match (a, b) {
-        (Whole::Known(a), Whole::Known(b)) => a.checked_sub(b).map(Whole::Known),
-        (unknown, Whole::Known(0)) => Some(unknown),
-        (a, b) if a == b => Some(Whole::Known(0)),
-        _ => None,
-    }
-}
-
-fn mul(a: Whole, b: Whole) -> Option<Whole> {
-    match (a, b) {
-        (Whole::Known(a), Whole::Known(b)) => a.checked_mul(b).map(Whole::Known),
-        (unknown, Whole::Known(1)) | (Whole::Known(1), unknown) => Some(unknown),
-        (Whole::Extent { of, axis, times }, Whole::Known(factor @ 1..))
-        | (Whole::Known(factor @ 1..), Whole::Extent { of, axis, times }) => {
-            Some(Whole::Extent { of, axis, times: times.checked_mul(factor)? })
-        }
-        _ => None,
-    }
-}
-
-/// Towards zero, as the operator is defined; of an extent only without a rest, so that it may be one of real numbers, too.
-fn div(a: Whole, b: Whole) -> Option<Whole> {
-    match (a, b) {
-        (Whole::Known(a), Whole::Known(b)) => a.checked_div(b).map(Whole::Known),
-        (unknown, Whole::Known(1)) => Some(unknown),
-        (Whole::Extent { of, axis, times }, Whole::Known(b @ 1..)) if times % b == 0 => {
-            Some(Whole::Extent { of, axis, times: times / b })
-        }
-        (a, b) if a == b => Some(Whole::Known(1)),
-        _ => None,
-    }
 }
 
 fn each(constant: &Constant, function: fn(f64) -> f64) -> Read<Constant> {

@@ -1,11 +1,12 @@
 //! The graph under construction, and the values of the file by their names.
 
-use super::constant::{Constant, Read, Whole, decoded};
+use super::constant::{Constant, Read, decoded};
 use super::file::File;
 use super::node::{Node, short};
 use super::operators;
 use super::pattern::Part;
 use super::proto;
+use super::whole::Whole;
 use crate::graph::{Graph, Operation, Value};
 use std::collections::BTreeMap;
 use std::fmt::Display;

@@ -37,6 +37,7 @@ mod proto;
 mod rearrange;
 mod resize;
 mod shape;
+mod whole;
 
 use super::{Graph, problem};
 use crate::error::Result;

@@ -1,8 +1,9 @@
 //! Constants rearranged: their elements stay what they are.
 
-use super::constant::{Constant, Read, Whole, axis_of};
+use super::constant::{Constant, Read, axis_of};
 use super::fold::{Given, attribute_or, extents, first, input, integers};
 use super::node::Node;
+use super::whole::Whole;
 
 pub(super) fn gather(node: &Node, given: Given<'_>) -> Read<Constant> {
     let (data, indices) = (first(given)?, input(given, 1)?);

@@ -1,8 +1,9 @@
 //! Enlargements.
 
-use super::constant::{Constant, Read, Whole, axis_of};
+use super::constant::{Constant, Read, axis_of};
 use super::maker::{Blob, Item, Maker, told};
 use super::node::Node;
+use super::whole::Whole;
 use crate::graph::resample::{Filter, resample, weights};
 use std::sync::Arc;
 

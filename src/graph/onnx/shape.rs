@@ -1,9 +1,10 @@
 //! What changes shapes alone, and means: of what has one number for each channel, shapes may change.
 
 use super::arithmetic::{spread, widened};
-use super::constant::{Constant, Read, Whole, axis_of};
+use super::constant::{Constant, Read, axis_of};
 use super::maker::{Blob, Item, Maker, told};
 use super::node::Node;
+use super::whole::Whole;
 
 pub(super) fn identity(maker: &mut Maker, node: &Node) -> Read<Vec<Item>> {
     Ok(maker.item(node, 0)?.into_iter().collect())
