@@ -22,6 +22,8 @@
 //! # }
 //! ```
 //!
+//! [`ncnn`] and `onnx` (with the feature of that name) read graphs from files.
+//!
 //! `gpu::Graph` computes it on a device and `cpu::Graph` on the CPU. Both first make a *program* of it, which depends on
 //! no shape: what follows a layer becomes part of it where nothing else reads what is between (its activation, a residual),
 //! and what is computed element by element becomes one pass over its operands, through which crops, pads and enlargements
@@ -31,13 +33,17 @@
 #[cfg_attr(not(any(feature = "gpu", feature = "cpu")), allow(dead_code, reason = "for the backends"))]
 pub(crate) mod action;
 mod build;
+mod by_channel;
 pub mod ncnn;
+#[cfg(feature = "onnx")]
+pub mod onnx;
 mod operation;
 #[cfg_attr(not(any(feature = "gpu", feature = "cpu")), allow(dead_code, reason = "for the backends"))]
 pub(crate) mod part;
 #[cfg_attr(not(any(feature = "gpu", feature = "cpu")), allow(dead_code, reason = "for the backends"))]
 pub(crate) mod program;
 mod reference;
+mod resample;
 #[cfg_attr(not(any(feature = "gpu", feature = "cpu")), allow(dead_code, reason = "for the backends"))]
 pub(crate) mod schedule;
 mod shapes;

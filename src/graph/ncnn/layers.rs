@@ -2,10 +2,12 @@
 
 use super::activation::{activation, fused};
 use super::bin::{Reader, transpose};
-use super::interp::{Filter, fraction, resample};
+use super::interp::fraction;
 use super::param::{Line, Read};
 use super::shape::{Shape, input_channels, shape_of};
 use crate::activation::Activation;
+use crate::graph::by_channel::{by_channel, normalised};
+use crate::graph::resample::{Filter, resample};
 use crate::graph::{Graph, Value};
 use crate::op::{ConvTranspose, Convolution};
 use crate::tensor::Tensor;
@@ -351,24 +353,14 @@ impl<'a> Maker<'a> {
         }
         let mut read = || self.weights.plain(channels).map(|tensor| tensor.to_f64());
         let [slopes, means, variances, biases] = [read()?, read()?, read()?, read()?];
-        let factors: Vec<f64> =
-            slopes.iter().zip(&variances).map(|(slope, v)| slope / (v + f64::from(epsilon)).sqrt()).collect();
-        let bias: Vec<f32> = (0..channels).map(|c| (biases[c] - means[c] * factors[c]) as f32).collect();
-        if factors.iter().any(|factor| !factor.is_finite()) {
-            return Err("divides by a variance that is not above 0".into());
-        }
+        let normalised = normalised([slopes, biases, means, variances], epsilon);
+        let (factors, bias) = normalised.ok_or("divides by a variance that is not above 0")?;
         let bias = Tensor::f32([channels], bias).map_err(told)?;
-        self.by_channel(blob, factors.iter().map(|&factor| factor as f32).collect(), Some(bias))
+        self.by_channel(blob, factors, Some(bias))
     }
 
-    /// Each channel times a number, and another added: a convolution of one tap for each channel.
     fn by_channel(&mut self, blob: Blob, factors: Vec<f32>, bias: Option<Tensor>) -> Read<Blob> {
-        let channels = factors.len();
-        let op = Convolution::builder().in_channels(channels).out_channels(channels).groups(channels);
-        let op = op.kernel([1, 1]).build().map_err(told)?;
-        let weight = Tensor::f32([channels, 1, 1, 1], factors).map_err(told)?;
-        let value = self.graph.convolution(blob.value, &op, &weight, bias.map(Arc::new)).map_err(told)?;
-        Ok(Blob { value, ..blob })
+        Ok(Blob { value: by_channel(&mut self.graph, blob.value, factors, bias).map_err(told)?, ..blob })
     }
 
     fn interp(&mut self, line: &Line) -> Read<Blob> {
@@ -378,9 +370,8 @@ impl<'a> Maker<'a> {
         let value = match line.whole(0, 0)? {
             1 if y[1] == 1 && x[1] == 1 => self.graph.nearest(blob.value, &[y[0], x[0]]),
             kind @ (2 | 3) if y == x => {
-                let filter = if kind == 2 { Filter::Bilinear } else { Filter::Bicubic };
-                let channels = self.channels(blob);
-                resample(&mut self.graph, blob.value, channels, filter, y)
+                let filter = if kind == 2 { Filter::Linear } else { Filter::Cubic };
+                resample(&mut self.graph, blob.value, filter, y)
             }
             kind => return Err(format!("resamples by {y:?} and {x:?} with filter {kind}, which is not read")),
         };
