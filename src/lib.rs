@@ -58,7 +58,7 @@
 //! | [`convention`] | PyTorch, ONNX, WebNN, TensorFlow, Keras, JAX, MXNet: each resolves to one [`op`] |
 //! | [`describe`] | operations, conventions and activations as JSON and back (feature `serde`) |
 //! | [`graph`] | networks that branch, and ncnn's files as such |
-//! | [`gpu`] | plans, layers, chains of layers, graphs, textures, tuning (feature `gpu`) |
+//! | [`gpu`] | plans, layers, graphs, textures, tuning (feature `gpu`) |
 //! | [`cpu`] | the CPU backend (feature `cpu`) |
 //! | [`upscale`] | pictures: resampling filters and networks as transposed convolutions (feature `picture`) |
 //! | [`reference`](mod@reference) | the f64 oracle, and the error bounds that judge the backends |

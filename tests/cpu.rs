@@ -8,7 +8,8 @@ mod common;
 use common::{Case, Values, d2l_examples, no_activation, random_case, tensor};
 use fastrand::Rng;
 use half::f16;
-use upconv::cpu::{Chain, Layer, Level};
+use upconv::cpu::{Graph, Layer, Level};
+use upconv::graph;
 use upconv::reference::{self, Comparison};
 use upconv::{Accuracy, Activation, ConvTranspose, DType, Data, Error, Layout, Tensor};
 
@@ -91,31 +92,28 @@ fn so_do_long_inputs() {
 }
 
 #[test]
-fn a_chain_is_its_layers_one_after_another() {
+fn a_graph_is_its_layers_one_after_another() {
     let mut rng = Rng::with_seed(43);
-    let op = |inputs: usize, outputs: usize| {
-        ConvTranspose::builder().in_channels(inputs).out_channels(outputs).kernel([3]).stride([2]).build().unwrap()
-    };
     let mut layers = Vec::new();
     for (inputs, outputs) in [(2, 5), (5, 3), (3, 4)] {
-        let op = op(inputs, outputs);
+        let op = ConvTranspose::builder().in_channels(inputs).out_channels(outputs).kernel([3]).stride([2]);
+        let op = op.build().unwrap();
         let weight = tensor(&mut rng, &op.weight_shape(), Values::Reals);
         let bias = tensor(&mut rng, &[outputs], Values::Reals);
         layers.push((op, weight, Some(bias)));
     }
-    let chain = Chain::new(&layers).unwrap();
-    for dtype in [DType::F32, DType::F16, DType::F64] {
-        let input = tensor(&mut rng, &[2, 2, 9], Values::Reals).cast(dtype);
-        let expected = layers.iter().fold(input.clone(), |x, (op, weight, bias)| {
-            Layer::new(op, weight, bias.as_ref()).unwrap().run(&x).unwrap()
-        });
-        assert_eq!(chain.run(&input).unwrap(), expected);
-        assert_eq!(chain.run(&input).unwrap(), expected);
+    let graph = Graph::new(&graph::Graph::of_layers(&layers).unwrap()).unwrap();
+    let input = tensor(&mut rng, &[2, 2, 9], Values::Reals);
+    let expected = layers
+        .iter()
+        .fold(input.clone(), |x, (op, weight, bias)| Layer::new(op, weight, bias.as_ref()).unwrap().run(&x).unwrap());
+    for _ in 0..2 {
+        assert_eq!(graph.run(std::slice::from_ref(&input)).unwrap(), [expected.clone()]);
     }
     layers.swap(0, 1);
-    let refusal = Chain::new(&layers).unwrap_err().to_string();
-    assert!(refusal.contains("has shape [3], expected [2], the channels of the next layer"), "{refusal}");
-    assert!(Chain::new(&[]).unwrap_err().to_string().contains("expected at least 1"));
+    let refusal = graph::Graph::of_layers(&layers).unwrap_err().to_string();
+    assert!(refusal.contains("a layer takes 2 channels, but 3 are given"), "{refusal}");
+    assert!(graph::Graph::of_layers(&[]).unwrap_err().to_string().contains("expected at least 1"));
 }
 
 #[test]

@@ -9,7 +9,8 @@ mod shipped;
 
 use fastrand::Rng;
 use shipped::{check, expected, network, picture, pixels};
-use upconv::upscale::network::{Kind, Layer};
+use upconv::graph::{Beyond, Graph, Operation};
+use upconv::upscale::network::{Frame, Kind, Layer};
 use upconv::upscale::{Encoding, Network};
 use upconv::{Activation, ConvTranspose, DType, Tensor, reference};
 
@@ -80,13 +81,14 @@ fn a_convolution_is_a_transposed_one() {
 #[test]
 fn the_shipped_network_gives_what_is_expected() {
     let network = network();
-    assert_eq!((network.scale(), network.border(), network.crop(), network.layers().len()), (2, 7, 0, 7));
+    assert_eq!((network.scale(), network.border(), network.crop(), network.graph().nodes().len()), (2, 7, 0, 8));
     let input = network.pad(&picture("chelsea_67x45.png")).unwrap();
     let on_cpu = network.on_cpu().unwrap();
-    check(&network.trim(&on_cpu.run(&input).unwrap()).unwrap(), 1e-5);
-    assert_eq!(on_cpu.run(&input).unwrap(), on_cpu.run(&input).unwrap(), "in the memory of the run before");
-    // What stands between the layers in f16: eleven bits of it.
-    check(&network.trim(&on_cpu.run(&input.cast(DType::F16)).unwrap()).unwrap(), 2e-3);
+    let run = |input: &Tensor| on_cpu.run(std::slice::from_ref(input)).unwrap().remove(0);
+    check(&network.trim(&run(&input), [45, 67]).unwrap(), 1e-5);
+    assert_eq!(run(&input), run(&input), "in the memory of the run before");
+    // A picture in f16: eleven bits of it.
+    check(&network.trim(&run(&input.cast(DType::F16)), [45, 67]).unwrap(), 2e-3);
 }
 
 /// The picture has dark places that the network makes darker than black. They must be black: a conversion to an
@@ -110,7 +112,7 @@ fn a_piece_of_a_picture_is_a_piece_of_the_result() {
     let network = network();
     let whole = picture("chelsea_67x45.png");
     let (border, scale) = (network.border(), network.scale());
-    let both = border + network.border_end();
+    let both = 2 * border;
     let cut = |top: usize, left: usize, h: usize, w: usize| {
         let data = whole.to_f64();
         let rows = (0..3).flat_map(|channel| (top..top + h).map(move |y| (channel * 45 + y) * 67 + left));
@@ -119,7 +121,7 @@ fn a_piece_of_a_picture_is_a_piece_of_the_result() {
     };
     let (h, w) = (8, 5);
     let exact = network.on_reference(&cut(2, 20, h + both, w + both)).unwrap();
-    let (exact, expected) = (network.trim(&exact).unwrap(), expected());
+    let (exact, expected) = (network.trim(&exact, [h, w]).unwrap(), expected());
     assert_eq!(exact.shape(), [1, 3, h * scale, w * scale]);
     for (index, value) in exact.to_f32().into_iter().enumerate() {
         let (channel, y, x) = (index / (h * w * 4), index / (w * 2) % (h * 2), index % (w * 2));
@@ -171,7 +173,7 @@ fn files_are_read_as_they_were_written() {
         Activation::Mish,
         Activation::Gelu,
     ] {
-        let network = Network::with_least_border(small(1, activation)).unwrap();
+        let network = Network::with_least_border(&small(1, activation)).unwrap();
         let bytes = network.to_safetensors(&[("licence", "none")]).unwrap();
         assert_eq!(Network::from_safetensors(&bytes).unwrap(), network);
     }
@@ -195,11 +197,11 @@ fn a_description_says_what_the_values_of_colours_are() {
 #[test]
 fn layers_that_pad_need_a_border_too() {
     for (padding, border, crop) in [(0, 3, 4), (1, 3, 6), (2, 3, 8)] {
-        let network = Network::with_least_border(small(padding, Activation::None)).unwrap();
+        let network = Network::with_least_border(&small(padding, Activation::None)).unwrap();
         assert_eq!((network.scale(), network.border(), network.crop()), (2, border, crop), "{padding}");
         let picture = picture("chelsea_67x45.png");
-        let made = network.on_cpu().unwrap().run(&network.pad(&picture).unwrap()).unwrap();
-        let made = network.trim(&made).unwrap();
+        let made = network.on_cpu().unwrap().run(&[network.pad(&picture).unwrap()]).unwrap();
+        let made = network.trim(&made[0], [45, 67]).unwrap();
         assert_eq!(made.shape(), [1, 3, 90, 134]);
         let (made, given) = (made.to_f32(), picture.to_f32());
         assert!(
@@ -253,7 +255,7 @@ fn layers_that_do_not_fit_are_refused_with_their_numbers() {
     refuse(&|_| {}, 3, 3, "expected 3 times the pixels");
     refuse(&|_| {}, 0, 3, "scale is 0, expected 1 to 64");
     refuse(&|_| {}, 2, 1025, "border is 1025, expected 0 to 1024");
-    refuse(&|_| {}, 2, 0, "layer 0, with a border of 0: output size on axis 0 is -1");
+    refuse(&|_| {}, 2, 0, "of 1 pixels with a border of 0: graph: node 1: output size on axis 0 is -1");
     let bad = |at: usize, value: f32| {
         move |layers: &mut Vec<Layer>| {
             let mut values = layers[0].weight.to_f32();
@@ -279,7 +281,7 @@ fn descriptions_that_are_wrong_are_refused() {
     for (from, to, expected) in [
         (r#""upconv":"#, r#""upcnov":"#, r#"no description under "upconv""#),
         (r#"{\"version\":1"#, r#"\"version\":1"#, "not valid JSON"),
-        (r#"\"version\":1"#, r#"\"version\":2"#, "version is 2, expected 1"),
+        (r#"\"version\":1"#, r#"\"version\":3"#, "version is 3, expected 1 or 2"),
         (r#"\"scale\":2"#, r#"\"scale\":3"#, "expected 3 times the pixels"),
         (r#"\"scale\":2"#, r#"\"scale\":1e3"#, "scale: invalid type: floating point `1000.0`"),
         (r#"\"scale\":2,"#, "", "missing field `scale`"),
@@ -350,7 +352,12 @@ fn layers_that_name_one_tensor_share_it() {
     let layer = r#"{"kind":"conv","weight":"w","bias":"b"}"#.to_owned();
     let file = file_of(&description(3, &[layer.clone(), layer.clone(), layer]), &[("w", &[3, 3, 3, 3]), ("b", &[3])]);
     let network = Network::from_safetensors(&file).unwrap();
-    let [first, others @ ..] = network.layers() else { panic!() };
+    let layers = network.graph().nodes().iter().filter_map(|node| match node.operation() {
+        Operation::Layer(layer) => Some(layer),
+        _ => None,
+    });
+    let layers: Vec<_> = layers.collect();
+    let [first, others @ ..] = &layers[..] else { panic!() };
     for layer in others {
         assert!(std::sync::Arc::ptr_eq(&first.weight, &layer.weight), "the weight is held twice");
         assert!(std::sync::Arc::ptr_eq(first.bias.as_ref().unwrap(), layer.bias.as_ref().unwrap()));
@@ -409,5 +416,84 @@ fn refusals_repeat_little_of_a_file() {
         let tensors: Vec<(&str, &[usize])> = named.iter().map(|name| (name.as_str(), &[1][..])).collect();
         let refusal = Network::from_safetensors(&file_of(&whole, &tensors)).unwrap_err().to_string();
         assert!(refusal.contains("no tensor \"w\"") && refusal.len() < 500, "{} bytes", refusal.len());
+    }
+}
+
+/// A graph with every kind of node is written and read again, and the frame with it.
+#[test]
+fn graphs_are_read_as_they_were_written() {
+    let mut rng = fastrand::Rng::with_seed(91);
+    let graph = common::parts::branching(&mut rng);
+    // It makes of a picture what is twice as large, without a border.
+    for (beyond, multiple) in [(Beyond::Replicate, 2), (Beyond::Reflect, 4)] {
+        let frame = Frame { scale: 2, border: 0, beyond, multiple };
+        let network = Network::of_graph(graph.clone(), frame).unwrap().with_encoding(Encoding::Linear);
+        let read = Network::from_safetensors(&network.to_safetensors(&[]).unwrap()).unwrap();
+        assert_eq!(read, network);
+        assert_eq!((read.frame(), read.crop()), (frame, 0));
+    }
+    let found = Network::from_graph(graph.clone()).unwrap().frame();
+    assert_eq!(found, Frame { scale: 2, border: 10, beyond: Beyond::Replicate, multiple: 2 });
+    let refusal = Network::of_graph(graph, Frame::new(2, 0)).unwrap_err().to_string();
+    assert!(refusal.starts_with("network: of 1 pixels with a border of 0: graph: node"), "{refusal}");
+}
+
+/// Also where the picture is smaller than the border, or smaller than what the sides are multiples of.
+#[test]
+fn a_frame_continues_pictures_beyond_their_borders() {
+    let mut graph = Graph::new(2).unwrap();
+    let x = graph.input(3).unwrap();
+    let y = graph.affine(x, 2.0, 0.0).unwrap();
+    graph.output(y).unwrap();
+    let picture = Tensor::f32([1, 3, 1, 3], [[1.0, 2.0, 3.0]; 3].concat()).unwrap();
+    for (beyond, expected) in [
+        (Beyond::Replicate, [1.0, 1.0, 1.0, 1.0, 2.0, 3.0, 3.0, 3.0, 3.0, 3.0]),
+        (Beyond::Reflect, [2.0, 3.0, 2.0, 1.0, 2.0, 3.0, 2.0, 1.0, 2.0, 3.0]),
+    ] {
+        let network = Network::of_graph(graph.clone(), Frame { scale: 1, border: 3, beyond, multiple: 4 }).unwrap();
+        let input = network.pad(&picture).unwrap();
+        assert_eq!(input.shape(), [1, 3, 10, 10]);
+        assert_eq!(input.to_f32()[..10], expected, "{beyond:?}");
+        let pixels: Vec<f32> = (0..10).map(|at| (network.pixel(at, 3) + 1) as f32).collect();
+        assert_eq!(pixels, expected);
+        let made = network.trim(&network.on_reference(&input).unwrap(), [1, 3]).unwrap();
+        assert_eq!((made.shape(), &made.to_f32()[..3]), (&[1, 3, 1, 3][..], &[2.0, 4.0, 6.0][..]));
+        // What gives the difference from the picture.
+        let with = network.with_picture_added().unwrap();
+        let made = with.trim(&with.on_reference(&input).unwrap(), [1, 3]).unwrap();
+        assert_eq!(made.to_f32()[..3], [3.0, 6.0, 9.0]);
+    }
+}
+
+#[test]
+fn nodes_that_are_wrong_are_refused() {
+    let tensors: [(&str, &[usize]); 2] = [("w", &[3, 3, 1, 1]), ("many", &[7])];
+    let file = |nodes: &str| {
+        let text = format!(r#"{{"version":2,"scale":1,"border":0,"colour":"rgb","nodes":[{nodes}],"output":1}}"#);
+        file_of(&text, &tensors)
+    };
+    assert!(Network::from_safetensors(&file(r#"{"kind":"conv","of":0,"weight":"w"}"#)).is_ok());
+    for (nodes, expected) in [
+        (r#"{"kind":"conv","of":0}"#, "node 1: missing field `weight`"),
+        (r#"{"kind":"conv","of":1,"weight":"w"}"#, "node 1: of is 1, expected 0 to 0"),
+        (r#"{"kind":"conv","of":-1,"weight":"w"}"#, "node 1: of is -1, expected 0 to 0"),
+        (r#"{"kind":"conv","of":[0,0],"weight":"w"}"#, "node 1: Conv of 2 nodes, expected 1 to 1"),
+        (r#"{"kind":"add","of":0}"#, "node 1: Add of 1 nodes, expected 2 to 2"),
+        (r#"{"kind":"add","of":[0,0],"factor":2}"#, "node 1: Add has no factor"),
+        (r#"{"kind":"nearest","of":0,"factors":[2]}"#, "factors [2], expected 2 of 1 to 64"),
+        (r#"{"kind":"nearest","of":0,"factors":[0,1]}"#, "node 1: factors is 0, expected at least 1"),
+        (r#"{"kind":"pixel_shuffle","of":0,"factor":2}"#, "expected a multiple of 4"),
+        (r#"{"kind":"crop","of":0,"borders":[[1,-1],[0,0]]}"#, "node 1: borders is -1, expected at least 0"),
+        (r#"{"kind":"channels","of":0,"first":2,"count":9223372036854775807}"#, "node 1: graph: "),
+        (r#"{"kind":"activation","of":0,"activation":{"kind":"prelu","slopes":"many"}}"#, "\"many\" has 7 parameters"),
+        (r#"{"kind":"pool","of":0}"#, "kind: unknown variant `pool`"),
+        (r#"{"kind":"conv","of":0,"weight":"w","padding":[[1,2,3],0]}"#, "padding has 3 values for an axis"),
+        (r#"{"kind":"deconv","of":0,"weight":"many"}"#, "weight has shape [7], expected four axes"),
+        (r#"{"kind":"conv","of":0,"weight":"w","colour":1}"#, "unknown key \"colour\""),
+        (r#"{"kind":"nearest","of":0,"factors":[2,2]}"#, "expected 1 times the pixels"),
+        ("", "output is 1, expected 0 to 0"),
+    ] {
+        let refusal = Network::from_safetensors(&file(nodes)).unwrap_err().to_string();
+        assert!(refusal.starts_with("network: ") && refusal.contains(expected), "{refusal}, expected {expected}");
     }
 }

@@ -840,11 +840,11 @@ fn a_network_enlarges_textures_as_it_does_tensors() {
     let network = shipped::network();
     let (width, height) = (21, 13);
     let (pixels, tensor) = photograph(width, height);
-    let chain = network.on_gpu(context).unwrap();
+    let graph = network.on_gpu(context).unwrap();
     let enlarged = |picture: &Tensor| {
         let input = network.pad(picture).unwrap();
-        let prepared = chain.prepare(input.shape(), Storage::F32).unwrap();
-        network.trim(&prepared.run(&[input]).unwrap()[0]).unwrap().to_f32()
+        let prepared = graph.prepare(&[input.shape()], Storage::F32).unwrap();
+        network.trim(&prepared.run(&[input]).unwrap()[0], [height, width]).unwrap().to_f32()
     };
     let size = [width as u32, height as u32];
     let double = [size[0] * 2, size[1] * 2];

@@ -227,13 +227,6 @@ impl Layer {
         self.fill(&geometry, input, slots(output))
     }
 
-    /// As [`Layer::run`] for an output of f32, in the memory of `output` if that suffices.
-    pub(crate) fn run_again(&self, input: TensorView<'_>, output: Vec<f32>) -> Result<(Geometry, Vec<f32>)> {
-        let geometry = self.inner.op.at(input.shape())?;
-        let output = self.write(&geometry, input, output)?;
-        Ok((geometry, output))
-    }
-
     /// The result, in the memory of `y` if that suffices.
     fn write<T: Stored<Computed = f32>>(
         &self,

@@ -1,6 +1,6 @@
 //! The multithreaded CPU backend.
 //!
-//! [`Layer`] mirrors [`gpu::Layer`](crate::gpu::Layer), and [`Chain`] a row of them: weights are packed once, and it
+//! [`Layer`] mirrors [`gpu::Layer`](crate::gpu::Layer), and [`Graph`] a network of them: weights are packed once, and it
 //! may be run on any number of inputs and threads. Work is spread over rayon's current pool, so that the number of
 //! threads is the caller's; where there is none and the system gives no threads, that is
 //! [`Error::Threads`](crate::Error::Threads):
@@ -41,7 +41,6 @@
 mod batched;
 mod boxed;
 mod cache;
-mod chain;
 mod channel_sums;
 mod choice;
 mod computation;
@@ -78,7 +77,6 @@ mod threads;
 mod winograd;
 mod work;
 
-pub use chain::Chain;
 pub use explain::Explanation;
 pub use graph::{Graph, PreparedGraph};
 pub use layer::Layer;

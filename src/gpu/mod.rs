@@ -33,7 +33,6 @@
 //! Other kernels, devices and drivers may differ in the last bits, within the bounds of the
 //! [reference](crate::reference).
 
-mod chain;
 mod compiled;
 mod device;
 mod dispatch;
@@ -54,7 +53,6 @@ mod tune;
 mod warm;
 mod weights;
 
-pub use chain::{Chain, Pending, PreparedChain};
 pub use device::adapter::{AdapterRequest, adapter_number, adapters, check_environment};
 pub use device::context::Context;
 pub use dispatch::Band;

@@ -30,7 +30,7 @@ enum Kernels {
     Winograd(Arc<Machine>),
 }
 
-/// A prepared layer, or a chain of them, with the caller's buffers. Cheap to keep: it has bind groups, and nothing is
+/// A prepared layer, or a graph of them, with the caller's buffers. Cheap to keep: it has bind groups, and nothing is
 /// computed by cloning it.
 #[derive(Clone, Debug)]
 pub struct Bound {

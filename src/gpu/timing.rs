@@ -1,4 +1,4 @@
-//! How long each dispatch of a bound layer, or of a chain of them, takes, by the device's own timestamps.
+//! How long each dispatch of a bound layer, or of a graph of them, takes, by the device's own timestamps.
 
 use crate::error::{Error, Result};
 use crate::gpu::device::context::Context;
@@ -15,7 +15,7 @@ use wgpu::{
 /// One dispatch and the time that the device spent on it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct DispatchTime {
-    /// Which layer of a chain the dispatch was of; 0 for a layer by itself.
+    /// Which task of a graph the dispatch was of; 0 for a layer by itself.
     pub layer: usize,
     /// The name of the kernel.
     pub kernel: &'static str,
@@ -26,7 +26,7 @@ pub struct DispatchTime {
     pub duration: Duration,
 }
 
-/// The timestamps of a layer, or a chain of them, that [`Bound::encode_timed`] recorded, to be read after its commands were submitted.
+/// The timestamps of a layer, or a graph of them, that [`Bound::encode_timed`] recorded, to be read after its commands were submitted.
 #[derive(Debug)]
 pub struct Timestamps {
     context: Context,

@@ -15,6 +15,24 @@ const MAX_FACTOR: usize = 64;
 const MAX_BORDER: usize = 1 << 20;
 
 impl Graph {
+    /// Layers one after another, each an operation, its weight and its bias; with one input and one output.
+    ///
+    /// # Errors
+    /// [`Error::OutOfRange`] for no layer, [`Error::Graph`] where a layer's channels are not those that the one before
+    /// gives, and what [`layer`](Self::layer) refuses.
+    pub fn of_layers(layers: &[(ConvTranspose, Tensor, Option<Tensor>)]) -> Result<Self> {
+        let Some((first, ..)) = layers.first() else {
+            return Err(Error::OutOfRange { what: "layers".into(), given: 0, expected: "at least 1".into() });
+        };
+        let mut graph = Self::new(first.rank())?;
+        let mut value = graph.input(first.in_channels())?;
+        for (op, weight, bias) in layers {
+            value = graph.layer(value, op, weight.clone(), bias.clone().map(Arc::new))?;
+        }
+        graph.output(value)?;
+        Ok(graph)
+    }
+
     /// An input of so many channels.
     ///
     /// # Errors
@@ -75,7 +93,18 @@ impl Graph {
         weight: &Tensor,
         bias: Option<Arc<Tensor>>,
     ) -> Result<Value> {
-        let (op, weight) = (convolution.transposed().clone(), Arc::new(convolution.turned(weight)?));
+        self.turned_convolution(input, convolution, convolution.turned(weight)?, bias)
+    }
+
+    /// As [`convolution`](Self::convolution), with the weight that its transposed form takes.
+    pub(crate) fn turned_convolution(
+        &mut self,
+        input: Value,
+        convolution: &Convolution,
+        weight: impl Into<Arc<Tensor>>,
+        bias: Option<Arc<Tensor>>,
+    ) -> Result<Value> {
+        let (op, weight) = (convolution.transposed().clone(), weight.into());
         let convolution = Some(Arc::new(convolution.clone()));
         self.layer_of(input, Layer { op, weight, bias, convolution })
     }

@@ -4,7 +4,6 @@
 mod axis;
 mod builder;
 #[cfg(any(feature = "gpu", feature = "cpu"))]
-mod chain;
 mod conv_transpose;
 mod convolution;
 mod from_convolution;
@@ -20,7 +19,6 @@ pub use geometry::Geometry;
 
 pub(crate) use builder::check_pad;
 #[cfg(any(feature = "gpu", feature = "cpu"))]
-pub(crate) use chain::check_chain;
 #[cfg(feature = "picture")]
 pub(crate) use from_convolution::described;
 #[cfg(feature = "gpu")]

@@ -143,10 +143,7 @@ impl Upsampler {
                 return Err(Error::OutOfRange { what, given: given as i128, expected: "1 to 4".into() });
             }
         };
-        let mut graph = graph::Graph::new(2)?;
-        let picture = graph.input(self.op.in_channels())?;
-        let enlarged = graph.layer(picture, &self.op, self.weight.clone(), None)?;
-        graph.output(enlarged)?;
+        let graph = graph::Graph::of_layers(&[(self.op.clone(), self.weight.clone(), None)])?;
         let pixels = Pixels { components, premultiplied, storage, ..Pixels::default() };
         let scale = self.op.axes().first().map_or(1, |axis| axis.stride);
         let frame = Frame { scale, crop: 0, border: self.border };

@@ -10,7 +10,7 @@ use std::path::PathBuf;
 /// The options of `convert`.
 #[derive(clap::Args)]
 pub(crate) struct Args {
-    /// The network: NET.param of ncnn, text or binary, with its NET.bin; or .safetensors. RGB in and out, from 0 to 1.
+    /// The network: NET.param of ncnn, text or binary, with its NET.bin; .onnx; or .safetensors. RGB in and out, from 0 to 1.
     #[arg(value_name = "NET")]
     network: PathBuf,
     /// Where to write it; `-` is standard output. An existing file is replaced when the new one is complete.

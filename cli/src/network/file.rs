@@ -6,7 +6,7 @@ use anyhow::{Context as _, Result, anyhow, bail, ensure};
 use clap::ValueEnum;
 use std::path::{Path, PathBuf};
 use upconv::Tensor;
-use upconv::graph::{Beyond, Graph, ncnn};
+use upconv::graph::{Beyond, Graph, ncnn, onnx};
 use upconv::upscale::network::{CHANNELS, Frame};
 use upconv::upscale::{Model, Network};
 
@@ -53,7 +53,7 @@ impl Undescribed {
     }
 }
 
-/// The built-in network of this name, or the one in a file: ncnn's, or safetensors with a description.
+/// The built-in network of this name, or the one in a file: ncnn's, ONNX, or safetensors with a description.
 pub(crate) fn load(name: &Path, more: &Undescribed) -> Result<Network> {
     if let Some(model) = name.to_str().and_then(Model::named) {
         return Ok(model.network()?);
@@ -68,9 +68,15 @@ pub(crate) fn load(name: &Path, more: &Undescribed) -> Result<Network> {
         let network = ncnn::read(&param, &weights).map_err(anyhow::Error::from).and_then(|graph| framed(graph, more));
         return network.with_context(|| format!("{shown}, {}", bin.display()));
     }
+    if is("onnx") {
+        ensure!(more.bin.is_none(), "{shown}: --bin is for files of ncnn");
+        let bytes = input::read(name, MAX_WEIGHTS)?;
+        let network = onnx::read(&bytes).map_err(anyhow::Error::from).and_then(|graph| framed(graph, more));
+        return network.with_context(|| shown.to_string());
+    }
     let names = Model::ALL.map(|model| model.name).join(", ");
     let file = Input::open(name)
-        .map_err(|e| anyhow!("{e}; expected {names}, which are built in, or a file .safetensors or .param"))?;
+        .map_err(|e| anyhow!("{e}; expected {names}, which are built in, or a file .safetensors, .onnx or .param"))?;
     ensure!(
         !more.is_given(),
         "{shown}: --bin, --border, --beyond and --add-picture are for files without a description"

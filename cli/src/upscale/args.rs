@@ -55,8 +55,8 @@ pub(crate) struct Args {
     #[arg(long, value_enum, default_value_t)]
     pub(super) method: MethodName,
     /// Use a trained network instead of a filter: waifu2x-photo for photographs or waifu2x-art for drawings, which are built
-    /// in and double pictures, or a file of your own: .safetensors with a description, or .param of ncnn with its .bin
-    /// beside it. It runs once, or twice where once is not enough; the bicubic filter reduces what is larger than it should
+    /// in and double pictures, or a file of your own: .safetensors with a description, .onnx, or .param of ncnn with
+    /// its .bin beside it. It runs once, or twice where once is not enough; the bicubic filter reduces what is larger than it should
     /// be.
     #[arg(long, value_name = "NAME|FILE", conflicts_with = "method")]
     pub(super) model: Option<String>,

@@ -1,11 +1,11 @@
-//! The buffers between the layers of chains and the values of graphs, which all of a device use in turn.
+//! The buffers between the values of graphs, which all of a device use in turn.
 
 use crate::error::Result;
 use crate::gpu::device::lock::lock;
 use std::sync::{Mutex, MutexGuard};
 use wgpu::Buffer;
 
-/// What stands between the layers of chains and the values of graphs. All of them share the first buffer, the second and so
+/// What stands between the values of graphs. All of them share the first buffer, the second and so
 /// on, which grow with the largest need, and go when the last of them does: a queue runs one submission after another.
 #[derive(Debug, Default)]
 pub(crate) struct Arena {

@@ -27,7 +27,7 @@ use wgpu::{Buffer, BufferSlice, BufferUsages};
 
 /// A graph planned for some shapes. Cheap to clone; may be used from many threads.
 ///
-/// What stands between its inputs and its outputs are buffers that its values use in turn. All graphs and chains of a
+/// What stands between its inputs and its outputs are buffers that its values use in turn. All graphs of a
 /// context share them, once for [runs](Self::run) and once for what callers [record](Self::bind); they grow with the
 /// largest need.
 #[derive(Clone, Debug)]
@@ -164,6 +164,39 @@ impl PreparedGraph {
         bytes_of(&self.inner.schedule, self.inner.storage).into_iter().flatten().sum()
     }
 
+    /// The bytes that all graphs of the context have between their inputs and outputs at present.
+    pub fn shared_bytes(&self) -> u64 {
+        self.inner.for_runs.bytes() + self.inner.for_callers.bytes()
+    }
+
+    /// [`Prepared::warm_up`] of all layers, one after another.
+    ///
+    /// # Errors
+    /// As [`Prepared::warm_up`].
+    #[cfg(not(target_family = "wasm"))]
+    pub fn warm_up(&self) -> Result<()> {
+        self.layers().try_for_each(Prepared::warm_up)
+    }
+
+    /// [`warm_up`](Self::warm_up) as a future. The device must be polled meanwhile; a browser does so by itself.
+    ///
+    /// # Errors
+    /// As [`Prepared::warm_up`].
+    pub async fn warm_up_async(&self) -> Result<()> {
+        for layer in self.layers() {
+            layer.warm_up_async().await?;
+        }
+        Ok(())
+    }
+
+    /// The layers, each planned for its shape.
+    pub fn layers(&self) -> impl Iterator<Item = &Prepared> {
+        self.inner.stages.iter().filter_map(|stage| match stage {
+            Stage::Layer { layer, .. } => Some(&**layer),
+            Stage::Map(_) | Stage::Mean(_) | Stage::Nothing => None,
+        })
+    }
+
     /// The dispatches of a run.
     pub fn dispatch_count(&self) -> usize {
         let count = |stage: &Stage| match stage {
@@ -181,7 +214,7 @@ impl PreparedGraph {
     /// Binds the caller's buffers: inputs and outputs in their order, each on the terms of [`Prepared::bind`], and each
     /// output in a buffer that is no other's.
     ///
-    /// What is encoded of several graphs and chains of a context in one pass runs one after another: they share the
+    /// What is encoded of several graphs of a context in one pass runs one after another: they share the
     /// buffers between. So all [pieces](Bound::pieces) of one are submitted before anything of another.
     ///
     /// # Errors

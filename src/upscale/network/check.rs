@@ -1,6 +1,7 @@
 //! What makes layers a network: each is sound, and takes the channels that the one before gives.
 
 use super::layer::Layer;
+use super::turned::Turned;
 use crate::activation::Activation;
 use crate::error::{Error, Result};
 use crate::graph::{Graph, Operation};
@@ -61,9 +62,9 @@ pub(super) fn operations(layers: &[Layer]) -> Result<Vec<ConvTranspose>> {
 /// The graph of layers one after another.
 pub(super) fn line(layers: &[Layer]) -> Result<Graph> {
     let mut graph = Graph::new(2)?;
-    let mut value = graph.input(CHANNELS)?;
+    let (mut value, mut turned) = (graph.input(CHANNELS)?, Turned::default());
     for layer in layers {
-        value = layer.add_to(&mut graph, value)?;
+        value = layer.add_to(&mut graph, value, &mut turned)?;
     }
     graph.output(value)?;
     Ok(graph)

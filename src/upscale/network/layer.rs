@@ -1,5 +1,6 @@
 //! A layer of a network, by itself: what it means as the one operation.
 
+use super::turned::Turned;
 use crate::activation::Activation;
 use crate::error::{Error, Result};
 use crate::graph::{Graph, Value};
@@ -86,10 +87,14 @@ impl Layer {
     }
 
     /// Adds the layer to a graph.
-    pub(super) fn add_to(&self, graph: &mut Graph, input: Value) -> Result<Value> {
+    pub(super) fn add_to(&self, graph: &mut Graph, input: Value, turned: &mut Turned) -> Result<Value> {
         match self.kind {
             Kind::Transposed => graph.layer(input, &self.op()?, self.weight.clone(), self.bias.clone()),
-            Kind::Convolution => graph.convolution(input, &self.convolution()?, &self.weight, self.bias.clone()),
+            Kind::Convolution => {
+                let convolution = self.convolution()?;
+                let weight = turned.of(&convolution, &self.weight)?;
+                graph.turned_convolution(input, &convolution, weight, self.bias.clone())
+            }
         }
     }
 

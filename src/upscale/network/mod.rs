@@ -80,6 +80,7 @@ mod frame;
 mod layer;
 mod nodes;
 mod safetensors;
+mod turned;
 
 use super::encoding::Encoding;
 use super::padded::padded;

@@ -2,6 +2,7 @@
 
 use super::check::problem;
 use super::safetensors::File;
+use super::turned::Turned;
 use crate::describe::Described;
 use crate::describe::json::{OneOrMany, Strict, listed, natural};
 use crate::error::Result;
@@ -120,11 +121,11 @@ impl NodeKeys {
 /// Reads the nodes of a graph; the number of its output.
 pub(super) fn read(file: &mut File<'_>, nodes: Vec<Strict<NodeKeys>>, output: i64) -> Result<Graph> {
     let mut graph = Graph::new(2)?;
-    let mut values = vec![graph.input(super::CHANNELS)?];
+    let (mut values, mut turned) = (vec![graph.input(super::CHANNELS)?], Turned::default());
     for (index, Strict(keys)) in nodes.into_iter().enumerate() {
         let number = index + 1;
         let wrong = |error: String| problem(format!("node {number}: {error}"));
-        let value = node(file, &mut graph, &values, keys);
+        let value = node(file, &mut graph, (&values, &mut turned), keys);
         values.push(value.map_err(wrong)?);
     }
     let output = at(&values, "output", output).map_err(problem)?;
@@ -138,7 +139,12 @@ fn at(values: &[Value], what: &str, number: i64) -> Wrong<Value> {
     value.copied().ok_or_else(|| format!("{what} is {number}, expected 0 to {}", values.len() - 1))
 }
 
-fn node(file: &mut File<'_>, graph: &mut Graph, values: &[Value], mut keys: NodeKeys) -> Wrong<Value> {
+fn node(
+    file: &mut File<'_>,
+    graph: &mut Graph,
+    (values, turned): (&[Value], &mut Turned),
+    mut keys: NodeKeys,
+) -> Wrong<Value> {
     let of = match &keys.of {
         OneOrMany::One(number) => vec![*number],
         OneOrMany::Many(numbers) => numbers.clone(),
@@ -159,7 +165,7 @@ fn node(file: &mut File<'_>, graph: &mut Graph, values: &[Value], mut keys: Node
         borders.into_iter().map(pair).collect()
     };
     let made = match kind {
-        Kind::Conv | Kind::Deconv => layer(file, graph, x, &mut keys)?,
+        Kind::Conv | Kind::Deconv => layer(file, graph, (x, turned), &mut keys)?,
         Kind::Activation => {
             let given = needed("activation", keys.activation.take())?;
             let activation = activation(file, given, graph.node(x).channels())?;
@@ -220,7 +226,12 @@ fn activation(file: &mut File<'_>, given: Activation, channels: usize) -> Wrong<
     })
 }
 
-fn layer(file: &mut File<'_>, graph: &mut Graph, x: Value, keys: &mut NodeKeys) -> Wrong<Value> {
+fn layer(
+    file: &mut File<'_>,
+    graph: &mut Graph,
+    (x, turned): (Value, &mut Turned),
+    keys: &mut NodeKeys,
+) -> Wrong<Value> {
     let weight = file.tensor(&needed("weight", keys.weight.take())?).map_err(told)?;
     let bias = keys.bias.take().map(|name| file.tensor(&name)).transpose().map_err(told)?;
     let Ok([first, second, height, width]) = <[usize; 4]>::try_from(weight.shape()) else {
@@ -243,7 +254,8 @@ fn layer(file: &mut File<'_>, graph: &mut Graph, x: Value, keys: &mut NodeKeys) 
         let op = Convolution::builder().in_channels(times(second)?).out_channels(first).groups(groups).kernel(kernel);
         let op = op.stride(stride).dilation(dilation).padding(padding);
         let op = op.activation(found(post, first)?).pre_activation(found(pre, inputs)?).build().map_err(told)?;
-        return graph.convolution(x, &op, &weight, bias).map_err(told);
+        let weight = turned.of(&op, &weight).map_err(told)?;
+        return graph.turned_convolution(x, &op, weight, bias).map_err(told);
     }
     let outputs = times(second)?;
     let op = ConvTranspose::builder().in_channels(first).out_channels(outputs).groups(groups).kernel(kernel);
