@@ -9,9 +9,9 @@ use common::graphs::{GraphCase, difference, random_graph, told};
 use common::parts::{branching, in_parts};
 use common::{Values, tensor};
 use fastrand::Rng;
-use upconv::Tensor;
 use upconv::cpu::{Graph, Level};
 use upconv::graph;
+use upconv::{Accuracy, Tensor};
 
 #[test]
 fn integers_are_exact_in_random_graphs() {
@@ -70,7 +70,7 @@ fn parts_have_the_bits_of_the_whole_in_random_graphs() {
 #[test]
 fn parts_have_the_bits_of_the_whole_in_a_network() {
     let mut rng = Rng::with_seed(304);
-    let graph = branching(&mut rng);
+    let graph = branching(&mut rng, Accuracy::Normwise);
     for level in Level::ALL.into_iter().filter(|level| level.is_available()) {
         for (height, width) in [(10, 24), (70, 96), (130, 34)] {
             let x = tensor(&mut rng, &[1, 3, height, width], Values::Reals);

@@ -14,7 +14,7 @@ use fastrand::Rng;
 use std::process::ExitCode;
 use upconv::gpu::{Context, Graph};
 use upconv::wgpu::{self, BufferUsages};
-use upconv::{DeviceClass, DeviceProfile, Error, Storage, Tensor, graph};
+use upconv::{Accuracy, DeviceClass, DeviceProfile, Error, Storage, Tensor, graph};
 
 fn main() -> ExitCode {
     device::run(&[
@@ -127,7 +127,7 @@ fn parts_have_the_bits_of_the_whole_in_random_graphs() {
 
 fn parts_have_the_bits_of_the_whole_in_a_network() {
     let mut rng = Rng::with_seed(315);
-    let graph = branching(&mut rng);
+    let graph = branching(&mut rng, Accuracy::Normwise);
     for context in [small_tiles(), context().clone()] {
         for (height, width) in [(10, 24), (70, 96)] {
             let x = tensor(&mut rng, &[1, 3, height, width], Values::Reals);

@@ -12,7 +12,7 @@ use shipped::{check, expected, network, picture, pixels};
 use upconv::graph::{Beyond, Graph, Operation};
 use upconv::upscale::network::{Frame, Kind, Layer};
 use upconv::upscale::{Encoding, Network};
-use upconv::{Activation, ConvTranspose, DType, Tensor, reference};
+use upconv::{Accuracy, Activation, ConvTranspose, DType, Tensor, reference};
 
 /// A convolution of stride 1 as it is defined, in f64.
 fn convolution(x: &Tensor, weight: &Tensor, groups: usize, padding: [usize; 2], dilation: [usize; 2]) -> Vec<f64> {
@@ -255,7 +255,12 @@ fn layers_that_do_not_fit_are_refused_with_their_numbers() {
     refuse(&|_| {}, 3, 3, "expected 3 times the pixels");
     refuse(&|_| {}, 0, 3, "scale is 0, expected 1 to 64");
     refuse(&|_| {}, 2, 1025, "border is 1025, expected 0 to 1024");
-    refuse(&|_| {}, 2, 0, "of 1 pixels with a border of 0: graph: node 1: output size on axis 0 is -1");
+    refuse(
+        &|_| {},
+        2,
+        0,
+        "of 128 pixels with a border of 0 the layers make 252 on axis 0, expected 2 times the pixels",
+    );
     let bad = |at: usize, value: f32| {
         move |layers: &mut Vec<Layer>| {
             let mut values = layers[0].weight.to_f32();
@@ -286,7 +291,7 @@ fn descriptions_that_are_wrong_are_refused() {
         (r#"\"scale\":2"#, r#"\"scale\":1e3"#, "scale: invalid type: floating point `1000.0`"),
         (r#"\"scale\":2,"#, "", "missing field `scale`"),
         (r#"\"border\":7"#, r#"\"border\":-7"#, "border is -7, expected at least 0"),
-        (r#"\"border\":7"#, r#"\"border\":6"#, "layer 6, with a border of 6: output size"),
+        (r#"\"border\":7"#, r#"\"border\":6"#, "with a border of 6 the layers make 252 on axis 0"),
         (r#"\"border\":7"#, r#"\"border\":7,\"boarder\":8"#, r#"unknown key "boarder", expected "border""#),
         (r#"\"rgb\""#, r#"\"cmyk\""#, "colour: unknown variant `cmyk`, expected `rgb`"),
         (
@@ -422,8 +427,8 @@ fn refusals_repeat_little_of_a_file() {
 /// A graph with every kind of node is written and read again, and the frame with it.
 #[test]
 fn graphs_are_read_as_they_were_written() {
-    let mut rng = fastrand::Rng::with_seed(91);
-    let graph = common::parts::branching(&mut rng);
+    let mut rng = Rng::with_seed(91);
+    let graph = common::parts::branching(&mut rng, Accuracy::Elementwise);
     // It makes of a picture what is twice as large, without a border.
     for (beyond, multiple) in [(Beyond::Replicate, 2), (Beyond::Reflect, 4)] {
         let frame = Frame { scale: 2, border: 0, beyond, multiple };
@@ -435,7 +440,7 @@ fn graphs_are_read_as_they_were_written() {
     let found = Network::from_graph(graph.clone()).unwrap().frame();
     assert_eq!(found, Frame { scale: 2, border: 10, beyond: Beyond::Replicate, multiple: 2 });
     let refusal = Network::of_graph(graph, Frame::new(2, 0)).unwrap_err().to_string();
-    assert!(refusal.starts_with("network: of 1 pixels with a border of 0: graph: node"), "{refusal}");
+    assert!(refusal.starts_with("network: of 129 pixels with a border of 0: graph: node"), "{refusal}");
 }
 
 /// Also where the picture is smaller than the border, or smaller than what the sides are multiples of.

@@ -100,7 +100,7 @@ fn paste(all: &mut [f32], shape: &[usize], begin: &[usize], part: &Tensor) {
 
 /// A network with all that makes tiles hard: wide layers that transforms compute, strides of both kinds, a skip, a dense
 /// block, squeeze-and-excitation, a residual, a border that mirrors, and an enlargement. Of pictures with even sides.
-pub(crate) fn branching(rng: &mut Rng) -> Graph {
+pub(crate) fn branching(rng: &mut Rng, accuracy: Accuracy) -> Graph {
     let mut weights = |shape: &[usize], inputs: usize| {
         let scale = 1.7 / (inputs as f32).sqrt();
         let count = shape.iter().product();
@@ -111,7 +111,7 @@ pub(crate) fn branching(rng: &mut Rng) -> Graph {
     let mut conv = |graph: &mut Graph, x: Value, [outputs, kernel, stride, padding]: [usize; 4]| {
         let inputs = graph.node(x).channels();
         let conv = Convolution::builder().in_channels(inputs).out_channels(outputs).kernel([kernel; 2]);
-        let conv = conv.stride([stride; 2]).padding([padding as i64; 2]).accuracy(Accuracy::Normwise).build().unwrap();
+        let conv = conv.stride([stride; 2]).padding([padding as i64; 2]).accuracy(accuracy).build().unwrap();
         let weight = weights(&conv.weight_shape(), inputs * kernel * kernel);
         let bias = weights(&[outputs], 1);
         graph.convolution(x, &conv, &weight, Some(Arc::new(bias))).unwrap()
@@ -136,7 +136,7 @@ pub(crate) fn branching(rng: &mut Rng) -> Graph {
     let dense = graph.affine(dense, 0.2, 0.0).unwrap();
     let block = graph.add(dense, block).unwrap();
     let up = ConvTranspose::builder().in_channels(32).out_channels(32).kernel([4, 4]).stride([2, 2]).padding([1, 1]);
-    let up = up.accuracy(Accuracy::Normwise).build().unwrap();
+    let up = up.accuracy(accuracy).build().unwrap();
     let numbers: Vec<f32> = (0..32 * 32 * 16).map(|i| ((i * 37 % 101) as f32 - 50.0) / 900.0).collect();
     let up = graph.layer(block, &up, Tensor::f32(up.weight_shape(), numbers).unwrap(), None).unwrap();
     let skip = graph.crop(first, &[[0, 0], [0, 1]]).unwrap();

@@ -16,6 +16,9 @@ pub const MAX_MULTIPLE: usize = 64;
 /// such networks.
 const PADDED_BORDER: usize = 10;
 
+/// A picture for which frames are checked, in pixels along each side.
+const LARGE_ENOUGH: usize = 128;
+
 /// What a network reads around a picture.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Frame {
@@ -70,11 +73,13 @@ impl Frame {
 
     /// What a graph makes before the picture's first pixel; or why the frame does not fit the graph.
     ///
-    /// Extents grow by the same number with each further `multiple` of pixels, so that two sizes speak for all.
+    /// Extents grow by the same number with each further `multiple` of pixels, so that two sizes speak for all, where they are
+    /// large enough for what the graph mirrors.
     pub(super) fn crop(&self, graph: &Graph) -> std::result::Result<usize, String> {
         self.check()?;
         let mut crops = Vec::new();
-        for pixels in [self.multiple, 2 * self.multiple] {
+        let sizes = [0, self.multiple].map(|more| LARGE_ENOUGH.next_multiple_of(self.multiple) + more);
+        for pixels in sizes {
             let side = self.read(pixels);
             let shapes = graph.shapes(&[[1, CHANNELS, side, side]]);
             let shapes =
@@ -99,8 +104,8 @@ impl Frame {
                 self.border,
                 self.scale,
                 crops.iter().map(|crop| 2 * crop).collect::<Vec<_>>(),
-                self.multiple,
-                2 * self.multiple,
+                sizes[0],
+                sizes[1],
             )),
         }
     }
