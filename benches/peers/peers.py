@@ -4,6 +4,7 @@
     peers.py table --upconv PROGRAM [--rust PROGRAM] [...]   everything that is installed, as a table of ratios
     peers.py one ENGINE WORKLOAD [...]                       one measurement, as JSON
     peers.py network --rust PROGRAM [...]                    a whole upscaler, as a table
+    peers.py graphs --rust PROGRAM [...] NET.param [...]     other networks, as a table
 
 The layers come from workloads.json of the command, the numbers from the same generator. Every output is compared with
 an f64 evaluation by numpy before anything is timed; one that differs by more than 1e-4 of the largest value is marked.
@@ -614,6 +615,76 @@ def network(options):
             print(f"{side}x{side}  {engine:<12}{row['median_ms']:>9.1f}{ratio:>9}  ({off:.0f}{wrong})", flush=True)
 
 
+def raw(engine, net, path, side, seconds, threads):
+    """One engine's measurement of ncnn's NET.param, or of the ONNX file beside it, as JSON, and what it makes of the planes
+    [1, 3, side, side] in place of them."""
+    planes = np.fromfile(path, np.float32).reshape(1, 3, side, side)
+    if engine.startswith("ncnn"):
+        import ncnn
+
+        model = ncnn.Net()
+        model.opt.num_threads, model.opt.use_vulkan_compute = threads, engine == "ncnn-vulkan"
+        for narrow in ("fp16_packed", "fp16_storage", "fp16_arithmetic", "bf16_storage"):
+            setattr(model.opt, f"use_{narrow}", False)
+        if model.load_param(net) or model.load_model(str(Path(net).with_suffix(".bin"))):
+            raise Unsupported("it refuses the network")
+
+        def run():
+            extractor = model.create_extractor()
+            extractor.input(model.input_names()[0], ncnn.Mat(planes[0]).clone())
+            return np.array(extractor.extract(model.output_names()[0])[1])
+    else:
+        import onnxruntime
+
+        options = onnxruntime.SessionOptions()
+        options.intra_op_num_threads = threads
+        options.add_session_config_entry("session.intra_op.allow_spinning", "0")
+        session = onnxruntime.InferenceSession(str(Path(net).with_suffix(".onnx")), options, ["CPUExecutionProvider"])
+        name = session.get_inputs()[0].name
+        run = lambda: session.run(None, {name: planes})[0]
+    run().astype(np.float32).tofile(path)
+    times, begin = [], time.perf_counter()
+    while len(times) < 3 or time.perf_counter() - begin < seconds:
+        start = time.perf_counter()
+        run()
+        times.append(time.perf_counter() - start)
+    return {"engine": engine, "median_ms": float(np.median(times)) * 1e3, "min_ms": min(times) * 1e3}
+
+
+def graphs(options):
+    print("Networks of ncnn, from planes of f32 to planes of f32: milliseconds, warm, and how many times as long as upconv it")
+    print(f"takes on the same device; all on {options.threads} threads. In brackets the largest difference from upconv's.\n")
+    for net in options.nets:
+        for side in (int(side) for side in options.sides.split(",")):
+            side += 2 * options.border
+            y, x, c = np.mgrid[:side, :side, :3]
+            waves = 128 + 80 * np.sin(x / (9 + c)) * np.cos(y / (13 - c)) + 40 * ((x // 37 + y // 29 + c) % 2)
+            planes = np.ascontiguousarray(np.clip(waves / 255, 0, 1).astype(np.float32).transpose(2, 0, 1))
+            best = {}
+            others = [engine for engine in ("ncnn-vulkan", "ncnn-cpu") if engine in installed()]
+            if "onnxruntime" in installed() and Path(net).with_suffix(".onnx").exists():
+                others.append("onnxruntime")
+            for _ in range(options.rounds):
+                for engine in ["upconv-gpu", "upconv", *others]:
+                    with tempfile.TemporaryDirectory() as folder:
+                        path = f"{folder}/planes"
+                        planes.tofile(path)
+                        command = [sys.executable, __file__, "raw", engine, net, path, str(side)]
+                        command += ["--threads", str(options.threads)]
+                        if engine.startswith("upconv"):
+                            device = "gpu" if engine == "upconv-gpu" else "cpu"
+                            command = [options.rust, "graph", device, net, path, path, str(side)]
+                        for row in rows_of([*command, "--seconds", str(options.seconds)], options.threads):
+                            row["planes"] = np.fromfile(path, np.float32)
+                            if engine not in best or row["median_ms"] < best[engine]["median_ms"]:
+                                best[engine] = row
+            for engine, row in best.items():
+                own = best["upconv-gpu" if engine in ("upconv-gpu", "ncnn-vulkan") else "upconv"]
+                off = np.abs(row["planes"] - own["planes"]).max()
+                name, ratio = "/".join(Path(net).parts[-2:]), factor(row["median_ms"] / own["median_ms"])
+                print(f"{name}  {side}x{side}  {engine:<12}{row['median_ms']:>9.1f}{ratio:>9}  ({off:.0e})", flush=True)
+
+
 def shown(row):
     if not row or not row["median_ms"]:
         return "!" if row and row["engine"].startswith("upconv") else "-"
@@ -649,7 +720,7 @@ def main():
     parser = argparse.ArgumentParser(description=__doc__.split("\n\n")[0])
     commands = parser.add_subparsers(dest="command", required=True)
     threads = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
-    for name in ("table", "one", "network", "upscaler"):
+    for name in ("table", "one", "network", "upscaler", "graphs", "raw"):
         command = commands.add_parser(name)
         command.add_argument("--seconds", type=float, default=2.0, help="for each measurement")
         command.add_argument("--threads", type=int, default=threads)
@@ -662,7 +733,19 @@ def main():
             command.add_argument("path")
             command.add_argument("width", type=int)
             continue
-        command.add_argument("--rust", required=name == "network", help="the program of this folder")
+        if name == "raw":
+            command.add_argument("engine", choices=["ncnn-cpu", "ncnn-vulkan", "onnxruntime"])
+            command.add_argument("net")
+            command.add_argument("path")
+            command.add_argument("side", type=int)
+            continue
+        command.add_argument("--rust", required=name in ("network", "graphs"), help="the program of this folder")
+        if name == "graphs":
+            command.add_argument("nets", nargs="+", metavar="NET.param", help="with NET.bin beside it, and NET.onnx for ONNX Runtime")
+            command.add_argument("--sides", default="256,512", help="of the pictures, in pixels")
+            command.add_argument("--border", type=int, default=0, help="around them")
+            command.add_argument("--rounds", type=int, default=1, help="the round with the shortest median counts")
+            continue
         if name == "network":
             command.add_argument("--sides", default="256,512", help="of the pictures, in pixels")
             command.add_argument("--rounds", type=int, default=1, help="the round with the shortest median counts")
@@ -684,6 +767,12 @@ def main():
         return
     if options.command == "network":
         network(options)
+        return
+    if options.command == "raw":
+        print(json.dumps(raw(options.engine, options.net, options.path, options.side, options.seconds, options.threads)))
+        return
+    if options.command == "graphs":
+        graphs(options)
         return
     options.rust_engines = built(options.rust)
     known = options.rust_engines + installed()

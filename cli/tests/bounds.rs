@@ -28,6 +28,7 @@ fn folder() -> Folder {
 #[test]
 fn nothing_is_read_without_a_bound() {
     let folder = folder();
+    std::os::unix::fs::symlink("/dev/zero", folder.path("zero.param")).unwrap();
     let before = folder.names();
     let shapes = "--input-shape 1,1,2,2 --weight-shape 1,1,2,2";
     for (line, words) in [
@@ -49,8 +50,8 @@ fn nothing_is_read_without_a_bound() {
         (format!("tune /dev/zero {shapes}"), "has more than the 16777216 bytes allowed"),
         (format!("tune op.json {shapes} --tuning /dev/zero"), "has more than the 16777216 bytes allowed"),
         ("bench --workloads w10 --tuning /dev/zero".into(), "has more than the 16777216 bytes allowed"),
-        ("convert-ncnn /dev/zero net.bin out".into(), "has more than the 16777216 bytes allowed"),
-        ("convert-ncnn net.param /dev/zero out".into(), "has more than the 1073741824 bytes allowed"),
+        ("convert zero.param out --bin net.bin".into(), "has more than the 16777216 bytes allowed"),
+        ("convert net.param out --bin /dev/zero".into(), "has more than the 1073741824 bytes allowed"),
         ("upscale in.png out.png --model /dev/zero".into(), "has more than the 1073741824 bytes allowed"),
     ] {
         let run = folder.shell(&format!("ulimit -v {LIMIT}; exec $UPCONV {line}"));

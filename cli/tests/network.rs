@@ -193,7 +193,7 @@ fn models_that_cannot_be_used_are_refused() {
     nan[end - 2..].copy_from_slice(&[0x00, 0x7e]);
     folder.write("nan.safetensors", nan);
     for (model, words) in [
-        ("waifu2x", &["model waifu2x", "expected waifu2x-photo, which is built in"][..]),
+        ("waifu2x", &["model waifu2x", "expected waifu2x-photo, waifu2x-art, which are built in"][..]),
         ("no.safetensors", &["no.safetensors"]),
         ("cut.safetensors", &["cut.safetensors", "of which there are 1106219"]),
         ("text.safetensors", &["text.safetensors", "header's length"]),

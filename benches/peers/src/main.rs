@@ -7,7 +7,7 @@
 //!
 //! Arguments: `list` names the engines that were built in, one a line; an engine's name, `--seconds S` for each workload,
 //! and the names of workloads (all that it can run by default); or `network`, `--seconds S`, `cpu` or `gpu`, two
-//! files and a width: see that module.
+//! files and a width; or `graph`, `--seconds S`, `cpu` or `gpu`, NET.param, two files and a side: see those modules.
 
 #[cfg(any(feature = "burn", feature = "flex"))]
 mod burn_layer;
@@ -20,6 +20,7 @@ mod check;
 mod cpu;
 #[cfg(feature = "burn")]
 mod gpu;
+mod graph;
 mod network;
 #[cfg(feature = "burn")]
 #[path = "../../../cli/src/bench/pass.rs"]
@@ -102,6 +103,11 @@ fn main() -> Result<()> {
     if engine == "network" {
         let [device, input, output, width] = &names[..] else { bail!("expected a device, two files and a width") };
         println!("{}", serde_json::to_string_pretty(&network::time(device, input, output, width.parse()?, span)?)?);
+        return Ok(());
+    }
+    if engine == "graph" {
+        let [device, net, input, output, side] = &names[..] else { bail!("expected a device, three files and a side") };
+        println!("{}", serde_json::to_string_pretty(&graph::time(device, net, [input, output], side.parse()?, span)?)?);
         return Ok(());
     }
     let Some((_, time)) = ENGINES.iter().find(|(name, _)| *name == engine) else {

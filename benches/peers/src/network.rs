@@ -30,7 +30,7 @@ pub(crate) fn time(device: &str, input: &str, output: &str, width: usize, span: 
     std::fs::write(output, enlarged).with_context(|| output.to_string())?;
     let times =
         Budget::Seconds(span.as_secs_f64()).sample(|| Ok(timed(|| enlarge(&network, &run, &bytes, width))?.1))?;
-    let multiply_adds = network.multiply_adds(bytes.len() / 3 / width, width)?;
+    let multiply_adds = network.multiply_adds([bytes.len() / 3 / width, width])?;
     Ok(Row {
         workload: "waifu2x-photo".into(),
         engine: "upconv".into(),
@@ -48,37 +48,46 @@ pub(crate) fn time(device: &str, input: &str, output: &str, width: usize, span: 
 fn prepare(network: &Network, context: Option<&Context>, height: usize, width: usize) -> Result<Run> {
     let Some(context) = context else {
         let on_cpu = network.on_cpu()?;
-        return Ok(Box::new(move |picture| Ok(on_cpu.run(picture)?)));
+        return Ok(Box::new(move |picture| Ok(on_cpu.run(std::slice::from_ref(picture))?.swap_remove(0))));
     };
-    // As the program does: tiles whose tensors a device can bind, one after another.
-    let (mut rows, most) = (height, context.profile().max_binding as usize / 4);
-    let mut shapes = network.shapes(rows, width)?;
-    while shapes.iter().any(|shape| shape.iter().product::<usize>() > most) {
-        ensure!(rows.is_multiple_of(8), "{height}x{width} is not cut into equal tiles that begin at multiples of 4");
-        rows /= 2;
-        shapes = network.shapes(rows, width)?;
+    // As the program does: bands whose tensors a device can bind, one after another.
+    let most = context.profile().max_binding / 4;
+    let cost = network.tile_cost([height, width])?;
+    let mut rows = height;
+    while cost([rows, width])?.largest > most {
+        ensure!(rows > 8, "{width} columns are too many");
+        rows = rows.div_ceil(2).next_multiple_of(8);
     }
-    let shape = shapes.swap_remove(0);
-    let (chain, both, scale) =
-        (network.on_gpu(context)?.prepare(&shape, Storage::F32)?, shape[2] - rows, network.scale());
+    let (graph, shape) = (network.on_gpu(context)?, network.input_shape([height, width]));
+    let bands = (0..height).step_by(rows).map(|top| {
+        let wanted = network.wanted(&(top..(top + rows).min(height)), &(0..width)).into_iter().collect::<Vec<_>>();
+        let (_, ranges) = wanted.first().context("the network makes nothing")?.clone();
+        Ok((graph.prepare_part(&[shape], &[], &wanted, Storage::F32)?, ranges))
+    });
+    let bands = bands.collect::<Result<Vec<_>>>()?;
+    let (crop, scale) = (network.crop(), network.scale());
+    let made_shape = [1, 3, 2 * crop + height * scale, 2 * crop + width * scale];
     Ok(Box::new(move |picture| {
         let pixels = picture.as_f32().context("f32 is given")?;
-        let tile = |top: usize| {
-            let row = width + both;
-            let plane = |channel: usize| &pixels[(channel * (height + both) + top) * row..][..(rows + both) * row];
-            Tensor::f32(shape.clone(), [0, 1, 2].map(plane).concat())
-        };
-        let tiles = (0..height).step_by(rows).map(tile).collect::<upconv::Result<Vec<_>>>()?;
-        let made = chain.run(&tiles)?;
-        let (made_rows, made_row) = (made[0].shape()[2], made[0].shape()[3]);
-        let plane = |channel: usize| {
-            made.iter().flat_map(move |tile| {
-                let planes = tile.as_f32().unwrap_or_default();
-                planes[channel * made_rows * made_row..][..rows * scale * made_row].iter().copied()
-            })
-        };
-        let planes: Vec<f32> = (0..3).flat_map(plane).collect();
-        Ok(Tensor::f32([1, 3, height * scale, made_row], planes)?)
+        let mut output = vec![0.0; made_shape.iter().product()];
+        for (band, ranges) in &bands {
+            let region = band.inputs().next().context("a band reads the picture")?;
+            let (top, count) = (region.begin[0], region.shape[2]);
+            let plane = |channel: usize| &pixels[(channel * shape[2] + top) * shape[3]..][..count * shape[3]];
+            let input = Tensor::f32(&region.shape[..], [0, 1, 2].map(plane).concat())?;
+            let made = band.run(&[input])?;
+            let region = band.outputs().next().context("a band makes something")?;
+            let (first, columns) = (&region.begin, region.shape[3]);
+            let values = made[0].as_f32().context("f32 gives f32")?;
+            for (line, values) in values.chunks_exact(columns).enumerate() {
+                let (channel, row) = (line / region.shape[2], first[0] + line % region.shape[2]);
+                if ranges[0].contains(&row) {
+                    output[(channel * made_shape[2] + row) * made_shape[3] + first[1]..][..columns]
+                        .copy_from_slice(values);
+                }
+            }
+        }
+        Ok(Tensor::f32(made_shape, output)?)
     }))
 }
 
@@ -89,7 +98,7 @@ fn enlarge(network: &Network, run: &Run, bytes: &[u8], width: usize) -> Result<V
         planes.extend(bytes.iter().skip(channel).step_by(3).map(|&byte| f32::from(byte) / 255.0));
     }
     let picture = Tensor::f32([1, 3, pixels / width, width], planes)?;
-    let made = network.trim(&run(&network.pad(&picture)?)?)?;
+    let made = network.trim(&run(&network.pad(&picture)?)?, [pixels / width, width])?;
     let made = made.as_f32().context("f32 gives f32")?;
     let (red, rest) = made.split_at(made.len() / 3);
     let (green, blue) = rest.split_at(red.len());

@@ -1,4 +1,5 @@
-//! `upconv convert-ncnn`: a network made by hand, through the program and back to pixels; and what is refused.
+//! `upconv convert`: a network made by hand in ncnn's format, through the program and back to pixels; `upconv network` and
+//! `upconv models`; and what is refused.
 
 #![allow(clippy::unwrap_used, clippy::panic, reason = "a test fails by panicking")]
 
@@ -52,15 +53,16 @@ fn folder() -> Folder {
 #[test]
 fn a_network_made_by_hand_does_what_it_says() {
     let folder = folder();
-    let run = folder.succeed("convert-ncnn net.param net.bin net.safetensors --note licence=none");
-    assert_eq!(run.stderr, "net.safetensors: 2 layers, 2x, a border of 1 pixels\n");
+    let run = folder.succeed("convert net.param net.safetensors --note licence=none");
+    assert_eq!(run.stderr, "net.safetensors: 4 nodes, 2x, a border of 1 pixels\n");
     let file = std::fs::read(folder.path("net.safetensors")).unwrap();
     assert!(file.windows(16).any(|text| text == b"\"licence\":\"none\""));
 
     let picture = RgbImage::from_fn(7, 5, |x, y| Rgb([(x * 30) as u8, (y * 50) as u8, (200 - x * y) as u8]));
     folder.save("in.png", picture.clone());
-    for device in ["cpu", "reference"] {
-        folder.succeed(&format!("upscale in.png out.png --model net.safetensors --device {device}"));
+    // From the one file, and from the two.
+    for (model, device) in [("net.safetensors", "cpu"), ("net.safetensors", "reference"), ("net.param", "cpu")] {
+        folder.succeed(&format!("upscale in.png out.png --model {model} --device {device}"));
         let made = folder.open("out.png").into_rgb8();
         assert_eq!(made.dimensions(), (14, 10));
         for (x, y, pixel) in made.enumerate_pixels() {
@@ -104,28 +106,76 @@ fn what_cannot_be_converted_is_refused() {
         ("nan.bin", &["layer \"shift\" (Convolution) has NaN as weight 0 of 81"]),
         ("no.bin", &["no.bin"]),
     ] {
-        folder.refuse(&format!("convert-ncnn net.param {bin} out.safetensors"), 1, words);
+        folder.refuse(&format!("convert net.param out.safetensors --bin {bin}"), 1, words);
     }
-    folder.refuse("convert-ncnn no.param net.bin out.safetensors", 1, &["no.param", "is no text"]);
-    folder.refuse("convert-ncnn net.bin net.param out.safetensors", 1, &["net.bin"]);
-    folder.refuse("convert-ncnn net.param net.bin net.bin/out.safetensors", 1, &["net.bin is not a folder"]);
+    folder.refuse("convert no.param out.safetensors --bin net.bin", 1, &["no.param", "is no text"]);
+    folder.refuse("convert net.bin out.safetensors", 1, &["net.bin"]);
+    folder.refuse("convert net.param out.safetensors --border 1025", 1, &["border is 1025, expected 0 to 1024"]);
+    folder.refuse(
+        "convert net.param out.safetensors --border 2 --add-picture",
+        1,
+        &["without --add-picture it gives the picture"],
+    );
+    folder.refuse("convert waifu2x-photo out.safetensors --border 2", 1, &["are for files without a description"]);
+    folder.refuse("convert net.param net.bin/out.safetensors", 1, &["net.bin is not a folder"]);
     for (from, to, words) in [
         ("ReLU ", "Crop ", &["layer \"last\" (Crop)", "cuts out a fixed size"][..]),
-        ("1 1 b c", "1 1 a c", &["branches, expected layers that follow one another"]),
+        ("1 1 b c", "1 1 a c", &["[3, 3] of its outputs, expected 2 axes and one picture of 3 channels each"]),
         ("1 1 b c", "1 2 b c e", &["layer \"up\" (Deconvolution) writes 2 blobs, expected 1"]),
         ("6=81", "6=80", &["has 80 weights for 3 channels with a kernel of [3, 3]"]),
         ("0=3 1=3", "0=4611686018427387904 1=3", &["\"shift\"", "has 0=4611686018427387904"]),
-        ("1=3 5=1", "1=3 3=2 5=1", &["stride of a convolution is 2"]),
-        ("3=2 5=0", "3=3 5=0", &["3 times the pixels"]),
-        ("3=2 5=0", "3=2 14=1 5=0", &["changed.param", "not always the same number more"]),
-        ("3=2 5=0", "3=2 4=1 15=0 5=0", &["expected the same"]),
-        ("3=2 5=0", "3=2 18=1 5=0", &["has an output padding of 1"]),
+        ("3=2 5=0", "3=2 14=1 5=0", &["changed.param", "no border of at most 1024 pixels"]),
+        ("3=2 5=0", "3=2 13=3 5=0", &["changed.param", "no border of at most 1024 pixels"]),
         ("9=2 -23310=1,5.000000e-01", "9=2", &["has 0 parameters of its activation"]),
         ("9=2 ", "9=9 ", &["has activation type 9"]),
         ("1 1 b c 0=3", "1 1 b c 0=4", &["has 36 weights for 4 channels with a kernel of [2, 2]"]),
     ] {
         assert!(PARAM.contains(from), "{from}");
         folder.write("changed.param", PARAM.replacen(from, to, 1));
-        folder.refuse("convert-ncnn changed.param net.bin out.safetensors", 1, words);
+        folder.refuse("convert changed.param out.safetensors --bin net.bin", 1, words);
     }
+}
+
+/// A network that gives nothing but what its picture lacks.
+#[test]
+fn what_is_added_to_the_picture_is_asked_for() {
+    let folder = Folder::new();
+    folder.write("net.param", "7767517\n2 2\nInput in 0 1 a\nConvolution c 1 1 a b 0=3 1=3 4=1 5=0 6=81\n");
+    folder.write("net.bin", vec![0; 4 + 4 * 81]);
+    folder.refuse(
+        "convert net.param out.safetensors",
+        1,
+        &["of a grey picture of 0.5 the network makes 0.000", "--add-picture"],
+    );
+    let run = folder.succeed("convert net.param out.safetensors --add-picture --beyond reflect");
+    // Its layer sees zeros beyond what it reads.
+    assert_eq!(run.stderr, "out.safetensors: 4 nodes, 1x, a border of 10 pixels\n");
+    let picture = RgbImage::from_fn(9, 4, |x, y| Rgb([(x * 30) as u8, (y * 50) as u8, (200 - x * y) as u8]));
+    folder.save("in.png", picture.clone());
+    folder.succeed("upscale in.png out.png --model out.safetensors --device cpu");
+    assert_eq!(folder.open("out.png").into_rgb8(), picture);
+}
+
+#[test]
+fn networks_are_shown() {
+    let folder = folder();
+    let shown = folder.succeed("network net.param --size 100x50").stdout;
+    for line in [
+        "   0  input: 3 channels",
+        "   1  conv 3x3, stride 1x1 of 0: 3 channels",
+        "   2  deconv 2x2, stride 2x2 of 1: 3 channels",
+        "   3  leaky_relu of 2: 3 channels",
+        "4 nodes, 2 layers, 120 parameters; 2x",
+        "border: 1 pixels, Replicate",
+        "multiply-adds for each pixel of the picture: 117",
+    ] {
+        assert!(shown.lines().any(|shown| shown == line), "{line:?} is missing in\n{shown}");
+    }
+    let models = folder.succeed("models").stdout;
+    for name in ["waifu2x-photo", "waifu2x-art"] {
+        assert!(models.contains(&format!("{name}: doubles ")), "{models}");
+        assert!(folder.succeed(&format!("network {name}")).stdout.contains("8 nodes, 7 layers, 552483 parameters; 2x"));
+    }
+    folder.refuse("network net.param --size 0x5", 2, &["expected WxH"]);
+    folder.refuse("network net.none", 1, &["net.none", "expected waifu2x-photo, waifu2x-art, which are built in"]);
 }
