@@ -6,6 +6,7 @@ mod engine;
 mod filter;
 mod find;
 mod folder;
+mod means;
 mod model;
 mod on_device;
 mod pass;

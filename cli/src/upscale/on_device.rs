@@ -38,6 +38,15 @@ impl OnDevice {
         })
     }
 
+    /// The values that it computes by themselves, which can be kept.
+    pub(super) fn steps(&self) -> Vec<Value> {
+        match self {
+            Self::Gpu(graph) => graph.steps().collect(),
+            Self::Cpu(graph) => graph.steps().collect(),
+            Self::Reference(_) => Vec::new(),
+        }
+    }
+
     /// Whether it computes parts, and not only whole pictures.
     pub(super) fn takes_parts(&self) -> bool {
         !matches!(self, Self::Reference(_))

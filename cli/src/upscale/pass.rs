@@ -1,12 +1,12 @@
 //! A network over a picture: its tiles computed and put together band by band.
 
+use super::means::Known;
 use super::model::Precision;
 use super::on_device::{Made, OnDevice, Part, Queue};
 use super::planes::Sample;
 use super::tiles::{Tile, Tiles};
 use anyhow::{Context as _, Result, bail, ensure};
 use rayon::prelude::*;
-use std::collections::BTreeMap;
 use std::ops::Range;
 use upconv::Tensor;
 use upconv::graph::{Region, Value};
@@ -56,10 +56,9 @@ pub(super) struct Pass<'a> {
     pub(super) on_device: &'a OnDevice,
     pub(super) precision: Precision,
     pub(super) tiles: Tiles,
+    /// What may be kept of values over the picture between the passes that its means need.
+    pub(super) kept_bytes: u64,
 }
-
-/// Values of the whole picture that are known, with their elements.
-type Known = BTreeMap<Value, Tensor>;
 
 impl Pass<'_> {
     /// Runs the network over a picture and gives its bands, in their order, to `emit`: interleaved samples, one of a grey
@@ -70,14 +69,11 @@ impl Pass<'_> {
         advance: &(dyn Fn(u64) + Sync),
         mut emit: impl FnMut(Vec<U>) -> Result<()>,
     ) -> Result<()> {
-        let Self { network, on_device, precision, .. } = *self;
-        let tiles = if on_device.takes_parts() { self.tiles } else { self.tiles.joined() };
-        let mut known = Known::new();
-        if tiles.whole_means() {
-            for level in network.graph().means() {
-                self.sum_blocks(tiles, &level, picture, &mut known, advance)?;
-            }
+        let Self { network, on_device, precision, tiles, .. } = *self;
+        if !on_device.takes_parts() && tiles != tiles.joined() {
+            return Self { tiles: tiles.joined(), ..*self }.run(picture, advance, emit);
         }
+        let known = self.known(picture, advance)?;
         let assembly = Assembly { network, tiles, channels: picture.made(), encoding: picture.encoding };
         let (mut queue, mut done, mut band) = (on_device.queue(precision)?, tiles.iter(), Vec::new());
         let mut accept = |made: Made| -> Result<()> {
@@ -90,11 +86,11 @@ impl Pass<'_> {
             advance(tile.pixels());
             if tile.columns.end == tiles.width { emit(std::mem::take(&mut band)) } else { Ok(()) }
         };
-        let given: Vec<Value> = known.keys().copied().collect();
+        let given = known.values();
         for tile in tiles.iter() {
             let within = tiles.within(&tile);
             let wanted = network.wanted(&within.rows, &within.columns).into_iter().collect();
-            if let Some(made) = self.push(&mut queue, tiles, &tile, (&given, wanted), picture, &known)? {
+            if let Some(made) = self.push(&mut queue, &tile, (&given, wanted), picture, &known)? {
                 accept(made)?;
             }
         }
@@ -104,69 +100,20 @@ impl Pass<'_> {
         Ok(())
     }
 
-    /// The sums of the blocks of some values over the whole picture, tile by tile.
-    fn sum_blocks<T: Sample>(
-        &self,
-        tiles: Tiles,
-        values: &[Value],
-        picture: &Colours<'_, T>,
-        known: &mut Known,
-        advance: &(dyn Fn(u64) + Sync),
-    ) -> Result<()> {
-        let shapes = self.network.graph().shapes(&[self.network.input_shape([tiles.height, tiles.width])])?;
-        let mut sums: BTreeMap<Value, Vec<f32>> = BTreeMap::new();
-        for value in values {
-            sums.insert(*value, vec![0.0; shapes[value.index()].iter().product()]);
-        }
-        let mut accept = |made: Made| {
-            for (region, tensor) in made {
-                if let Some(sums) = sums.get_mut(&region.value) {
-                    paste(sums, &shapes[region.value.index()], &region, &tensor);
-                }
-            }
-        };
-        let mut queue = self.on_device.queue(self.precision)?;
-        let given: Vec<Value> = known.keys().copied().collect();
-        for tile in tiles.iter() {
-            // The blocks are cut as the picture is.
-            let share = |pixels: &Range<usize>, of: usize, blocks: usize| {
-                (pixels.start * blocks).div_ceil(of)..(pixels.end * blocks).div_ceil(of)
-            };
-            let wanted = values.iter().map(|&value| {
-                let [.., rows, columns] = shapes[value.index()][..] else { return (value, Vec::new()) };
-                (value, vec![share(&tile.rows, tiles.height, rows), share(&tile.columns, tiles.width, columns)])
-            });
-            let wanted: Vec<_> = wanted.filter(|(_, ranges)| !ranges.iter().any(Range::is_empty)).collect();
-            if !wanted.is_empty()
-                && let Some(made) = self.push(&mut queue, tiles, &tile, (&given, wanted), picture, known)?
-            {
-                accept(made);
-            }
-            advance(tile.pixels());
-        }
-        while let Some(made) = queue.pop()? {
-            accept(made);
-        }
-        for (value, elements) in sums {
-            known.insert(value, Tensor::f32(&shapes[value.index()][..], elements)?);
-        }
-        Ok(())
-    }
-
-    fn push<T: Sample>(
+    /// Computes some values for a tile.
+    pub(super) fn push<T: Sample>(
         &self,
         queue: &mut Queue<'_>,
-        tiles: Tiles,
         tile: &Tile,
         (given, wanted): (&[Value], Vec<(Value, Vec<Range<usize>>)>),
         picture: &Colours<'_, T>,
         known: &Known,
     ) -> Result<Option<Made>> {
-        let network = self.network;
+        let (network, tiles) = (self.network, self.tiles);
         let (seen, first) = (tiles.seen(tile), tiles.first(tile));
         queue.push(&Part { shape: network.input_shape(seen), given, wanted }, |region| {
-            if let Some(tensor) = known.get(&region.value) {
-                return cut(tensor, region);
+            if let Some(tensor) = known.region(region) {
+                return tensor;
             }
             let pixels = |axis: usize, pixels: usize| -> Vec<usize> {
                 let places = region.begin[axis]..region.begin[axis] + region.shape[axis + 2];
@@ -174,29 +121,6 @@ impl Pass<'_> {
             };
             picture.planes(tiles.width, &pixels(0, tiles.height), &pixels(1, tiles.width))
         })
-    }
-}
-
-/// A region of a value on two axes.
-fn cut(tensor: &Tensor, region: &Region) -> Result<Tensor> {
-    let elements = tensor.as_f32().context("the sums of blocks are f32")?;
-    let (&[_, channels, h, w], &[_, _, rows, columns]) = (tensor.shape(), &region.shape[..]) else {
-        bail!("{:?} of {:?}", region.shape, tensor.shape());
-    };
-    let [y, x] = [region.begin[0], region.begin[1]];
-    let lines = (0..channels).flat_map(|channel| (0..rows).map(move |row| (channel * h + y + row) * w + x));
-    Ok(Tensor::f32(
-        &region.shape[..],
-        lines.flat_map(|first| &elements[first..first + columns]).copied().collect::<Vec<_>>(),
-    )?)
-}
-
-/// Puts a region of a value into the whole, which has this shape.
-fn paste(whole: &mut [f32], shape: &[usize], region: &Region, tensor: &Tensor) {
-    let (&[_, _, h, w], &[_, _, rows, columns]) = (shape, &region.shape[..]) else { return };
-    for (line, values) in tensor.to_f32().chunks_exact(columns).enumerate() {
-        let first = (line / rows * h + region.begin[0] + line % rows) * w + region.begin[1];
-        whole[first..first + columns].copy_from_slice(values);
     }
 }
 

@@ -54,8 +54,9 @@ pub(super) struct Request {
 pub(super) struct Cut {
     first: Tiles,
     second: Option<Tiles>,
-    /// How often means of the picture are taken.
+    /// How often means of the picture are taken, and what may be kept of its values between.
     levels: usize,
+    kept_bytes: u64,
     /// Of colours, from what the network makes to what is wanted, where that is smaller.
     reduce: Option<Plan>,
     alpha: Option<CutAlpha>,
@@ -108,6 +109,9 @@ impl Cut {
 
         let has_means = !network.graph().means().is_empty();
         let alone = request.mean == MeanOf::Tile && has_means;
+        // Half of what is there serves to keep values, where that saves computing them again.
+        let kept_bytes = if has_means && !alone { rest / 2 } else { 0 };
+        let rest = rest - kept_bytes;
         let tiles = |(width, height): (usize, usize)| {
             Tiles::new(network, [height, width], request.tile, rest / 2, request.precision, alone)
         };
@@ -125,20 +129,26 @@ impl Cut {
         let reduce = reduced.map(|(plan, _)| plan);
         let levels = network.graph().means().len();
         let (first, second) = (first.0, second.map(|(tiles, _)| tiles));
-        let cut = Self { first, second, levels, reduce, alpha, made: to.width as usize * to.height as usize };
-        Ok((cut, kept.saturating_add(computing)))
+        let cut =
+            Self { first, second, levels, kept_bytes, reduce, alpha, made: to.width as usize * to.height as usize };
+        let between = if tiles_of(&cut).any(Tiles::whole_means) { kept_bytes } else { 0 };
+        Ok((cut, kept.saturating_add(computing).saturating_add(between)))
     }
 
     /// The pixels that the passes go through.
     pub(super) fn pixels(&self) -> u64 {
-        let passes = [Some(self.first), self.second].into_iter().flatten();
         let of = |tiles: Tiles| {
             let times = if tiles.whole_means() { 1 + self.levels } else { 1 };
             (tiles.width * tiles.height * times) as u64
         };
-        let pixels: u64 = passes.map(of).sum();
+        let pixels: u64 = tiles_of(self).map(of).sum();
         if let Some(CutAlpha::Network) = self.alpha { 2 * pixels } else { pixels }
     }
+}
+
+/// The tiles of each pass.
+fn tiles_of(cut: &Cut) -> impl Iterator<Item = Tiles> {
+    [Some(cut.first), cut.second].into_iter().flatten()
 }
 
 /// A network on a device, and how it is run.
@@ -211,7 +221,7 @@ impl Run<'_> {
         let Some(second) = cut.second else { return self.last(cut, cut.first, picture, advance, emit) };
         let channels = picture.made();
         let mut between: Vec<u16> = Vec::with_capacity(second.width * second.height * channels);
-        self.pass(cut.first, picture, advance, |band: Vec<u16>| {
+        self.pass(cut, cut.first, picture, advance, |band: Vec<u16>| {
             between.extend_from_slice(&band);
             Ok(())
         })?;
@@ -227,19 +237,21 @@ impl Run<'_> {
         advance: &(dyn Fn(u64) + Sync),
         mut emit: impl FnMut(Vec<T>) -> Result<()>,
     ) -> Result<()> {
-        let Some(plan) = cut.reduce else { return self.pass(tiles, picture, advance, emit) };
+        let Some(plan) = cut.reduce else { return self.pass(cut, tiles, picture, advance, emit) };
         let mut resize = Resize::new(plan.for_channels(picture.made()));
-        self.pass(tiles, picture, advance, |band: Vec<u16>| resize.push(&band, &mut emit))
+        self.pass(cut, tiles, picture, advance, |band: Vec<u16>| resize.push(&band, &mut emit))
     }
 
     fn pass<S: Sample, T: Sample>(
         &self,
+        cut: &Cut,
         tiles: Tiles,
         picture: &Colours<'_, S>,
         advance: &(dyn Fn(u64) + Sync),
         emit: impl FnMut(Vec<T>) -> Result<()>,
     ) -> Result<()> {
         let Self { model, trained: on_device, precision, .. } = *self;
-        Pass { network: &model.network, on_device, precision, tiles }.run(picture, advance, emit)
+        let kept_bytes = cut.kept_bytes;
+        Pass { network: &model.network, on_device, precision, tiles, kept_bytes }.run(picture, advance, emit)
     }
 }
