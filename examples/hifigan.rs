@@ -97,6 +97,7 @@ impl Net<'_> {
         }
         Ok(x)
     }
+
     fn layer(&mut self, name: &str, x: Value, op: &ConvTranspose, weight: Tensor) -> Result<Value> {
         let bias = self.values.tensor(&format!("{name}.bias"))?;
         Ok(self.graph.layer(x, op, weight, Some(bias.into()))?)

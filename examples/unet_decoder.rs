@@ -75,6 +75,7 @@ impl Net<'_> {
         let (op, weight) = ConvTranspose::from_convolution(&weight, [padding; 2], [1; 2], 1)?;
         self.layer(name, x, &op, weight)
     }
+
     fn layer(&mut self, name: &str, x: Value, op: &ConvTranspose, weight: Tensor) -> Result<Value> {
         let bias = self.values.tensor(&format!("{name}.bias"))?;
         Ok(self.graph.layer(x, op, weight, Some(bias.into()))?)
