@@ -26,11 +26,16 @@ impl Values {
     }
 }
 
-/// Says how far off a result is, and fails where that is too far.
-pub(crate) fn check(got: &Tensor, expected: &Tensor, tolerance: f32) -> Result<(), Box<dyn std::error::Error>> {
+/// Says how far off a backend's result is, and fails where that is too far.
+pub(crate) fn check(
+    backend: &str,
+    got: &Tensor,
+    expected: &Tensor,
+    tolerance: f32,
+) -> Result<(), Box<dyn std::error::Error>> {
     assert_eq!(got.shape(), expected.shape());
     let errors = got.to_f32().into_iter().zip(expected.to_f32()).map(|(a, b)| (a - b).abs());
     let worst = errors.fold(0.0, |worst: f32, error| if error.is_nan() { f32::INFINITY } else { worst.max(error) });
-    println!("{:?}: within {worst:.1e} of what is expected", got.shape());
+    println!("{backend}: {:?}, within {worst:.1e} of what is expected", got.shape());
     if worst <= tolerance { Ok(()) } else { Err(format!("expected at most {tolerance:e}").into()) }
 }
