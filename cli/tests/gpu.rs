@@ -19,6 +19,10 @@ fn main() -> ExitCode {
         ("the_cases_of_onnx_by_a_kernel_of_choice", the_cases_of_onnx_by_a_kernel_of_choice),
         ("a_network_makes_what_is_expected", a_network_makes_what_is_expected),
         ("a_network_makes_the_same_picture_in_tiles", a_network_makes_the_same_picture_in_tiles),
+        (
+            "a_network_that_squeezes_makes_the_same_picture_in_tiles",
+            a_network_that_squeezes_makes_the_same_picture_in_tiles,
+        ),
         ("the_gpu_and_the_cpu_make_the_same_sizes", the_gpu_and_the_cpu_make_the_same_sizes),
         ("a_damaged_cache_of_pipelines_stops_nothing", a_damaged_cache_of_pipelines_stops_nothing),
         ("what_was_tuned_is_planned_with", what_was_tuned_is_planned_with),
@@ -107,6 +111,21 @@ fn a_network_makes_the_same_picture_in_tiles() {
         folder.succeed(&format!("upscale in.png tiles.png --model waifu2x-photo --device gpu --tile {tile}"));
         assert!(folder.open("whole.png") == folder.open("tiles.png"), "{tile}");
     }
+}
+
+/// Also where it takes means over the picture.
+fn a_network_that_squeezes_makes_the_same_picture_in_tiles() {
+    let folder = Folder::new();
+    common::write_squeezing(&folder);
+    let astronaut = image::open(common::astronaut()).unwrap();
+    folder.save("in.png", astronaut.crop_imm(200, 100, 51, 45));
+    folder.succeed("upscale in.png whole.png --model net.param --device gpu");
+    for options in ["--tile 16", "--tile 32", "--tile 16 --memory 1MiB"] {
+        folder.succeed(&format!("upscale in.png tiles.png --model net.param --device gpu {options}"));
+        assert!(folder.open("whole.png") == folder.open("tiles.png"), "{options}");
+    }
+    folder.succeed("upscale in.png cpu.png --model net.param --device cpu");
+    assert!(difference(&folder.open("whole.png"), &folder.open("cpu.png"), 0) <= 1);
 }
 
 /// By a network, with alpha by the network and by the filter; a filter alone is computed by the CPU, and says so.

@@ -78,6 +78,27 @@ fn tiles_do_not_show() {
     }
 }
 
+/// With means over the picture, and with the values between the passes kept or computed again.
+#[test]
+fn tiles_do_not_show_through_squeeze_and_excitation() {
+    let folder = Folder::new();
+    common::write_squeezing(&folder);
+    folder.save("in.png", image::open(data("astronaut_256.png")).unwrap().crop_imm(20, 30, 111, 75));
+    let upscale = |options: &str| {
+        folder.succeed(&format!("upscale in.png out.png --model net.param --device cpu {options}"));
+        folder.open("out.png")
+    };
+    let whole = upscale("--tile 200");
+    for options in ["--tile 8", "--tile 32", "--tile 64", "--tile 100", "", "--tile 32 --memory 2MiB"] {
+        assert!(upscale(options) == whole, "{options}");
+    }
+    // Means of the tiles are other means; of one tile they are the same.
+    assert!(upscale("--tile 200 --mean tile") == whole);
+    assert!(difference(&upscale("--tile 32 --mean tile"), &whole, 0) > 2);
+    folder.succeed("upscale in.png out.png --model net.param --device reference");
+    assert!(difference(&folder.open("out.png"), &whole, 0) <= 1);
+}
+
 /// A small picture without a pattern, and dark enough in places.
 fn small() -> RgbImage {
     image::open(data("chelsea_67x45.png")).unwrap().crop_imm(10, 5, 21, 17).into_rgb8()

@@ -32,6 +32,7 @@ use std::fs;
 use wanted::Wanted;
 
 pub(crate) fn run(args: &Args) -> Result<()> {
+    threads::start()?;
     let (how, wanted) = match &args.model {
         None => (How::Filter(args.method.into()), args.wanted().unwrap_or(Wanted::Factor(1.0))),
         Some(name) => {
@@ -59,7 +60,6 @@ fn single<'a>(args: &'a Args, engine: impl FnOnce(u64) -> Engine<'a>) -> Result<
     } else {
         originals::protect(input);
     }
-    threads::start()?;
     let task = Task { input: input.clone(), output: output.clone() };
     engine(args.memory).one(&task, None)
 }
@@ -71,7 +71,6 @@ fn folder<'a>(args: &'a Args, engine: impl FnOnce(u64) -> Engine<'a>) -> Result<
     // None of them is written to, whichever picture comes first.
     found.tasks.iter().for_each(|task| originals::protect(&task.input));
     originals::protect_results();
-    threads::start()?;
     fs::create_dir_all(made).with_context(|| format!("cannot create the folder {}", made.display()))?;
     let jobs = usize::from(args.jobs).min(found.tasks.len()).max(1);
     let engine = engine(args.memory / jobs as u64);

@@ -157,3 +157,45 @@ pub(crate) fn difference(a: &DynamicImage, b: &DynamicImage, border: u32) -> u16
     });
     differences.max().unwrap()
 }
+
+/// Files of ncnn, net.param and net.bin, of a network that doubles pictures, with a skip and with squeeze-and-excitation
+/// twice, the second behind the first. Its weights are made up; what it makes lies around what it is given.
+pub(crate) fn write_squeezing(folder: &Folder) {
+    let param = "7767517
+18 22
+Input in 0 1 a
+Convolution first 1 1 a b 0=8 1=3 4=1 5=1 6=216 9=2 -23310=1,0.2
+Split s1 1 3 b b1 b2 b3
+Pooling gap1 1 1 b1 g1 0=1 4=1
+InnerProduct fc1 1 1 g1 h1 0=8 1=1 2=64 9=4
+BinaryOp mul1 2 1 b2 h1 c 0=2
+Convolution down 1 1 c d 0=8 1=2 3=2 5=1 6=256 9=1
+Split s2 1 2 d d1 d2
+Pooling gap2 1 1 d1 g2 0=1 4=1
+InnerProduct fc2 1 1 g2 h2 0=8 1=1 2=64 9=4
+BinaryOp mul2 2 1 d2 h2 e 0=2
+Deconvolution up 1 1 e f 0=8 1=2 3=2 5=1 6=256
+BinaryOp skip 2 1 f b3 i 0=0
+Convolution last 1 1 i j 0=12 1=3 4=1 5=1 6=864
+PixelShuffle shuffle 1 1 j k 0=2
+Interp near 1 1 a2 l 0=1 1=2.0 2=2.0
+BinaryOp sum 2 1 k l m 0=0
+";
+    // The picture goes to the first layer and to the enlargement.
+    let param = param.replace("Convolution first 1 1 a b", "Split s0 1 2 a a1 a2\nConvolution first 1 1 a1 b");
+    folder.write("net.param", param);
+    let mut bin = Vec::new();
+    let mut state = 1_u32;
+    let mut number = |scale: f32| {
+        state = state.wrapping_mul(1_664_525).wrapping_add(1_013_904_223);
+        ((state >> 8) as f32 / 16_777_216.0 - 0.5) * scale
+    };
+    for (weights, biases, scale) in
+        [(216, 8, 0.8), (64, 8, 2.0), (256, 8, 0.6), (64, 8, 2.0), (256, 8, 0.6), (864, 12, 0.1)]
+    {
+        bin.extend([0; 4]);
+        (0..weights).for_each(|_| bin.extend(number(scale).to_le_bytes()));
+        (0..biases).for_each(|_| bin.extend(number(0.1).to_le_bytes()));
+    }
+    folder.write("net.bin", bin);
+}
