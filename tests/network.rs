@@ -209,7 +209,7 @@ fn layers_that_pad_need_a_border_too() {
             "{padding}"
         );
     }
-    let refusal = Network::new(small(1, Activation::None), 2, 2).unwrap_err().to_string();
+    let refusal = Network::new(&small(1, Activation::None), 2, 2).unwrap_err().to_string();
     assert_eq!(
         refusal,
         "network: a border of 2 does not suffice: on axis 0 layer 0 reads its input from -1 to 5, which goes from 0 to 4"
@@ -221,7 +221,7 @@ fn layers_that_do_not_fit_are_refused_with_their_numbers() {
     let refuse = |change: &dyn Fn(&mut Vec<Layer>), scale, border, expected: &str| {
         let mut layers = small(0, Activation::None);
         change(&mut layers);
-        let refusal = Network::new(layers, scale, border).unwrap_err().to_string();
+        let refusal = Network::new(&layers, scale, border).unwrap_err().to_string();
         assert!(refusal.starts_with("network: ") && refusal.contains(expected), "{refusal}, expected {expected}");
     };
     let ones = |shape: [usize; 4]| Tensor::f32(shape, vec![1.0; shape.iter().product()]).unwrap();

@@ -906,7 +906,7 @@ fn doubling() -> Network {
         stride: [2; 2],
         ..NetworkLayer::new(Kind::Transposed, Tensor::f32([3, 3, 2, 2], nearest).unwrap())
     };
-    Network::new(vec![layer], 2, 0).unwrap()
+    Network::new(&[layer], 2, 0).unwrap()
 }
 
 fn alpha_is_drawn_into_the_colours_of_a_network() {

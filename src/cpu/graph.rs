@@ -155,7 +155,7 @@ impl Graph {
         &'a T: Into<TensorView<'a>>,
     {
         let inputs: Vec<TensorView<'a>> = inputs.iter().map(Into::into).collect();
-        self.prepare(&inputs.iter().map(|input| input.shape()).collect::<Vec<_>>())?.run_views(&inputs)
+        self.prepare(&inputs.iter().map(TensorView::shape).collect::<Vec<_>>())?.run_views(&inputs)
     }
 }
 

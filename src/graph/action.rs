@@ -14,7 +14,7 @@ pub(crate) enum Action {
         /// The number of the step.
         step: usize,
         /// With the padding between the two regions.
-        op: ConvTranspose,
+        op: Box<ConvTranspose>,
         input: usize,
         output: usize,
         residual: Residual,
@@ -58,7 +58,7 @@ impl Part {
                     Some(value) => Residual::Value(*value),
                     None => Residual::None,
                 };
-                Action::Layer { step, op: self.op(layer, *input, output)?, input: *input, output, residual }
+                Action::Layer { step, op: self.op(layer, *input, output)?.into(), input: *input, output, residual }
             }
             Work::Map(map) => Action::Map { map: self.map(map, output)?, output, shape: self.shape(output).to_vec() },
             Work::BlockSums(of) => {

@@ -82,7 +82,7 @@ impl Part {
                 _ if given.contains(&Value(index)) => inputs.push(index),
                 (Operation::Input, _) => inputs.push(index),
                 (Operation::Channels(_), _) => needs.add(node.inputs[0].0, ranges.iter().map(signed)),
-                (_, Some(step)) => needs.of_step(step, ranges),
+                (_, Some(step)) => needs.of_step(step, &ranges),
                 (operation, None) => {
                     let name = operation.name();
                     return Err(problem(format!("value {index}, {name}, is not computed by itself, or not at all")));
@@ -165,11 +165,11 @@ impl Needs<'_> {
     }
 
     /// What a step reads for these ranges of its output.
-    fn of_step(&mut self, step: &Step, ranges: Vec<Range<usize>>) {
+    fn of_step(&mut self, step: &Step, ranges: &[Range<usize>]) {
         let same = |ranges: &[Range<usize>]| ranges.iter().map(signed).collect::<Vec<_>>();
         match &step.work {
             Work::Layer { layer, input, residual } => {
-                let blocks = self.blocks(&layer.op, &ranges);
+                let blocks = self.blocks(&layer.op, ranges);
                 // A residual has the region of the output.
                 self.add(step.output, blocks.iter().cloned());
                 let needed = self.ranges[step.output].clone().unwrap_or_default();
@@ -183,7 +183,7 @@ impl Needs<'_> {
                 for operand in map.operands() {
                     let ranges = match self.whole[operand.of][2..].iter().all(|&extent| extent == 1) {
                         true => vec![0..1; ranges.len()],
-                        false => same(&ranges),
+                        false => same(ranges),
                     };
                     let ranges = self.through(operand, ranges);
                     self.add(operand.value, ranges.into_iter());
@@ -201,7 +201,7 @@ impl Needs<'_> {
                 let all = self.whole[*input][2..].to_vec();
                 self.add(*input, all.iter().map(|&extent| 0..extent as i64));
             }
-            Work::Concatenate(values) => values.iter().for_each(|&value| self.add(value, same(&ranges).into_iter())),
+            Work::Concatenate(values) => values.iter().for_each(|&value| self.add(value, same(ranges).into_iter())),
         }
     }
 

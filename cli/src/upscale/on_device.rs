@@ -23,8 +23,11 @@ pub(super) struct Part<'a> {
     pub(super) shape: [usize; 4],
     /// The values that are known beside it.
     pub(super) given: &'a [Value],
-    pub(super) wanted: Vec<(Value, Vec<Range<usize>>)>,
+    pub(super) wanted: Wanted,
 }
+
+/// Values, and which of their rows and columns are needed.
+pub(super) type Wanted = Vec<(Value, Vec<Range<usize>>)>;
 
 /// What was computed.
 pub(super) type Made = Vec<(Region, Tensor)>;

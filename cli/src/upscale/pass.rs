@@ -2,7 +2,7 @@
 
 use super::means::Known;
 use super::model::Precision;
-use super::on_device::{Made, OnDevice, Part, Queue};
+use super::on_device::{Made, OnDevice, Part, Queue, Wanted};
 use super::planes::Sample;
 use super::tiles::{Tile, Tiles};
 use anyhow::{Context as _, Result, bail, ensure};
@@ -105,7 +105,7 @@ impl Pass<'_> {
         &self,
         queue: &mut Queue<'_>,
         tile: &Tile,
-        (given, wanted): (&[Value], Vec<(Value, Vec<Range<usize>>)>),
+        (given, wanted): (&[Value], Wanted),
         picture: &Colours<'_, T>,
         known: &Known,
     ) -> Result<Option<Made>> {

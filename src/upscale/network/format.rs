@@ -94,7 +94,7 @@ pub(super) fn read(bytes: &[u8]) -> Result<Network> {
             }
             check_size(&file, layers.iter().flat_map(|Strict(keys)| std::iter::once(&keys.weight).chain(&keys.bias)))?;
             let layers = layers.into_iter().enumerate().map(|(index, Strict(keys))| layer(&mut file, index, keys));
-            Ok(Network::new(layers.collect::<Result<_>>()?, scale, border)?.with_encoding(encoding))
+            Ok(Network::new(&layers.collect::<Result<Vec<_>>>()?, scale, border)?.with_encoding(encoding))
         }
         Some(2) => {
             let Nodes { scale, border, beyond, multiple, encoding, nodes, output, .. } =

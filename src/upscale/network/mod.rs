@@ -168,10 +168,10 @@ impl Network {
     /// # Errors
     /// [`Error::Network`] naming the layer: channels that do not meet, a border that does not suffice, an output that is
     /// not `scale` times the picture, a weight that is NaN or infinite; and what [`Layer::operation`] refuses.
-    pub fn new(layers: Vec<Layer>, scale: usize, border: usize) -> Result<Self> {
-        let operations = check::operations(&layers)?;
+    pub fn new(layers: &[Layer], scale: usize, border: usize) -> Result<Self> {
+        let operations = check::operations(layers)?;
         let frame = Frame::new(scale, border);
-        let network = Self::of_graph(check::line(&layers)?, frame)?;
+        let network = Self::of_graph(check::line(layers)?, frame)?;
         frame::suffices(&operations, frame, network.crop).map_err(problem)?;
         Ok(network)
     }

@@ -208,7 +208,8 @@ fn node(
     }
 }
 
-fn told(error: crate::error::Error) -> String {
+/// As part of another message.
+fn told(error: impl std::fmt::Display) -> String {
     error.to_string()
 }
 
