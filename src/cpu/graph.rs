@@ -32,7 +32,7 @@ struct Inner {
     /// For each step that is one.
     layers: Vec<Option<Layer>>,
     /// What was prepared for the last run, with the shapes that it is for.
-    last: Mutex<Option<(Vec<Vec<usize>>, PreparedGraph)>>,
+    last: Mutex<Option<(Vec<Vec<usize>>, Arc<Planned>)>>,
     /// The buffers between the inputs and the outputs: as many sets as there were ever runs at the same time.
     free: Mutex<Vec<Vec<Vec<f32>>>>,
 }
@@ -104,14 +104,14 @@ impl Graph {
     /// Those of [`graph::Graph::shapes`].
     pub fn prepare<S: AsRef<[usize]>>(&self, inputs: &[S]) -> Result<PreparedGraph> {
         let mut last = self.inner.last.lock().unwrap_or_else(PoisonError::into_inner);
-        if let Some((shapes, prepared)) = &*last
+        if let Some((shapes, planned)) = &*last
             && shapes.iter().eq(inputs.iter().map(AsRef::as_ref))
         {
-            return Ok(prepared.clone());
+            return Ok(PreparedGraph { graph: self.clone(), planned: planned.clone() });
         }
         let whole = Arc::new(self.graph().shapes(inputs)?);
         let prepared = self.planned(Part::whole(self.graph(), whole))?;
-        *last = Some((inputs.iter().map(|shape| shape.as_ref().to_vec()).collect(), prepared.clone()));
+        *last = Some((inputs.iter().map(|shape| shape.as_ref().to_vec()).collect(), prepared.planned.clone()));
         Ok(prepared)
     }
 
@@ -382,4 +382,25 @@ fn each_item(
 fn extents(shape: &[usize]) -> [usize; 4] {
     let [d, h, w] = schedule::extents(shape);
     [shape[1], d, h, w]
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::activation::Activation;
+
+    /// What is kept for the next run does not hold the graph.
+    #[test]
+    fn a_graph_is_dropped_with_its_last_handle() {
+        let mut described = graph::Graph::new(1).unwrap();
+        let x = described.input(1).unwrap();
+        let y = described.activation(x, Activation::Relu).unwrap();
+        described.output(y).unwrap();
+        let graph = Graph::new(&described).unwrap();
+        let prepared = graph.prepare(&[[1, 1, 2]]).unwrap();
+        assert_eq!(graph.run(&[Tensor::f32([1, 1, 2], [-1.0, 2.0]).unwrap()]).unwrap()[0].to_f32(), [0.0, 2.0]);
+        let inner = Arc::downgrade(&graph.inner);
+        drop((graph, prepared));
+        assert!(inner.upgrade().is_none());
+    }
 }

@@ -29,6 +29,9 @@
 //! and what is computed element by element becomes one pass over its operands, through which crops, pads and enlargements
 //! only change where it reads. A *schedule* then says, for the shapes of its inputs, in which buffer each value lies: those
 //! of values that nothing reads any more are used again, and what is concatenated is written into its place.
+//!
+//! Both also compute a *part*: some regions of some values (`prepare_part`), with the bits that they have in the whole, for
+//! pictures in tiles. Means are computed before, in parts too: see [`Graph::means`].
 
 #[cfg_attr(not(any(feature = "gpu", feature = "cpu")), allow(dead_code, reason = "for the backends"))]
 pub(crate) mod action;
