@@ -3,7 +3,6 @@
 
 mod axis;
 mod builder;
-#[cfg(any(feature = "gpu", feature = "cpu"))]
 mod conv_transpose;
 mod convolution;
 mod from_convolution;
@@ -18,7 +17,6 @@ pub use convolution::{Convolution, ConvolutionBuilder};
 pub use geometry::Geometry;
 
 pub(crate) use builder::check_pad;
-#[cfg(any(feature = "gpu", feature = "cpu"))]
 #[cfg(feature = "picture")]
 pub(crate) use from_convolution::described;
 #[cfg(feature = "gpu")]

@@ -47,9 +47,8 @@ pub struct TextureReader {
 
 impl TextureReader {
     /// A reader that replicates the outermost pixels `border[0]` times above and to the left of what it reads, and
-    /// `border[1]` times below and to the right (see [`Upsampler::border`](crate::upscale::Upsampler::border),
-    /// [`Network::border`](crate::upscale::Network::border) and
-    /// [`border_end`](crate::upscale::Network::border_end)).
+    /// `border[1]` times below and to the right (see [`Upsampler::border`](crate::upscale::Upsampler::border) and
+    /// [`Network::border`](crate::upscale::Network::border)).
     ///
     /// # Errors
     /// [`Error::DType`](crate::Error::DType) for planes of f16 on a device without `SHADER_F16`,
