@@ -58,7 +58,8 @@ impl Graph {
     /// Plans what some regions of values need, where the whole graph's inputs have these shapes and the `given` values are
     /// inputs beside them. What is computed has the same bits in each part: in a picture in tiles, and in the whole.
     ///
-    /// The values that can be given or wanted are those that [`steps`](Self::steps) computes.
+    /// The values that can be given or wanted are those that [`steps`](Self::steps) computes. What was prepared for parts is
+    /// kept with the graph, its buffers too: parts that are alike share it.
     ///
     /// # Errors
     /// [`Error::Graph`](crate::Error::Graph) for ranges beyond a value, and for a value that cannot be wanted; as

@@ -20,8 +20,8 @@ pub(super) struct Packed {
     pub(super) program: Program,
     /// For each step that is one.
     pub(super) layers: Vec<Option<Layer>>,
-    /// What was prepared for whatever is to have the same bits in each part, and how values are stored.
-    pub(super) prepared: Cache<(bool, Storage, Schedule), Arc<Stages>>,
+    /// What was prepared for parts, by how values are stored.
+    pub(super) prepared: Cache<(Storage, Schedule), Arc<Stages>>,
 }
 
 /// At most this many are kept: tiles in the middle of a picture, at its edges and in its corners, for some sizes.

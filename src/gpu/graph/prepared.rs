@@ -106,9 +106,13 @@ impl PreparedGraph {
         let alignment = (context.profile().binding_alignment / storage.size()).max(1) as usize;
         let sharing = Sharing { alignment, whole_transforms: as_one };
         let schedule = Schedule::new(&graph.graph, &graph.program, &part, sharing)?;
-        let inner = graph.prepared.get(&(as_one, storage, schedule.clone()), || {
-            Ok((Stages::new(graph, schedule, as_one, storage)?.into(), 1))
-        })?;
+        let inner = match as_one {
+            // A caller has many parts, one after another.
+            true => graph
+                .prepared
+                .get(&(storage, schedule.clone()), || Ok((Stages::new(graph, schedule, true, storage)?.into(), 1)))?,
+            false => Stages::new(graph, schedule, false, storage)?.into(),
+        };
         Ok(Self { graph: graph.clone(), inner, part: part.into() })
     }
 
