@@ -54,7 +54,7 @@ fn folder() -> Folder {
 fn a_network_made_by_hand_does_what_it_says() {
     let folder = folder();
     let run = folder.succeed("convert net.param net.safetensors --note licence=none");
-    assert_eq!(run.stderr, "net.safetensors: 4 nodes, 2x, a border of 1 pixels\n");
+    assert_eq!(run.stderr, "net.safetensors: 5 nodes, 2x, a border of 1 pixels\n");
     let file = std::fs::read(folder.path("net.safetensors")).unwrap();
     assert!(file.windows(16).any(|text| text == b"\"licence\":\"none\""));
 
@@ -149,7 +149,7 @@ fn what_is_added_to_the_picture_is_asked_for() {
     );
     let run = folder.succeed("convert net.param out.safetensors --add-picture --beyond reflect");
     // Its layer sees zeros beyond what it reads.
-    assert_eq!(run.stderr, "out.safetensors: 4 nodes, 1x, a border of 10 pixels\n");
+    assert_eq!(run.stderr, "out.safetensors: 3 nodes, 1x, a border of 10 pixels\n");
     let picture = RgbImage::from_fn(9, 4, |x, y| Rgb([(x * 30) as u8, (y * 50) as u8, (200 - x * y) as u8]));
     folder.save("in.png", picture.clone());
     folder.succeed("upscale in.png out.png --model out.safetensors --device cpu");
@@ -159,22 +159,23 @@ fn what_is_added_to_the_picture_is_asked_for() {
 #[test]
 fn networks_are_shown() {
     let folder = folder();
-    let shown = folder.succeed("network net.param --size 100x50").stdout;
+    let shown = folder.run("network net.param --size 100x50").stdout;
     for line in [
         "   0  input: 3 channels",
         "   1  conv 3x3, stride 1x1 of 0: 3 channels",
-        "   2  deconv 2x2, stride 2x2 of 1: 3 channels",
-        "   3  leaky_relu of 2: 3 channels",
-        "4 nodes, 2 layers, 120 parameters; 2x",
+        "   2  leaky_relu of 1: 3 channels",
+        "   3  deconv 2x2, stride 2x2 of 2: 3 channels",
+        "   4  leaky_relu of 3: 3 channels",
+        "5 nodes, 2 layers, 120 parameters; 2x",
         "border: 1 pixels, Replicate",
         "multiply-adds for each pixel of the picture: 117",
     ] {
         assert!(shown.lines().any(|shown| shown == line), "{line:?} is missing in\n{shown}");
     }
-    let models = folder.succeed("models").stdout;
+    let models = folder.run("models").stdout;
     for name in ["waifu2x-photo", "waifu2x-art"] {
         assert!(models.contains(&format!("{name}: doubles ")), "{models}");
-        assert!(folder.succeed(&format!("network {name}")).stdout.contains("8 nodes, 7 layers, 552483 parameters; 2x"));
+        assert!(folder.run(&format!("network {name}")).stdout.contains("8 nodes, 7 layers, 552483 parameters; 2x"));
     }
     folder.refuse("network net.param --size 0x5", 2, &["expected WxH"]);
     folder.refuse("network net.none", 1, &["net.none", "expected waifu2x-photo, waifu2x-art, which are built in"]);

@@ -85,7 +85,7 @@ fn tiles_do_not_show_through_squeeze_and_excitation() {
     common::write_squeezing(&folder);
     folder.save("in.png", image::open(data("astronaut_256.png")).unwrap().crop_imm(20, 30, 111, 75));
     let upscale = |options: &str| {
-        folder.succeed(&format!("upscale in.png out.png --model net.param --device cpu {options}"));
+        folder.succeed(format!("upscale in.png out.png --model net.param --device cpu {options}").trim());
         folder.open("out.png")
     };
     let whole = upscale("--tile 200");

@@ -132,6 +132,6 @@ fn a_converted_network_replaces_none_of_its_files() {
     folder.write("net.bin", [0; 40]);
     symlink("net.bin", folder.path("link")).unwrap();
     for output in ["net.param", "net.bin", "link"] {
-        folder.refuse(&format!("convert net.param {output}"), 1, &["is the input itself"]);
+        folder.refuse(&format!("convert net.param {output} --add-picture"), 1, &["is the input itself"]);
     }
 }

@@ -55,11 +55,13 @@ impl Undescribed {
 
 /// The built-in network of this name, or the one in a file: ncnn's, ONNX, or safetensors with a description.
 pub(crate) fn load(name: &Path, more: &Undescribed) -> Result<Network> {
+    let shown = name.display();
+    let described = || ensure_described(more).with_context(|| shown.to_string());
     if let Some(model) = name.to_str().and_then(Model::named) {
+        described()?;
         return Ok(model.network()?);
     }
     originals::protect(name);
-    let shown = name.display();
     let is = |extension: &str| name.extension().is_some_and(|given| given.eq_ignore_ascii_case(extension));
     if is("param") {
         let bin = more.bin.clone().unwrap_or_else(|| name.with_extension("bin"));
@@ -76,14 +78,17 @@ pub(crate) fn load(name: &Path, more: &Undescribed) -> Result<Network> {
     }
     let names = Model::ALL.map(|model| model.name).join(", ");
     let file = Input::open(name)
-        .map_err(|e| anyhow!("{e}; expected {names}, which are built in, or a file .safetensors, .onnx or .param"))?;
-    ensure!(
-        !more.is_given(),
-        "{shown}: --bin, --border, --beyond and --add-picture are for files without a description"
-    );
+        .map_err(|e| anyhow!("{e}; expected {names}, which are built in, or a file .safetensors, .onnx or .param"))
+        .with_context(|| format!("model {shown}"))?;
+    described()?;
     let length = file.length()?;
     let bytes = input::up_to(file, length, MAX_WEIGHTS)?;
     Network::from_safetensors(&bytes).with_context(|| format!("model {shown}"))
+}
+
+fn ensure_described(more: &Undescribed) -> Result<()> {
+    ensure!(!more.is_given(), "--bin, --border, --beyond and --add-picture are for files without a description");
+    Ok(())
 }
 
 /// The network of a graph that says nothing about pictures.
