@@ -94,7 +94,7 @@ fn tiles_do_not_show_through_squeeze_and_excitation() {
     }
     // Means of the tiles are other means; of one tile they are the same.
     assert!(upscale("--tile 200 --mean tile") == whole);
-    assert!(difference(&upscale("--tile 32 --mean tile"), &whole, 0) > 2);
+    assert!(upscale("--tile 32 --mean tile") != whole);
     folder.succeed("upscale in.png out.png --model net.param --device reference");
     assert!(difference(&folder.open("out.png"), &whole, 0) <= 1);
 }
