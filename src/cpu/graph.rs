@@ -31,10 +31,16 @@ struct Inner {
     instructions: Instructions,
     /// For each step that is one.
     layers: Vec<Option<Layer>>,
-    /// What was prepared for the last run, with the shapes that it is for.
-    last: Mutex<Option<(Vec<Vec<usize>>, Arc<Planned>)>>,
+    last: Mutex<Option<Last>>,
     /// The buffers between the inputs and the outputs: as many sets as there were ever runs at the same time.
     free: Mutex<Vec<Vec<Vec<f32>>>>,
+}
+
+/// What was prepared for the last run, with the shapes that it is for.
+#[derive(Debug)]
+struct Last {
+    shapes: Vec<Vec<usize>>,
+    planned: Arc<Planned>,
 }
 
 /// A graph, or a part of one, planned for some shapes. Cheap to clone; usable from many threads.
@@ -104,14 +110,15 @@ impl Graph {
     /// Those of [`graph::Graph::shapes`].
     pub fn prepare<S: AsRef<[usize]>>(&self, inputs: &[S]) -> Result<PreparedGraph> {
         let mut last = self.inner.last.lock().unwrap_or_else(PoisonError::into_inner);
-        if let Some((shapes, planned)) = &*last
+        if let Some(Last { shapes, planned }) = &*last
             && shapes.iter().eq(inputs.iter().map(AsRef::as_ref))
         {
             return Ok(PreparedGraph { graph: self.clone(), planned: planned.clone() });
         }
         let whole = Arc::new(self.graph().shapes(inputs)?);
         let prepared = self.planned(Part::whole(self.graph(), whole))?;
-        *last = Some((inputs.iter().map(|shape| shape.as_ref().to_vec()).collect(), prepared.planned.clone()));
+        let shapes = inputs.iter().map(|shape| shape.as_ref().to_vec()).collect();
+        *last = Some(Last { shapes, planned: prepared.planned.clone() });
         Ok(prepared)
     }
 
