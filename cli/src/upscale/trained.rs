@@ -31,7 +31,7 @@ pub(crate) enum AlphaBy {
 /// What a network's means are taken over, where it has any.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, clap::ValueEnum)]
 pub(crate) enum MeanOf {
-    /// The whole picture: in tiles, it is computed again for each mean.
+    /// The whole picture: in tiles, it is gone through once more for each mean.
     #[default]
     Picture,
     /// Each tile, as if it were a picture: faster, but tiles show.
@@ -107,10 +107,10 @@ impl Cut {
             Plan::new(FILTER, sides(made), sides(to), colour.channels(), false, depth, rest / 4)
         });
 
-        let has_means = !network.graph().means().is_empty();
-        let alone = request.mean == MeanOf::Tile && has_means;
+        let levels = network.graph().means().len();
+        let alone = request.mean == MeanOf::Tile && levels > 0;
         // Half of what is there serves to keep values, where that saves computing them again.
-        let kept_bytes = if has_means && !alone { rest / 2 } else { 0 };
+        let kept_bytes = if levels > 0 && !alone { rest / 2 } else { 0 };
         let rest = rest - kept_bytes;
         let tiles = |(width, height): (usize, usize)| {
             Tiles::new(network, [height, width], request.tile, rest / 2, request.precision, alone)
@@ -127,7 +127,6 @@ impl Cut {
             computing = computing.max(pass);
         }
         let reduce = reduced.map(|(plan, _)| plan);
-        let levels = network.graph().means().len();
         let (first, second) = (first.0, second.map(|(tiles, _)| tiles));
         let cut =
             Self { first, second, levels, kept_bytes, reduce, alpha, made: to.width as usize * to.height as usize };

@@ -6,6 +6,7 @@ use crate::activation::Activation;
 use crate::error::{Error, Result};
 use crate::graph::{Graph, Operation};
 use crate::op::ConvTranspose;
+use crate::tensor::Tensor;
 
 /// The most layers of a network.
 pub const MAX_LAYERS: usize = 1024;
@@ -39,13 +40,8 @@ pub(super) fn operations(layers: &[Layer]) -> Result<Vec<ConvTranspose>> {
             return Err(problem(format!("layer {index} takes {given} channels, but {from} has {channels}")));
         }
         channels = op.out_channels();
-        let tensors = [("weight", Some(&layer.weight)), ("bias", layer.bias.as_ref())];
-        for (what, tensor) in tensors.into_iter().filter_map(|(what, tensor)| Some((what, tensor?))) {
-            let values = tensor.to_f64();
-            // What f32 cannot hold becomes infinite on its way to a device.
-            if let Some(at) = values.iter().position(|&value| !(value as f32).is_finite()) {
-                return Err(problem(format!("layer {index}: {what}[{at}] of {} is {}", values.len(), values[at])));
-            }
+        if let Some(wrong) = not_finite(&layer.weight, layer.bias.as_deref()) {
+            return Err(problem(format!("layer {index}: {wrong}")));
         }
         if let Some(value) = parameters(&layer.activation).into_iter().find(|value| !value.is_finite()) {
             let name = layer.activation.name();
@@ -83,17 +79,23 @@ pub(super) fn graph(graph: &Graph) -> Result<()> {
         )));
     }
     for (index, node) in graph.nodes().iter().enumerate() {
-        if let Operation::Layer(layer) = node.operation() {
-            let tensors = [("weight", Some(&layer.weight)), ("bias", layer.bias.as_ref())];
-            for (what, tensor) in tensors.into_iter().filter_map(|(what, tensor)| Some((what, tensor?))) {
-                let values = tensor.to_f64();
-                if let Some(at) = values.iter().position(|&value| !(value as f32).is_finite()) {
-                    return Err(problem(format!("node {index}: {what}[{at}] of {} is {}", values.len(), values[at])));
-                }
-            }
+        if let Operation::Layer(layer) = node.operation()
+            && let Some(wrong) = not_finite(&layer.weight, layer.bias.as_deref())
+        {
+            return Err(problem(format!("node {index}: {wrong}")));
         }
     }
     Ok(())
+}
+
+/// The first weight or bias that f32 cannot hold: it becomes infinite on its way to a device.
+fn not_finite(weight: &Tensor, bias: Option<&Tensor>) -> Option<String> {
+    let tensors = [("weight", Some(weight)), ("bias", bias)];
+    tensors.into_iter().filter_map(|(what, tensor)| Some((what, tensor?))).find_map(|(what, tensor)| {
+        let values = tensor.to_f64();
+        let at = values.iter().position(|&value| !(value as f32).is_finite())?;
+        Some(format!("{what}[{at}] of {} is {}", values.len(), values[at]))
+    })
 }
 
 fn parameters(activation: &Activation) -> Vec<f32> {

@@ -4,7 +4,7 @@ use super::Network;
 use super::check::{MAX_LAYERS, problem};
 use super::frame::Frame;
 use super::layer::{Kind, Layer};
-use super::nodes::{self, BeyondKey, NodeKeys, Tensors};
+use super::nodes::{self, BeyondKey, NodeKeys, Tensors, sizes};
 use super::safetensors::{self, File};
 use crate::describe::Described as DescribedActivation;
 use crate::describe::json::{OneOrMany, Strict, Unique, listed, natural, read as read_keys};
@@ -135,9 +135,9 @@ fn layer(file: &mut File<'_>, index: usize, keys: LayerKeys) -> Result<Layer> {
     let wrong = |error: String| problem(format!("layer {index}: {error}"));
     let mut layer = Layer {
         bias: keys.bias.map(|name| file.tensor(&name)).transpose()?,
-        stride: pair("stride", keys.stride, 1).map_err(wrong)?,
-        padding: pair("padding", keys.padding, 0).map_err(wrong)?,
-        dilation: pair("dilation", keys.dilation, 1).map_err(wrong)?,
+        stride: sizes("stride", keys.stride, 1).map_err(wrong)?,
+        padding: sizes("padding", keys.padding, 0).map_err(wrong)?,
+        dilation: sizes("dilation", keys.dilation, 1).map_err(wrong)?,
         groups: natural("groups", keys.groups.unwrap_or(1), 0).map_err(wrong)?,
         ..Layer::new(keys.kind, file.tensor(&keys.weight)?)
     };
@@ -152,18 +152,6 @@ fn layer(file: &mut File<'_>, index: usize, keys: LayerKeys) -> Result<Layer> {
         })?;
     }
     Ok(layer)
-}
-
-/// One number for both axes, or two.
-fn pair(what: &str, given: Option<OneOrMany<i64>>, missing: usize) -> std::result::Result<[usize; 2], String> {
-    match given {
-        None => Ok([missing; 2]),
-        Some(OneOrMany::One(both)) => natural(what, both, 0).map(|both| [both; 2]),
-        Some(OneOrMany::Many(list)) => match list[..] {
-            [y, x] => Ok([natural(what, y, 0)?, natural(what, x, 0)?]),
-            _ => Err(format!("{what} has {} values, expected one, or two for (h, w)", list.len())),
-        },
-    }
 }
 
 pub(super) fn write(network: &Network, notes: &[(&str, &str)]) -> Result<Vec<u8>> {

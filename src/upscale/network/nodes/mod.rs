@@ -7,7 +7,7 @@ pub(super) use read::read;
 pub(super) use write::{Tensors, write};
 
 use crate::describe::Described;
-use crate::describe::json::OneOrMany;
+use crate::describe::json::{OneOrMany, natural};
 use crate::graph::Beyond;
 use serde::{Deserialize, Serialize};
 
@@ -118,4 +118,16 @@ impl NodeKeys {
 /// As part of another message.
 fn told(error: impl std::fmt::Display) -> String {
     error.to_string()
+}
+
+/// One number for both axes, or two.
+pub(super) fn sizes(what: &str, given: Option<OneOrMany<i64>>, missing: usize) -> Wrong<[usize; 2]> {
+    match given {
+        None => Ok([missing; 2]),
+        Some(OneOrMany::One(both)) => natural(what, both, 0).map(|both| [both; 2]),
+        Some(OneOrMany::Many(list)) => match list[..] {
+            [y, x] => Ok([natural(what, y, 0)?, natural(what, x, 0)?]),
+            _ => Err(format!("{what} has {} values, expected one, or two for (h, w)", list.len())),
+        },
+    }
 }

@@ -1,6 +1,6 @@
 //! Nodes of a file as those of a graph.
 
-use super::{Activation, Kind, NodeKeys, Wrong, told};
+use super::{Activation, Kind, NodeKeys, Wrong, sizes, told};
 use crate::describe::json::{OneOrMany, Strict, listed, natural};
 use crate::error::Result;
 use crate::graph::{Graph, Value};
@@ -155,18 +155,6 @@ fn layer(
     let op = op.output_padding(sizes("output_padding", keys.output_padding.take(), 0)?);
     let op = op.activation(found(post, outputs)?).pre_activation(found(pre, inputs)?).build().map_err(told)?;
     graph.layer(x, &op, weight, bias).map_err(told)
-}
-
-/// One number for both axes, or two.
-fn sizes(what: &str, given: Option<OneOrMany<i64>>, missing: usize) -> Wrong<[usize; 2]> {
-    match given {
-        None => Ok([missing; 2]),
-        Some(OneOrMany::One(both)) => natural(what, both, 0).map(|both| [both; 2]),
-        Some(OneOrMany::Many(list)) => match list[..] {
-            [y, x] => Ok([natural(what, y, 0)?, natural(what, x, 0)?]),
-            _ => Err(format!("{what} has {} values, expected one, or two for (h, w)", list.len())),
-        },
-    }
 }
 
 /// One number for all four ends, one for each axis, or two for each.
