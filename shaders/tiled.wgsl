@@ -175,14 +175,14 @@ fn tiled(
             input_chunk[2][e0 / 2][e0 % 2] = select(0.0, Loaded(input[at + 2 * params.input_channel_stride + from0]), has0);
             input_chunk[3][e0 / 2][e0 % 2] = select(0.0, Loaded(input[at + 3 * params.input_channel_stride + from0]), has0);
         }
-        at += 4 * params.input_channel_stride;
         weight_chunk[f0 / 64][f0 % 64] = weights[w0][0];
-        w0 += 64;
         weight_chunk[f1 / 64][f1 % 64] = weights[w1][0];
-        w1 += 64;
         weight_chunk[f2 / 64][f2 % 64] = weights[w2][0];
-        w2 += 64;
         weight_chunk[f3 / 64][f3 % 64] = weights[w3][0];
+        at += 4 * params.input_channel_stride;
+        w0 += 64;
+        w1 += 64;
+        w2 += 64;
         w3 += 64;
         workgroupBarrier();
         {

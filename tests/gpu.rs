@@ -41,6 +41,7 @@ fn main() -> ExitCode {
         ("two_runs_give_the_same_bits", two_runs_give_the_same_bits),
         ("a_layer_runs_into_the_callers_memory", a_layer_runs_into_the_callers_memory),
         ("bands_give_the_same_bits", bands_give_the_same_bits),
+        ("workgroups_give_the_same_bits_however_they_lie", workgroups_give_the_same_bits_however_they_lie),
         ("long_sums_are_complete", long_sums_are_complete),
         ("sums_in_parts_have_the_same_bits", sums_in_parts_have_the_same_bits),
         ("the_holes_of_a_large_stride_hold_the_bias", the_holes_of_a_large_stride_hold_the_bias),
@@ -815,6 +816,44 @@ fn bands_give_the_same_bits() {
     assert!(banded.iter().all(|&banded| banded > 10), "{banded:?} were banded");
     assert!(alike > 10, "{alike} were run by both kernels of tiles");
     assert!(in_parts.iter().all(|&in_parts| in_parts > 0), "{in_parts:?}: no input channels were cut");
+}
+
+/// Every arrangement of a workgroup of `tiled`, with what it shares read ahead and not, whole and with its input channels in
+/// several parts.
+fn workgroups_give_the_same_bits_however_they_lie() {
+    let mut rng = Rng::with_seed(31);
+    let op = |inputs, outputs| ConvTranspose::builder().in_channels(inputs).out_channels(outputs);
+    let slopes = (0..24).map(|channel| channel as f32 / 24.0).collect();
+    let with_slopes = op(24, 10).groups(2).pre_activation(Activation::Prelu { slopes });
+    // With a binding that fits the weights, but only some of the input's channels.
+    let cases = [
+        (with_slopes.kernel([3, 3]), vec![1, 24, 19, 18], 1 << 13),
+        (op(24, 64).kernel([8]).stride([4]).padding([2]), vec![2, 24, 333], 1 << 20),
+    ];
+    let (mut ahead, mut larger, mut in_parts) = (0, 0, 0);
+    for (builder, shape, small) in cases {
+        let op = builder.build().unwrap();
+        let input = tensor(&mut rng, &shape, Values::Reals);
+        let weight = tensor(&mut rng, &op.weight_shape(), Values::Reals);
+        let layer = Layer::new(context(), &op, &weight, None).unwrap();
+        let direct = layer.prepare(&shape, Request::new(Storage::F32).kernel(Kernel::Direct)).unwrap();
+        let expected = result_of(context(), &direct, &input);
+        for max_binding in [context().profile().max_binding, small] {
+            let profile = DeviceProfile { class: DeviceClass::Nvidia, max_binding, ..context().profile().clone() };
+            let device = context().limited(profile);
+            let layer = Layer::new(&device, &op, &weight, None).unwrap();
+            let candidates = layer.candidates(&shape).unwrap();
+            for candidate in candidates.iter().filter(|candidate| candidate.kernel() == Kernel::Tiled) {
+                let prepared = layer.prepare(&shape, Request::new(Storage::F32).candidate(*candidate)).unwrap();
+                assert_eq!(result_of(&device, &prepared, &input), expected, "{op:?}: {}", prepared.plan().explain());
+                let name = candidate.to_string();
+                ahead += usize::from(name.contains("read ahead"));
+                larger += usize::from(number_before(&name, " invocations") > 128);
+                in_parts += usize::from(prepared.plan().scratch_bytes() > 0);
+            }
+        }
+    }
+    assert!(ahead >= 8 && larger >= 8 && in_parts >= 4, "{ahead} read ahead, {larger} larger, {in_parts} in parts");
 }
 
 /// Mesa's drivers in software end a shader's loops after 65,535 iterations, of all its loops together, and report nothing:

@@ -60,8 +60,8 @@ fn the_fastest_is_planned_with_and_survives_json() {
     let (case, expected) = case();
     let mut tuning = Tuning::default();
     let trials = measure(&mut tuning, &case, |output| Ok(expected.compare(output)?.passed()));
-    assert_eq!(trials.len(), 4, "three tiles and gather: {trials:?}");
-    assert!(trials.iter().any(|trial| trial.candidate.kernel() == Kernel::Gather));
+    let of = |kernel| trials.iter().filter(|trial| trial.candidate.kernel() == kernel).count();
+    assert_eq!(Kernel::EXACT.iter().map(|kernel| of(*kernel)).collect::<Vec<_>>(), [1, 3, 2], "{trials:?}");
     let fastest = trials.iter().min_by_key(|trial| trial.time().unwrap()).unwrap();
 
     let untuned = explained(&context(), &case, case.input.shape());
@@ -86,12 +86,13 @@ fn the_fastest_is_planned_with_and_survives_json() {
 fn a_wrong_candidate_is_not_chosen() {
     let (case, expected) = case();
     let mut tuning = Tuning::default();
+    let count = measure(&mut tuning, &case, |_| Ok(true)).len();
     // All but the last candidate give one element that is off.
     let mut seen = 0;
     let trials = measure(&mut tuning, &case, |output| {
         seen += 1;
         let mut values = output.to_f32();
-        values[777] += if seen <= EFFORT.candidates { 1.0 } else { 0.0 };
+        values[777] += if seen < count { 1.0 } else { 0.0 };
         Ok(expected.compare(&Tensor::f32(output.shape(), values)?)?.passed())
     });
     let (last, wrong) = trials.split_last().unwrap();

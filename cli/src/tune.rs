@@ -18,7 +18,7 @@ pub(crate) struct Args {
     /// the best one, in software too.
     #[arg(long, value_name = "NUMBER|SUBSTRING")]
     adapter: Option<String>,
-    /// Measure this many of the candidates with the lowest estimated cost, and `gather`.
+    /// Measure this many of the candidates with the lowest estimated cost, and of every kernel the first two.
     #[arg(long, value_name = "N", default_value_t = 12, value_parser = clap::value_parser!(u32).range(1..=1000))]
     candidates: u32,
     /// Time each of them for this many milliseconds, and at least five times.

@@ -242,6 +242,7 @@ pub(crate) mod tests {
                 sources.insert(plan.wgsl());
                 sources.extend(Variant::sum(&plan).map(|sum| sum.source()));
             }
+            sources.extend(shared_plans(storage).iter().map(Plan::wgsl));
             for plan in fused_plans(storage) {
                 sources.insert(plan.wgsl());
                 sources.extend(Variant::sum(&plan).map(|sum| sum.source()));
@@ -335,6 +336,21 @@ pub(crate) mod tests {
             let geometry = op.at(&shape).unwrap();
             let split = |candidate: &Candidate| candidate.tile().is_some_and(|tile| tile.split_k() == 2);
             for candidate in candidates(&geometry, &profile).into_iter().filter(split).step_by(8).take(3) {
+                plans.push(Plan::with_candidate(&geometry, storage, &profile, &candidate, "").unwrap());
+            }
+        }
+        assert!(plans.len() > 10, "{}", plans.len());
+        plans
+    }
+
+    /// Workgroups of `tiled` in every arrangement, with what they share read ahead and not.
+    fn shared_plans(storage: Storage) -> Vec<Plan> {
+        let profile = DeviceProfile { class: DeviceClass::Nvidia, f16: true, ..DeviceProfile::default() };
+        let mut plans = Vec::new();
+        for (_, op, shape) in field::operations() {
+            let geometry = op.at(&shape).unwrap();
+            let shared = |candidate: &Candidate| candidate.kernel() == Kernel::Tiled;
+            for candidate in candidates(&geometry, &profile).into_iter().filter(shared) {
                 plans.push(Plan::with_candidate(&geometry, storage, &profile, &candidate, "").unwrap());
             }
         }

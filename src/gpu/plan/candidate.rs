@@ -58,11 +58,12 @@ pub fn candidates(geometry: &Geometry, profile: &DeviceProfile) -> Vec<Candidate
     let _ = register_search::visit(geometry, profile, |cost, tile| {
         candidates.push(Candidate { way: Way::Tile(tile), cost });
     });
-    if profile.class.hardware().shared.is_some()
-        && let Ok((cost, tile)) = workgroup_search::best(geometry, profile)
-    {
-        candidates.push(Candidate { way: Way::Tile(tile), cost });
-    }
+    // Where a workgroup's memory is not known to pay, its tiles come behind all others: only measuring can tell.
+    let known = profile.class.hardware().shared.is_some();
+    let least = if known { 0.0 } else { candidates.iter().map(|candidate| candidate.cost).fold(0.0, f64::max) };
+    let _ = workgroup_search::visit(geometry, profile, |cost, tile| {
+        candidates.push(Candidate { way: Way::Tile(tile), cost: cost.max(least) });
+    });
     candidates.extend(inexact(geometry, profile).into_iter().map(|(cost, way)| Candidate { way, cost }));
     candidates.sort_by(|a, b| a.cost.total_cmp(&b.cost));
     candidates

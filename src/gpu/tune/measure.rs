@@ -21,7 +21,7 @@ use wgpu::{Buffer, BufferUsages};
 /// How much [`Tuning::measure`] tries, and for how long.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Effort {
-    /// How many candidates are tried: those with the least estimated cost, and `gather` besides.
+    /// How many candidates are tried: those with the least estimated cost, and besides of every kernel the first two.
     pub candidates: usize,
     /// How long each is timed, on average; each runs at least [`Effort::LEAST_RUNS`] times, but one whose first run takes
     /// more than [`Effort::HOPELESS`] times as long as the fastest's only that once.
@@ -121,13 +121,14 @@ impl Tuning {
     }
 }
 
-/// The first few, and `gather`.
+/// The first few, and of every kernel the first two: estimates compare tiles of a kernel better than kernels.
 fn few(mut candidates: Vec<Candidate>, count: usize) -> Vec<Candidate> {
-    let mut left = count;
+    let (mut taken, mut of_kernels) = (0, Vec::<Kernel>::new());
     candidates.retain(|candidate| {
-        let first = left > 0;
-        left = left.saturating_sub(1);
-        first || candidate.kernel() == Kernel::Gather
+        let of_kernel = of_kernels.iter().filter(|kernel| **kernel == candidate.kernel()).count();
+        of_kernels.push(candidate.kernel());
+        taken += 1;
+        taken <= count || of_kernel < 2
     });
     candidates
 }

@@ -221,7 +221,7 @@ impl Source for Buffers {
         out
     }
 
-    fn accumulate(&self, tile: &RegisterTile, packing: &Packing) -> Statement {
+    fn accumulate(&self, tile: &RegisterTile, packing: &Packing) -> Vec<Statement> {
         let (loads, Operands { reads, unit, .. }) = (self.loads(tile), self.operands(tile, packing));
         let offsets = [0, 1, 2].map(|a| loads[a].iter().map(|load| load.offset).collect::<Vec<_>>());
         let distance = |axis: usize, number: usize| {
@@ -268,7 +268,7 @@ impl Source for Buffers {
             let add = accumulators.map(|number| format!("acc{number} += Accumulator(sum{number});\n")).collect();
             body.push(Statement::Text(add));
         }
-        if self.fully_unrolled { Statement::Block(body) } else { Statement::Loop(self.unroll, body) }
+        vec![if self.fully_unrolled { Statement::Block(body) } else { Statement::Loop(self.unroll, body) }]
     }
 }
 

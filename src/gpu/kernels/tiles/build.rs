@@ -27,7 +27,7 @@ pub(crate) fn program(tile: &Tile, packing: &Packing, fused: &Fused, in_parts: b
             let slot = i32(((group.z * groups.y + group.y) * groups.x + group.x) * {invocations}u + lane);
             if params.input_channel_begin > 0 {{\n{continued}}}");
     }
-    out.push(source.accumulate(shape, packing));
+    out.extend(source.accumulate(shape, packing));
     if in_parts {
         let left = |number: usize| format!("partial[{number} * slots + slot] = acc{number};\n");
         let left: String = (0..accumulators.len()).map(left).collect();
@@ -159,7 +159,7 @@ fn store(shape: &RegisterTile, accumulators: &[Accumulator], residual: bool, out
 mod tests {
     use super::super::axis::{Tap, TileAxis};
     use super::super::cost::{Loads, weight_loads};
-    use super::super::program::{Input, InputAt, Weight, WeightAt};
+    use super::super::program::{Brought, Input, InputAt, Weight, WeightAt};
     use super::super::tile::Reads;
     use super::super::{register_search, workgroup_search};
     use super::*;
@@ -191,9 +191,10 @@ mod tests {
         /// The channels and taps of each accumulator, in the order in which they are added.
         taken: HashMap<usize, Vec<(usize, [usize; 3])>>,
         stored: HashSet<(usize, usize)>,
-        /// What of the workgroup's memory is written, and whether all invocations have waited since.
-        filled_inputs: HashSet<(usize, usize)>,
-        filled_weights: HashSet<usize>,
+        /// What of the workgroup's memory is written, and whether all invocations have waited since; and what of it stands
+        /// in registers. Of inputs the channel and the element, of weights the element.
+        filled: HashSet<(Option<usize>, usize)>,
+        ahead: HashSet<(Option<usize>, usize)>,
         waiting: bool,
     }
 
@@ -274,24 +275,36 @@ mod tests {
                         state.vec4s[*number] += units * self.program.operands.unit;
                     }
                 }
-                Statement::FillInput { number, .. } | Statement::FillWeight { number } => {
-                    let guard = conditions.last().map(|condition| match condition {
-                        Condition::IsInput { total, .. } | Condition::IsWeight { total, .. } => *total,
-                        other => panic!("{other:?}"),
-                    });
-                    let elements = number * self.program.workgroup..(number + 1) * self.program.workgroup;
-                    for element in elements.filter(|element| guard.is_none_or(|total| *element < total)) {
-                        assert!(match statement {
-                            Statement::FillInput { channel, .. } => state.filled_inputs.insert((*channel, element)),
-                            _ => state.filled_weights.insert(element),
-                        });
+                Statement::ReadAhead(brought) => {
+                    let read = self.brought(*brought, conditions);
+                    self.state.ahead.extend(read);
+                }
+                Statement::Fill(brought) | Statement::FillAhead(brought) => {
+                    for element in self.brought(*brought, conditions) {
+                        let read = matches!(statement, Statement::Fill(_)) || self.state.ahead.remove(&element);
+                        assert!(read && self.state.filled.insert(element), "{element:?}");
                     }
-                    state.waiting = true;
+                    self.state.waiting = true;
                 }
                 Statement::Store { accumulators, vector, lane } => {
                     self.store(accumulators, *vector, *lane, conditions);
                 }
             }
+        }
+
+        /// What all invocations of a workgroup bring by one statement.
+        fn brought(&self, brought: Brought, conditions: &[&Condition]) -> Vec<(Option<usize>, usize)> {
+            let guard = conditions.iter().find_map(|condition| match condition {
+                Condition::IsInput { total, .. } | Condition::IsWeight { total, .. } => Some(*total),
+                _ => None,
+            });
+            let (number, channel) = match brought {
+                Brought::Input { number, channel } => (number, Some(channel)),
+                Brought::Weight { number } => (number, None),
+            };
+            let elements = number * self.program.workgroup..(number + 1) * self.program.workgroup;
+            let inside = elements.filter(|element| guard.is_none_or(|total| *element < total));
+            inside.map(|element| (channel, element)).collect()
         }
 
         /// The channel and the offsets of a load. It is tested on those axes on which an invocation may be outside, and
@@ -417,8 +430,10 @@ mod tests {
             }
         }
         if let Some(memory) = program.operands.memory {
-            assert_eq!(state.filled_inputs.len(), memory.k_chunk * memory.units * memory.unit);
-            assert_eq!(state.filled_weights.len(), memory.vectors * memory.weights);
+            let whole = memory.k_chunk * memory.units * memory.unit + memory.vectors * memory.weights;
+            assert_eq!(state.filled.len(), whole);
+            // The next K-chunk is in registers, if it is read ahead.
+            assert_eq!(state.ahead.len(), if tile.workgroup().unwrap().ahead { whole } else { 0 });
             let body = program.statements.iter().find_map(|statement| match statement {
                 Statement::Loop(_, body) => body.last(),
                 _ => None,
@@ -450,7 +465,9 @@ mod tests {
                     seen += 1;
                 })
                 .unwrap();
-                tiles.extend(workgroup_search::best(&geometry, &profile).map(|(_, tile)| tile));
+                let _ = workgroup_search::visit(&geometry, &profile, |_, tile| {
+                    tiles.insert(tile);
+                });
                 let packing = |tile: &Tile| Packing::new(&op, tile.factors());
                 tiles.iter().enumerate().for_each(|(number, tile)| walk(tile, packing(tile), number % 2 == 0));
                 walked += tiles.len();

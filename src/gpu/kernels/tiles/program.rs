@@ -103,22 +103,27 @@ pub(crate) enum Statement {
         number: usize,
         units: usize,
     },
-    /// Brings input `number` of this invocation into the workgroup's memory, for one channel of the K-chunk; 0 where it
-    /// lies outside.
-    FillInput {
-        number: usize,
-        channel: usize,
-    },
-    /// Brings vec4 `number` of its weights there.
-    FillWeight {
-        number: usize,
-    },
+    /// Brings something from a buffer into the workgroup's memory.
+    Fill(Brought),
+    /// Reads it into a register of its name, which is there already.
+    ReadAhead(Brought),
+    /// Writes that register into the workgroup's memory.
+    FillAhead(Brought),
     /// Stores a channel of one accumulator, or of four that are neighbours along w, or all channels of one.
     Store {
         accumulators: Vec<usize>,
         vector: usize,
         lane: usize,
     },
+}
+
+/// What an invocation brings into the workgroup's memory.
+#[derive(Clone, Copy, Debug)]
+pub(crate) enum Brought {
+    /// Its input `number`, of one channel of the K-chunk; 0 where it lies outside.
+    Input { number: usize, channel: usize },
+    /// Vec4 `number` of its weights.
+    Weight { number: usize },
 }
 
 #[derive(Clone, Debug, PartialEq)]
@@ -138,6 +143,10 @@ pub(crate) enum Condition {
     IsWeight {
         number: usize,
         total: usize,
+    },
+    /// Whether input channels are left behind the next so many.
+    IsMore {
+        channels: usize,
     },
 }
 
@@ -184,6 +193,16 @@ impl fmt::Display for Input {
         let [z, y, x] = self.at;
         write!(f, "i{z}_{y}_{x}")?;
         if self.channel == 0 { Ok(()) } else { write!(f, "_{}", self.channel) }
+    }
+}
+
+/// The register that holds it until the workgroup's memory is free.
+impl fmt::Display for Brought {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Input { number, channel } => write!(f, "next{number}_{channel}"),
+            Self::Weight { number } => write!(f, "next_taps{number}"),
+        }
     }
 }
 

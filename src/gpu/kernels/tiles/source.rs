@@ -23,7 +23,7 @@ pub(crate) trait Source {
     fn place(&self, tile: &RegisterTile, packing: &Packing) -> Vec<Statement>;
 
     /// The loop over input channels.
-    fn accumulate(&self, tile: &RegisterTile, packing: &Packing) -> Statement;
+    fn accumulate(&self, tile: &RegisterTile, packing: &Packing) -> Vec<Statement>;
 }
 
 /// How invocations lie.

@@ -89,6 +89,12 @@ impl fmt::Display for Tile {
         if self.factors() == Storage::F16 {
             write!(f, ", products of f16")?;
         }
+        if let Some(workgroup) = self.workgroup() {
+            write!(f, ", {} invocations, {} along the channels", workgroup.invocations(), workgroup.blocks)?;
+            if workgroup.ahead {
+                write!(f, ", read ahead")?;
+            }
+        }
         match self.split_k() {
             1 => Ok(()),
             splits => write!(f, ", {splits} splits of the input channels"),

@@ -2,7 +2,9 @@
 //! what the kernels do.
 
 use super::build::program;
-use super::program::{COMPONENTS, Condition, InputAt, Memory, Operands, Program, Statement, WeightAt, part, plus};
+use super::program::{
+    Brought, COMPONENTS, Condition, InputAt, Memory, Operands, Program, Statement, WeightAt, part, plus,
+};
 use super::register_tile::{Access, LETTERS};
 use super::tile::Tile;
 use crate::gpu::kernels::fused::{Adds, Fused, RESIDUAL};
@@ -198,8 +200,6 @@ impl Printer<'_> {
     }
 
     fn statement(&mut self, statement: &Statement) -> fmt::Result {
-        let memory = self.program.operands.memory;
-        let (unit, weights) = memory.map_or((1, 1), |memory| (memory.unit, memory.weights));
         match statement {
             Statement::Text(lines) => self.text(lines),
             Statement::If(condition, body) => self.block(&format!("if {}", self.condition(condition)), body),
@@ -262,15 +262,17 @@ impl Printer<'_> {
                 if self.fused.pre_by_channel { self.line(format_args!("channel += {channels};")) } else { Ok(()) }
             }
             Statement::AdvanceWeights { number, units } => self.line(format_args!("w{number} += {units};")),
-            Statement::FillInput { number, channel } => {
-                let from = format!("at + {channel} * params.input_channel_stride + from{number}");
-                let to = format!("input_chunk[{channel}][e{number} / {unit}][e{number} % {unit}]");
-                let value = self.loaded(&from, *channel);
-                self.line(format_args!("{to} = select(0.0, {value}, has{number});"))
+            Statement::Fill(brought) => {
+                let (to, value) = (self.in_memory(*brought), self.brought(*brought));
+                self.line(format_args!("{to} = {value};"))
             }
-            Statement::FillWeight { number } => {
-                let to = format!("weight_chunk[f{number} / {weights}][f{number} % {weights}]");
-                self.line(format_args!("{to} = weights[w{number}][0];"))
+            Statement::ReadAhead(brought) => {
+                let value = self.brought(*brought);
+                self.line(format_args!("{brought} = {value};"))
+            }
+            Statement::FillAhead(brought) => {
+                let to = self.in_memory(*brought);
+                self.line(format_args!("{to} = {brought};"))
             }
             Statement::Store { accumulators, vector, lane } => {
                 let whole = self.program.width == 1 || self.program.writes == Access::Channels;
@@ -298,6 +300,29 @@ impl Printer<'_> {
             Condition::IsChannel { vector, lane } => format!("kept{vector} > {lane}"),
             Condition::IsInput { number, total } => format!("e{number} < {total}"),
             Condition::IsWeight { number, total } => format!("f{number} < {total}"),
+            Condition::IsMore { channels } => format!("ci + {channels} < params.input_channel_end"),
+        }
+    }
+
+    /// What an invocation brings into the workgroup's memory, read from a buffer.
+    fn brought(&self, brought: Brought) -> String {
+        match brought {
+            Brought::Input { number, channel } => {
+                let at = format!("at + {channel} * params.input_channel_stride + from{number}");
+                format!("select(0.0, {}, has{number})", self.loaded(&at, channel))
+            }
+            Brought::Weight { number } => format!("weights[w{number}][0]"),
+        }
+    }
+
+    /// Where that stands there.
+    fn in_memory(&self, brought: Brought) -> String {
+        let (unit, weights) = self.program.operands.memory.map_or((1, 1), |memory| (memory.unit, memory.weights));
+        match brought {
+            Brought::Input { number, channel } => {
+                format!("input_chunk[{channel}][e{number} / {unit}][e{number} % {unit}]")
+            }
+            Brought::Weight { number } => format!("weight_chunk[f{number} / {weights}][f{number} % {weights}]"),
         }
     }
 

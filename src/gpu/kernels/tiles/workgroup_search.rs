@@ -1,5 +1,5 @@
-//! The tile of `tiled` with the least estimated cost. The register tiles are those of `direct`; how a workgroup lies
-//! for each of them follows from a rule.
+//! The tiles of `tiled`. The register tiles are those of `direct`; how a workgroup lies for each of them follows from a
+//! rule and a table.
 
 use super::cost;
 use super::register_search::Space;
@@ -10,11 +10,10 @@ use crate::gpu::profile::DeviceProfile;
 use crate::kernel::Refusal;
 use crate::op::Geometry;
 
-/// Invocations of a workgroup. More would share more, but wait longer for each other.
-const WORKGROUP: usize = 128;
-
-/// The most blocks of output channels of a workgroup: with more, little is left for neighbours, whose inputs overlap.
-const MAX_BLOCKS: usize = 8;
+/// How a workgroup may lie: its invocations, and of them the most along the output channels. More invocations share more,
+/// but wait longer for each other; more along the channels leave fewer to neighbours, whose inputs overlap and whose rows are
+/// read together.
+const ARRANGEMENTS: [(usize, usize); 4] = [(128, 8), (128, 2), (256, 8), (256, 2)];
 
 /// Input channels at a time, the most first.
 const K_CHUNKS: [usize; 4] = [8, 4, 2, 1];
@@ -27,7 +26,8 @@ const MAX_CHUNK_MULTIPLY_ADDS: usize = 2400;
 /// waves a device holds: on AMD 10 waves of 32 for each SIMD, on NVIDIA 1024 invocations in the 96 KiB of a core.
 const MEMORY: u64 = 96;
 
-/// The tile with the least estimated cost, behind that cost, or why there is none.
+/// The tile with the least estimated cost, behind that cost, or why there is none. What only measuring can judge is left
+/// out: how a workgroup of another arrangement lies, and reading ahead.
 pub(crate) fn best(geometry: &Geometry, profile: &DeviceProfile) -> Result<(f64, Tile), Refusal> {
     let space = Space::new(geometry, profile)?;
     let mut best: Option<(f64, Tile)> = None;
@@ -37,7 +37,7 @@ pub(crate) fn best(geometry: &Geometry, profile: &DeviceProfile) -> Result<(f64,
         if shape.phase_parts() > 1 || shape.rounds() > 1 || shape.outputs() + read.max(4) > space.hardware.registers {
             continue;
         }
-        if let Some(workgroup) = workgroup(&space, &shape) {
+        if let Some(workgroup) = workgroup(&space, &shape, ARRANGEMENTS[0]) {
             let cost = cost::tiled(&space.hardware, geometry, &space.packing, (&shape, &workgroup));
             if best.is_none_or(|(least, _)| cost < least) {
                 best = Some((cost, Tile { shape, reads: Reads::Memory(workgroup) }));
@@ -47,14 +47,37 @@ pub(crate) fn best(geometry: &Geometry, profile: &DeviceProfile) -> Result<(f64,
     best.ok_or(Refusal::NoTile { workgroup_memory: profile.max_workgroup_memory })
 }
 
+/// Gives that tile, and the others that are worth measuring beside it, with what `best` estimates of it: its register tile
+/// in every arrangement, with and without reading ahead.
+pub(crate) fn visit(
+    geometry: &Geometry,
+    profile: &DeviceProfile,
+    mut visitor: impl FnMut(f64, Tile),
+) -> Result<(), Refusal> {
+    let (space, (cost, Tile { shape, .. })) = (Space::new(geometry, profile)?, best(geometry, profile)?);
+    let mut seen = Vec::new();
+    for arrangement in ARRANGEMENTS {
+        let Some(laid) = workgroup(&space, &shape, arrangement).filter(|laid| !seen.contains(laid)) else { continue };
+        seen.push(laid);
+        for ahead in [false, true] {
+            visitor(cost, Tile { shape, reads: Reads::Memory(WorkgroupTile { ahead, ..laid }) });
+        }
+    }
+    Ok(())
+}
+
 /// Lays a workgroup's invocations out and lets them share as many input channels as there is room for; `None` where
 /// there is not enough for one.
-fn workgroup(space: &Space<'_>, tile: &RegisterTile) -> Option<WorkgroupTile> {
+fn workgroup(
+    space: &Space<'_>,
+    tile: &RegisterTile,
+    (invocations, most_blocks): (usize, usize),
+) -> Option<WorkgroupTile> {
     let Space { geometry, profile, packing, .. } = space;
-    let most = WORKGROUP.min(profile.max_invocations as usize);
-    let mut laid = WorkgroupTile { lanes: [1; 3], items: 1, blocks: 1, k_chunk: 1 };
+    let most = invocations.min(profile.max_invocations as usize);
+    let mut laid = WorkgroupTile { lanes: [1; 3], items: 1, blocks: 1, k_chunk: 1, ahead: false };
     let vectors = packing.vectors / tile.vectors;
-    while laid.blocks < MAX_BLOCKS && vectors.is_multiple_of(laid.blocks * 2) && laid.blocks * 2 <= most {
+    while laid.blocks < most_blocks && vectors.is_multiple_of(laid.blocks * 2) && laid.blocks * 2 <= most {
         laid.blocks *= 2;
     }
     // A box as cubic as it can be has the least halo.
@@ -152,7 +175,7 @@ mod tests {
         for shape in [[1, 16, 64, 64], [16, 16, 4, 4], [64, 16, 1, 1], [1, 16, 1, 200]] {
             let (_, tile) = best(&op.at(&shape).unwrap(), &DeviceProfile::default()).unwrap();
             let laid = *tile.workgroup().unwrap();
-            assert_eq!(laid.invocations(), WORKGROUP, "{shape:?}: {laid}");
+            assert_eq!(laid.invocations(), ARRANGEMENTS[0].0, "{shape:?}: {laid}");
             assert!(
                 laid.items <= shape[0] && laid.lanes[1] * tile.shape.axes[1].cells <= 2 * shape[2],
                 "{shape:?}: {laid}"

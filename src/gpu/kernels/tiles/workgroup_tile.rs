@@ -4,7 +4,9 @@
 
 use super::axis::TileAxis;
 use super::products::multiply;
-use super::program::{Condition, Input, InputAt, Memory, Operands, Statement, Weight, WeightAt, plus, text, times};
+use super::program::{
+    Brought, Condition, Input, InputAt, Memory, Operands, Statement, Weight, WeightAt, plus, text, times,
+};
 use super::register_tile::{Access, RegisterTile};
 use super::source::{Grid, Source};
 use crate::gpu::hardware::Order;
@@ -24,6 +26,8 @@ pub(crate) struct WorkgroupTile {
     pub(crate) blocks: usize,
     /// Input channels at a time; it divides those of a group, and those of each part of them.
     pub(crate) k_chunk: usize,
+    /// Whether the next K-chunk is read into registers while this one multiplies, so that nobody waits for the buffers.
+    pub(crate) ahead: bool,
 }
 
 /// Elements of one unit of inputs along w: 4, 2 or 1, so that what an invocation reads begins with a whole one.
@@ -109,27 +113,61 @@ impl WorkgroupTile {
         }
     }
 
-    /// Fills the workgroup's memory: every element of it is written, by one invocation.
-    fn fill(&self, memory: &Memory) -> Vec<Statement> {
+    /// Everything that the invocation brings for a K-chunk, each as `with` has it. Only the last of its inputs and of its
+    /// weights may be beyond the memory.
+    fn bring(&self, memory: &Memory, with: fn(Brought) -> Statement) -> Vec<Statement> {
         let invocations = self.invocations();
-        // Only the last of an invocation may be beyond the memory.
         let guarded = |number: usize, total: usize, condition: Condition, body: Vec<Statement>| {
             if (number + 1) * invocations > total { vec![Statement::If(condition, body)] } else { body }
         };
-        let mut out = Vec::new();
         let total = memory.units * memory.unit;
-        for number in 0..total.div_ceil(invocations) {
-            let brought = (0..self.k_chunk).map(|channel| Statement::FillInput { number, channel }).collect();
-            out.extend(guarded(number, total, Condition::IsInput { number, total }, brought));
-        }
-        out.push(Statement::AdvanceInputs(self.k_chunk));
+        let inputs = (0..total.div_ceil(invocations)).flat_map(|number| {
+            let brought = (0..self.k_chunk).map(|channel| with(Brought::Input { number, channel })).collect();
+            guarded(number, total, Condition::IsInput { number, total }, brought)
+        });
+        let mut out: Vec<_> = inputs.collect();
         let total = memory.vectors * memory.weights;
         for number in 0..total.div_ceil(invocations) {
-            let brought = vec![Statement::FillWeight { number }];
+            let brought = vec![with(Brought::Weight { number })];
             out.extend(guarded(number, total, Condition::IsWeight { number, total }, brought));
-            out.push(Statement::AdvanceWeights { number, units: memory.weights });
         }
-        out.push(Statement::Barrier);
+        out
+    }
+
+    /// On to the next K-chunk in the buffers.
+    fn advance(&self, memory: &Memory) -> Vec<Statement> {
+        let weights = (0..(memory.vectors * memory.weights).div_ceil(self.invocations()))
+            .map(|number| Statement::AdvanceWeights { number, units: memory.weights });
+        [Statement::AdvanceInputs(self.k_chunk)].into_iter().chain(weights).collect()
+    }
+
+    /// The registers for what is read ahead, and the first K-chunk in them.
+    fn read_first(&self, memory: &Memory) -> Vec<Statement> {
+        let (invocations, mut out) = (self.invocations(), Vec::new());
+        text!(out; "// What is read ahead: the K-chunk that goes into the memory next.");
+        for number in 0..(memory.units * memory.unit).div_ceil(invocations) {
+            for channel in 0..self.k_chunk {
+                text!(out; "var {} = 0.0;", Brought::Input { number, channel });
+            }
+        }
+        for number in 0..(memory.vectors * memory.weights).div_ceil(invocations) {
+            text!(out; "var {} = vec4<f32>();", Brought::Weight { number });
+        }
+        out.extend(self.bring(memory, Statement::ReadAhead));
+        out
+    }
+
+    /// Fills the workgroup's memory: every element of it is written, by one invocation.
+    fn fill(&self, memory: &Memory) -> Vec<Statement> {
+        let mut out = self.bring(memory, if self.ahead { Statement::FillAhead } else { Statement::Fill });
+        let mut next = self.advance(memory);
+        if self.ahead {
+            next.extend(self.bring(memory, Statement::ReadAhead));
+            out.extend([Statement::Barrier, Statement::If(Condition::IsMore { channels: self.k_chunk }, next)]);
+        } else {
+            out.extend(next);
+            out.push(Statement::Barrier);
+        }
         out
     }
 }
@@ -203,10 +241,11 @@ impl Source for WorkgroupTile {
     }
 
     /// The loop over K-chunks.
-    fn accumulate(&self, tile: &RegisterTile, packing: &Packing) -> Statement {
+    fn accumulate(&self, tile: &RegisterTile, packing: &Packing) -> Vec<Statement> {
         let reads = tile.axes.map(|axis| axis.reads());
         let ([_, rows, units], unit) = (self.extents(tile), input_unit(tile));
-        let mut body = self.fill(&self.memory(tile, packing));
+        let memory = self.memory(tile, packing);
+        let mut body = self.fill(&memory);
         for channel in 0..self.k_chunk {
             let input = |Input { at, .. }| {
                 let [z, y, x] = [0, 1, 2].map(|a| (reads[a][at[a]] - reads[a][0]) as usize);
@@ -220,18 +259,21 @@ impl Source for WorkgroupTile {
             body.push(Statement::Block(products));
         }
         body.push(Statement::Barrier);
-        Statement::Loop(self.k_chunk, body)
+        let mut out = if self.ahead { self.read_first(&memory) } else { Vec::new() };
+        out.push(Statement::Loop(self.k_chunk, body));
+        out
     }
 }
 
 impl fmt::Display for WorkgroupTile {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Self { lanes: [z, y, x], items, blocks, k_chunk } = self;
+        let Self { lanes: [z, y, x], items, blocks, k_chunk, ahead } = self;
         write!(
             f,
             "{} invocations: {z}x{y}x{x} tiles, {items} of the batch, {blocks} blocks of channels; \
              {k_chunk} input channels at a time",
             self.invocations()
-        )
+        )?;
+        if *ahead { write!(f, ", read ahead") } else { Ok(()) }
     }
 }
