@@ -55,6 +55,11 @@ impl OnDevice {
         !matches!(self, Self::Reference(_))
     }
 
+    /// Whether it computes in the memory that all else is in.
+    pub(super) fn is_cpu(&self) -> bool {
+        matches!(self, Self::Cpu(_))
+    }
+
     pub(super) fn queue(&self, precision: Precision) -> Result<Queue<'_>> {
         let is_reference = matches!(self, Self::Reference(_));
         ensure!(!is_reference || precision == Precision::F32, "--precision f16 is not for --device reference");

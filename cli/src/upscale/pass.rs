@@ -70,7 +70,8 @@ impl Pass<'_> {
         mut emit: impl FnMut(Vec<U>) -> Result<()>,
     ) -> Result<()> {
         let Self { network, on_device, precision, tiles, .. } = *self;
-        if !on_device.takes_parts() && tiles != tiles.joined() {
+        let at_once = !on_device.takes_parts() || (tiles.or_whole && on_device.is_cpu());
+        if at_once && tiles != tiles.joined() {
             return Self { tiles: tiles.joined(), ..*self }.run(picture, advance, emit);
         }
         let known = self.known(picture, advance)?;
@@ -178,7 +179,7 @@ mod tests {
 
     fn placed(planes: Vec<f32>, encoding: Encoding) -> Vec<u8> {
         let network = WAIFU2X_PHOTO.network().unwrap();
-        let tiles = Tiles { width: 1, height: 1, rows: 8, columns: 8, alone: false };
+        let tiles = Tiles { width: 1, height: 1, rows: 8, columns: 8, alone: false, or_whole: false };
         let tile = tiles.iter().next().unwrap();
         let assembly = Assembly { network: &network, tiles, channels: 3, encoding };
         let region = Region { value: network.graph().outputs()[0], begin: vec![0; 2], shape: vec![1, 3, 16, 16] };

@@ -31,6 +31,8 @@ pub(super) struct Tiles {
     pub(super) columns: usize,
     /// Whether each is a picture of its own, with the pixels around it as its border.
     pub(super) alone: bool,
+    /// Whether the memory holds the whole picture at once, and a CPU need not cut it to know its means. A GPU may have less.
+    pub(super) or_whole: bool,
 }
 
 /// One of them.
@@ -47,7 +49,7 @@ impl Tile {
 }
 
 impl Tiles {
-    /// Tiles of at most `asked` pixels a side, or the largest that `memory` bytes allow; and what it takes to compute them.
+    /// Tiles of at most `asked` pixels a side, or the largest that `memory` bytes allow.
     pub(super) fn new(
         network: &Network,
         [height, width]: [usize; 2],
@@ -55,7 +57,7 @@ impl Tiles {
         memory: u64,
         precision: Precision,
         alone: bool,
-    ) -> Result<(Self, u64)> {
+    ) -> Result<Self> {
         let cost = network.tile_cost([height, width])?;
         let bytes = |sides: [usize; 2]| cost(sides).map(|cost| bytes(cost, precision));
         let side = match asked {
@@ -75,14 +77,19 @@ impl Tiles {
             }
         } * STEP;
         let even = |extent: usize| extent.div_ceil(extent.div_ceil(side)).next_multiple_of(STEP);
-        let tiles = Self { width, height, rows: even(height), columns: even(width), alone };
-        let (_, all) = bytes([tiles.rows, tiles.columns])?;
-        Ok((tiles, all))
+        let tiles = Self { width, height, rows: even(height), columns: even(width), alone, or_whole: false };
+        Ok(tiles)
     }
 
     /// The picture as one tile.
     pub(super) fn joined(self) -> Self {
         Self { rows: self.height, columns: self.width, ..self }
+    }
+
+    /// What it takes to compute them.
+    pub(super) fn bytes(self, network: &Network, precision: Precision) -> Result<u64> {
+        let cost = network.tile_cost([self.height, self.width])?([self.rows, self.columns])?;
+        Ok(bytes(cost, precision).1)
     }
 
     /// From left to right, band after band.
@@ -134,7 +141,7 @@ mod tests {
 
     fn tiles(width: usize, height: usize, asked: Option<usize>, memory: u64) -> Tiles {
         let network = WAIFU2X_PHOTO.network().unwrap();
-        Tiles::new(&network, [height, width], asked, memory, Precision::F32, false).unwrap().0
+        Tiles::new(&network, [height, width], asked, memory, Precision::F32, false).unwrap()
     }
 
     #[test]
@@ -158,7 +165,8 @@ mod tests {
         let network = WAIFU2X_PHOTO.network().unwrap();
         for memory in [4 << 20, 32 << 20, 256 << 20, u64::MAX] {
             for precision in [Precision::F32, Precision::F16] {
-                let (_, bytes) = Tiles::new(&network, [6000, 8000], None, memory, precision, false).unwrap();
+                let tiles = Tiles::new(&network, [6000, 8000], None, memory, precision, false).unwrap();
+                let bytes = tiles.bytes(&network, precision).unwrap();
                 assert!(bytes <= memory.min(LARGEST_TILE));
             }
         }

@@ -111,23 +111,29 @@ impl Cut {
         let alone = request.mean == MeanOf::Tile && levels > 0;
         // Half of what is there serves to keep values, where that saves computing them again.
         let kept_bytes = if levels > 0 && !alone { rest / 2 } else { 0 };
-        let rest = rest - kept_bytes;
-        let tiles = |(width, height): (usize, usize)| {
-            Tiles::new(network, [height, width], request.tile, rest / 2, request.precision, alone)
-        };
-        let first = tiles(sides(from))?;
-        let second = if request.passes == 2 { Some(tiles(sides(between))?) } else { None };
-        for (pass, (tiles, bytes)) in [Some(first), second].into_iter().flatten().enumerate() {
+        // What a pass takes in tiles.
+        let passing = |pass: usize, tiles: Tiles| -> Result<u64> {
             let is_last = pass + 1 == request.passes;
             let wide = enlarged(Shape { width: tiles.width as u32, height: tiles.rows as u32, ..from });
             let depth = if is_last && !is_larger { from.depth } else { Depth::Sixteen };
             let bands = (BANDS + u64::from(pass > 0)) * Shape { depth, ..wide }.bytes();
             let reducing = reduced.map_or(0, |(_, bytes)| if is_last { bytes } else { 0 });
-            let pass = bytes.saturating_add(bands).saturating_add(reducing);
-            computing = computing.max(pass);
+            let tile = tiles.bytes(network, request.precision)?;
+            Ok(tile.saturating_add(bands).saturating_add(reducing))
+        };
+        let cut = |pass: usize, shape: Shape| -> Result<Tiles> {
+            let (width, height) = sides(shape);
+            let memory = (rest - kept_bytes) / 2;
+            let tiles = Tiles::new(network, [height, width], request.tile, memory, request.precision, alone)?;
+            let is_free = tiles.whole_means() && request.tile.is_none();
+            Ok(Tiles { or_whole: is_free && passing(pass, tiles.joined())? <= rest, ..tiles })
+        };
+        let first = cut(0, from)?;
+        let second = if request.passes == 2 { Some(cut(1, between)?) } else { None };
+        for (pass, tiles) in [Some(first), second].into_iter().flatten().enumerate() {
+            computing = computing.max(passing(pass, tiles)?);
         }
         let reduce = reduced.map(|(plan, _)| plan);
-        let (first, second) = (first.0, second.map(|(tiles, _)| tiles));
         let cut =
             Self { first, second, levels, kept_bytes, reduce, alpha, made: to.width as usize * to.height as usize };
         let between = if tiles_of(&cut).any(Tiles::whole_means) { kept_bytes } else { 0 };
