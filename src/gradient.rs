@@ -80,7 +80,7 @@ pub(crate) enum Saved<'a> {
     Sum(TensorView<'a>),
 }
 
-#[cfg(feature = "gpu")]
+#[cfg(all(feature = "gpu", not(target_family = "wasm")))]
 impl<'a> Saved<'a> {
     /// The tensor, if there is one.
     pub(crate) fn tensor(self) -> Option<TensorView<'a>> {

@@ -286,10 +286,27 @@ impl Layer {
     /// does so by itself.
     ///
     /// # Errors
-    /// As [`Layer::run`].
+    /// As [`Layer::run`]. In a browser also what the device reports of making the layer, and of what else was done with the
+    /// context and not heard yet ([`Context::reported`]).
     pub async fn run_async<'a>(&self, input: impl Into<TensorView<'a>>) -> Result<Tensor> {
-        let (download, dtype) = self.start(input.into(), Wish::Fastest(Reuse::Once))?;
-        Ok(download.finish().await?.into_dtype(dtype))
+        self.finish(self.start(input.into(), Wish::Fastest(Reuse::Once))?).await
+    }
+
+    /// As [`run_async`](Self::run_async), with a kernel of the caller's choice.
+    ///
+    /// # Errors
+    /// As [`run_async`](Self::run_async), and [`Error::Kernel`] saying why the kernel cannot run this layer.
+    pub async fn run_with_async<'a>(&self, input: impl Into<TensorView<'a>>, kernel: Kernel) -> Result<Tensor> {
+        self.finish(self.start(input.into(), Wish::Kernel(kernel))?).await
+    }
+
+    async fn finish(&self, (download, dtype): (Download, DType)) -> Result<Tensor> {
+        let finished = download.finish().await;
+        // In a browser what was prepared may turn out to be invalid only now.
+        if finished.is_err() {
+            self.inner.prepared.clear();
+        }
+        Ok(finished?.into_dtype(dtype))
     }
 
     fn start(&self, input: TensorView<'_>, wish: Wish) -> Result<(Download, DType)> {

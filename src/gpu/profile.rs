@@ -122,9 +122,9 @@ const VENDORS: [(u32, DeviceClass); 9] = [
     (0x14e4, DeviceClass::Unknown), // Broadcom
 ];
 
-/// Where no such number is given, as by Metal and OpenGL: words in the name or the driver of an adapter, and the class they
-/// tell; the first that fits decides.
-const CLASSES: [(&str, DeviceClass); 19] = [
+/// Where no such number is given, as by Metal, OpenGL and browsers: words in the name or the driver of an adapter, and the
+/// class they tell; the first that fits decides.
+const CLASSES: [(&str, DeviceClass); 21] = [
     ("llvmpipe", DeviceClass::Software),
     ("softpipe", DeviceClass::Software),
     ("lavapipe", DeviceClass::Software),
@@ -133,6 +133,8 @@ const CLASSES: [(&str, DeviceClass); 19] = [
     ("apple", DeviceClass::Mobile),
     ("adreno", DeviceClass::Mobile),
     ("turnip", DeviceClass::Mobile),
+    ("qualcomm", DeviceClass::Mobile),
+    ("samsung", DeviceClass::Desktop),
     ("mali", DeviceClass::Unknown),
     ("powervr", DeviceClass::Unknown),
     ("radv", DeviceClass::Desktop),
@@ -156,8 +158,9 @@ impl DeviceClass {
     }
 
     /// The class of an adapter: by its type where it computes in software, else by its vendor, else by its name and its
-    /// driver's. A browser says none of these: what it hides is [`Unknown`](Self::Unknown), and whoever knows better gives the
-    /// class in a profile ([`Context::limited`](crate::gpu::Context::limited)).
+    /// driver's. What none of these tells is [`Unknown`](Self::Unknown), and whoever knows better gives the class in a profile
+    /// ([`Context::limited`](crate::gpu::Context::limited)). A browser gives vendor and architecture in words, and only of a
+    /// device that was made ([`Context::profile`](crate::gpu::Context::profile)).
     pub fn of(adapter: &AdapterInfo) -> Self {
         if adapter.device_type == DeviceType::Cpu {
             return DeviceClass::Software;
@@ -204,6 +207,10 @@ mod tests {
             (IntegratedGpu, 0x5143, "Turnip Adreno (TM) 740", "turnip Mesa driver", DeviceClass::Mobile),
             (DiscreteGpu, 0x121a, "Voodoo 2", "", DeviceClass::Unknown),
             (Other, 0, "", "", DeviceClass::Unknown),
+            // As browsers say it.
+            (Other, 0, "nvidia ampere", "", DeviceClass::Nvidia),
+            (Other, 0, "qualcomm adreno-7xx", "", DeviceClass::Mobile),
+            (Other, 0, "google swiftshader", "", DeviceClass::Software),
         ] {
             let (name, driver) = (name.to_string(), driver.to_string());
             let info = AdapterInfo { name, driver, vendor, ..AdapterInfo::new(device_type, Backend::Vulkan) };

@@ -3,7 +3,7 @@
 use crate::error::{Error, Result};
 use crate::gpu::profile::Matrices;
 use crate::gpu::storage::Storage;
-use wgpu::{Adapter, AdapterInfo, Backends, CooperativeScalarType, DeviceType, Instance, InstanceDescriptor};
+use wgpu::{Adapter, AdapterInfo, Backends, CooperativeScalarType, Device, DeviceType, Instance, InstanceDescriptor};
 
 /// Which adapter is wanted. The default takes the best one, software devices included.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -71,6 +71,11 @@ pub async fn adapters(with_gl: bool) -> Vec<Adapter> {
 }
 
 async fn enumerate(backends: Backends) -> Vec<Adapter> {
+    // Where there is neither a window nor a worker, as in Node, an instance cannot even be made.
+    #[cfg(target_family = "wasm")]
+    if !wgpu::util::is_browser_webgpu_supported().await {
+        return Vec::new();
+    }
     let descriptor = InstanceDescriptor { backends, ..InstanceDescriptor::new_without_display_handle_from_env() };
     Instance::new(descriptor).enumerate_adapters(backends).await
 }
@@ -169,10 +174,22 @@ pub(crate) fn matrices(adapter: &Adapter) -> Option<Matrices> {
     Some(Matrices { side: side as usize, factors, subgroup, largest_subgroup: info.subgroup_max_size })
 }
 
+/// What is known of a device's adapter. A browser gives it no name, but says its vendor and architecture.
+pub(crate) fn info(device: &Device) -> AdapterInfo {
+    let info = device.adapter_info();
+    #[cfg(all(target_family = "wasm", feature = "webgpu"))]
+    if let Some(adapter) = device.as_webgpu().filter(|_| info.name.is_empty()).map(|device| device.adapter_info()) {
+        let name = format!("{} {}", adapter.vendor(), adapter.architecture());
+        return AdapterInfo { name: name.trim().into(), ..info };
+    }
+    info
+}
+
 /// An adapter in one line: its name, backend, kind and driver.
 pub(crate) fn describe(info: &AdapterInfo) -> String {
     let driver = format!("{} {}", info.driver, info.driver_info);
-    format!("{} ({}, {:?}, {})", info.name, info.backend, info.device_type, driver.trim())
+    let driver = if driver == " " { String::new() } else { format!(", {}", driver.trim()) };
+    format!("{} ({}, {:?}{driver})", info.name, info.backend, info.device_type)
 }
 
 #[cfg(test)]

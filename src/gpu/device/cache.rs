@@ -47,6 +47,11 @@ impl<K: PartialEq + Clone, V: Clone> Cache<K, V> {
         Ok(computed)
     }
 
+    /// Forgets all values.
+    pub(crate) fn clear(&self) {
+        lock(&self.entries).clear();
+    }
+
     /// The slot of a key, which becomes the most recently used one.
     fn slot(&self, key: &K) -> Slot<V> {
         let mut entries = lock(&self.entries);

@@ -1,13 +1,13 @@
 //! A device with what upconv keeps on it: the compiled pipelines.
 
 use crate::error::{Error, Result};
-use crate::gpu::device::adapter::{AdapterRequest, describe, matrices};
+use crate::gpu::device::adapter::{AdapterRequest, describe, info, matrices};
 use crate::gpu::device::arena::{Arena, For};
 use crate::gpu::device::cache::Cache;
 use crate::gpu::device::compile::compile;
 use crate::gpu::device::lock::lock;
 use crate::gpu::device::pipeline_cache;
-use crate::gpu::device::scope;
+use crate::gpu::device::scope::{self, Reports};
 use crate::gpu::device::span::span;
 use crate::gpu::device::staging::Pool;
 #[cfg(not(target_family = "wasm"))]
@@ -56,6 +56,7 @@ struct Shared {
     scratch: Mutex<[Option<Buffer>; 2]>,
     /// See [`Context::arena`].
     arenas: Mutex<[Weak<Arena>; 2]>,
+    reports: Mutex<Reports>,
 }
 
 impl Shared {
@@ -67,6 +68,7 @@ impl Shared {
             staging: Mutex::default(),
             scratch: Mutex::default(),
             arenas: Mutex::default(),
+            reports: Mutex::default(),
         })
     }
 }
@@ -95,7 +97,7 @@ impl Context {
     /// Uses the caller's device. Its limits and features are respected; WebGPU's default limits suffice, and no
     /// feature is needed.
     pub fn new(device: Device, queue: Queue) -> Self {
-        let (limits, info) = (device.limits(), device.adapter_info());
+        let (limits, info) = (device.limits(), info(&device));
         let class = DeviceClass::of(&info);
         let profile = DeviceProfile {
             max_binding: limits.max_storage_buffer_binding_size,
@@ -280,7 +282,7 @@ impl Context {
 
     /// The adapter in one line: its name, backend, kind and driver.
     pub fn adapter_name(&self) -> String {
-        describe(&self.inner.device.adapter_info())
+        describe(&info(self.device()))
     }
 
     /// How many pipelines have been compiled on this device so far, by all contexts that share them.
@@ -346,8 +348,38 @@ impl Context {
         &self.inner.shared.staging
     }
 
-    /// Runs wgpu calls and turns what the device reports of them into our error.
+    /// Waits for what the device reports of all that was done with this context so far and that no asynchronous call has
+    /// heard yet, such as making a [`Layer`](crate::gpu::Layer) or [preparing](crate::gpu::Layer::prepare) it.
+    ///
+    /// It matters in a browser alone, where a call that does not wait returns before the device has judged it. Elsewhere
+    /// each call has given its own error.
+    ///
+    /// # Errors
+    /// [`Error::Device`].
+    pub async fn reported(&self) -> Result<()> {
+        self.hear(self.take_reports()).await
+    }
+
+    /// What was done so far and is not heard yet: the work of whoever takes it.
+    pub(crate) fn take_reports(&self) -> Reports {
+        std::mem::take(&mut *lock(&self.inner.shared.reports))
+    }
+
+    /// Waits for reports. Where there is an error no pipeline is trusted any more: one may have failed to compile.
+    pub(crate) async fn hear(&self, reports: Reports) -> Result<()> {
+        let heard = reports.hear().await;
+        if heard.is_err() {
+            self.inner.shared.pipelines.clear();
+        }
+        heard
+    }
+
+    /// Runs wgpu calls and turns what the device reports of them into our error; in a browser that of the next
+    /// asynchronous call.
     pub(crate) fn checked<T>(&self, during: &'static str, calls: impl FnOnce() -> T) -> Result<T> {
+        #[cfg(target_family = "wasm")]
+        return Ok(scope::reporting(self.device(), &self.inner.shared.reports, during, calls));
+        #[cfg(not(target_family = "wasm"))]
         scope::checked(self.device(), during, calls)
     }
 }

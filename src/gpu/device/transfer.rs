@@ -3,6 +3,7 @@
 use crate::error::{Error, Result};
 use crate::gpu::device::context::Context;
 use crate::gpu::device::lock::lock;
+use crate::gpu::device::scope::Reports;
 use crate::gpu::device::span::span;
 #[cfg(not(target_family = "wasm"))]
 use crate::gpu::device::wait::{block_on, finished};
@@ -10,7 +11,7 @@ use crate::gpu::dispatch::Window;
 use crate::gpu::storage::Storage;
 #[cfg(not(target_family = "wasm"))]
 use crate::tensor::DataMut;
-use crate::tensor::{DType, Data, DataView, Tensor, TensorView};
+use crate::tensor::{DType, Data, DataView, Tensor, TensorView, reserved};
 use futures_intrusive::channel::shared::{OneshotReceiver, oneshot_channel};
 use wgpu::{Buffer, BufferDescriptor, BufferUsages, MapMode, SubmissionIndex};
 
@@ -178,7 +179,8 @@ impl Context {
                 let _ = sender.send(result);
             });
         })?;
-        Ok(Reading { context: self.clone(), staging, receiver, bytes: bytes as usize, submission })
+        let reports = self.take_reports();
+        Ok(Reading { context: self.clone(), staging, receiver, bytes: bytes as usize, submission, reports })
     }
 }
 
@@ -193,6 +195,8 @@ pub(crate) struct Reading {
     bytes: usize,
     #[cfg_attr(target_family = "wasm", allow(dead_code, reason = "a browser polls by itself"))]
     submission: SubmissionIndex,
+    /// Of the calls that led to it.
+    reports: Reports,
 }
 
 /// A tensor on its way to the host.
@@ -215,6 +219,8 @@ impl Reading {
 
     /// Gives the bytes to `take`, which finds them at any alignment.
     pub(crate) async fn finish<T>(self, take: impl FnOnce(&[u8]) -> T) -> Result<T> {
+        // What went wrong first is said first: a buffer that could not be made cannot be mapped either.
+        self.context.hear(self.reports).await?;
         match self.receiver.receive().await {
             Some(Ok(())) => {}
             Some(Err(error)) => return Err(lost(&error)),
@@ -235,7 +241,7 @@ impl Download {
     #[cfg(not(target_family = "wasm"))]
     pub(crate) fn wait(self) -> Result<Tensor> {
         let Download { reading, shape, storage } = self;
-        Tensor::new(shape, reading.wait(|bytes| elements(bytes, storage))?)
+        Tensor::new(shape, reading.wait(|bytes| elements(bytes, storage))??)
     }
 
     /// Waits for the device, then writes as many elements into the caller's memory, rounded to nearest where that is
@@ -247,7 +253,7 @@ impl Download {
             match (storage, &mut output) {
                 (Storage::F32, DataMut::F32(y)) => bytemuck::cast_slice_mut(y).copy_from_slice(bytes),
                 (Storage::F16, DataMut::F16(y)) => bytemuck::cast_slice_mut(y).copy_from_slice(bytes),
-                (_, y) => y.round_from(&Tensor::new(shape, elements(bytes, storage))?.to_f64()),
+                (_, y) => y.round_from(&Tensor::new(shape, elements(bytes, storage)?)?.to_f64()),
             }
             Ok(())
         })?
@@ -255,7 +261,7 @@ impl Download {
 
     pub(crate) async fn finish(self) -> Result<Tensor> {
         let Download { reading, shape, storage } = self;
-        Tensor::new(shape, reading.finish(|bytes| elements(bytes, storage)).await?)
+        Tensor::new(shape, reading.finish(|bytes| elements(bytes, storage)).await??)
     }
 }
 
@@ -270,10 +276,18 @@ pub(crate) fn with_bytes<T>(tensor: TensorView<'_>, storage: Storage, take: impl
 }
 
 /// The elements that are stored in bytes at any alignment.
-pub(crate) fn elements(bytes: &[u8], storage: Storage) -> Data {
+///
+/// # Errors
+/// [`Error::Memory`].
+pub(crate) fn elements(bytes: &[u8], storage: Storage) -> Result<Data> {
+    fn of<T: bytemuck::Pod>(bytes: &[u8]) -> Result<Vec<T>> {
+        let mut elements = reserved("what was read back", (bytes.len() / size_of::<T>()) as u128)?;
+        elements.extend(bytes.chunks_exact(size_of::<T>()).map(bytemuck::pod_read_unaligned::<T>));
+        Ok(elements)
+    }
     match storage {
-        Storage::F32 => Data::F32(bytemuck::pod_collect_to_vec(bytes)),
-        Storage::F16 => Data::F16(bytemuck::pod_collect_to_vec(bytes)),
+        Storage::F32 => Ok(Data::F32(of(bytes)?)),
+        Storage::F16 => Ok(Data::F16(of(bytes)?)),
     }
 }
 

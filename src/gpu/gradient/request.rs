@@ -33,6 +33,10 @@ pub(crate) struct Wanted {
 
 impl Wanted {
     pub(crate) const ALL: Self = Self { input: true, weight: true, channels: true };
+}
+
+#[cfg(not(target_family = "wasm"))]
+impl Wanted {
     pub(crate) const INPUT: Self = Self { input: true, weight: false, channels: false };
     pub(crate) const WEIGHT: Self = Self { input: false, weight: true, channels: false };
     pub(crate) const CHANNELS: Self = Self { input: false, weight: false, channels: true };

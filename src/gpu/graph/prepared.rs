@@ -352,7 +352,7 @@ impl PreparedGraph {
         for (number, buffer) in set.outputs.iter().enumerate() {
             let shape = self.output_shape(number);
             let length = shape.iter().product::<usize>() * storage.size() as usize;
-            outputs.push(Tensor::new(shape, elements(&bytes[..length], storage))?);
+            outputs.push(Tensor::new(shape, elements(&bytes[..length], storage)?)?);
             bytes = &bytes[buffer.size() as usize..];
         }
         Ok(outputs)
