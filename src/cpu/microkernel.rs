@@ -15,7 +15,7 @@ use std::ops::Range;
 /// The most rows of a register tile: so many that no accumulator is spilled.
 pub(super) fn most_rows(level: Level) -> usize {
     match level {
-        Level::Avx2 | Level::Scalar => 6,
+        Level::Avx2 | Level::Simd128 | Level::Scalar => 6,
         Level::Avx512 | Level::Neon => 8,
     }
 }

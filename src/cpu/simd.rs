@@ -14,11 +14,14 @@ pub enum Level {
     Avx512,
     /// Four elements of f32, two of f64: NEON, on 64-bit ARM.
     Neon,
+    /// Four elements of f32, two of f64, and no fused multiply-add: on WebAssembly that was compiled with
+    /// `-C target-feature=+simd128`.
+    Simd128,
 }
 
 impl Level {
     /// All levels, the best of this machine last among those it has.
-    pub const ALL: [Level; 4] = [Level::Scalar, Level::Neon, Level::Avx2, Level::Avx512];
+    pub const ALL: [Level; 5] = [Level::Scalar, Level::Simd128, Level::Neon, Level::Avx2, Level::Avx512];
 
     /// The best level of this machine.
     pub fn best() -> Self {
@@ -35,6 +38,8 @@ impl Level {
             Level::Avx512 => pulp::x86::V4::try_new().is_some(),
             #[cfg(target_arch = "aarch64")]
             Level::Neon => pulp::aarch64::Neon::try_new().is_some(),
+            #[cfg(target_arch = "wasm32")]
+            Level::Simd128 => pulp::wasm::Simd128::try_new().is_some(),
             #[allow(unreachable_patterns, reason = "which levels remain depends on the target")]
             _ => false,
         }
@@ -44,7 +49,7 @@ impl Level {
     pub(super) fn lanes<T>(self) -> usize {
         let bytes = match self {
             Level::Scalar => return 1,
-            Level::Neon => 16,
+            Level::Neon | Level::Simd128 => 16,
             Level::Avx2 => 32,
             Level::Avx512 => 64,
         };
@@ -61,6 +66,8 @@ impl Level {
             Level::Avx512 => pulp::x86::V4::try_new().map_or(Instructions::Scalar, Instructions::Avx512),
             #[cfg(target_arch = "aarch64")]
             Level::Neon => pulp::aarch64::Neon::try_new().map_or(Instructions::Scalar, Instructions::Neon),
+            #[cfg(target_arch = "wasm32")]
+            Level::Simd128 => pulp::wasm::Simd128::try_new().map_or(Instructions::Scalar, Instructions::Simd128),
             _ => Instructions::Scalar,
         }
     }
@@ -76,6 +83,8 @@ pub(super) enum Instructions {
     Avx512(pulp::x86::V4),
     #[cfg(target_arch = "aarch64")]
     Neon(pulp::aarch64::Neon),
+    #[cfg(target_arch = "wasm32")]
+    Simd128(pulp::wasm::Simd128),
 }
 
 impl Instructions {
@@ -89,6 +98,8 @@ impl Instructions {
             Instructions::Avx512(simd) => Simd::vectorize(simd, work),
             #[cfg(target_arch = "aarch64")]
             Instructions::Neon(simd) => Simd::vectorize(simd, work),
+            #[cfg(target_arch = "wasm32")]
+            Instructions::Simd128(simd) => Simd::vectorize(simd, work),
         }
     }
 }
