@@ -66,9 +66,10 @@ const methods = {
   },
 
   async upscale(number, source, scale, as, { onProgress, signal }) {
-    const with_ = await upscaler(number);
+    if (!Number.isInteger(scale)) throw failure(`the factor is ${scale}, expected a whole number`);
+    const by = await upscaler(number);
     const { data, width, height } = await pixelsOf(source);
-    const made = await with_.upscale(data, width, height, scale, (share) => onProgress?.(share), () => signal?.aborted ?? false);
+    const made = await by.upscale(data, width, height, scale, (share) => onProgress?.(share), () => signal?.aborted ?? false);
     const picture = { data: made, width: width * scale, height: height * scale };
     return as === 'png' ? toPng(picture) : picture;
   },

@@ -9,7 +9,8 @@ const MOST_PIXELS = 2 ** 28;
 // What is read of a file to know what it is: a JPEG has its size behind its metadata.
 const HEADER_BYTES = 1 << 20;
 
-const BAND = 1 << 22; // pixels
+// Of a piece that is read at a time: every device has textures of this size.
+const SIDE = 2048;
 
 export async function pixelsOf(source) {
   if (source instanceof ImageData) return source;
@@ -24,20 +25,20 @@ async function ofBlob(blob) {
   if (header?.width) checkSize(header, name);
   let bitmap;
   try {
-    bitmap = await createImageBitmap(blob);
+    bitmap = await createImageBitmap(blob, { premultiplyAlpha: 'none' });
   } catch {
     if (!blob.size) throw failure(`${name} is empty.`);
     if (!header) throw failure(`${name} is not a picture that this browser can read.`);
     throw failure(`${name} is a ${header.kind} file that is damaged or cut off, or that this browser cannot read.`);
   }
   try {
-    return ofBitmap(bitmap, name);
+    return await ofBitmap(bitmap, name);
   } finally {
     bitmap.close();
   }
 }
 
-function ofBitmap(bitmap, name) {
+async function ofBitmap(bitmap, name) {
   const { width, height } = bitmap;
   checkSize(bitmap, name);
   let data;
@@ -46,18 +47,60 @@ function ofBitmap(bitmap, name) {
   } catch {
     throw failure(`${name} takes ${Math.ceil((width * height) / 2 ** 18)} MiB, for which the browser has no memory.`);
   }
-  // In bands, because a canvas may not be as large as a picture.
-  const rows = Math.max(1, Math.min(height, Math.floor(BAND / width)));
-  const canvas = new OffscreenCanvas(width, rows);
-  const context = canvas.getContext('2d', { willReadFrequently: true });
+  // In pieces, because neither a canvas nor a texture may be as large as a picture.
+  const pieces = [];
+  for (let y = 0; y < height; y += SIDE) {
+    for (let x = 0; x < width; x += SIDE) {
+      pieces.push([x, y, Math.min(SIDE, width - x), Math.min(SIDE, height - y)]);
+    }
+  }
+  const put = (pixels, [left, top, columns, rows]) => {
+    for (let y = 0; y < rows; y++) {
+      data.set(pixels.subarray(y * columns * 4, (y + 1) * columns * 4), ((top + y) * width + left) * 4);
+    }
+  };
+  const context = new OffscreenCanvas(Math.min(SIDE, width), Math.min(SIDE, height)).getContext('2d', { willReadFrequently: true });
   context.globalCompositeOperation = 'copy';
   context.imageSmoothingEnabled = false;
-  for (let y = 0; y < height; y += rows) {
-    const count = Math.min(rows, height - y);
-    context.drawImage(bitmap, 0, y, width, count, 0, 0, width, count);
-    data.set(context.getImageData(0, 0, width, count).data, y * width * 4);
+  let isOpaque = true;
+  for (const piece of pieces) {
+    const [x, y, columns, rows] = piece;
+    context.drawImage(bitmap, x, y, columns, rows, 0, 0, columns, rows);
+    const pixels = context.getImageData(0, 0, columns, rows).data;
+    isOpaque &&= hasNoAlpha(pixels);
+    put(pixels, piece);
   }
+  // A canvas keeps colours multiplied by alpha, in 8 bits: divided again, they are not what they were. WebGL takes them as they
+  // are.
+  const read = isOpaque ? undefined : straightReader();
+  if (read) for (const piece of pieces) put(await read(bitmap, piece), piece);
   return { data, width, height };
+}
+
+/** Whether alpha is full everywhere. */
+export function hasNoAlpha(pixels) {
+  for (let alpha = 3; alpha < pixels.length; alpha += 4) if (pixels[alpha] !== 255) return false;
+  return true;
+}
+
+// What reads a piece of a bitmap, where there is WebGL.
+function straightReader() {
+  const gl = new OffscreenCanvas(1, 1).getContext('webgl');
+  if (!gl) return undefined;
+  gl.bindTexture(gl.TEXTURE_2D, gl.createTexture());
+  gl.texParameteri(gl.TEXTURE_2D, gl.TEXTURE_MIN_FILTER, gl.NEAREST);
+  gl.bindFramebuffer(gl.FRAMEBUFFER, gl.createFramebuffer());
+  gl.pixelStorei(gl.UNPACK_PREMULTIPLY_ALPHA_WEBGL, false);
+  gl.pixelStorei(gl.UNPACK_COLORSPACE_CONVERSION_WEBGL, gl.NONE);
+  return async (bitmap, [x, y, columns, rows]) => {
+    const part = await createImageBitmap(bitmap, x, y, columns, rows, { premultiplyAlpha: 'none' });
+    gl.texImage2D(gl.TEXTURE_2D, 0, gl.RGBA, gl.RGBA, gl.UNSIGNED_BYTE, part);
+    part.close();
+    gl.framebufferTexture2D(gl.FRAMEBUFFER, gl.COLOR_ATTACHMENT0, gl.TEXTURE_2D, gl.getParameter(gl.TEXTURE_BINDING_2D), 0);
+    const pixels = new Uint8Array(columns * rows * 4);
+    gl.readPixels(0, 0, columns, rows, gl.RGBA, gl.UNSIGNED_BYTE, pixels);
+    return pixels;
+  };
 }
 
 function checkSize({ width, height }, name) {

@@ -1,10 +1,12 @@
 // Writes PNG. A canvas would do so too, but multiplies colours by alpha before, and is not as large as a result may be.
 
+import { hasNoAlpha } from './pixels.js';
+
 const ROWS = 64;
 
 /** The PNG file of straight RGBA; without alpha where that is full everywhere. */
 export async function toPng({ data, width, height }) {
-  const channels = isOpaque(data) ? 3 : 4;
+  const channels = hasNoAlpha(data) ? 3 : 4;
   const header = new DataView(new ArrayBuffer(13));
   header.setUint32(0, width);
   header.setUint32(4, height);
@@ -28,11 +30,6 @@ export async function toPng({ data, width, height }) {
   for (let read = await reader.read(); !read.done; read = await reader.read()) parts.push(...chunk('IDAT', read.value));
   parts.push(...chunk('IEND', new Uint8Array(0)));
   return new Blob(parts, { type: 'image/png' });
-}
-
-function isOpaque(data) {
-  for (let alpha = 3; alpha < data.length; alpha += 4) if (data[alpha] !== 255) return false;
-  return true;
 }
 
 // Rows by the filter Paeth, which does well on photographs: each sample less whichever of its three neighbours is the nearest

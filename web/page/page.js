@@ -23,10 +23,10 @@ function say(problem) {
 async function tellDevice() {
   try {
     const [{ name, software }] = await devices();
-    $('device').textContent = software ? `Computes on the CPU, in software: ${name}. It will be slow.` : `Computes on ${name}`;
+    $('device').textContent = software ? `It computes on the CPU, in software (${name}), which is slow.` : `It computes on ${name}.`;
     return software;
   } catch (error) {
-    $('device').textContent = 'No device';
+    $('device').textContent = '';
     say(error.message);
     return false;
   }

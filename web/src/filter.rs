@@ -28,7 +28,7 @@ pub(crate) async fn enlarge(
     let upsampler = method.upsampler(scale, channels)?;
     let layer = Layer::new(job.device().context(), &upsampler.op, &upsampler.weight, None)?;
     let border = upsampler.border;
-    for piece in pieces([from.height, from.width], sides(from, channels, scale, border)) {
+    for piece in pieces([from.height, from.width], sides(from, channels, scale, border), 1) {
         let [rows, columns] = [(&piece.rows, from.height), (&piece.columns, from.width)]
             .map(|(range, extent)| around(range, border, extent));
         let window = from.window(span(&rows, 0, from.height), span(&columns, 0, from.width))?;

@@ -15,8 +15,11 @@ use upconv::{Storage, Tensor};
 /// Sides of tiles are multiples of this, which most blocks are that kernels compute at once: so little is computed twice.
 const STEP: usize = 8;
 
-/// What a tile takes at most, and the largest tensor in it: every device binds as much.
+/// What a tile takes at most, in bytes.
 const TILE: u64 = 128 << 20;
+
+/// What the largest tensor of a tile has at most, in elements: where addresses have 32 bits, the library plans for no more.
+const LARGEST: u64 = (1 << 24) - 1;
 
 /// The largest side of a tile.
 const LARGEST_SIDE: usize = 1 << 12;
@@ -32,7 +35,7 @@ impl Trained {
     /// or the colours of RGBA whose alpha is known.
     pub(crate) async fn enlarge(&self, from: &Picture, to: &Picture, job: &mut Job) -> Result<()> {
         let has_transparent = !from.is_opaque()?;
-        for tile in pieces([from.height, from.width], self.sides(from)?) {
+        for tile in pieces([from.height, from.width], self.sides(from)?, STEP) {
             let shape = self.network.input_shape([from.height, from.width]);
             let nothing = || Failure::Said("the network makes nothing".into());
             let (value, wanted) = self.network.wanted(&tile.rows, &tile.columns).ok_or_else(nothing)?;
@@ -56,7 +59,7 @@ impl Trained {
         let cost = self.network.tile_cost(sides)?;
         let fits = |sides: [usize; 2]| -> Result<bool> {
             let cost = cost(sides)?;
-            Ok((cost.between + 2 * cost.ends) * 4 <= TILE && cost.largest * 4 <= TILE)
+            Ok((cost.between + 2 * cost.ends) * 4 <= TILE && cost.largest <= LARGEST)
         };
         if self.network.graph().means().is_empty() {
             let most = picture.height.max(picture.width).div_ceil(STEP).min(LARGEST_SIDE / STEP);

@@ -21,11 +21,15 @@ impl Piece {
     }
 }
 
-/// Pieces of at most so many rows and columns: equal ones, of which the last are smaller, so that a device compiles and
-/// plans once. From left to right, band after band.
-pub(crate) fn pieces([height, width]: [usize; 2], [rows, columns]: [usize; 2]) -> impl Iterator<Item = Piece> {
-    let along = |extent: usize, most: usize| {
-        let side = extent.div_ceil(extent.div_ceil(most));
+/// Pieces of at most so many rows and columns, which are multiples of `step`: equal ones whose sides are, too, and of which the
+/// last are smaller, so that a device compiles and plans once. From left to right, band after band.
+pub(crate) fn pieces(
+    [height, width]: [usize; 2],
+    [rows, columns]: [usize; 2],
+    step: usize,
+) -> impl Iterator<Item = Piece> {
+    let along = move |extent: usize, most: usize| {
+        let side = extent.div_ceil(extent.div_ceil(most)).next_multiple_of(step);
         (0..extent).step_by(side).map(move |first| first..(first + side).min(extent))
     };
     along(height, rows)
