@@ -68,9 +68,13 @@ const methods = {
   async upscale(number, source, scale, as, { onProgress, signal }) {
     if (!Number.isInteger(scale)) throw failure(`the factor is ${scale}, expected a whole number`);
     const by = await upscaler(number);
-    const { data, width, height } = await pixelsOf(source);
-    const made = await by.upscale(data, width, height, scale, (share) => onProgress?.(share), () => signal?.aborted ?? false);
-    const picture = { data: made, width: width * scale, height: height * scale };
+    const enlarged = async ({ data, width, height }) => {
+      const told = (share) => onProgress?.(share);
+      const made = await by.upscale(data, width, height, scale, told, () => signal?.aborted ?? false);
+      return { data: made, width: width * scale, height: height * scale };
+    };
+    // The picture is not kept while its result is written.
+    const picture = await enlarged(await pixelsOf(source));
     return as === 'png' ? toPng(picture) : picture;
   },
 

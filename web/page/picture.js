@@ -69,13 +69,15 @@ export class Picture {
     const image = this.#part('.after');
     image.src = after;
     this.#part('.before').src = before;
-    // What a browser cannot show it can save all the same.
-    await image.decode().catch(() => {});
-    const { naturalWidth: width, naturalHeight: height } = image;
+    const isShown = await image.decode().then(() => true, () => false);
+    const header = new DataView(await png.slice(16, 24).arrayBuffer());
+    const [width, height] = [header.getUint32(0), header.getUint32(4)];
     this.#part('.compare').style.setProperty('--width', `${width / devicePixelRatio}px`);
     this.#part('.compare').style.setProperty('--height', `${height / devicePixelRatio}px`);
     const size = `${width / scale} × ${height / scale} → ${width} × ${height}`;
-    this.#show('done', `${size}, ${method}, ${seconds(milliseconds)}`);
+    const rest = isShown ? '' : '; too large to be shown here, but it can be saved';
+    this.#show('done', `${size}, ${method}, ${seconds(milliseconds)}${rest}`);
+    this.#part('.compare').hidden = !isShown;
   }
 
   #listenToDivider() {
