@@ -2,8 +2,8 @@
 
 import init, { Device, Upscaler, conv_transpose } from './wasm/upconv.js';
 import { failure } from './failure.js';
-import { pixelsOf } from './pixels.js';
-import { toPng } from './png.js';
+import { hasNoAlpha, pixelsOf } from './pixels.js';
+import { PngWriter } from './png.js';
 
 let module;
 let opening;
@@ -68,14 +68,17 @@ const methods = {
   async upscale(number, source, scale, as, { onProgress, signal }) {
     if (!Number.isInteger(scale)) throw failure(`the factor is ${scale}, expected a whole number`);
     const by = await upscaler(number);
-    const enlarged = async ({ data, width, height }) => {
-      const told = (share) => onProgress?.(share);
-      const made = await by.upscale(data, width, height, scale, told, () => signal?.aborted ?? false);
-      return { data: made, width: width * scale, height: height * scale };
-    };
-    // The picture is not kept while its result is written.
-    const picture = await enlarged(await pixelsOf(source));
-    return as === 'png' ? toPng(picture) : picture;
+    const { data, width, height } = await pixelsOf(source);
+    const opaque = hasNoAlpha(data);
+    const into = as === 'png' ? new PngWriter(width * scale, height * scale, opaque) : new Whole(width * scale, height * scale);
+    const told = (share) => onProgress?.(share);
+    try {
+      await by.upscale(data, width, height, opaque, scale, (rows) => into.write(rows), told, () => signal?.aborted ?? false);
+      return await into.end();
+    } catch (error) {
+      into.abort();
+      throw error;
+    }
   },
 
   async convTranspose(x, w, b, description, kernel) {
@@ -91,6 +94,34 @@ const methods = {
     return { data, shape: Array.from(shape) };
   },
 };
+
+// A result whose rows come one after the other, as pixels.
+class Whole {
+  #picture;
+  #at = 0;
+
+  constructor(width, height) {
+    const mib = Math.ceil((width * height) / 2 ** 18);
+    const what = `the result of ${width}x${height} pixels takes ${mib} MiB`;
+    if (mib > 4096) throw failure(`${what}, more than the 4096 of one ImageData; as a PNG it may be larger`);
+    try {
+      this.#picture = { data: new Uint8ClampedArray(width * height * 4), width, height };
+    } catch {
+      throw failure(`${what}, for which the browser has no memory`);
+    }
+  }
+
+  write(rows) {
+    this.#picture.data.set(rows, this.#at);
+    this.#at += rows.length;
+  }
+
+  end() {
+    return this.#picture;
+  }
+
+  abort() {}
+}
 
 let last = Promise.resolve();
 

@@ -1,58 +1,83 @@
 // Writes PNG. A canvas would do so too, but multiplies colours by alpha before, and is not as large as a result may be.
 
-import { hasNoAlpha } from './pixels.js';
+/** A PNG file of straight RGBA whose rows come one after the other; without alpha where it is `opaque`. */
+export class PngWriter {
+  #width;
+  #channels;
+  #above; // the row before
+  #parts;
+  #deflate = new CompressionStream('deflate');
+  #into = this.#deflate.writable.getWriter();
+  #read;
 
-const ROWS = 64;
+  constructor(width, height, opaque) {
+    this.#width = width;
+    this.#channels = opaque ? 3 : 4;
+    this.#above = new Uint8ClampedArray(width * 4);
+    const header = new DataView(new ArrayBuffer(13));
+    header.setUint32(0, width);
+    header.setUint32(4, height);
+    header.setUint8(8, 8); // bits of a sample
+    header.setUint8(9, opaque ? 2 : 6);
+    const signature = Uint8Array.from('\x89PNG\r\n\x1a\n', (letter) => letter.charCodeAt(0));
+    this.#parts = [signature, chunk('IHDR', new Uint8Array(header.buffer)), chunk('sRGB', Uint8Array.of(0))];
+    this.#read = this.#collect();
+  }
 
-/** The PNG file of straight RGBA; without alpha where that is full everywhere. */
-export async function toPng({ data, width, height }) {
-  const channels = hasNoAlpha(data) ? 3 : 4;
-  const header = new DataView(new ArrayBuffer(13));
-  header.setUint32(0, width);
-  header.setUint32(4, height);
-  header.setUint8(8, 8); // bits of a sample
-  header.setUint8(9, channels === 3 ? 2 : 6);
-  const parts = [
-    Uint8Array.from('\x89PNG\r\n\x1a\n', (letter) => letter.charCodeAt(0)),
-    ...chunk('IHDR', new Uint8Array(header.buffer)),
-    ...chunk('sRGB', Uint8Array.of(0)),
-  ];
-  let y = 0;
-  const rows = new ReadableStream({
-    pull(controller) {
-      const count = Math.min(ROWS, height - y);
-      if (count === 0) return controller.close();
-      controller.enqueue(filtered(data, width, y, count, channels));
-      y += count;
-    },
-  });
-  const reader = rows.pipeThrough(new CompressionStream('deflate')).getReader();
-  for (let read = await reader.read(); !read.done; read = await reader.read()) parts.push(...chunk('IDAT', read.value));
-  parts.push(...chunk('IEND', new Uint8Array(0)));
-  return new Blob(parts, { type: 'image/png' });
+  /** Takes the next rows; they are taken when the promise is fulfilled. */
+  async write(rows) {
+    const size = this.#width * 4;
+    for (let first = 0; first < rows.length; first += ROWS * size) {
+      const some = rows.subarray(first, first + ROWS * size);
+      const filtered = paeth(some, this.#above, this.#width, this.#channels);
+      this.#above = some.slice(-size);
+      await this.#into.write(filtered);
+    }
+  }
+
+  /** The file. */
+  async end() {
+    await this.#into.close();
+    await this.#read;
+    return new Blob([...this.#parts, chunk('IEND', new Uint8Array(0))], { type: 'image/png' });
+  }
+
+  /** Gives it up. */
+  abort() {
+    this.#read.catch(() => {});
+    this.#into.abort().catch(() => {});
+  }
+
+  async #collect() {
+    const reader = this.#deflate.readable.getReader();
+    for (let read = await reader.read(); !read.done; read = await reader.read()) this.#parts.push(chunk('IDAT', read.value));
+  }
 }
+
+// How many are compressed at a time.
+const ROWS = 64;
 
 // Rows by the filter Paeth, which does well on photographs: each sample less whichever of its three neighbours is the nearest
 // to left + above - above left.
-function filtered(data, width, first, count, channels) {
-  const out = new Uint8Array(count * (1 + width * channels));
+function paeth(rows, above, width, channels) {
+  const size = width * 4;
+  const out = new Uint8Array((rows.length / size) * (1 + width * channels));
   let at = 0;
-  for (let y = first; y < first + count; y++) {
+  for (let first = 0; first < rows.length; first += size) {
+    const row = rows.subarray(first, first + size);
     out[at++] = 4;
-    for (let x = 0; x < width; x++) {
-      const here = (y * width + x) * 4;
-      for (let channel = 0; channel < channels; channel++) {
-        const sample = here + channel;
-        const left = x > 0 ? data[sample - 4] : 0;
-        const above = y > 0 ? data[sample - width * 4] : 0;
-        const corner = x > 0 && y > 0 ? data[sample - width * 4 - 4] : 0;
-        const toLeft = Math.abs(above - corner);
-        const toAbove = Math.abs(left - corner);
-        const toCorner = Math.abs(left + above - 2 * corner);
-        const nearest = toLeft <= toAbove && toLeft <= toCorner ? left : toAbove <= toCorner ? above : corner;
-        out[at++] = data[sample] - nearest;
+    for (let pixel = 0; pixel < size; pixel += 4) {
+      for (let sample = pixel; sample < pixel + channels; sample++) {
+        const left = pixel > 0 ? row[sample - 4] : 0;
+        const corner = pixel > 0 ? above[sample - 4] : 0;
+        const up = above[sample];
+        const toLeft = Math.abs(up - corner);
+        const toUp = Math.abs(left - corner);
+        const toCorner = Math.abs(left + up - 2 * corner);
+        out[at++] = row[sample] - (toLeft <= toUp && toLeft <= toCorner ? left : toUp <= toCorner ? up : corner);
       }
     }
+    above = row;
   }
   return out;
 }
@@ -64,7 +89,8 @@ function chunk(kind, bytes) {
   const name = new Uint8Array(head.buffer, 4);
   const tail = new DataView(new ArrayBuffer(4));
   tail.setUint32(0, crc32(bytes, crc32(name)));
-  return [head.buffer, bytes, tail.buffer];
+  // Which the browser may keep elsewhere than in the page's memory.
+  return new Blob([head.buffer, bytes, tail.buffer]);
 }
 
 const TABLE = Uint32Array.from({ length: 256 }, (_, byte) => {

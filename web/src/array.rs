@@ -11,9 +11,11 @@ pub(crate) enum Samples {
 }
 
 impl Samples {
-    /// The samples of a result, all 0.
+    /// The samples of a result, all of them full.
     pub(crate) fn eight(what: &str, length: u64) -> Result<Self> {
-        Ok(Self::Eight(construct("Uint8ClampedArray", what, length, 1)?.unchecked_into()))
+        let array: Uint8ClampedArray = construct("Uint8ClampedArray", what, length, 1)?.unchecked_into();
+        array.fill(u8::MAX, 0, array.length());
+        Ok(Self::Eight(array))
     }
 
     /// Samples between two passes.

@@ -5,7 +5,8 @@ use crate::array::{nearest, zeros};
 use crate::failure::{Failure, Result};
 use crate::job::Job;
 use crate::picture::{Picture, Window, span};
-use crate::pieces::{Piece, largest, pieces};
+use crate::pieces::{Piece, cut, largest};
+use std::ops::Range;
 use upconv::gpu::Graph;
 use upconv::graph::Region;
 use upconv::upscale::Network;
@@ -31,16 +32,29 @@ pub(crate) struct Trained {
 }
 
 impl Trained {
-    /// Runs once over a picture, of RGBA or of what another pass made, into one that is larger by the network's factor: RGB,
-    /// or the colours of RGBA whose alpha is known.
-    pub(crate) async fn enlarge(&self, from: &Picture, to: &Picture, job: &mut Job) -> Result<()> {
-        let has_transparent = !from.is_opaque()?;
-        for tile in pieces([from.height, from.width], self.sides(from)?, STEP) {
+    /// The rows of a picture that are computed at a time, one band after another.
+    pub(crate) fn bands(&self, picture: &Picture) -> Result<impl Iterator<Item = Range<usize>> + use<>> {
+        Ok(cut(0..picture.height, self.sides(picture)?[0], STEP))
+    }
+
+    /// Enlarges some rows of a picture, of RGBA or of what another pass made, by the network's factor: into RGB, or into the
+    /// colours of RGBA whose alpha is known. `opaque` says that the picture has no transparent pixels.
+    pub(crate) async fn enlarge(
+        &self,
+        from: &Picture,
+        opaque: bool,
+        rows: Range<usize>,
+        to: &Picture,
+        job: &mut Job,
+    ) -> Result<()> {
+        let most = self.sides(from)?[1];
+        for columns in cut(0..from.width, most, STEP) {
+            let tile = Piece { rows: rows.clone(), columns };
             let shape = self.network.input_shape([from.height, from.width]);
             let nothing = || Failure::Said("the network makes nothing".into());
             let (value, wanted) = self.network.wanted(&tile.rows, &tile.columns).ok_or_else(nothing)?;
             let prepared = self.graph.prepare_part(&[shape], &[], &[(value, wanted.clone())], Storage::F32)?;
-            let read = |region: &Region| self.read(from, region, has_transparent);
+            let read = |region: &Region| self.read(from, region, opaque);
             let inputs = prepared.inputs().map(read).collect::<Result<Vec<Tensor>>>()?;
             let made = prepared.run_async(&inputs).await?;
             let (Some(region), Some(output)) = (prepared.outputs().next(), made.first()) else {
@@ -79,15 +93,15 @@ impl Trained {
     }
 
     /// A region of what the network reads: red, green and blue from 0 to 1.
-    fn read(&self, from: &Picture, region: &Region, has_transparent: bool) -> Result<Tensor> {
+    fn read(&self, from: &Picture, region: &Region, opaque: bool) -> Result<Tensor> {
         let places = |axis: usize, extent: usize| -> Vec<usize> {
             let places = region.begin[axis]..region.begin[axis] + region.shape[axis + 2];
             places.map(|place| self.network.pixel(place, extent)).collect()
         };
         let (rows, columns) = (places(0, from.height), places(1, from.width));
-        let rings = if has_transparent { 2 * self.network.border() } else { 0 };
+        let rings = if opaque { 0 } else { 2 * self.network.border() };
         let mut window = from.window(span(&rows, rings, from.height), span(&columns, rings, from.width))?;
-        if has_transparent {
+        if !opaque {
             fill_transparent(&mut window, rings)?;
         }
         let (encoding, full) = (self.network.encoding(), from.samples.full());

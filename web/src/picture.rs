@@ -4,10 +4,12 @@ use crate::array::{Samples, zeros};
 use crate::failure::{Failure, Result};
 use std::ops::Range;
 
-/// A picture: interleaved samples, row after row.
+/// A picture, or a band of it: interleaved samples, row after row.
 pub(crate) struct Picture {
     pub(crate) samples: Samples,
     pub(crate) width: usize,
+    /// The row of the whole picture that a band begins with.
+    pub(crate) first_row: usize,
     pub(crate) height: usize,
     pub(crate) channels: usize,
 }
@@ -30,44 +32,37 @@ impl Picture {
             let sentence = format!("{given} samples were given for {width}x{height} pixels, which have {needed}");
             return Err(Failure::Said(sentence));
         }
-        Ok(Self { samples, width, height, channels })
+        Ok(Self { samples, width, first_row: 0, height, channels })
     }
 
     pub(crate) fn pixels(&self) -> u64 {
         self.width as u64 * self.height as u64
     }
 
-    /// Some rows and columns, which are inside the picture.
+    /// Some rows and columns, which are inside.
     pub(crate) fn window(&self, rows: Range<usize>, columns: Range<usize>) -> Result<Window> {
         let channels = self.channels;
         let mut pixels = zeros(rows.len() * columns.len() * channels)?;
         for (y, row) in rows.clone().zip(pixels.chunks_exact_mut(columns.len() * channels)) {
-            self.samples.read((y * self.width + columns.start) * channels, row)?;
+            self.samples.read(self.place(y, columns.start), row)?;
         }
         Ok(Window { pixels, rows, columns, channels })
     }
 
-    /// Writes a part back, each sample rounded.
+    /// Writes a part back, each sample rounded; of a band, those rows that it has.
     pub(crate) fn write(&self, window: &Window) -> Result<()> {
         let row = window.columns.len() * window.channels;
+        let own = self.first_row..self.first_row + self.height;
         for (y, pixels) in window.rows.clone().zip(window.pixels.chunks_exact(row)) {
-            self.samples.write((y * self.width + window.columns.start) * self.channels, pixels)?;
+            if own.contains(&y) {
+                self.samples.write(self.place(y, window.columns.start), pixels)?;
+            }
         }
         Ok(())
     }
 
-    /// Whether the last channel is full everywhere.
-    pub(crate) fn is_opaque(&self) -> Result<bool> {
-        if self.channels != 4 {
-            return Ok(true);
-        }
-        for y in 0..self.height {
-            let row = self.window(y..y + 1, 0..self.width)?;
-            if row.pixels.iter().skip(3).step_by(4).any(|&alpha| alpha != self.samples.full()) {
-                return Ok(false);
-            }
-        }
-        Ok(true)
+    fn place(&self, y: usize, x: usize) -> usize {
+        ((y - self.first_row) * self.width + x) * self.channels
     }
 }
 

@@ -21,19 +21,12 @@ impl Piece {
     }
 }
 
-/// Pieces of at most so many rows and columns, which are multiples of `step`: equal ones whose sides are, too, and of which the
-/// last are smaller, so that a device compiles and plans once. From left to right, band after band.
-pub(crate) fn pieces(
-    [height, width]: [usize; 2],
-    [rows, columns]: [usize; 2],
-    step: usize,
-) -> impl Iterator<Item = Piece> {
-    let along = move |extent: usize, most: usize| {
-        let side = extent.div_ceil(extent.div_ceil(most)).next_multiple_of(step);
-        (0..extent).step_by(side).map(move |first| first..(first + side).min(extent))
-    };
-    along(height, rows)
-        .flat_map(move |rows| along(width, columns).map(move |columns| Piece { rows: rows.clone(), columns }))
+/// Cuts a range into pieces of at most `most`, which is a multiple of `step`: equal ones that are, too, and of which the last is
+/// smaller, so that a device compiles and plans once.
+pub(crate) fn cut(range: Range<usize>, most: usize, step: usize) -> impl Iterator<Item = Range<usize>> {
+    let extent = range.len().max(1);
+    let side = extent.div_ceil(extent.div_ceil(most)).next_multiple_of(step);
+    range.clone().step_by(side).map(move |first| first..(first + side).min(range.end))
 }
 
 /// The largest of 1 to `most` that fits; 1 if none does. What is smaller fits, too.

@@ -4,15 +4,17 @@ use crate::array::Samples;
 use crate::colours::Colours;
 use crate::device::Device;
 use crate::failure::{Failure, Result};
-use crate::filter;
+use crate::filter::Filter;
 use crate::job::Job;
 use crate::network::Trained;
 use crate::picture::Picture;
-use js_sys::{Function, Uint8ClampedArray};
+use js_sys::{Function, Promise, Uint8ClampedArray};
+use std::ops::Range;
 use upconv::upscale::network::CHANNELS;
 use upconv::upscale::{MAX_SCALE, Method, Network};
 use wasm_bindgen::JsValue;
 use wasm_bindgen::prelude::wasm_bindgen;
+use wasm_bindgen_futures::JsFuture;
 
 /// A filter, or a network with its weights on a device.
 #[wasm_bindgen]
@@ -61,28 +63,28 @@ impl Upscaler {
         }
     }
 
-    /// Enlarges a picture of RGBA, alpha straight, sRGB, into another. `on_progress` hears the share that is done, from 0 to
-    /// 1; between pieces `is_cancelled` is asked.
+    /// Enlarges a picture of RGBA, alpha straight, sRGB; `opaque` says that alpha is full everywhere. `on_band` is given the
+    /// rows of the result, from the top, as they are made, and awaited; `on_progress` hears the share that is done, from 0 to 1;
+    /// between pieces `is_cancelled` is asked.
     ///
     /// # Errors
     /// A picture of another size than is said, a factor out of reach, a result beyond the memory; what the device reports;
-    /// `cancelled`, where `is_cancelled` gave true.
+    /// `cancelled`, where `is_cancelled` gave true; what `on_band` throws.
+    #[expect(clippy::too_many_arguments, reason = "a picture and three functions, from JavaScript")]
     pub async fn upscale(
         &self,
         rgba: Uint8ClampedArray,
         width: usize,
         height: usize,
+        opaque: bool,
         scale: usize,
+        on_band: Function,
         on_progress: Function,
         is_cancelled: Function,
-    ) -> std::result::Result<Uint8ClampedArray, JsValue> {
+    ) -> std::result::Result<(), JsValue> {
         let from = Picture::new(Samples::Eight(rgba), width, height, 4)?;
         let passes = self.passes(scale)?;
-        let wide = |side: usize| side as u64 * scale as u64;
-        let what = format!("the result of {}x{} pixels", wide(width), wide(height));
-        let pixels = from.pixels() * (scale * scale) as u64;
-        let to = Picture::new(Samples::eight(&what, pixels * 4)?, width * scale, height * scale, 4)?;
-        let opaque = from.is_opaque()?;
+        let made = Made { width: width as u64 * scale as u64, on_band };
         match &self.how {
             How::Filter(method) => {
                 let colours = match (opaque, method) {
@@ -90,36 +92,72 @@ impl Upscaler {
                     (false, Method::Nearest) => Colours::Straight,
                     (false, _) => Colours::Premultiplied,
                 };
+                let filter = Filter::new(&self.device, *method, scale, colours)?;
                 let mut job = Job::new(&self.device, on_progress, is_cancelled, from.pixels());
-                filter::enlarge(*method, scale, colours, &from, &to, &mut job).await?;
+                for rows in filter.bands(&from) {
+                    let band = made.band(rows.start * scale..rows.end * scale)?;
+                    filter.enlarge(&from, rows, &band, &mut job).await?;
+                    made.give(band).await?;
+                }
             }
             How::Trained(trained) => {
                 let own = trained.network.scale();
                 let second = if passes == 2 { from.pixels() * (own * own) as u64 } else { 0 };
-                // Alpha is in proportion to what covers a pixel, and no network sees it otherwise. It takes next to no time,
-                // of which nothing is told.
-                let silent = Function::new_no_args("");
-                let mut job = Job::new(&self.device, silent, is_cancelled.clone(), from.pixels());
-                let alpha = if opaque { Method::Nearest } else { Method::Bicubic };
-                filter::enlarge(alpha, scale, Colours::Alpha, &from, &to, &mut job).await?;
-                let mut job = Job::new(&self.device, on_progress, is_cancelled, from.pixels() + second);
-                if passes == 2 {
-                    let (width, height) = (width * own, height * own);
-                    let length = width as u64 * height as u64 * CHANNELS as u64;
-                    let between = Samples::sixteen("what is between the two passes of the network", length)?;
-                    let between = Picture::new(between, width, height, CHANNELS)?;
-                    trained.enlarge(&from, &between, &mut job).await?;
-                    trained.enlarge(&between, &to, &mut job).await?;
-                } else {
-                    trained.enlarge(&from, &to, &mut job).await?;
+                let mut job = Job::new(&self.device, on_progress, is_cancelled.clone(), from.pixels() + second);
+                let between = if passes == 2 { Some(between(&from, own)?) } else { None };
+                if let Some(between) = &between {
+                    for rows in trained.bands(&from)? {
+                        trained.enlarge(&from, opaque, rows, between, &mut job).await?;
+                    }
+                }
+                // Alpha is in proportion to what covers a pixel, and no network sees it otherwise. It takes next to no time, of
+                // which nothing is told.
+                let filter = Filter::new(&self.device, Method::Bicubic, scale, Colours::Alpha)?;
+                let mut silent = Job::new(&self.device, Function::new_no_args(""), is_cancelled, 1);
+                let (last, opaque_last) = between.as_ref().map_or((&from, opaque), |between| (between, true));
+                for rows in trained.bands(last)? {
+                    let all = rows.start * own..rows.end * own;
+                    let band = made.band(all.clone())?;
+                    if !opaque {
+                        filter.enlarge(&from, all.start / scale..all.end.div_ceil(scale), &band, &mut silent).await?;
+                    }
+                    trained.enlarge(last, opaque_last, rows, &band, &mut job).await?;
+                    made.give(band).await?;
                 }
             }
         }
-        match to.samples {
-            Samples::Eight(made) => Ok(made),
-            Samples::Sixteen(_) => Err(Failure::Said("the result has 16 bits a sample".into()).into()),
-        }
+        Ok(())
     }
+}
+
+/// Where the result goes, band by band.
+struct Made {
+    width: u64,
+    on_band: Function,
+}
+
+impl Made {
+    /// Rows of the result, white and opaque.
+    fn band(&self, rows: Range<usize>) -> Result<Picture> {
+        let what = format!("a band of {}x{} pixels", self.width, rows.len());
+        let samples = Samples::eight(&what, self.width * rows.len() as u64 * 4)?;
+        Ok(Picture { first_row: rows.start, ..Picture::new(samples, self.width as usize, rows.len(), 4)? })
+    }
+
+    async fn give(&self, band: Picture) -> std::result::Result<(), JsValue> {
+        if let Samples::Eight(rows) = band.samples {
+            let taken = self.on_band.call1(&JsValue::NULL, &rows)?;
+            JsFuture::from(Promise::resolve(&taken)).await?;
+        }
+        Ok(())
+    }
+}
+
+/// What is between two passes of a network: the colours, in 16 bits.
+fn between(from: &Picture, scale: usize) -> Result<Picture> {
+    let (width, height) = (from.width * scale, from.height * scale);
+    let length = from.pixels() * (scale * scale * CHANNELS) as u64;
+    Picture::new(Samples::sixteen("what is between the two passes of the network", length)?, width, height, CHANNELS)
 }
 
 impl Upscaler {

@@ -142,7 +142,7 @@ test('what cannot be is refused with numbers, and the upscaler goes on', async (
     'the factor is 65, expected 1 to 64',
     'the factor is 1.5, expected a whole number',
     'the factor is 3, expected one of this network: 2 or its square',
-    'the result of 48000x48000 pixels takes 8790 MiB, more than an array of the browser may have',
+    'the result of 48000x48000 pixels takes 8790 MiB, more than the 4096 of one ImageData; as a PNG it may be larger',
     'expected a Blob, an ImageBitmap, ImageData or an OffscreenCanvas',
     'there is no model "bicubik"; there are nearest, bilinear, bicubic, lanczos3, waifu2x-photo, waifu2x-art, and networks by their address or their bytes',
     'the network at ./upconv/models/none.safetensors cannot be loaded: the server says 404',

@@ -79,6 +79,16 @@ for (const [model, label, native] of [
   });
 }
 
+test('a picture in several bands is what the program makes of it', async () => {
+  const page = await browser.open();
+  await page.selectOption('#model', 'bicubic');
+  await page.getByText('4×').click();
+  await choose(page, file('astronaut.png', astronaut));
+  const [made, expected] = [decode((await result(page, 'astronaut.png')).bytes), decode(upscale(astronaut, '--scale', '4', '--method', 'bicubic'))];
+  assert.ok(difference(made, expected) <= 1, `${difference(made, expected)} levels`);
+  await closed(page);
+});
+
 for (const [model, native] of [
   ['nearest', ['--scale', '2', '--method', 'nearest']],
   ['lanczos3', ['--scale', '2', '--method', 'lanczos3']],
