@@ -20,10 +20,6 @@ impl Job {
         Self { device: device.clone(), on_progress, is_cancelled, done: 0, all }
     }
 
-    pub(crate) fn device(&self) -> &Device {
-        &self.device
-    }
-
     /// Says that a piece is done, and fails where the work is to end: it was cancelled, or the device has failed.
     pub(crate) fn advance(&mut self, pixels: u64) -> Result<()> {
         self.done += pixels;
