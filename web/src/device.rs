@@ -1,12 +1,10 @@
 //! The browser's device, and what it reports.
 
 use crate::failure::{Failure, Result};
-use js_sys::Reflect;
 use std::rc::Rc;
 use std::sync::{Arc, Mutex, PoisonError};
+use upconv::DeviceClass;
 use upconv::gpu::{AdapterRequest, Context};
-use upconv::wgpu::{AdapterInfo, Backend, DeviceType};
-use upconv::{DeviceClass, DeviceProfile};
 use wasm_bindgen::JsValue;
 use wasm_bindgen::prelude::wasm_bindgen;
 
@@ -19,8 +17,6 @@ pub struct Device {
 
 struct Inner {
     context: Context,
-    name: String,
-    class: DeviceClass,
     /// The first error that the device reported and nothing else caught, and why it was lost.
     reported: Arc<Mutex<Reported>>,
 }
@@ -39,10 +35,6 @@ impl Device {
     /// What [`Context::request_async`] refuses.
     pub async fn request() -> std::result::Result<Device, JsValue> {
         let context = Context::request_async(&AdapterRequest::default()).await.map_err(Failure::from)?;
-        let (name, class) = describe(&context);
-        // Of an unknown device the plans would be those for the weakest hardware.
-        let profile = DeviceProfile { class, max_iterations: class.max_iterations(), ..context.profile().clone() };
-        let context = context.limited(profile);
         let reported = Arc::new(Mutex::new(Reported::default()));
         let (errors, losses) = (reported.clone(), reported.clone());
         context.device().on_uncaptured_error(Arc::new(move |error: upconv::wgpu::Error| {
@@ -51,25 +43,29 @@ impl Device {
         context.device().set_device_lost_callback(move |_, reason| {
             losses.lock().unwrap_or_else(PoisonError::into_inner).lost.get_or_insert(reason);
         });
-        Ok(Self { inner: Rc::new(Inner { context, name, class, reported }) })
+        Ok(Self { inner: Rc::new(Inner { context, reported }) })
     }
 
     /// What the browser calls the adapter.
     #[wasm_bindgen(getter)]
     pub fn name(&self) -> String {
-        self.inner.name.clone()
+        let described = self.inner.context.adapter_name();
+        match described.split(" (").next().filter(|name| !name.is_empty()) {
+            Some(name) => name.into(),
+            None => "a GPU that the browser does not name".into(),
+        }
     }
 
     /// The kind of hardware: `Desktop`, `Nvidia`, `Mobile`, `Software` or `Unknown`.
     #[wasm_bindgen(getter)]
     pub fn class(&self) -> String {
-        format!("{:?}", self.inner.class)
+        format!("{:?}", self.inner.context.profile().class)
     }
 
     /// Whether it computes on the CPU.
     #[wasm_bindgen(getter)]
     pub fn software(&self) -> bool {
-        self.inner.class == DeviceClass::Software
+        self.inner.context.profile().class == DeviceClass::Software
     }
 
     /// Whether it is lost: nothing can be computed on it any more.
@@ -95,23 +91,4 @@ impl Device {
             None => Ok(()),
         }
     }
-}
-
-/// The adapter's name, and its class as far as the name tells.
-fn describe(context: &Context) -> (String, DeviceClass) {
-    let info = context.device().as_webgpu().and_then(|device| Reflect::get(device, &"adapterInfo".into()).ok());
-    let word = |key: &str| {
-        let info = info.as_ref()?;
-        Reflect::get(info, &key.into()).ok()?.as_string().filter(|word| !word.is_empty())
-    };
-    let words: Vec<String> = ["vendor", "architecture"].into_iter().filter_map(word).collect();
-    let own = context.device().adapter_info();
-    let all = AdapterInfo {
-        name: format!("{} {}", own.name, words.join(" ")),
-        device_type: own.device_type,
-        ..AdapterInfo::new(DeviceType::Other, Backend::BrowserWebGpu)
-    };
-    let name = word("description").unwrap_or_else(|| words.join(" "));
-    let name = if name.is_empty() { "a GPU that the browser does not name".into() } else { name };
-    (name, DeviceClass::of(&all))
 }

@@ -19,8 +19,8 @@ const STEP: usize = 8;
 /// What a tile takes at most, in bytes.
 const TILE: u64 = 128 << 20;
 
-/// What the largest tensor of a tile has at most, in elements: where addresses have 32 bits, the library plans for no more.
-const LARGEST: u64 = (1 << 24) - 1;
+/// What the largest tensor of a tile has at most, in elements: 128 MiB, which every device binds.
+const LARGEST: u64 = 1 << 25;
 
 /// The largest side of a tile.
 const LARGEST_SIDE: usize = 1 << 12;

@@ -13,8 +13,8 @@ use crate::gpu::storage::Storage;
 use crate::kernel::Kernel;
 use crate::op::Geometry;
 
-/// Inputs and weights with more elements exceed every device by far; up to here bytes are counted within 64 bits.
-const MAX_ELEMENTS: usize = usize::MAX >> 8;
+/// Inputs and weights with more elements exceed every device by far; up to here their bytes can be counted.
+const MAX_ELEMENTS: usize = if usize::BITS == 32 { usize::MAX >> 2 } else { usize::MAX >> 8 };
 
 /// Why a kernel of the caller's choice is planned.
 const REQUESTED: &str = "it was asked for";
