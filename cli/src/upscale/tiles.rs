@@ -77,8 +77,7 @@ impl Tiles {
             }
         } * STEP;
         let even = |extent: usize| extent.div_ceil(extent.div_ceil(side)).next_multiple_of(STEP);
-        let tiles = Self { width, height, rows: even(height), columns: even(width), alone, or_whole: false };
-        Ok(tiles)
+        Ok(Self { width, height, rows: even(height), columns: even(width), alone, or_whole: false })
     }
 
     /// The picture as one tile.

@@ -29,7 +29,10 @@ const MEMORY: u64 = 96;
 /// The tile with the least estimated cost, behind that cost, or why there is none. What only measuring can judge is left
 /// out: how a workgroup of another arrangement lies, and reading ahead.
 pub(crate) fn best(geometry: &Geometry, profile: &DeviceProfile) -> Result<(f64, Tile), Refusal> {
-    let space = Space::new(geometry, profile)?;
+    best_of(&Space::new(geometry, profile)?)
+}
+
+fn best_of(space: &Space<'_>) -> Result<(f64, Tile), Refusal> {
     let mut best: Option<(f64, Tile)> = None;
     for (shape, _) in space.register_tiles() {
         let read = spans(&shape).iter().product::<usize>() * input_unit(&shape);
@@ -37,14 +40,14 @@ pub(crate) fn best(geometry: &Geometry, profile: &DeviceProfile) -> Result<(f64,
         if shape.phase_parts() > 1 || shape.rounds() > 1 || shape.outputs() + read.max(4) > space.hardware.registers {
             continue;
         }
-        if let Some(workgroup) = workgroup(&space, &shape, ARRANGEMENTS[0]) {
-            let cost = cost::tiled(&space.hardware, geometry, &space.packing, (&shape, &workgroup));
+        if let Some(workgroup) = workgroup(space, &shape, ARRANGEMENTS[0]) {
+            let cost = cost::tiled(&space.hardware, space.geometry, &space.packing, (&shape, &workgroup));
             if best.is_none_or(|(least, _)| cost < least) {
                 best = Some((cost, Tile { shape, reads: Reads::Memory(workgroup) }));
             }
         }
     }
-    best.ok_or(Refusal::NoTile { workgroup_memory: profile.max_workgroup_memory })
+    best.ok_or(Refusal::NoTile { workgroup_memory: space.profile.max_workgroup_memory })
 }
 
 /// Gives that tile, and the others that are worth measuring beside it, with what `best` estimates of it: its register tile
@@ -54,7 +57,8 @@ pub(crate) fn visit(
     profile: &DeviceProfile,
     mut visitor: impl FnMut(f64, Tile),
 ) -> Result<(), Refusal> {
-    let (space, (cost, Tile { shape, .. })) = (Space::new(geometry, profile)?, best(geometry, profile)?);
+    let space = Space::new(geometry, profile)?;
+    let (cost, Tile { shape, .. }) = best_of(&space)?;
     let mut seen = Vec::new();
     for arrangement in ARRANGEMENTS {
         let Some(laid) = workgroup(&space, &shape, arrangement).filter(|laid| !seen.contains(laid)) else { continue };
