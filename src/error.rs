@@ -146,6 +146,10 @@ pub enum Error {
     #[error("WGPU_BACKEND is {value:?}, and there is no backend {wrong:?}; there are {}", .known.join(", "))]
     Backend { value: String, wrong: String, known: Vec<&'static str> },
 
+    /// The work was stopped by a [`Stop`](crate::Stop).
+    #[error("stopped on request")]
+    Stopped,
+
     /// The system gave no threads.
     #[error("no threads for the CPU backend: {reason}")]
     Threads { reason: String },

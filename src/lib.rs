@@ -94,6 +94,7 @@ pub mod op;
 mod phase;
 pub mod reference;
 mod rounding;
+mod stop;
 pub mod tensor;
 #[cfg(feature = "picture")]
 pub mod upscale;
@@ -111,6 +112,7 @@ pub use gradient::{Gradients, OutputGradient};
 pub use kernel::{Kernel, Refusal};
 pub use layout::{Layout, WeightLayout};
 pub use op::{Axis, ConvTranspose, Convolution, Geometry, OutputPaddingPolicy};
+pub use stop::Stop;
 pub use tensor::{Bias, DType, Data, DataMut, DataView, Tensor, TensorView};
 #[cfg(feature = "gpu")]
 pub use wgpu;

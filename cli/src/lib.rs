@@ -37,6 +37,7 @@ use anyhow::Result;
 use clap::error::ErrorKind;
 use clap::{Parser, Subcommand};
 use output::{note, one_line};
+use std::ffi::OsString;
 use std::io::{self, Write};
 use std::process::ExitCode;
 
@@ -82,23 +83,38 @@ enum Command {
 /// Runs the program with the arguments of its process.
 #[must_use]
 pub fn main() -> ExitCode {
-    let result = match Cli::try_parse() {
-        Ok(cli) => interrupt::handle().and_then(|()| run(cli.command)),
+    run(std::env::args_os()).into()
+}
+
+/// Runs the program with these arguments, of which the first is its name, and returns its exit status: for Python's
+/// package, whose process has further ones. From here on an interruption ends the process.
+pub fn run(arguments: impl IntoIterator<Item = OsString>) -> u8 {
+    let result = match Cli::try_parse_from(arguments) {
+        Ok(cli) => interrupt::handle().and_then(|()| command(cli.command)),
         Err(error) if error.use_stderr() => return refuse_usage(&error),
         // --help and --version.
         Err(error) => error.print().and_then(|()| io::stdout().flush()).map_err(|error| output::unwritable(&error)),
     };
     match result {
-        Ok(()) => ExitCode::SUCCESS,
-        Err(error) if error.is::<output::Closed>() => ExitCode::from(output::CLOSED),
+        Ok(()) => 0,
+        Err(error) if error.is::<output::Closed>() => output::CLOSED,
         Err(error) => {
             note!("upconv: {}", one_line(&error));
-            ExitCode::FAILURE
+            1
         }
     }
 }
 
-fn run(command: Command) -> Result<()> {
+/// Checks the adapters that this names, or all of them and the CPU, as `upconv verify` does. Returns JSON: the `rows` that
+/// `verify --json` prints, and the devices that are `broken`.
+///
+/// # Errors
+/// A device that is not there.
+pub fn verify(adapter: Option<String>) -> Result<String> {
+    verify::as_json(adapter)
+}
+
+fn command(command: Command) -> Result<()> {
     match command {
         Command::Upscale(args) => upscale::run(&args),
         Command::Models(args) => network::models(&args),
@@ -115,12 +131,12 @@ fn run(command: Command) -> Result<()> {
 }
 
 /// Reports wrong usage as clap would; a refused value is reported in one line, without the advice that follows.
-fn refuse_usage(error: &clap::Error) -> ExitCode {
+fn refuse_usage(error: &clap::Error) -> u8 {
     let text = error.to_string();
     match (error.kind(), text.lines().next().and_then(|line| line.strip_prefix("error: "))) {
         (ErrorKind::ValueValidation, Some(line)) => note!("upconv: {line}"),
         // There is nowhere left to say that it failed.
         _ => drop(error.print()),
     }
-    ExitCode::from(2)
+    2
 }

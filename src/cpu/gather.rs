@@ -4,12 +4,13 @@
 //! weight that is infinite or NaN shows only where it is used.
 
 use super::element::{Element, Stored};
-use super::memory::{Result, collect, reserve, reserved};
+use super::memory::{Result, collect, reserve, reserved, unless_stopped};
 use super::order::Order;
 use super::output::Slot;
 use crate::layout::Layout;
 use crate::op::{Axis, ConvTranspose, Geometry};
 use crate::phase::AxisPhases;
+use crate::stop;
 use rayon::prelude::*;
 use std::ops::Range;
 
@@ -179,7 +180,9 @@ pub(super) fn run<T: Stored>(
     };
     let segment_len = output[2].min(SEGMENT);
     let scratch = || (vec![T::Computed::default(); segment_len], Vec::new());
+    let stop = stop::watched();
     y.par_chunks_mut(output[2] * together).enumerate().try_for_each_init(scratch, |scratch, (index, row)| {
+        unless_stopped(stop.as_ref())?;
         let (accumulators, within) = scratch;
         let (rest, oy) = (index / output[1], index % output[1]);
         let (rest, oz) = (rest / output[0], rest % output[0]);

@@ -1,24 +1,37 @@
-//! Allocations that return an error where there is no memory.
+//! What can fail on the threads: allocations where there is no memory, and work that was stopped.
 
 use crate::error::Error;
+use crate::stop::Stop;
 
-/// An allocation that failed. Unlike [`Error`] it can be sent between threads on every target.
+/// Why work failed. Unlike [`Error`] it can be sent between threads on every target.
 #[derive(Debug)]
-pub(super) struct NoMemory {
-    what: &'static str,
-    bytes: u128,
+pub(super) enum Failure {
+    /// An allocation failed.
+    NoMemory {
+        what: &'static str,
+        bytes: u128,
+    },
+    Stopped,
 }
 
-pub(super) type Result<T> = std::result::Result<T, NoMemory>;
+pub(super) type Result<T> = std::result::Result<T, Failure>;
 
-impl From<NoMemory> for Error {
-    fn from(NoMemory { what, bytes }: NoMemory) -> Self {
-        Error::Memory { what, bytes }
+impl From<Failure> for Error {
+    fn from(failure: Failure) -> Self {
+        match failure {
+            Failure::NoMemory { what, bytes } => Error::Memory { what, bytes },
+            Failure::Stopped => Error::Stopped,
+        }
     }
 }
 
-fn no_memory<T>(what: &'static str, len: usize) -> NoMemory {
-    NoMemory { what, bytes: len as u128 * size_of::<T>() as u128 }
+fn no_memory<T>(what: &'static str, len: usize) -> Failure {
+    Failure::NoMemory { what, bytes: len as u128 * size_of::<T>() as u128 }
+}
+
+/// Fails where the work is to stop.
+pub(super) fn unless_stopped(stop: Option<&Stop>) -> Result<()> {
+    if stop.is_some_and(Stop::is_requested) { Err(Failure::Stopped) } else { Ok(()) }
 }
 
 /// An empty vector with room for `len` elements.

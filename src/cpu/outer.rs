@@ -8,13 +8,14 @@
 
 use super::correlation::{Correlation, meeting};
 use super::element::Element;
-use super::memory::{Result, filled, grow, product, reserve, reserved};
+use super::memory::{Result, filled, grow, product, reserve, reserved, unless_stopped};
 use super::microkernel::{Product, Row, Tap, most_rows, tiles};
 use super::panel::Finite;
 use super::scratch::{Pool, Scratch};
 use super::simd::{Instructions, Level};
 use crate::activation::Activation;
 use crate::op::Axis;
+use crate::stop;
 use pulp::{Simd, WithSimd};
 use rayon::prelude::*;
 use std::ops::Range;
@@ -59,10 +60,12 @@ pub(super) fn run<T: Element>(of: &Correlation<'_, T>, level: Level, pool: &Pool
     let count = product([of.groups, blocks.len(), parts.len()]);
     let instructions = level.instructions();
     let mut sums = reserved("the parts of the weight's gradient", count)?;
+    let stop = stop::watched();
     (0..count)
         .into_par_iter()
         .with_max_len(1)
         .map(|index| {
+            unless_stopped(stop.as_ref())?;
             let (rest, part) = (index / parts.len(), index % parts.len());
             let task =
                 Task { of, group: rest / blocks.len(), block: &blocks[rest % blocks.len()], level, instructions };

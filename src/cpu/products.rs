@@ -3,7 +3,7 @@
 
 use super::choice::{Cut, Panel};
 use super::element::{Element, Stored};
-use super::memory::{Result, collect};
+use super::memory::{Result, collect, unless_stopped};
 use super::output::Slot;
 use super::packed::Packed;
 use super::range::length;
@@ -12,6 +12,7 @@ use super::task::{Parts, Task};
 use super::work::Work;
 use super::{batched, boxed, im2col};
 use crate::op::Geometry;
+use crate::stop;
 use rayon::prelude::*;
 
 /// Computes the output, and returns how many of its elements were written: all.
@@ -25,7 +26,9 @@ pub(super) fn run<T: Stored>(
     x: &[T::Computed],
     y: &mut [Slot<T>],
 ) -> Result<usize> {
+    let stop = stop::watched();
     let run = |Task { shape, mut parts }: Task<'_, T>| {
+        unless_stopped(stop.as_ref())?;
         let work = Work { geometry, x, shape };
         pool.with(|scratch| task(&work, packings, cut.panel, &mut parts, scratch))
     };

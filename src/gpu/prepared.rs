@@ -250,6 +250,16 @@ impl Bound {
         })
     }
 
+    /// Submits the dispatches, in [pieces](Self::pieces), without waiting for them.
+    ///
+    /// # Errors
+    /// [`Error::Device`], [`Error::DeviceLost`]; [`Error::Stopped`] between pieces, each of which is waited for where
+    /// the thread [watches](crate::Stop::watch) for that.
+    pub fn submit(&self) -> Result<()> {
+        let steps: Vec<&Step> = self.steps.iter().collect();
+        self.context.submit("upconv layer", &steps, |_| {}).map(drop)
+    }
+
     /// The device.
     pub fn context(&self) -> &Context {
         &self.context

@@ -13,7 +13,7 @@ use upconv::reference::Comparison;
 use upconv::{Kernel, Storage};
 
 /// The options of `verify`.
-#[derive(clap::Args)]
+#[derive(clap::Args, Default)]
 pub(crate) struct Args {
     /// Check only the adapter with this number in `upconv info`, or those whose name, driver or backend contains this;
     /// `cpu` is the CPU backend.
@@ -53,8 +53,14 @@ pub(crate) fn run(args: &Args) -> Result<()> {
     report.verdict()
 }
 
+/// The report on the adapters that this names, or on all of them and the CPU, as JSON.
+pub(crate) fn as_json(adapter: Option<String>) -> Result<String> {
+    let args = Args { adapter, ..Args::default() };
+    Ok(serde_json::to_string(&check(devices(&args)?, &cases()?, None))?)
+}
+
 /// The results of the checks.
-#[derive(Default)]
+#[derive(Default, Serialize)]
 struct Report {
     rows: Vec<Row>,
     /// Devices that could not be checked, or not to the end.

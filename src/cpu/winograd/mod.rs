@@ -23,7 +23,7 @@ mod weights;
 mod work;
 
 use super::element::Stored;
-use super::memory::{Result, grow};
+use super::memory::{Result, grow, unless_stopped};
 use super::output::Slot;
 use super::scratch::Pool;
 use super::simd::{Instructions, Level};
@@ -31,6 +31,7 @@ use super::task::Task;
 use crate::accuracy::Accuracy;
 use crate::layout::Layout;
 use crate::op::{ConvTranspose, Geometry};
+use crate::stop;
 use crate::winograd::{Filter, filters, wide_three_by_three};
 use axis::{Depth, Group, groups};
 use rayon::prelude::*;
@@ -110,7 +111,9 @@ impl Winograd {
         y: &mut [Slot<T>],
     ) -> Result<usize> {
         let (cut, outputs) = self.cut(geometry, rayon::current_num_threads());
+        let stop = stop::watched();
         let run = |Task { shape, mut parts }: Task<'_, T>| {
+            unless_stopped(stop.as_ref())?;
             let work = Work::new(self, geometry, x, &shape);
             pool.with(|scratch| match self.filters[0].taps {
                 3 => work.run::<T, 3, 6>(&mut parts, scratch),

@@ -3,7 +3,10 @@
 use crate::error::Result;
 use crate::gpu::device::context::Context;
 use crate::gpu::device::span::span;
+#[cfg(not(target_family = "wasm"))]
+use crate::gpu::device::wait::finished;
 use crate::gpu::dispatch::Band;
+use crate::stop;
 use std::borrow::Borrow;
 use wgpu::{
     BindGroup, CommandEncoder, CommandEncoderDescriptor, ComputePass, ComputePassDescriptor, ComputePipeline,
@@ -52,8 +55,9 @@ impl Context {
         steps: &[&Step],
         finally: impl FnOnce(&mut CommandEncoder),
     ) -> Result<SubmissionIndex> {
+        let stop = stop::watched();
+        let mut left = steps;
         self.checked("running a layer", || {
-            let mut left = steps;
             loop {
                 let piece = left.split_off(..piece(left, self.profile().max_multiply_adds)).unwrap_or_default();
                 span!("submit", label, dispatches = piece.len());
@@ -67,11 +71,28 @@ impl Context {
                 }
                 if left.is_empty() {
                     finally(&mut encoder);
-                    return self.queue().submit([encoder.finish()]);
+                    return Ok(self.queue().submit([encoder.finish()]));
                 }
-                self.queue().submit([encoder.finish()]);
+                let submission = self.queue().submit([encoder.finish()]);
+                // What was submitted cannot be taken back: the rest waits for it.
+                if let Some(stop) = &stop {
+                    stop.check()?;
+                    self.finish(submission)?;
+                }
             }
-        })
+        })?
+    }
+
+    #[cfg(not(target_family = "wasm"))]
+    fn finish(&self, submission: SubmissionIndex) -> Result<()> {
+        finished(self.device(), submission, "running a layer")
+    }
+
+    /// A browser does not let a thread wait.
+    #[cfg(target_family = "wasm")]
+    #[allow(clippy::unused_self, clippy::unnecessary_wraps, reason = "elsewhere it waits")]
+    fn finish(&self, _: SubmissionIndex) -> Result<()> {
+        Ok(())
     }
 }
 

@@ -21,6 +21,9 @@ const READING: &str = "reading a buffer";
 /// What is done when a device is lost while bytes are on their way to it.
 const WRITING: &str = "writing a buffer";
 
+/// The usages of a buffer for a tensor.
+const TENSOR: BufferUsages = BufferUsages::STORAGE.union(BufferUsages::COPY_SRC).union(BufferUsages::COPY_DST);
+
 /// So many bytes are left to wgpu to bring to the device.
 const BY_QUEUE: usize = 64 << 10;
 
@@ -36,9 +39,17 @@ impl Context {
         with_bytes(tensor, storage, |bytes| self.upload_bytes("upconv tensor", bytes))
     }
 
+    /// A buffer for so many elements, with the usages and the size of [`upload`](Self::upload)'s. Nothing is known of
+    /// what it holds.
+    ///
+    /// # Errors
+    /// As [`upload`](Self::upload).
+    pub fn allocate(&self, elements: usize, storage: Storage) -> Result<Buffer> {
+        self.buffer("upconv tensor", (elements as u64).saturating_mul(storage.size()), TENSOR)
+    }
+
     pub(crate) fn upload_bytes(&self, label: &'static str, bytes: &[u8]) -> Result<Buffer> {
-        let usage = BufferUsages::STORAGE | BufferUsages::COPY_SRC | BufferUsages::COPY_DST;
-        let buffer = self.buffer(label, bytes.len() as u64, usage)?;
+        let buffer = self.buffer(label, bytes.len() as u64, TENSOR)?;
         self.write(&buffer, 0, bytes)?;
         Ok(buffer)
     }
