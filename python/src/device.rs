@@ -9,7 +9,7 @@ use std::collections::HashMap;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use upconv::gpu::{self, AdapterRequest, Context};
-use upconv::{DType, DeviceClass, Error, cpu, wgpu};
+use upconv::{DType, DeviceClass, DeviceProfile, Error, cpu, wgpu};
 
 /// A device that is open.
 #[derive(Debug)]
@@ -28,6 +28,18 @@ pub(crate) enum Backend {
     Reference,
 }
 
+/// The multiply-adds of one submission to a GPU in software, which takes a part of a second for them.
+const IN_SOFTWARE: u64 = 1 << 32;
+
+/// The device with submissions that end soon: an interruption is heard between them. One in hardware ends soon enough.
+fn interruptible(context: &Context) -> Context {
+    let profile = context.profile();
+    match profile.class {
+        DeviceClass::Software => context.limited(DeviceProfile { max_multiply_adds: IN_SOFTWARE, ..profile.clone() }),
+        _ => context.clone(),
+    }
+}
+
 /// The devices that are open, by the names that they were asked for.
 static OPEN: Mutex<Option<HashMap<String, Arc<Opened>>>> = Mutex::new(None);
 
@@ -44,7 +56,7 @@ impl Opened {
     fn open(name: &str) -> upconv::Result<Arc<Self>> {
         let gpu = |context: Context| {
             let name = context.adapter_name();
-            Self::new(Backend::Gpu(context), name)
+            Self::new(Backend::Gpu(interruptible(&context)), name)
         };
         let request = |name: Option<&str>, hardware_only| {
             Context::request(&AdapterRequest { name: name.map(Into::into), hardware_only }).map(gpu)

@@ -1,0 +1,103 @@
+"""What the tests share: devices, data, and an independent computation to hold results against."""
+
+from __future__ import annotations
+
+import itertools
+import json
+import os
+import struct
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import upconv
+
+DATA = Path(__file__).parents[2] / "tests" / "data"
+DTYPES = ["float16", "float32", "float64"]
+
+
+def pytest_report_header() -> str:
+    """Which GPU the tests run on, which a green run alone does not say."""
+    if os.environ.get("UPCONV_SKIP_GPU_TESTS") == "1":
+        return "upconv: without a GPU, by UPCONV_SKIP_GPU_TESTS"
+    try:
+        return f"upconv: {upconv.Device('gpu').name}"
+    except upconv.DeviceError as error:
+        return f"upconv: {error}"
+
+
+@pytest.fixture(params=["cpu", "gpu", "reference"])
+def device(request: pytest.FixtureRequest) -> str:
+    """Each device in turn. Without a GPU the test fails, unless a person says so."""
+    if request.param == "gpu":
+        request.getfixturevalue("gpu")
+    return str(request.param)
+
+
+@pytest.fixture
+def gpu() -> upconv.Device:
+    """A GPU, in software if need be."""
+    if os.environ.get("UPCONV_SKIP_GPU_TESTS") == "1":
+        pytest.skip("UPCONV_SKIP_GPU_TESTS")
+    return upconv.Device("gpu")
+
+
+@pytest.fixture
+def rng() -> np.random.Generator:
+    """The same numbers in every run."""
+    return np.random.default_rng(7)
+
+
+def scattered(
+    x: Any,
+    w: Any,
+    b: Any = None,
+    *,
+    stride: Any = 1,
+    pads: Any = 0,
+    output_padding: Any = 0,
+    dilation: Any = 1,
+    groups: int = 1,
+) -> Any:
+    """The transposed convolution in f64, literally: each input is multiplied with the kernel and added to the output.
+
+    `pads` may be one number, one for each axis, or a pair for each.
+    """
+    rank = x.ndim - 2
+    each = lambda value: [value] * rank if np.isscalar(value) else list(value)  # noqa: E731
+    stride, dilation, extra = each(stride), each(dilation), each(output_padding)
+    pads = [(p, p) if np.isscalar(p) else tuple(p) for p in each(pads)]
+    kernel, extents, out_group = w.shape[2:], x.shape[2:], w.shape[1]
+    in_group = x.shape[1] // groups
+    full = [(i - 1) * s + d * (k - 1) + 1 for i, s, d, k in zip(extents, stride, dilation, kernel)]
+    length = [f + e for f, e in zip(full, extra)]
+    y = np.zeros((x.shape[0], out_group * groups, *length))
+    x, w = np.asarray(x, np.float64), np.asarray(w, np.float64)
+    for tap in itertools.product(*map(range, kernel)):
+        places = tuple(slice(t * d, t * d + (i - 1) * s + 1, s) for t, d, i, s in zip(tap, dilation, extents, stride))
+        for group in range(groups):
+            ins, outs = slice(group * in_group, (group + 1) * in_group), slice(group * out_group, (group + 1) * out_group)
+            y[(slice(None), outs, *places)] += np.einsum("ni...,io->no...", x[:, ins], w[(ins, slice(None), *tap)])
+    if b is not None:
+        y += np.asarray(b, np.float64).reshape(-1, *[1] * rank)
+    return y[(..., *(slice(begin, size - end) for (begin, end), size in zip(pads, length)))]
+
+
+def integers(rng: np.random.Generator, shape: Any, dtype: Any = "float32") -> Any:
+    """Small whole numbers, with which every sum is exact: a wrong index has nowhere to hide."""
+    return rng.integers(-4, 5, shape).astype(dtype)
+
+
+def tensors(name: str) -> dict[str, Any]:
+    """The tensors of a safetensors file of the tests."""
+    data = (DATA / f"{name}.safetensors").read_bytes()
+    (length,) = struct.unpack("<Q", data[:8])
+    header = json.loads(data[8 : 8 + length])
+    types = {"F32": "<f4", "U8": "u1", "I32": "<i4"}
+    found = {}
+    for key, entry in header.items():
+        if key != "__metadata__":
+            begin, end = (8 + length + at for at in entry["data_offsets"])
+            found[key] = np.frombuffer(data[begin:end], types[entry["dtype"]]).reshape(entry["shape"])
+    return found
