@@ -139,6 +139,10 @@ enum Device {
 
 fn devices(args: &Args) -> Result<Vec<Result<Device>>> {
     let mut devices: Vec<Result<Device>> = Vec::new();
+    // Whatever adapters in software say of themselves.
+    if args.adapter.as_deref().is_some_and(|wanted| wanted.eq_ignore_ascii_case("cpu")) {
+        return Ok(vec![Ok(Device::Cpu)]);
+    }
     let open = match args.cooperative_matrices {
         true => Context::from_adapter_with_cooperative_matrices,
         false => Context::from_adapter,
