@@ -14,7 +14,7 @@ use std::process::ExitCode;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::task::Poll;
 use upconv::gpu::{Context, Layer, Prepared, Request};
-use upconv::{ConvTranspose, Convention, DeviceProfile, Error, Kernel, Storage, Tensor, reference, wgpu};
+use upconv::{ConvTranspose, Convention, DeviceProfile, Error, Kernel, Stop, Storage, Tensor, reference, wgpu};
 
 fn main() -> ExitCode {
     if std::env::var_os(OUT_OF_MEMORY_CHILD).is_some() {
@@ -28,6 +28,7 @@ fn main() -> ExitCode {
         ("warming_up_takes_no_more_memory_than_a_kernel_needs", warming_up_takes_no_more_memory_than_a_kernel_needs),
         ("a_preparation_is_kept_for_what_it_was_made_for", a_preparation_is_kept_for_what_it_was_made_for),
         ("work_is_submitted_in_pieces", work_is_submitted_in_pieces),
+        ("work_is_stopped_between_submissions", work_is_stopped_between_submissions),
         ("a_chunk_of_winograd_is_one_piece", a_chunk_of_winograd_is_one_piece),
         ("each_dispatch_is_timed", each_dispatch_is_timed),
         ("pipelines_go_from_one_run_to_the_next", pipelines_go_from_one_run_to_the_next),
@@ -320,6 +321,30 @@ fn work_is_submitted_in_pieces() {
         submit(&bounded, |pass| piece.encode(pass));
     }
     assert_eq!(bounded.download(&y, expected.shape(), Storage::F32).unwrap(), expected);
+}
+
+/// What was submitted is waited for, or left alone; the device serves on.
+fn work_is_stopped_between_submissions() {
+    let bounded = bounded();
+    let (layer, case) = small_layer(&bounded);
+    let expected = reference::run(&case.op, &case.input, &case.weight, None).unwrap();
+    let prepared = layer.prepare(case.input.shape(), Storage::F32).unwrap();
+    let x = bounded.upload(&case.input, Storage::F32).unwrap();
+    let y = bounded.allocate(prepared.geometry().output_len(), Storage::F32).unwrap();
+    let bound = prepared.bind(x.slice(..), y.slice(..)).unwrap();
+    let stop = Stop::new();
+    stop.watch(|| bound.submit()).unwrap();
+    assert_eq!(bounded.download(&y, expected.shape(), Storage::F32).unwrap(), expected);
+    assert_eq!(stop.watch(|| layer.run(&case.input)).unwrap(), expected);
+
+    stop.request();
+    for stopped in [stop.watch(|| bound.submit()), stop.watch(|| layer.run(&case.input).map(drop))] {
+        assert!(matches!(stopped, Err(Error::Stopped)), "{stopped:?}");
+    }
+    let y = bounded.allocate(prepared.geometry().output_len(), Storage::F32).unwrap();
+    prepared.bind(x.slice(..), y.slice(..)).unwrap().submit().unwrap();
+    assert_eq!(bounded.download(&y, expected.shape(), Storage::F32).unwrap(), expected);
+    assert!(matches!(bounded.allocate(usize::MAX, Storage::F16), Err(Error::Limit { .. })));
 }
 
 /// The chunks of Winograd's filtering share a scratch with all other calls: no other work may come inside of one.

@@ -113,7 +113,7 @@ impl Context {
 
     /// A buffer of at least `size` bytes: a multiple of 4, and never empty, which no binding may be.
     pub(crate) fn buffer(&self, label: &'static str, size: u64, usage: BufferUsages) -> Result<Buffer> {
-        let size = size.next_multiple_of(4).max(4);
+        let size = size.checked_next_multiple_of(4).unwrap_or(u64::MAX).max(4);
         let limit = self.profile().max_buffer;
         if size > limit {
             return Err(Error::Limit { what: label.into(), needed: size, limit, limit_name: "max_buffer_size" });
