@@ -150,7 +150,8 @@ arrays!(F16 f16, F32 f32, F64 f64, Bf16 bf16);
 
 fn not_contiguous(what: &str, array: &Bound<'_, PyUntypedArray>) -> PyErr {
     let (shape, strides) = (array.shape(), array.strides());
-    let problem = format!("{what} of shape {shape:?} has the strides {strides:?} in bytes, expected C order without gaps");
+    let problem =
+        format!("{what} of shape {shape:?} has the strides {strides:?} in bytes, expected C order without gaps");
     PyValueError::new_err(problem)
 }
 

@@ -253,7 +253,8 @@ pub(crate) fn check_same(what: &str, given: &Arc<Opened>, expected: &Arc<Opened>
     if Arc::ptr_eq(given, expected) {
         return Ok(());
     }
-    let also = if given.name == expected.name { ", opened under another name: give both the same upconv.Device" } else { "" };
+    let also =
+        if given.name == expected.name { ", opened under another name: give both the same upconv.Device" } else { "" };
     let problem = format!("{what} is on {}, expected one on {}{also}", given.name, expected.name);
     Err(DeviceError::new_err(problem))
 }

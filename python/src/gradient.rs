@@ -65,7 +65,12 @@ struct Given<'a> {
 }
 
 impl Given<'_> {
-    fn gradients(&self, device: &Opened, resolved: &Resolved, mask: Each<bool>) -> upconv::Result<Each<Option<Tensor>>> {
+    fn gradients(
+        &self,
+        device: &Opened,
+        resolved: &Resolved,
+        mask: Each<bool>,
+    ) -> upconv::Result<Each<Option<Tensor>>> {
         let Given { x, w, b, dy } = *self;
         resolved.check(w.shape(), b)?;
         let op = resolved.op();

@@ -181,9 +181,8 @@ impl Layer {
     ) -> PyResult<Bound<'py, PyAny>> {
         self.device.check()?;
         let operation = operation.map_or_else(|| self.operation.bind(py).get(), |operation| operation.get());
-        let resolve = |shape: &[usize]| {
-            operation.resolve(shape, self.weight.shape(), Some(self.bias.is_some())).map_err(python)
-        };
+        let resolve =
+            |shape: &[usize]| operation.resolve(shape, self.weight.shape(), Some(self.bias.is_some())).map_err(python);
         let Ok(input) = input.cast::<DeviceArray>() else {
             let x = Array::new("input", input)?;
             let resolved = resolve(x.shape())?;

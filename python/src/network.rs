@@ -66,7 +66,9 @@ impl Network {
         }
         if there.len() < inputs.len() {
             let (there, all) = (there.len(), inputs.len());
-            return Err(PyTypeError::new_err(format!("{there} of {all} inputs are DeviceArrays, expected all or none")));
+            return Err(PyTypeError::new_err(format!(
+                "{there} of {all} inputs are DeviceArrays, expected all or none"
+            )));
         }
         let there: Vec<&DeviceArray> = there.into_iter().map(Bound::get).collect();
         self.run_there(py, &there)

@@ -36,7 +36,10 @@ struct Common {
 #[derive(Clone, Debug, PartialEq)]
 pub(crate) enum Resolved {
     /// With the weight turned first where that is said.
-    Transposed { op: ConvTranspose, flipped: bool },
+    Transposed {
+        op: ConvTranspose,
+        flipped: bool,
+    },
     Ordinary(Convolution),
 }
 
@@ -213,7 +216,8 @@ impl Operation {
                     && said != given
                 {
                     let is = |there: bool| if there { "a bias" } else { "no bias" };
-                    let problem = format!("the description says that there is {}, but {} is given", is(said), is(given));
+                    let problem =
+                        format!("the description says that there is {}, but {} is given", is(said), is(given));
                     return Err(Error::Description { problem });
                 }
                 op.check_parameters(weight, None)?;

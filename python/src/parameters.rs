@@ -18,7 +18,9 @@ impl PerAxis {
             Err(error) if error.is_instance_of::<PyOverflowError>(given.py()) => return Err(too_large(what, given)),
             Err(_) => match given.extract::<Vec<i64>>() {
                 Ok(values) => values,
-                Err(error) if error.is_instance_of::<PyOverflowError>(given.py()) => return Err(too_large(what, given)),
+                Err(error) if error.is_instance_of::<PyOverflowError>(given.py()) => {
+                    return Err(too_large(what, given));
+                }
                 Err(_) => {
                     let given = given.repr().map_or_else(|_| "something else".into(), |repr| repr.to_string());
                     return Err(PyTypeError::new_err(format!(

@@ -59,7 +59,8 @@ fn package() -> io::Result<PathBuf> {
             fs::copy(&path, package.join(name))?;
         }
     }
-    let name = if module.extension().is_some_and(|extension| extension == "dll") { "_upconv.pyd" } else { "_upconv.abi3.so" };
+    let name =
+        if module.extension().is_some_and(|extension| extension == "dll") { "_upconv.pyd" } else { "_upconv.abi3.so" };
     // One that is loaded just now must not change.
     let new = package.join("new");
     fs::copy(&module, &new)?;

@@ -77,21 +77,21 @@ impl Context {
                 // What was submitted cannot be taken back: the rest waits for it.
                 if let Some(stop) = &stop {
                     stop.check()?;
-                    self.finish(submission)?;
+                    self.finish(&submission)?;
                 }
             }
         })?
     }
 
     #[cfg(not(target_family = "wasm"))]
-    fn finish(&self, submission: SubmissionIndex) -> Result<()> {
+    fn finish(&self, submission: &SubmissionIndex) -> Result<()> {
         finished(self.device(), submission, "running a layer")
     }
 
     /// A browser does not let a thread wait.
     #[cfg(target_family = "wasm")]
     #[allow(clippy::unused_self, clippy::unnecessary_wraps, reason = "elsewhere it waits")]
-    fn finish(&self, _: SubmissionIndex) -> Result<()> {
+    fn finish(&self, _: &SubmissionIndex) -> Result<()> {
         Ok(())
     }
 }

@@ -223,7 +223,7 @@ impl Reading {
     pub(crate) fn wait<T>(self, take: impl FnOnce(&[u8]) -> T) -> Result<T> {
         {
             span!("wait");
-            finished(self.context.device(), self.submission.clone(), READING)?;
+            finished(self.context.device(), &self.submission, READING)?;
         }
         block_on(self.finish(take))
     }

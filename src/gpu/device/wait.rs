@@ -18,7 +18,7 @@ pub(crate) fn block_on<F: Future>(future: F) -> F::Output {
 ///
 /// # Errors
 /// [`Error::DeviceLost`]; [`Error::Stopped`], while the device goes on with what it was given.
-pub(crate) fn finished(device: &Device, submission: SubmissionIndex, during: &'static str) -> Result<()> {
+pub(crate) fn finished(device: &Device, submission: &SubmissionIndex, during: &'static str) -> Result<()> {
     let stop = stop::watched();
     let timeout = stop.is_some().then_some(LOOK);
     loop {
