@@ -2,7 +2,7 @@
 
 #[cfg(feature = "cpu")]
 use crate::cpu;
-use crate::error::{Error, Result};
+use crate::error::Result;
 #[cfg(feature = "gpu")]
 use crate::gpu::{self, Storage};
 use crate::graph::{Region, Value};
@@ -21,7 +21,8 @@ pub enum Backend {
     /// On the CPU, on rayon's current pool.
     #[cfg(feature = "cpu")]
     Cpu,
-    /// By the f64 reference: slowly.
+    /// By the f64 reference: slowly. Not in WebAssembly, where it would be a fifth of what is downloaded.
+    #[cfg(not(target_family = "wasm"))]
     Reference,
 }
 
@@ -31,6 +32,7 @@ pub(super) enum FilterOn {
     Gpu(gpu::Layer),
     #[cfg(feature = "cpu")]
     Cpu(cpu::Layer),
+    #[cfg(not(target_family = "wasm"))]
     Reference(Upsampler),
 }
 
@@ -41,6 +43,7 @@ impl FilterOn {
             Backend::Gpu(context) => Self::Gpu(gpu::Layer::new(context, &filter.op, &filter.weight, None)?),
             #[cfg(feature = "cpu")]
             Backend::Cpu => Self::Cpu(cpu::Layer::new(&filter.op, &filter.weight, None)?),
+            #[cfg(not(target_family = "wasm"))]
             Backend::Reference => Self::Reference(filter),
         })
     }
@@ -53,6 +56,7 @@ impl FilterOn {
             Self::Gpu(layer) => layer.run_async(input).await,
             #[cfg(feature = "cpu")]
             Self::Cpu(layer) => layer.run(input),
+            #[cfg(not(target_family = "wasm"))]
             Self::Reference(filter) => crate::reference::run(&filter.op, input, &filter.weight, None),
         }
     }
@@ -64,6 +68,7 @@ pub(super) enum NetworkOn {
     Gpu(gpu::Graph),
     #[cfg(feature = "cpu")]
     Cpu(cpu::Graph),
+    #[cfg(not(target_family = "wasm"))]
     Reference(Box<Network>),
 }
 
@@ -89,6 +94,7 @@ impl NetworkOn {
             Backend::Gpu(context) => Self::Gpu(network.on_gpu(context)?),
             #[cfg(feature = "cpu")]
             Backend::Cpu => Self::Cpu(network.on_cpu()?),
+            #[cfg(not(target_family = "wasm"))]
             Backend::Reference => Self::Reference(Box::new(network.clone())),
         })
     }
@@ -100,13 +106,21 @@ impl NetworkOn {
             Self::Gpu(graph) => graph.steps().collect(),
             #[cfg(feature = "cpu")]
             Self::Cpu(graph) => graph.steps().collect(),
+            #[cfg(not(target_family = "wasm"))]
             Self::Reference(_) => Vec::new(),
         }
     }
 
     /// Whether it computes parts, and not only whole pictures.
     pub(super) fn takes_parts(&self) -> bool {
-        !matches!(self, Self::Reference(_))
+        match self {
+            #[cfg(feature = "gpu")]
+            Self::Gpu(_) => true,
+            #[cfg(feature = "cpu")]
+            Self::Cpu(_) => true,
+            #[cfg(not(target_family = "wasm"))]
+            Self::Reference(_) => false,
+        }
     }
 
     /// Whether it computes in the memory that all else is in.
@@ -116,6 +130,7 @@ impl NetworkOn {
             Self::Gpu(_) => false,
             #[cfg(feature = "cpu")]
             Self::Cpu(_) => true,
+            #[cfg(not(target_family = "wasm"))]
             Self::Reference(_) => false,
         }
     }
@@ -169,12 +184,13 @@ impl Queue<'_> {
                 let made = prepared.run(&inputs)?;
                 Ok(Some(prepared.outputs().cloned().zip(made).collect()))
             }
+            #[cfg(not(target_family = "wasm"))]
             NetworkOn::Reference(network) => {
                 let whole =
                     |value: &Value, shape: &[usize]| Region { value: *value, begin: vec![0; 2], shape: shape.to_vec() };
                 let (Some(input), Some(output)) = (network.graph().inputs().first(), network.graph().outputs().first())
                 else {
-                    return Err(Error::Graph { problem: "the network reads or makes nothing".into() });
+                    return Err(crate::Error::Graph { problem: "the network reads or makes nothing".into() });
                 };
                 let made = network.on_reference(&supply(&whole(input, &part.shape))?)?;
                 Ok(Some(vec![(whole(output, made.shape()), made)]))
