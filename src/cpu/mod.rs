@@ -81,3 +81,5 @@ pub use explain::Explanation;
 pub use graph::{Graph, PreparedGraph};
 pub use layer::Layer;
 pub use simd::Level;
+#[cfg(feature = "picture")]
+pub(crate) use threads::ensure as ensure_threads;

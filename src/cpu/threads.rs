@@ -7,7 +7,7 @@ use std::sync::OnceLock;
 ///
 /// # Errors
 /// [`Error::Threads`], in every later call too, because rayon tries only once.
-pub(super) fn ensure() -> Result<()> {
+pub(crate) fn ensure() -> Result<()> {
     static GLOBAL: OnceLock<Option<String>> = OnceLock::new();
     // Without threads at all rayon computes on the caller's.
     if cfg!(target_family = "wasm") || rayon::current_thread_index().is_some() {

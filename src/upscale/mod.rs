@@ -8,6 +8,7 @@ pub mod network;
 #[cfg(feature = "gpu")]
 mod on_textures;
 mod padded;
+pub mod picture;
 pub mod resample;
 
 pub use encoding::Encoding;

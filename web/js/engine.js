@@ -1,59 +1,112 @@
-// What computes: the module, its device, and the models on it. One call runs at a time.
+// What computes: the modules, a device of each, and the models on them. One call runs at a time.
 
-import init, { Device, Upscaler, conv_transpose } from './wasm/upconv.js';
 import { failure } from './failure.js';
 import { hasNoAlpha, pixelsOf } from './pixels.js';
 import { PngWriter } from './png.js';
 
-let module;
-let opening;
+// A module for WebGPU, and one that computes by itself; a browser loads what it needs.
+const kinds = { gpu: {}, cpu: {} };
 const models = new Map();
 let count = 0;
 
-// The device, a new one where the last was lost.
-async function device() {
+async function load(kind) {
+  try {
+    const module = await import(`./wasm/${kind}/upconv.js`);
+    await module.default({ module_or_path: new URL(`./wasm/${kind}/upconv_bg.wasm`, import.meta.url) });
+    return module;
+  } catch (error) {
+    throw failure(`the module cannot be loaded: ${error.message}`);
+  }
+}
+
+// A module with its device, a new one where the last was lost.
+async function opened(kind) {
+  const { opening } = kinds[kind];
+  if ((await opening?.catch(() => {}))?.device.lost) kinds[kind].opening = undefined;
+  kinds[kind].opening ??= (async () => {
+    kinds[kind].module ??= load(kind);
+    const module = await kinds[kind].module.catch((error) => {
+      kinds[kind].module = undefined;
+      throw error;
+    });
+    return { kind, module, device: await module.Device.request() };
+  })().catch((error) => {
+    kinds[kind].opening = undefined;
+    throw error;
+  });
+  return kinds[kind].opening;
+}
+
+async function gpu() {
   if (!globalThis.navigator?.gpu) {
     const why = globalThis.isSecureContext === false ? 'on a page that is not served over https or from localhost' : 'in this browser';
-    throw failure(`There is no WebGPU ${why}, which does the work here.`, 'no-webgpu');
+    throw failure(`There is no WebGPU ${why}.`, 'no-webgpu');
   }
-  module ??= init({ module_or_path: new URL('./wasm/upconv_bg.wasm', import.meta.url) });
-  await module.catch((error) => {
-    module = undefined;
-    throw failure(`the module cannot be loaded: ${error.message}`);
-  });
-  if ((await opening)?.lost) opening = undefined;
-  opening ??= Device.request().catch((error) => {
-    opening = undefined;
+  return opened('gpu').catch((error) => {
     if (error.code !== 'no-adapter') throw error;
     throw failure('This browser has WebGPU, but finds no graphics adapter for it.', 'no-adapter');
   });
-  return opening;
+}
+
+// What is asked for: the GPU, the CPU, or by `auto` the CPU where there is no GPU.
+async function place(device = 'auto') {
+  switch (device) {
+    case 'gpu':
+      return gpu();
+    case 'cpu':
+      return opened('cpu');
+    case 'auto':
+      return gpu().catch(async (error) => {
+        if (!['no-webgpu', 'no-adapter'].includes(error.code)) throw error;
+        return { ...(await opened('cpu')), why: error.message };
+      });
+    default:
+      throw failure(`there is no device "${device}"; there are auto, gpu, cpu`);
+  }
 }
 
 // A model on the device that there is now.
 async function upscaler(number) {
-  const on = await device();
   const kept = models.get(number);
   if (!kept) throw failure('this upscaler is closed');
-  if (kept.on !== on) {
+  const { module, device, kind } = await place(kept.device);
+  if (kept.on !== device) {
     kept.made?.free();
-    kept.made = typeof kept.model === 'string' ? Upscaler.filter(on, kept.model) : Upscaler.network(on, kept.model);
-    kept.on = on;
+    const { Upscaler } = module;
+    kept.made = typeof kept.model === 'string' ? Upscaler.filter(device, kept.model) : Upscaler.network(device, kept.model);
+    kept.on = device;
   }
-  return kept.made;
+  return { by: kept.made, kind };
+}
+
+// A worker hears that it is to end only between two tasks, and a CPU that computes makes none by itself.
+const breath = () => new Promise((resolve) => setTimeout(resolve));
+
+// The sides of a result: rounded to the nearest pixel, halves up.
+function sizeOf(width, height, { scale, to }) {
+  if (to) {
+    if (![to.width, to.height].every((side) => Number.isInteger(side) && side > 0)) {
+      throw failure(`the size is ${to.width}x${to.height}, expected whole numbers from 1 on`);
+    }
+    return to;
+  }
+  if (!(scale >= 1)) throw failure(`the factor is ${scale}, expected a number from 1 on`);
+  const [wide, high] = [width, height].map((side) => Math.max(1, Math.round(side * scale)));
+  return { width: wide, height: high };
 }
 
 const methods = {
   async devices() {
-    const { name, class: kind, software } = await device();
-    return [{ name, kind, software }];
+    const { device, why } = await place();
+    const { name, class: kind, software } = device;
+    return [{ name, kind, software, ...(why && { why }) }];
   },
 
-  async load(model) {
+  async load(model, device) {
     const number = ++count;
-    models.set(number, { model });
+    models.set(number, { model, device });
     try {
-      return { number, scales: Array.from((await upscaler(number)).scales) };
+      return { number, scales: Array.from((await upscaler(number)).by.scales) };
     } catch (error) {
       models.delete(number);
       throw error;
@@ -65,15 +118,19 @@ const methods = {
     models.delete(number);
   },
 
-  async upscale(number, source, scale, as, { onProgress, signal }) {
-    if (!Number.isInteger(scale)) throw failure(`the factor is ${scale}, expected a whole number`);
-    const by = await upscaler(number);
+  async upscale(number, source, size, as, { onProgress, signal }) {
+    const { by, kind } = await upscaler(number);
     const { data, width, height } = await pixelsOf(source);
     const opaque = hasNoAlpha(data);
-    const into = as === 'png' ? new PngWriter(width * scale, height * scale, opaque) : new Whole(width * scale, height * scale);
-    const told = (share) => onProgress?.(share);
+    const { width: wide, height: high } = sizeOf(width, height, size);
+    const into = as === 'png' ? new PngWriter(wide, high, opaque) : new Whole(wide, high);
+    let last = 0;
+    const told = (share) => {
+      if (share > last) onProgress?.((last = share));
+      return kind === 'cpu' ? breath() : undefined;
+    };
     try {
-      await by.upscale(data, width, height, opaque, scale, (rows) => into.write(rows), told, () => signal?.aborted ?? false);
+      await by.upscale(data, width, height, opaque, wide, high, (rows) => into.write(rows), told, () => signal?.aborted ?? false);
       return await into.end();
     } catch (error) {
       into.abort();
@@ -81,15 +138,15 @@ const methods = {
     }
   },
 
-  async convTranspose(x, w, b, description, kernel) {
-    const on = await device();
+  async convTranspose(x, w, b, description, kernel, on) {
+    const { module, device } = await place(on);
     const floats = (what, { data, shape }) => {
       if (!(data instanceof Float32Array)) throw failure(`the ${what}'s data are no Float32Array`);
       return [data, Uint32Array.from(shape)];
     };
     const bias = b && (b instanceof Float32Array ? b : floats('bias', b)[0]);
-    const [data, shape] = await conv_transpose(
-      on, ...floats('input', x), ...floats('weight', w), bias ?? undefined, description, kernel,
+    const [data, shape] = await module.conv_transpose(
+      device, ...floats('input', x), ...floats('weight', w), bias ?? undefined, description, kernel,
     );
     return { data, shape: Array.from(shape) };
   },

@@ -14,7 +14,7 @@ export const networks: Readonly<Record<NetworkName, URL>>;
 /** An `Error` whose `message` is a sentence for a person. */
 export interface UpconvError extends Error {
   /**
-   * `no-webgpu`, `no-adapter`: nothing can be computed here. `lost`: the device was lost; the next call asks for a new one.
+   * `no-webgpu`, `no-adapter`: there is no GPU here, and none but a GPU was asked for. `lost`: the device was lost; the next call asks for a new one.
    * `failed`: a defect of upconv's own.
    */
   code?: 'no-webgpu' | 'no-adapter' | 'lost' | 'failed';
@@ -25,11 +25,21 @@ export interface CreateOptions {
   model?: Model;
   /** Whether the work is done in a worker, which all upscalers share: `true` without it. */
   worker?: boolean;
+  device?: Place;
 }
 
+/** Where to compute. `auto`, without it: with WebGPU, and on the CPU where there is none; `devices()` says which it is. */
+export type Place = 'auto' | 'gpu' | 'cpu';
+
 export interface UpscaleOptions {
-  /** One of `scales`; 2 without it. */
+  /**
+   * The factor, 2 without it; sides are rounded to the nearest pixel. By a filter up to 64, by a network up to the largest of
+   * `scales`: what it makes is reduced where that is larger.
+   */
   scale?: number;
+  /** The size of the result in pixels, in place of a factor: both of them. */
+  width?: number;
+  height?: number;
   /** Hears the share that is done, from 0 to 1. */
   onProgress?: (share: number) => void;
   /** Ends the work between two tiles; the promise is rejected with the signal's reason. */
@@ -40,7 +50,7 @@ export interface UpscaleOptions {
 export class Upscaler {
   private constructor();
   static create(options?: CreateOptions): Promise<Upscaler>;
-  /** The factors that it enlarges by. */
+  /** The whole factors that it enlarges by. */
   readonly scales: readonly number[];
   /** Straight alpha, sRGB. Pictures are enlarged one after the other. */
   upscale(source: Source, options?: UpscaleOptions & { as?: 'image' }): Promise<ImageData>;
@@ -69,6 +79,7 @@ export interface ConvTransposeOptions {
   /** Which kernel computes it; the fastest by estimate without it. */
   kernel?: 'gather' | 'direct' | 'tiled' | 'winograd';
   worker?: boolean;
+  device?: Place;
   [key: string]: unknown;
 }
 
@@ -84,10 +95,12 @@ export interface Device {
   /** What the browser calls it. */
   name: string;
   /** What the plans are made for. */
-  kind: 'Desktop' | 'Nvidia' | 'Mobile' | 'Software' | 'Unknown';
+  kind: 'Desktop' | 'Nvidia' | 'Mobile' | 'Software' | 'Unknown' | 'Cpu';
   /** Whether it computes on the CPU. */
   software: boolean;
+  /** Why it is the CPU itself. */
+  why?: string;
 }
 
-/** The adapters that compute: in a browser, the one that it gives. */
+/** What computes by itself: the adapter that the browser gives, or the CPU. */
 export function devices(options?: { worker?: boolean }): Promise<Device[]>;

@@ -15,16 +15,18 @@ export const networks = {
 export class Upscaler {
   #worker;
   #model;
+  #device;
   #loaded; // The host that has the model, and its number there.
 
   /** Use `Upscaler.create`. */
-  constructor(worker, model) {
+  constructor(worker, model, device) {
     this.#worker = worker;
     this.#model = model;
+    this.#device = device;
   }
 
-  static async create({ model = 'bicubic', worker = true } = {}) {
-    const upscaler = new Upscaler(worker, await fetched(model));
+  static async create({ model = 'bicubic', worker = true, device = 'auto' } = {}) {
+    const upscaler = new Upscaler(worker, await fetched(model), device);
     await upscaler.#load();
     return upscaler;
   }
@@ -34,12 +36,14 @@ export class Upscaler {
     return [...this.#loaded.scales];
   }
 
-  async upscale(source, { scale = this.scales.includes(2) ? 2 : this.scales[0], as = 'image', onProgress, signal } = {}) {
+  async upscale(source, { scale, width, height, as = 'image', onProgress, signal } = {}) {
     signal?.throwIfAborted();
     const { host, number } = await this.#load();
     // The other kinds of pictures can be sent as they are.
     const sent = globalThis.OffscreenCanvas && source instanceof OffscreenCanvas ? await createImageBitmap(source) : source;
-    const made = await host.call('upscale', [number, sent, scale, as], { onProgress, signal });
+    const to = width !== undefined || height !== undefined ? { width, height } : undefined;
+    const size = { to, scale: scale ?? (this.scales.includes(2) ? 2 : this.scales[0]) };
+    const made = await host.call('upscale', [number, sent, size, as], { onProgress, signal });
     return as === 'image' ? new ImageData(made.data, made.width, made.height) : made;
   }
 
@@ -53,22 +57,22 @@ export class Upscaler {
   async #load() {
     if (!this.#loaded?.host.isAlive) {
       const host = await hostFor(this.#worker);
-      this.#loaded = { host, ...(await host.call('load', [this.#model])) };
+      this.#loaded = { host, ...(await host.call('load', [this.#model, this.#device])) };
     }
     return this.#loaded;
   }
 }
 
-export async function convTranspose(x, w, b = null, { worker = true, ...options } = {}) {
+export async function convTranspose(x, w, b = null, { worker = true, device, ...options } = {}) {
   const host = await hostFor(worker);
   const { kernel, ...rest } = options;
   // MXNet's description has a key of this name, which is no text.
   const isName = typeof kernel === 'string';
   const description = JSON.stringify(isName || kernel === undefined ? rest : options);
-  return host.call('convTranspose', [x, w, b, description, isName ? kernel : undefined]);
+  return host.call('convTranspose', [x, w, b, description, isName ? kernel : undefined, device]);
 }
 
-/** The adapters that compute: in a browser, the one that it gives. */
+/** What computes by itself: the adapter that the browser gives, or, with the reason why, the CPU. */
 export async function devices({ worker = true } = {}) {
   return (await hostFor(worker)).call('devices', []);
 }

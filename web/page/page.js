@@ -22,8 +22,10 @@ function say(problem) {
 
 async function tellDevice() {
   try {
-    const [{ name, software }] = await devices();
-    $('device').textContent = software ? `It computes on the CPU, in software (${name}), which is slow.` : `It computes on ${name}.`;
+    const [{ name, software, why }] = await devices();
+    if (why) $('device').textContent = `${why} So it computes on the CPU, on one thread, which is slow.`;
+    else if (software) $('device').textContent = `It computes on the CPU, in software (${name}), which is slow.`;
+    else $('device').textContent = `It computes on ${name}.`;
     return software;
   } catch (error) {
     $('device').textContent = '';

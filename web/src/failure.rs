@@ -10,11 +10,14 @@ pub(crate) enum Failure {
     /// The library says so.
     Library(upconv::Error),
     /// The device was lost, for this reason.
+    #[cfg_attr(feature = "cpu", allow(dead_code, reason = "the CPU is never lost"))]
     Lost(String),
     /// Nobody wants the result any more.
     Cancelled,
     /// In a sentence of our own.
     Said(String),
+    /// A function of the caller's threw this.
+    Thrown(JsValue),
 }
 
 /// The module's result.
@@ -32,7 +35,7 @@ impl Failure {
             Self::Library(upconv::Error::DeviceLost { .. }) | Self::Lost(_) => Some("lost"),
             Self::Library(upconv::Error::NoAdapter { .. }) => Some("no-adapter"),
             Self::Cancelled => Some("cancelled"),
-            Self::Library(_) | Self::Said(_) => None,
+            Self::Library(_) | Self::Said(_) | Self::Thrown(_) => None,
         }
     }
 
@@ -50,12 +53,16 @@ impl Failure {
             Self::Lost(reason) => format!("the device was lost: {reason}"),
             Self::Cancelled => "cancelled".into(),
             Self::Said(sentence) => sentence.clone(),
+            Self::Thrown(thrown) => format!("{thrown:?}"),
         }
     }
 }
 
 impl From<Failure> for JsValue {
     fn from(failure: Failure) -> Self {
+        if let Failure::Thrown(thrown) = failure {
+            return thrown;
+        }
         let error: JsValue = js_sys::Error::new(&failure.sentence()).into();
         if let Some(code) = failure.code() {
             // It fails for no object that was just made.

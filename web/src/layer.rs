@@ -1,12 +1,12 @@
 //! The operation on arrays.
 
+use crate::array::zeros;
 use crate::device::Device;
 use crate::failure::{Failure, Result};
 use js_sys::{Array, Float32Array, Uint32Array};
 use upconv::convention::flip_kernel;
 use upconv::describe::Operation;
-use upconv::gpu::Layer;
-use upconv::{Kernel, OutputPaddingPolicy, Tensor};
+use upconv::{OutputPaddingPolicy, Tensor};
 use wasm_bindgen::JsValue;
 use wasm_bindgen::prelude::wasm_bindgen;
 
@@ -14,7 +14,7 @@ use wasm_bindgen::prelude::wasm_bindgen;
 /// Returns the output's elements, a `Float32Array`, and its shape.
 ///
 /// # Errors
-/// What [`Operation::from_json`], [`Operation::resolve`] and [`Layer`] refuse.
+/// What [`Operation::from_json`], [`Operation::resolve`] and the device refuse.
 #[wasm_bindgen]
 #[expect(clippy::too_many_arguments, reason = "three arrays with their shapes")]
 pub async fn conv_transpose(
@@ -54,26 +54,15 @@ async fn compute(
     if described.flips_kernel() {
         weight = flip_kernel(&op, &weight)?;
     }
-    let layer = Layer::new(device.context(), &op, &weight, bias.as_ref())?;
-    let y = match kernel {
-        None => layer.run_async(x).await?,
-        Some(name) => layer.run_with_async(x, named(name)?).await?,
-    };
+    let y = device.compute(&op, &weight, bias.as_ref(), x, kernel).await?;
     device.check()?;
     Ok(y)
 }
 
-fn named(name: &str) -> Result<Kernel> {
-    let known = || Kernel::ALL.iter().map(|kernel| kernel.name()).collect::<Vec<_>>().join(", ");
-    let unknown = || Failure::Said(format!("there is no kernel {name:?}; there are {}", known()));
-    Kernel::ALL.iter().copied().find(|kernel| kernel.name() == name).ok_or_else(unknown)
-}
-
 /// An array of JavaScript's with its shape.
-fn tensor(what: &str, elements: &Float32Array, shape: &[u32]) -> Result<Tensor> {
+fn tensor(what: &'static str, elements: &Float32Array, shape: &[u32]) -> Result<Tensor> {
     let length = elements.length() as usize;
-    let mut copied = crate::array::zeros::<f32>(length)
-        .map_err(|_| Failure::Said(format!("no memory for {what}: {} bytes", length as u64 * 4)))?;
+    let mut copied = zeros::<f32>(what, length)?;
     elements.copy_to(&mut copied);
     Ok(Tensor::f32(shape.iter().map(|&extent| extent as usize).collect::<Vec<_>>(), copied)?)
 }

@@ -1,20 +1,15 @@
-//! upconv as a WebAssembly module: pictures enlarged piece by piece with WebGPU, and the operation on arrays.
+//! upconv as a WebAssembly module: pictures enlarged piece by piece, and the operation on arrays, with WebGPU or, in a module
+//! of its own, on the CPU.
 //!
-//! Pictures and results stay in JavaScript's memory; of them only the piece that is being computed is in the module's own,
-//! which never grows with the picture. Every error is a JavaScript `Error` with a sentence, and where a caller may want to
+//! Pictures and results stay in JavaScript's memory; in the module's own is what is being computed, and where a network
+//! enlarges, the enlarged alpha and what is between two passes. Every error is a JavaScript `Error` with a sentence, and where a caller may want to
 //! tell it from others, a `code`: `cancelled`, `lost`, `no-adapter`.
 
-mod alpha;
 mod array;
-mod colours;
 mod device;
 mod failure;
-mod filter;
-mod job;
 mod layer;
-mod network;
 mod picture;
-mod pieces;
 mod upscaler;
 
 pub use device::Device;

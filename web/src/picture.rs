@@ -1,81 +1,69 @@
 //! Pictures in JavaScript's memory.
 
-use crate::array::{Samples, zeros};
+use crate::array::zeros;
 use crate::failure::{Failure, Result};
+use js_sys::Uint8ClampedArray;
 use std::ops::Range;
+use upconv::upscale::picture::{Shape, Source, Window};
 
-/// A picture, or a band of it: interleaved samples, row after row.
+/// What a pixel has in JavaScript: red, green, blue and straight alpha.
+const RGBA: usize = 4;
+
+/// A picture of RGBA, of which one without transparency is seen as RGB.
 pub(crate) struct Picture {
-    pub(crate) samples: Samples,
-    pub(crate) width: usize,
-    /// The row of the whole picture that a band begins with.
-    pub(crate) first_row: usize,
-    pub(crate) height: usize,
-    pub(crate) channels: usize,
-}
-
-/// A part of a picture in the module's memory.
-pub(crate) struct Window {
-    pub(crate) pixels: Vec<f32>,
-    pub(crate) rows: Range<usize>,
-    pub(crate) columns: Range<usize>,
-    pub(crate) channels: usize,
+    samples: Uint8ClampedArray,
+    shape: Shape,
 }
 
 impl Picture {
     /// # Errors
     /// Where the samples are not those of a picture of this size.
-    pub(crate) fn new(samples: Samples, width: usize, height: usize, channels: usize) -> Result<Self> {
-        let needed = width as u64 * height as u64 * channels as u64;
-        if needed == 0 || samples.len() as u64 != needed {
-            let given = samples.len();
+    pub(crate) fn new(samples: Uint8ClampedArray, width: usize, height: usize, opaque: bool) -> Result<Self> {
+        let needed = width as u64 * height as u64 * RGBA as u64;
+        let given = samples.length();
+        if needed == 0 || u64::from(given) != needed {
             let sentence = format!("{given} samples were given for {width}x{height} pixels, which have {needed}");
             return Err(Failure::Said(sentence));
         }
-        Ok(Self { samples, width, first_row: 0, height, channels })
+        let channels = if opaque { 3 } else { RGBA };
+        Ok(Self { samples, shape: Shape { width, height, channels, sample_bytes: 1 } })
     }
 
-    pub(crate) fn pixels(&self) -> u64 {
-        self.width as u64 * self.height as u64
+    pub(crate) fn shape(&self) -> Shape {
+        self.shape
     }
 
-    /// Some rows and columns, which are inside.
-    pub(crate) fn window(&self, rows: Range<usize>, columns: Range<usize>) -> Result<Window> {
-        let channels = self.channels;
-        let mut pixels = zeros(rows.len() * columns.len() * channels)?;
-        for (y, row) in rows.clone().zip(pixels.chunks_exact_mut(columns.len() * channels)) {
-            self.samples.read(self.place(y, columns.start), row)?;
+    /// Rows of a result in JavaScript's memory, as RGBA.
+    ///
+    /// # Errors
+    /// Where there is no memory.
+    pub(crate) fn rgba(&self, mut rows: Vec<u8>) -> Result<Uint8ClampedArray> {
+        if self.shape.channels == 3 {
+            let mut whole = zeros::<u8>("a band of the result", rows.len() / 3 * RGBA)?;
+            for (rgba, rgb) in whole.chunks_exact_mut(RGBA).zip(rows.chunks_exact(3)) {
+                rgba[..3].copy_from_slice(rgb);
+                rgba[3] = u8::MAX;
+            }
+            rows = whole;
         }
-        Ok(Window { pixels, rows, columns, channels })
+        Ok(Uint8ClampedArray::from(&rows[..]))
     }
+}
 
-    /// Writes a part back, each sample rounded; of a band, those rows that it has.
-    pub(crate) fn write(&self, window: &Window) -> Result<()> {
-        let row = window.columns.len() * window.channels;
-        let own = self.first_row..self.first_row + self.height;
-        for (y, pixels) in window.rows.clone().zip(window.pixels.chunks_exact(row)) {
-            if own.contains(&y) {
-                self.samples.write(self.place(y, window.columns.start), pixels)?;
+impl Source for Picture {
+    type Sample = u8;
+
+    fn window(&self, rows: Range<usize>, columns: Range<usize>) -> upconv::Result<Window<'_, u8>> {
+        let (Shape { width, channels, .. }, pixels) = (self.shape, rows.len() * columns.len());
+        let mut samples = zeros("a part of the picture", pixels * channels)?;
+        let mut row = zeros("a row of the picture", columns.len() * RGBA)?;
+        for (y, part) in rows.clone().zip(samples.chunks_exact_mut(columns.len() * channels)) {
+            let [first, end] = [columns.start, columns.end].map(|x| ((y * width + x) * RGBA) as u32);
+            self.samples.subarray(first, end).copy_to(&mut row);
+            for (to, from) in part.chunks_exact_mut(channels).zip(row.chunks_exact(RGBA)) {
+                to.copy_from_slice(&from[..channels]);
             }
         }
-        Ok(())
+        Window::new(samples, rows, columns, channels)
     }
-
-    fn place(&self, y: usize, x: usize) -> usize {
-        ((y - self.first_row) * self.width + x) * self.channels
-    }
-}
-
-impl Window {
-    /// The pixel at a place of the whole picture.
-    pub(crate) fn at(&self, y: usize, x: usize) -> &[f32] {
-        let pixel = (y - self.rows.start) * self.columns.len() + x - self.columns.start;
-        &self.pixels[pixel * self.channels..][..self.channels]
-    }
-}
-
-/// From the least to the greatest of some places, `more` wider on either side, of so many.
-pub(crate) fn span(places: &[usize], more: usize, extent: usize) -> Range<usize> {
-    let (least, most) = (places.iter().min().copied(), places.iter().max().copied());
-    least.unwrap_or(0).saturating_sub(more)..(most.unwrap_or(0) + 1 + more).min(extent)
 }

@@ -99,6 +99,31 @@ test('every kind of source gives the same, straight alpha too', async () => {
   assert.ok(difference(picture(made.translucent, 3), native(data, 3)) <= 1);
 });
 
+test('a factor that is not whole, and a size, are what the program makes of them', async () => {
+  const { data, width, height } = translucent(33, 21);
+  const opaque = data.map((value, index) => (index % 4 === 3 ? 255 : value));
+  for (const [model, size, native] of [
+    ['lanczos3', { scale: 1.5 }, ['--method', 'lanczos3', '--scale', '1.5']],
+    ['bicubic', { width: 20, height: 40 }, ['--method', 'bicubic', '--width', '20', '--height', '40']],
+    ['waifu2x-photo', { scale: 3 }, ['--model', 'waifu2x-photo', '--scale', '3']],
+    ['waifu2x-photo', { width: 50, height: 30 }, ['--model', 'waifu2x-photo', '--width', '50', '--height', '30']],
+  ]) {
+    for (const [device, samples] of [['gpu', data], ['cpu', opaque]]) {
+      const made = await page.evaluate(
+        async ({ model, size, device, data, width, height }) => {
+          const upscaler = await window.upconv.Upscaler.create({ model, device });
+          const made = await upscaler.upscale(new ImageData(Uint8ClampedArray.from(data), width, height), size);
+          upscaler.close();
+          return { data: [...made.data], width: made.width, height: made.height };
+        },
+        { model, size, device, data: [...samples], width, height },
+      );
+      const expected = decode(upscale(png({ data: samples, width, height }), ...native));
+      assert.ok(difference(made, expected) <= 1, `${model} on ${device}: ${difference(made, expected)} levels`);
+    }
+  }
+});
+
 test('a signal ends the work with its own reason', async () => {
   const reason = await page.evaluate(async () => {
     const upscaler = await window.upconv.Upscaler.create({ model: 'nearest' });
@@ -128,23 +153,27 @@ test('what cannot be is refused with numbers, and the upscaler goes on', async (
     const network = await Upscaler.create({ model: 'waifu2x-photo' });
     const message = (promise) => promise.then(() => 'done', (error) => error.message);
     return [
-      await message(upscaler.upscale(new ImageData(4, 4), { scale: 65 })),
-      await message(upscaler.upscale(new ImageData(4, 4), { scale: 1.5 })),
-      await message(network.upscale(new ImageData(4, 4), { scale: 3 })),
+      await message(upscaler.upscale(new ImageData(4, 4), { scale: 0.5 })),
+      await message(upscaler.upscale(new ImageData(4, 4), { scale: 'two' })),
+      await message(upscaler.upscale(new ImageData(4, 4), { width: 7 })),
+      await message(network.upscale(new ImageData(4, 4), { scale: 4.5 })),
       await message(upscaler.upscale(new ImageData(6000, 6000), { scale: 8 })),
       await message(upscaler.upscale('a text', { scale: 2 })),
       await message(Upscaler.create({ model: 'bicubik' })),
+      await message(Upscaler.create({ device: 'tpu' })),
       await message(Upscaler.create({ model: './upconv/models/none.safetensors' })),
       await message(upscaler.upscale(new ImageData(4, 4), { scale: 2 })),
     ];
   });
   assert.deepEqual(sentences, [
-    'the factor is 65, expected 1 to 64',
-    'the factor is 1.5, expected a whole number',
-    'the factor is 3, expected one of this network: 2 or its square',
+    'the factor is 0.5, expected a number from 1 on',
+    'the factor is two, expected a number from 1 on',
+    'the size is 7xundefined, expected whole numbers from 1 on',
+    'network: 18x18 pixels are out of reach: it enlarges 4x4 to at most 16x16, by the square of its factor 2',
     'the result of 48000x48000 pixels takes 8790 MiB, more than the 4096 of one ImageData; as a PNG it may be larger',
     'expected a Blob, an ImageBitmap, ImageData or an OffscreenCanvas',
     'there is no model "bicubik"; there are nearest, bilinear, bicubic, lanczos3, waifu2x-photo, waifu2x-art, and networks by their address or their bytes',
+    'there is no device "tpu"; there are auto, gpu, cpu',
     'the network at ./upconv/models/none.safetensors cannot be loaded: the server says 404',
     'done',
   ]);

@@ -246,12 +246,28 @@ test('a device that is lost gives one sentence, and the next picture has a new o
   await page.close();
 });
 
-test('where there is no WebGPU the page says so in a sentence', async () => {
+test('where there is no WebGPU the page says so, and the CPU computes the same', async () => {
   const page = await browser.open(browser.insecure);
-  const sentence = 'There is no WebGPU on a page that is not served over https or from localhost, which does the work here.';
-  assert.equal(await page.textContent('#problem'), sentence);
-  await choose(page, file('a.png', photograph));
-  assert.equal(await ended(page, 'a.png'), sentence);
+  const sentence = 'There is no WebGPU on a page that is not served over https or from localhost. So it computes on the CPU, on one thread, which is slow.';
+  assert.equal(await page.textContent('#device'), sentence);
+  const picture = png(translucent(61, 47));
+  for (const [model, native] of [['bicubic', ['--scale', '2', '--method', 'bicubic']], ['waifu2x-photo', ['--model', 'waifu2x-photo']]]) {
+    await page.selectOption('#model', model);
+    await choose(page, file(`${model}.png`, picture));
+    const [made, expected] = [decode((await result(page, `${model}.png`)).bytes), decode(upscale(picture, ...native))];
+    assert.ok(difference(made, expected) <= 1, `${model}: ${difference(made, expected)} levels`);
+  }
+  await closed(page);
+});
+
+test('the CPU can be cancelled, too', async () => {
+  const page = await browser.open(browser.insecure);
+  await page.selectOption('#model', 'waifu2x-photo');
+  await choose(page, file('big.png', astronaut));
+  const big = card(page, 'big.png');
+  await big.locator('.state', { hasText: '%' }).waitFor({ timeout: 60_000 });
+  await big.locator('.cancel').click();
+  assert.equal(await ended(page, 'big.png'), 'Cancelled');
   await closed(page);
 });
 

@@ -45,7 +45,7 @@ pub(crate) use format::{Format, Readable};
 pub(crate) use metadata::correct_metadata;
 pub(crate) use rgb::Rgb;
 pub(crate) use samples::{Picture, Rows, Samples};
-pub(crate) use shape::{Colour, Depth, Shape};
+pub(crate) use shape::Shape;
 pub(crate) use source::Source;
 pub(crate) use target::{Target, TargetOptions};
 pub(crate) use writer::Writer;

@@ -1,7 +1,6 @@
 //! The options of `upconv upscale`.
 
-use super::model::Precision;
-use super::trained::{AlphaBy, MeanOf};
+use super::model::{AlphaBy, MeanOf, Precision};
 use super::wanted::{self, Size, Wanted};
 use crate::device::DeviceArgs;
 use crate::picture::{Format, PngEffort, Rgb};

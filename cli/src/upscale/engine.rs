@@ -3,14 +3,10 @@
 //! The input and the output are checked before a device is opened.
 
 use super::args::Args;
-use super::filter::Filter;
 use super::find::Task;
-use super::model::Model;
-use super::on_device::OnDevice;
-use super::planes::Sample;
+use super::model::{Model, Precision};
 use super::progress::progress;
-use super::trained::{Cut, Request, Run};
-use super::wanted::{Size, Wanted, whole_factor};
+use super::wanted::{Size, Wanted};
 use crate::device::Backend;
 use crate::input::{is_standard, shown};
 use crate::output::message;
@@ -24,6 +20,7 @@ use std::sync::{Mutex, OnceLock, PoisonError};
 use std::thread;
 use std::time::Instant;
 use upconv::upscale::Method;
+use upconv::upscale::picture::{self, Options, Pixels, Plan, Sample, Upscaler, whole_factor};
 
 /// What enlarges the pictures.
 pub(super) enum How {
@@ -40,10 +37,11 @@ impl How {
     }
 }
 
-/// The device, and a network's weights on it.
+/// The filter, or the network with its weights, on the device.
 struct Opened {
-    backend: Backend,
-    trained: Option<OnDevice>,
+    /// It saves its pipelines when it goes.
+    _backend: Backend,
+    upscaler: Upscaler,
 }
 
 /// What all pictures share.
@@ -55,22 +53,6 @@ pub(super) struct Engine<'a> {
     memory: u64,
     opened: OnceLock<Opened>,
     opening: Mutex<()>,
-}
-
-/// How the work on a picture is cut.
-enum Pieces {
-    Filter(Filter),
-    Trained(Cut),
-}
-
-impl Pieces {
-    /// Whether a device computes them.
-    fn are_on_device(&self) -> bool {
-        match self {
-            Pieces::Filter(filter) => filter.is_on_device(),
-            Pieces::Trained(_) => true,
-        }
-    }
 }
 
 impl<'a> Engine<'a> {
@@ -86,11 +68,31 @@ impl<'a> Engine<'a> {
             return Ok(opened);
         }
         let backend = self.args.device.open()?;
-        let trained = match &self.how {
-            How::Filter(_) => None,
-            How::Trained(model) => Some(OnDevice::new(&model.network, &backend)?),
+        let place = match &backend {
+            Backend::Gpu(context) => picture::Backend::Gpu((**context).clone()),
+            Backend::Cpu => picture::Backend::Cpu,
+            Backend::Reference => picture::Backend::Reference,
         };
-        Ok(self.opened.get_or_init(|| Opened { backend, trained }))
+        let upscaler = match &self.how {
+            How::Filter(method) => Upscaler::filter(*method, place),
+            How::Trained(model) => {
+                let is_exact = matches!(backend, Backend::Reference);
+                ensure!(
+                    !is_exact || self.args.precision == Precision::F32,
+                    "--precision f16 is not for --device reference"
+                );
+                Upscaler::network(model.network.clone(), place)?
+            }
+        };
+        Ok(self.opened.get_or_init(|| Opened { _backend: backend, upscaler }))
+    }
+
+    /// What computes what no device has to.
+    fn on_cpu(&self) -> Result<Upscaler> {
+        match &self.how {
+            How::Filter(method) => Ok(Upscaler::filter(*method, picture::Backend::Cpu)),
+            How::Trained(_) => bail!("a network is computed on a device"),
+        }
     }
 
     /// Enlarges one picture; `whole` is the progress bar for all pictures, if there are several.
@@ -124,11 +126,11 @@ impl<'a> Engine<'a> {
                 format: to_standard.then(|| args.format.map_or(Format::Png, Format::from)),
             },
         )?;
-        let pieces = self.fit(task, shape, enlarged, &target)?;
+        let plan = self.fit(task, shape, enlarged, &target)?;
         let written = target.written();
         let warn = |line: &str| say(format!("warning: {}: {line}", shown(&task.input)));
         source.warnings().iter().chain(target.losses()).map(String::as_str).for_each(warn);
-        let Picture { mut samples, repairs, .. } = source.decode()?;
+        let Picture { samples, repairs, .. } = source.decode()?;
         repairs.iter().map(String::as_str).for_each(warn);
         // No other filter gives the pixels of the picture and no others.
         if matches!(self.how, How::Filter(Method::Nearest)) {
@@ -137,24 +139,26 @@ impl<'a> Engine<'a> {
         let mut writer = target.start()?;
 
         // A GPU that was named has to be there, even if it has nothing to do.
-        let is_opened = pieces.are_on_device() || args.device.names_a_gpu();
-        let opened = if is_opened { Some(self.opened()?) } else { None };
-        let pixels = match &pieces {
-            Pieces::Filter(_) => u64::from(shape.width) * u64::from(shape.height),
-            Pieces::Trained(cut) => cut.pixels(),
+        let is_opened = plan.is_on_backend() || args.device.names_a_gpu();
+        let on_cpu;
+        let upscaler = if is_opened {
+            &self.opened()?.upscaler
+        } else {
+            on_cpu = self.on_cpu()?;
+            &on_cpu
         };
         let bar = match whole {
             Some(_) => ProgressBar::hidden(),
-            None => progress(pixels, "{wide_bar} {percent:>3} %, {eta} left")?,
+            None => progress(plan.pixels(), "{wide_bar} {percent:>3} %, {eta} left")?,
         };
-        match &mut samples {
-            Samples::Eight(samples) => self.stream(opened, &pieces, samples, shape, &bar, &mut writer)?,
-            Samples::Sixteen(samples) => self.stream(opened, &pieces, samples, shape, &bar, &mut writer)?,
+        match &samples {
+            Samples::Eight(samples) => stream(upscaler, &plan, samples, shape, &bar, &mut writer)?,
+            Samples::Sixteen(samples) => stream(upscaler, &plan, samples, shape, &bar, &mut writer)?,
         }
         writer.finish()?;
         let (name, seconds) = (self.how.name(), started.elapsed().as_secs_f64());
         let factor = self.factor(shape, enlarged);
-        let place = if pieces.are_on_device() { "" } else { " on the CPU" };
+        let place = if plan.is_on_backend() { "" } else { " on the CPU" };
         say(format!("{out}: {written}, {name} {factor}{place}, {seconds:.2} s"));
         Ok(())
     }
@@ -176,7 +180,7 @@ impl<'a> Engine<'a> {
 
     /// By how much a picture was enlarged, or from what.
     fn factor(&self, from: Shape, to: Shape) -> String {
-        let sides = |shape: Shape| (shape.width as usize, shape.height as usize);
+        let sides = |shape: Shape| [shape.height as usize, shape.width as usize];
         match (whole_factor(sides(from), sides(to)), self.wanted) {
             (Some(factor), _) => format!("{factor}x"),
             (None, Wanted::Factor(factor)) => format!("{factor}x"),
@@ -185,28 +189,27 @@ impl<'a> Engine<'a> {
     }
 
     /// Cuts the picture so that all fits into the memory that is allowed.
-    fn fit(&self, task: &Task, from: Shape, to: Shape, target: &Target) -> Result<Pieces> {
+    fn fit(&self, task: &Task, from: Shape, to: Shape, target: &Target) -> Result<Plan> {
         let (decoded, gathered) = (from.bytes(), target.gathered_bytes());
         let rest = self.memory.saturating_sub(decoded).saturating_sub(gathered);
-        let (pieces, bytes) = match &self.how {
-            How::Filter(method) => {
-                let (filter, bytes) = Filter::new(*method, from, to, rest);
-                (Pieces::Filter(filter), bytes)
-            }
+        let options = Options {
+            memory: rest,
+            tile: self.args.tile.map(usize::from),
+            half: self.args.precision == Precision::F16,
+            alpha: self.args.alpha.into(),
+            means: self.args.mean.into(),
+        };
+        let (shape, sides) = (picture::Shape::from(from), [to.height as usize, to.width as usize]);
+        let plan = match &self.how {
+            How::Filter(method) => Plan::filter(*method, shape, sides, options)?,
             How::Trained(model) => {
-                let request = Request {
-                    passes: model
-                        .passes(self.wanted, Size::of(from), Size::of(to))
-                        .with_context(|| task.output.display().to_string())?,
-                    tile: self.args.tile.map(usize::from),
-                    precision: self.args.precision,
-                    alpha: self.args.alpha,
-                    mean: self.args.mean,
-                };
-                let (cut, bytes) = Cut::new(model, request, from, to, rest)?;
-                (Pieces::Trained(cut), bytes)
+                model
+                    .check(self.wanted, Size::of(from), Size::of(to))
+                    .with_context(|| task.output.display().to_string())?;
+                Plan::network(&model.network, shape, sides, options)?
             }
         };
+        let bytes = plan.bytes();
         let mib = |bytes: u64| bytes.div_ceil(1 << 20);
         ensure!(
             bytes <= rest,
@@ -220,56 +223,55 @@ impl<'a> Engine<'a> {
             mib(bytes),
             self.memory >> 20
         );
-        Ok(pieces)
+        Ok(plan)
     }
+}
 
-    /// Computes the bands on their own thread, while earlier ones are encoded.
-    fn stream<T>(
-        &self,
-        opened: Option<&Opened>,
-        pieces: &Pieces,
-        samples: &mut [T],
-        shape: Shape,
-        bar: &ProgressBar,
-        writer: &mut Writer,
-    ) -> Result<()>
-    where
-        T: Sample,
-        for<'b> Rows<'b>: From<&'b [T]>,
-    {
-        let (sender, bands) = sync_channel::<Vec<T>>(1);
-        let advance = |pixels| bar.inc(pixels);
-        thread::scope(|scope| {
-            let computing = threads::spawn(scope, "compute", move || {
-                // Sending fails only after the writer has failed, and that error is the one reported.
-                let emit = |band| sender.send(band).map_err(|_| anyhow!("the writer has failed"));
-                self.compute(opened, pieces, samples, shape, &advance, emit)
-            })?;
-            for band in bands {
-                writer.rows(Rows::from(&band[..]))?;
-            }
-            computing.join().map_err(|_| anyhow!("the thread that computes failed"))?
-        })
-    }
-
-    fn compute<T: Sample>(
-        &self,
-        opened: Option<&Opened>,
-        pieces: &Pieces,
-        samples: &mut [T],
-        shape: Shape,
-        advance: &(dyn Fn(u64) + Sync),
-        emit: impl FnMut(Vec<T>) -> Result<()>,
-    ) -> Result<()> {
-        match (&self.how, pieces, opened) {
-            (How::Trained(model), Pieces::Trained(cut), Some(Opened { backend, trained: Some(trained) })) => {
-                let run = Run { model, trained, backend, precision: self.args.precision };
-                run.run(cut, samples, shape, advance, emit)
-            }
-            (How::Filter(_), Pieces::Filter(filter), opened) => {
-                filter.run(samples, opened.map(|opened| &opened.backend), advance, emit)
-            }
-            _ => bail!("the picture was cut for another method"),
+/// Computes the bands on their own thread, while earlier ones are encoded.
+fn stream<T>(
+    upscaler: &Upscaler,
+    plan: &Plan,
+    samples: &[T],
+    shape: Shape,
+    bar: &ProgressBar,
+    writer: &mut Writer,
+) -> Result<()>
+where
+    T: Sample,
+    for<'b> Rows<'b>: From<&'b [T]>,
+{
+    let (sender, bands) = sync_channel::<Vec<T>>(1);
+    let pixels = Pixels::new(samples, shape.width as usize, shape.colour.channels())?;
+    thread::scope(|scope| {
+        let computing = threads::spawn(scope, "compute", move || {
+            // Sending fails only after the writer has failed, and that error is the one reported.
+            let emit = |band| sender.send(band).map_err(|_| anyhow!("the writer has failed"));
+            let advance = |pixels| {
+                bar.inc(pixels);
+                Ok(())
+            };
+            upscaler.run(plan, &pixels, emit, advance).map_err(advised)
+        })?;
+        for band in bands {
+            writer.rows(Rows::from(&band[..]))?;
         }
+        computing.join().map_err(|_| anyhow!("the thread that computes failed"))?
+    })
+}
+
+/// Where a device has too little for a tile, smaller ones may do.
+fn advised(error: anyhow::Error) -> anyhow::Error {
+    match error.downcast_ref() {
+        Some(upconv::Error::Limit { .. } | upconv::Error::Memory { .. }) => {
+            error.context("cannot compute the picture (see --memory, --tile and --precision)")
+        }
+        _ => error,
+    }
+}
+
+impl From<Shape> for picture::Shape {
+    fn from(Shape { width, height, colour, depth }: Shape) -> Self {
+        let (channels, sample_bytes) = (colour.channels(), depth.bits() as usize / 8);
+        Self { width: width as usize, height: height as usize, channels, sample_bytes }
     }
 }

@@ -1,21 +1,11 @@
 //! `upconv upscale`: a picture, or every picture in a folder, enlarged by a filter or a trained network.
 
-mod alpha;
 mod args;
 mod engine;
-mod filter;
 mod find;
 mod folder;
-mod means;
 mod model;
-mod on_device;
-mod pass;
-mod planes;
 mod progress;
-mod resize;
-mod tiles;
-mod tiling;
-mod trained;
 mod wanted;
 
 use crate::input::is_standard;

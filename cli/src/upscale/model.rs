@@ -1,10 +1,10 @@
-//! The network that enlarges pictures, and how often it runs.
+//! The network that enlarges pictures, and how it is to.
 
 use super::wanted::{Size, Wanted};
 use crate::network::{self, Undescribed};
 use anyhow::{Result, ensure};
 use std::path::Path;
-use upconv::upscale::Network;
+use upconv::upscale::{Network, picture};
 
 /// A network with its name.
 pub(super) struct Model {
@@ -38,8 +38,8 @@ impl Model {
         }
     }
 
-    /// How often the network runs, once or twice, to enlarge a picture at least to a size.
-    pub(super) fn passes(&self, wanted: Wanted, from: Size, to: Size) -> Result<usize> {
+    /// Refuses a size that it does not reach.
+    pub(super) fn check(&self, wanted: Wanted, from: Size, to: Size) -> Result<()> {
         let own = self.network.scale() as u64;
         let sides = |factor: u64| (u64::from(from.width) * factor, u64::from(from.height) * factor);
         let is_within = |(width, height): (u64, u64)| u64::from(to.width) <= width && u64::from(to.height) <= height;
@@ -55,7 +55,7 @@ impl Model {
             "{to} is out of reach of {}: it enlarges {from} to at most {width}x{height}, by the square of its factor {own}",
             self.name
         );
-        Ok(if is_within(sides(own)) { 1 } else { 2 })
+        Ok(())
     }
 }
 
@@ -67,4 +67,42 @@ pub(crate) enum Precision {
     F32,
     /// 16 bits: half the memory, with about three significant digits.
     F16,
+}
+
+/// What alpha is enlarged by.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, clap::ValueEnum)]
+pub(crate) enum AlphaBy {
+    /// The bicubic filter.
+    #[default]
+    Filter,
+    /// The network, as it enlarges a grey picture: edges as sharp as those of the colours.
+    Network,
+}
+
+impl From<AlphaBy> for picture::AlphaBy {
+    fn from(by: AlphaBy) -> Self {
+        match by {
+            AlphaBy::Filter => Self::Filter,
+            AlphaBy::Network => Self::Network,
+        }
+    }
+}
+
+/// What a network's means are taken over, where it has any.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, clap::ValueEnum)]
+pub(crate) enum MeanOf {
+    /// The whole picture: in tiles, it is gone through once more for each mean.
+    #[default]
+    Picture,
+    /// Each tile, as if it were a picture: faster, but tiles show.
+    Tile,
+}
+
+impl From<MeanOf> for picture::MeanOf {
+    fn from(of: MeanOf) -> Self {
+        match of {
+            MeanOf::Picture => Self::Picture,
+            MeanOf::Tile => Self::Tile,
+        }
+    }
 }

@@ -57,13 +57,6 @@ impl Wanted {
     }
 }
 
-/// The factor by which both sides are enlarged, if it is one, whole, and within the reach of the filters.
-pub(super) fn whole_factor(from: (usize, usize), to: (usize, usize)) -> Option<usize> {
-    let factor = to.0.checked_div(from.0)?;
-    let is_exact = from.0.checked_mul(factor) == Some(to.0) && from.1.checked_mul(factor) == Some(to.1);
-    (is_exact && (1..=MAX_SCALE).contains(&factor)).then_some(factor)
-}
-
 /// Reads a factor: digits, and a point among them if it is not whole.
 pub(super) fn parse_factor(text: &str) -> Result<f64, String> {
     let is_plain = text.bytes().all(|byte| byte.is_ascii_digit() || byte == b'.');
@@ -111,16 +104,6 @@ mod tests {
             (u64::from(MAX_SIDE) * u64::from(u32::MAX), MAX_SIDE.into())
         );
         assert_eq!(Wanted::Size(Size { width: 3, height: 9 }).of(100, 1), (3, 9));
-    }
-
-    #[test]
-    fn whole_factors_are_those_of_both_sides() {
-        assert_eq!(whole_factor((3, 5), (6, 10)), Some(2));
-        assert_eq!(whole_factor((3, 5), (192, 320)), Some(64));
-        assert_eq!(whole_factor((3, 5), (3, 5)), Some(1));
-        for to in [(6, 15), (5, 8), (195, 325), (1, 1), (0, 0)] {
-            assert_eq!(whole_factor((3, 5), to), None, "{to:?}");
-        }
     }
 
     #[test]

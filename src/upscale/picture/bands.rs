@@ -1,4 +1,4 @@
-//! Cuts a picture into pieces that respect the memory limit and the device's limits.
+//! How a picture is cut into pieces for a filter, within a limit of memory and the limits of devices.
 
 use std::ops::Range;
 
@@ -24,12 +24,12 @@ pub(super) struct Job {
 /// A picture in bands of rows, which are read and written one after the other, and each band in tiles of columns, which
 /// are computed one after the other; only very wide pictures have more than one. Sizes are in pixels of the source.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) struct Tiling {
+pub(super) struct Bands {
     pub(super) rows: usize,
     pub(super) columns: usize,
 }
 
-impl Tiling {
+impl Bands {
     /// The largest pieces whose tensors take at most `most` bytes, or 32 MiB if that is less; at least one pixel. All
     /// are equal but the last ones, which may be smaller, so that a device compiles and plans once.
     pub(super) fn new(job: &Job, most: u64) -> Self {
@@ -48,12 +48,12 @@ impl Tiling {
     }
 
     /// The rows of the bands.
-    pub(super) fn bands(self, job: &Job) -> impl Iterator<Item = Range<usize>> {
+    pub(super) fn rows(self, job: &Job) -> impl Iterator<Item = Range<usize>> {
         pieces(job.height, self.rows)
     }
 
     /// The columns of the tiles of a band.
-    pub(super) fn tiles(self, job: &Job) -> impl Iterator<Item = Range<usize>> {
+    pub(super) fn columns(self, job: &Job) -> impl Iterator<Item = Range<usize>> {
         pieces(job.width, self.columns)
     }
 }
@@ -95,29 +95,29 @@ mod tests {
 
     #[test]
     fn a_large_picture_goes_in_equal_bands() {
-        let tiling = Tiling::new(&LARGE, u64::MAX);
-        assert_eq!(tiling, Tiling { rows: 45, columns: 12_000 });
-        assert!(tiling.tensor_bytes(&LARGE) <= PLANES);
-        let bands: Vec<_> = tiling.bands(&LARGE).collect();
+        let bands = Bands::new(&LARGE, u64::MAX);
+        assert_eq!(bands, Bands { rows: 45, columns: 12_000 });
+        assert!(bands.tensor_bytes(&LARGE) <= PLANES);
+        let bands: Vec<_> = bands.rows(&LARGE).collect();
         assert_eq!(bands.len(), 200);
         assert_eq!(bands[199], 8_955..9_000);
     }
 
     #[test]
     fn less_memory_makes_smaller_bands() {
-        let tiling = Tiling::new(&LARGE, 4 << 20);
-        assert_eq!(tiling.columns, 12_000);
-        assert!((1..=5).contains(&tiling.rows), "{tiling:?}");
-        assert!(tiling.tensor_bytes(&LARGE) <= 4 << 20);
+        let bands = Bands::new(&LARGE, 4 << 20);
+        assert_eq!(bands.columns, 12_000);
+        assert!((1..=5).contains(&bands.rows), "{bands:?}");
+        assert!(bands.tensor_bytes(&LARGE) <= 4 << 20);
     }
 
     #[test]
     fn a_row_too_long_for_a_tensor_goes_in_tiles() {
         let wide = Job { width: 30_000, height: 10, channels: 4, scale: 64, border: 3 };
-        let tiling = Tiling::new(&wide, u64::MAX);
-        assert_eq!(tiling.rows, 1);
-        assert!(tiling.tensor_bytes(&wide) <= PLANES, "{tiling:?}");
-        let tiles: Vec<_> = tiling.tiles(&wide).collect();
+        let bands = Bands::new(&wide, u64::MAX);
+        assert_eq!(bands.rows, 1);
+        assert!(bands.tensor_bytes(&wide) <= PLANES, "{bands:?}");
+        let tiles: Vec<_> = bands.columns(&wide).collect();
         assert_eq!(tiles.first().map(|tile| tile.start), Some(0));
         assert!(tiles.windows(2).all(|pair| pair[0].end == pair[1].start));
         assert_eq!(tiles.last().map(|tile| tile.end), Some(30_000));
@@ -126,7 +126,7 @@ mod tests {
     #[test]
     fn a_small_picture_is_one_piece_and_a_pixel_is_never_cut() {
         let small = Job { width: 512, height: 300, channels: 3, scale: 2, border: 2 };
-        assert_eq!(Tiling::new(&small, u64::MAX), Tiling { rows: 300, columns: 512 });
-        assert_eq!(Tiling::new(&small, 0), Tiling { rows: 1, columns: 1 });
+        assert_eq!(Bands::new(&small, u64::MAX), Bands { rows: 300, columns: 512 });
+        assert_eq!(Bands::new(&small, 0), Bands { rows: 1, columns: 1 });
     }
 }

@@ -6,12 +6,13 @@
 //! of the samples, and then along y. All of this is how Pillow's `Image.resize` does it, but for its rounding between the
 //! two axes.
 
-use super::planes::{Sample, straight};
-use super::tiling::BANDS;
-use anyhow::Result;
-use rayon::prelude::*;
+use super::bands::BANDS;
+use super::rows::{at_a_time, each_row};
+use super::sample::{Sample, straight};
+use crate::error::Error;
+use crate::tensor::filled;
+use crate::upscale::Method;
 use std::collections::VecDeque;
-use upconv::upscale::Method;
 
 /// What is computed at a time takes no more than this beyond what it must.
 const MOST: u64 = 32 << 20;
@@ -49,7 +50,7 @@ impl Plan {
         let tables = Axis::bytes(method, from.0, to.0).saturating_add(Axis::bytes(method, from.1, to.1));
         let row = (to.0 as u64).saturating_mul(channels as u64);
         let (taken_row, given_row) = (row.saturating_mul(4), row.saturating_mul(BANDS * depth));
-        let threads = rayon::current_num_threads() as u64;
+        let threads = at_a_time() as u64;
         let unpacked = threads.saturating_mul((from.0 * channels) as u64).saturating_mul(4);
         let window = taken_row.saturating_mul(reach(method, from.1, to.1) as u64);
         let least = tables.saturating_add(unpacked).saturating_add(window);
@@ -68,9 +69,9 @@ impl Plan {
         Self { channels, ..self }
     }
 
-    /// How many samples are taken at a time: whole rows.
-    pub(super) fn taken_samples(&self) -> usize {
-        self.taken * self.from.0 * self.channels
+    /// How many rows are taken at a time.
+    pub(super) fn taken(&self) -> usize {
+        self.taken
     }
 }
 
@@ -100,14 +101,15 @@ impl Resize {
     }
 
     /// Takes rows, and gives those that are complete to `emit`, in their order.
-    pub(super) fn push<S: Sample, T: Sample>(
+    pub(super) async fn push<S: Sample, T: Sample, E: From<Error>>(
         &mut self,
         rows: &[S],
-        mut emit: impl FnMut(Vec<T>) -> Result<()>,
-    ) -> Result<()> {
+        emit: &mut impl AsyncFnMut(Vec<T>) -> Result<(), E>,
+    ) -> Result<(), E> {
         let (from_row, to_row) = (self.plan.from.0 * self.plan.channels, self.plan.to.0 * self.plan.channels);
-        for rows in rows.chunks(self.plan.taken_samples()) {
-            let made: Vec<Vec<f32>> = rows.par_chunks_exact(from_row).map(|row| self.along_x(row)).collect();
+        for rows in rows.chunks(self.plan.taken * from_row) {
+            let mut made = vec![Vec::new(); rows.len() / from_row];
+            each_row(&mut made, 1, |row, made| made.fill(self.along_x(&rows[row * from_row..][..from_row])));
             self.taken += made.len();
             self.window.extend(made);
             loop {
@@ -116,15 +118,13 @@ impl Resize {
                 if ready == 0 {
                     break;
                 }
-                let mut band = vec![T::default(); ready * to_row];
-                band.par_chunks_exact_mut(to_row)
-                    .enumerate()
-                    .for_each(|(y, row)| self.along_y::<S, T>(self.given + y, row));
+                let mut band = filled("rows of a picture", T::default(), ready * to_row)?;
+                each_row(&mut band, to_row, |y, row| self.along_y::<S, T>(self.given + y, row));
                 self.given += ready;
                 let needed = self.keep.get(self.given).copied().unwrap_or(self.taken).min(self.taken);
                 let oldest = self.taken - self.window.len();
                 self.window.drain(..needed.saturating_sub(oldest));
-                emit(band)?;
+                emit(band).await?;
             }
         }
         Ok(())
@@ -273,11 +273,11 @@ mod tests {
     fn resized(plan: Plan, picture: &[u16], rows: usize) -> Vec<u16> {
         let (mut resize, mut made) = (Resize::new(plan), Vec::new());
         for rows in picture.chunks(rows * plan.from.0 * plan.channels) {
-            let emit = |band: Vec<u16>| {
+            let mut emit = async |band: Vec<u16>| {
                 made.extend(band);
-                Ok(())
+                Ok::<_, Error>(())
             };
-            resize.push(rows, emit).unwrap();
+            pollster::block_on(resize.push(rows, &mut emit)).unwrap();
         }
         assert_eq!(made.len(), plan.to.0 * plan.to.1 * plan.channels);
         made
@@ -378,7 +378,8 @@ mod tests {
             let plan = Plan { taken: 1, given: 1, ..plan(Method::Bicubic, from, to) };
             let mut resize = Resize::new(plan);
             for _ in 0..400 {
-                resize.push::<u8, u8>(&[0; 2], |_| Ok(())).unwrap();
+                let mut emit = async |_: Vec<u8>| Ok::<_, Error>(());
+                pollster::block_on(resize.push(&[0_u8; 2], &mut emit)).unwrap();
                 assert!(resize.window.len() <= most, "{}", resize.window.len());
             }
             assert_eq!(resize.given, to.1);

@@ -1,10 +1,9 @@
 //! How a picture is cut into tiles for a network.
 
-use super::model::Precision;
-use anyhow::Result;
+use crate::error::Result;
+use crate::upscale::Network;
+use crate::upscale::network::TileCost;
 use std::ops::Range;
-use upconv::upscale::Network;
-use upconv::upscale::network::TileCost;
 
 /// Sides of tiles are multiples of this, which most blocks are that kernels compute at once: so little is computed twice.
 const STEP: usize = 8;
@@ -55,11 +54,11 @@ impl Tiles {
         [height, width]: [usize; 2],
         asked: Option<usize>,
         memory: u64,
-        precision: Precision,
+        between_bytes: u64,
         alone: bool,
     ) -> Result<Self> {
         let cost = network.tile_cost([height, width])?;
-        let bytes = |sides: [usize; 2]| cost(sides).map(|cost| bytes(cost, precision));
+        let bytes = |sides: [usize; 2]| cost(sides).map(|cost| bytes(cost, between_bytes));
         let side = match asked {
             Some(side) => (side / STEP).max(1),
             None => {
@@ -86,9 +85,9 @@ impl Tiles {
     }
 
     /// What it takes to compute them.
-    pub(super) fn bytes(self, network: &Network, precision: Precision) -> Result<u64> {
+    pub(super) fn bytes(self, network: &Network, between_bytes: u64) -> Result<u64> {
         let cost = network.tile_cost([self.height, self.width])?([self.rows, self.columns])?;
-        Ok(bytes(cost, precision).1)
+        Ok(bytes(cost, between_bytes).1)
     }
 
     /// From left to right, band after band.
@@ -125,22 +124,18 @@ impl Tiles {
 }
 
 /// What the largest tensor of a tile takes, and all that are in memory at a time.
-fn bytes(TileCost { ends, between, largest }: TileCost, precision: Precision) -> (u64, u64) {
-    let size = match precision {
-        Precision::F32 => 4,
-        Precision::F16 => 2,
-    };
-    (largest * size, between * size + ends * 4 * COPIES)
+fn bytes(TileCost { ends, between, largest }: TileCost, between_bytes: u64) -> (u64, u64) {
+    (largest * between_bytes, between * between_bytes + ends * 4 * COPIES)
 }
 
-#[cfg(test)]
+#[cfg(all(test, feature = "waifu2x"))]
 mod tests {
     use super::*;
-    use upconv::upscale::models::WAIFU2X_PHOTO;
+    use crate::upscale::models::WAIFU2X_PHOTO;
 
     fn tiles(width: usize, height: usize, asked: Option<usize>, memory: u64) -> Tiles {
         let network = WAIFU2X_PHOTO.network().unwrap();
-        Tiles::new(&network, [height, width], asked, memory, Precision::F32, false).unwrap()
+        Tiles::new(&network, [height, width], asked, memory, 4, false).unwrap()
     }
 
     #[test]
@@ -163,9 +158,9 @@ mod tests {
     fn the_memory_of_tiles_is_bounded() {
         let network = WAIFU2X_PHOTO.network().unwrap();
         for memory in [4 << 20, 32 << 20, 256 << 20, u64::MAX] {
-            for precision in [Precision::F32, Precision::F16] {
-                let tiles = Tiles::new(&network, [6000, 8000], None, memory, precision, false).unwrap();
-                let bytes = tiles.bytes(&network, precision).unwrap();
+            for between_bytes in [4, 2] {
+                let tiles = Tiles::new(&network, [6000, 8000], None, memory, between_bytes, false).unwrap();
+                let bytes = tiles.bytes(&network, between_bytes).unwrap();
                 assert!(bytes <= memory.min(LARGEST_TILE));
             }
         }

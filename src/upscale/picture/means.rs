@@ -2,12 +2,12 @@
 //! the memory holds, so that the passes that follow begin there.
 
 use super::pass::{Colours, Pass};
-use super::planes::Sample;
-use anyhow::{Context as _, Result, bail};
+use super::source::Source;
+use crate::error::{Error, Result};
+use crate::graph::{Graph, Operation, Region, Value};
+use crate::tensor::{Tensor, element_count, filled, reserved};
 use std::collections::{BTreeMap, BTreeSet};
 use std::ops::Range;
-use upconv::Tensor;
-use upconv::graph::{Graph, Region, Value};
 
 /// Values of the whole picture that are known, with their elements.
 #[derive(Default)]
@@ -26,7 +26,11 @@ impl Known {
 
 impl Pass<'_> {
     /// What all tiles need to know of the picture: nothing where there is one tile, or no mean.
-    pub(super) fn known<T: Sample>(&self, picture: &Colours<'_, T>, advance: &(dyn Fn(u64) + Sync)) -> Result<Known> {
+    pub(super) async fn known<S: Source, E: From<Error>>(
+        &self,
+        picture: &Colours<'_, S>,
+        advance: &mut impl AsyncFnMut(u64) -> Result<(), E>,
+    ) -> Result<Known, E> {
         let (graph, tiles, mut known) = (self.network.graph(), self.tiles, Known::default());
         if !tiles.whole_means() {
             return Ok(known);
@@ -43,7 +47,7 @@ impl Pass<'_> {
                 fits
             });
             let wanted: Vec<Value> = sums.iter().copied().chain(kept).collect();
-            let made = self.whole(&wanted, &shapes, picture, &known, advance)?;
+            let made = self.whole(&wanted, &shapes, picture, &known, advance).await?;
             known.0.extend(made);
             // What only led to what is known now goes.
             let needed = needed(graph, &known.0);
@@ -55,18 +59,18 @@ impl Pass<'_> {
     }
 
     /// Values over the whole picture, tile by tile.
-    fn whole<T: Sample>(
+    async fn whole<S: Source, E: From<Error>>(
         &self,
         values: &[Value],
         shapes: &[Vec<usize>],
-        picture: &Colours<'_, T>,
+        picture: &Colours<'_, S>,
         known: &Known,
-        advance: &(dyn Fn(u64) + Sync),
-    ) -> Result<Vec<(Value, Tensor)>> {
+        advance: &mut impl AsyncFnMut(u64) -> Result<(), E>,
+    ) -> Result<Vec<(Value, Tensor)>, E> {
         let tiles = self.tiles;
         let mut whole: BTreeMap<Value, Vec<f32>> = BTreeMap::new();
         for value in values {
-            whole.insert(*value, vec![0.0; shapes[value.index()].iter().product()]);
+            whole.insert(*value, filled("values of the picture", 0.0, element_count(&shapes[value.index()])?)?);
         }
         let mut accept = |made: Vec<(Region, Tensor)>| {
             for (region, tensor) in made {
@@ -75,7 +79,7 @@ impl Pass<'_> {
                 }
             }
         };
-        let (mut queue, given) = (self.on_device.queue(self.precision)?, known.values());
+        let (mut queue, given) = (self.on_device.queue(self.half), known.values());
         for tile in tiles.iter() {
             // A value is cut as the picture is.
             let share = |pixels: &Range<usize>, of: usize, extent: usize| {
@@ -87,13 +91,13 @@ impl Pass<'_> {
             });
             let wanted: Vec<_> = wanted.filter(|(_, ranges)| !ranges.iter().any(Range::is_empty)).collect();
             if !wanted.is_empty()
-                && let Some(made) = self.push(&mut queue, &tile, (&given, wanted), picture, known)?
+                && let Some(made) = self.push(&mut queue, &tile, (&given, wanted), picture, known).await?
             {
                 accept(made);
             }
-            advance(tile.pixels());
+            advance(tile.pixels()).await?;
         }
-        while let Some(made) = queue.pop()? {
+        while let Some(made) = queue.pop().await? {
             accept(made);
         }
         let tensor =
@@ -103,7 +107,7 @@ impl Pass<'_> {
 }
 
 fn is_sums(graph: &Graph, value: Value) -> bool {
-    *graph.node(value).operation() == upconv::graph::Operation::BlockSums
+    *graph.node(value).operation() == Operation::BlockSums
 }
 
 /// The nodes that some values are computed from, themselves included, back to what is known.
@@ -154,14 +158,17 @@ fn frontier(graph: &Graph, steps: &BTreeSet<Value>, known: &BTreeMap<Value, Tens
 
 /// A region of a value on two axes.
 fn cut(tensor: &Tensor, region: &Region) -> Result<Tensor> {
-    let elements = tensor.as_f32().context("what is known is f32")?;
-    let (&[_, channels, h, w], &[_, _, rows, columns]) = (tensor.shape(), &region.shape[..]) else {
-        bail!("{:?} of {:?}", region.shape, tensor.shape());
+    let (&[_, channels, h, w], &[_, _, rows, columns], Some(elements)) =
+        (tensor.shape(), &region.shape[..], tensor.as_f32())
+    else {
+        let problem = format!("{:?} of what is known, {} {:?}", region.shape, tensor.dtype(), tensor.shape());
+        return Err(Error::Graph { problem });
     };
     let [y, x] = [region.begin[0], region.begin[1]];
     let lines = (0..channels).flat_map(|channel| (0..rows).map(move |row| (channel * h + y + row) * w + x));
-    let part: Vec<f32> = lines.flat_map(|first| &elements[first..first + columns]).copied().collect();
-    Ok(Tensor::f32(&region.shape[..], part)?)
+    let mut part = reserved("a part of what is known", channels as u128 * rows as u128 * columns as u128)?;
+    lines.for_each(|first| part.extend_from_slice(&elements[first..first + columns]));
+    Tensor::f32(&region.shape[..], part)
 }
 
 /// Puts a region of a value into the whole, which has this shape.

@@ -1,6 +1,8 @@
 //! The alpha of a picture whose colours go through a network.
 
-use super::planes::Sample;
+use super::sample::Sample;
+use crate::error::Result;
+use crate::tensor::reserved;
 
 /// The enlarged alpha plane, and how much of it has been used.
 pub(super) struct Alpha<T> {
@@ -14,11 +16,14 @@ impl<T: Sample> Alpha<T> {
     }
 
     /// Puts the next pixels of colour and alpha together; where alpha is 0 there is no colour.
-    pub(super) fn join(&mut self, colours: &[T], channels: usize) -> Vec<T> {
+    ///
+    /// # Errors
+    /// [`Error::Memory`](crate::Error::Memory).
+    pub(super) fn join(&mut self, colours: &[T], channels: usize) -> Result<Vec<T>> {
         let pixels = colours.chunks_exact(channels);
         let alphas = &self.plane[self.used..];
         self.used += pixels.len();
-        let mut out = Vec::with_capacity(colours.len() / channels * (channels + 1));
+        let mut out = reserved("a band with its alpha", pixels.len() as u128 * (channels + 1) as u128)?;
         for (colour, &alpha) in pixels.zip(alphas) {
             if alpha == T::default() {
                 out.resize(out.len() + channels, T::default());
@@ -27,12 +32,13 @@ impl<T: Sample> Alpha<T> {
             }
             out.push(alpha);
         }
-        out
+        Ok(out)
     }
 }
 
 /// Gives transparent pixels the colour of the visible ones around them, ring by ring: their hidden colours would
-/// otherwise affect the visible pixels at the edge.
+/// otherwise affect the visible pixels at the edge. What a ring becomes depends on as many pixels around it as there are rings,
+/// so that a part of a picture with so many more around it has the colours of the whole.
 pub(super) fn fill_transparent<T: Sample>(samples: &mut [T], width: usize, channels: usize, rings: usize) {
     let mut has_colour: Vec<bool> =
         samples.chunks_exact(channels).map(|pixel| pixel[channels - 1] != T::default()).collect();
@@ -84,7 +90,7 @@ mod tests {
     #[test]
     fn colour_and_alpha_are_put_together() {
         let mut alpha = Alpha::new(vec![255_u8, 0, 7]);
-        assert_eq!(alpha.join(&[1, 2, 3, 4, 5, 6], 3), [1, 2, 3, 255, 0, 0, 0, 0]);
-        assert_eq!(alpha.join(&[9, 8, 7], 3), [9, 8, 7, 7]);
+        assert_eq!(alpha.join(&[1, 2, 3, 4, 5, 6], 3).unwrap(), [1, 2, 3, 255, 0, 0, 0, 0]);
+        assert_eq!(alpha.join(&[9, 8, 7], 3).unwrap(), [9, 8, 7, 7]);
     }
 }

@@ -3,8 +3,9 @@
 use crate::failure::{Failure, Result};
 use std::rc::Rc;
 use std::sync::{Arc, Mutex, PoisonError};
-use upconv::DeviceClass;
-use upconv::gpu::{AdapterRequest, Context};
+use upconv::gpu::{AdapterRequest, Context, Layer};
+use upconv::upscale::picture::Backend;
+use upconv::{ConvTranspose, DeviceClass, Kernel, Tensor};
 use wasm_bindgen::JsValue;
 use wasm_bindgen::prelude::wasm_bindgen;
 
@@ -76,8 +77,24 @@ impl Device {
 }
 
 impl Device {
-    pub(crate) fn context(&self) -> &Context {
-        &self.inner.context
+    pub(crate) fn backend(&self) -> Backend {
+        Backend::Gpu(self.inner.context.clone())
+    }
+
+    /// The operation, by a kernel of this name if one is given.
+    pub(crate) async fn compute(
+        &self,
+        op: &ConvTranspose,
+        weight: &Tensor,
+        bias: Option<&Tensor>,
+        x: &Tensor,
+        kernel: Option<&str>,
+    ) -> Result<Tensor> {
+        let layer = Layer::new(&self.inner.context, op, weight, bias)?;
+        Ok(match kernel {
+            None => layer.run_async(x).await?,
+            Some(name) => layer.run_with_async(x, named(name)?).await?,
+        })
     }
 
     /// Fails where the device has reported something since the last time: then results are not to be trusted.
@@ -91,4 +108,10 @@ impl Device {
             None => Ok(()),
         }
     }
+}
+
+fn named(name: &str) -> Result<Kernel> {
+    let known = || Kernel::ALL.iter().map(|kernel| kernel.name()).collect::<Vec<_>>().join(", ");
+    let unknown = || Failure::Said(format!("there is no kernel {name:?}; there are {}", known()));
+    Kernel::ALL.iter().copied().find(|kernel| kernel.name() == name).ok_or_else(unknown)
 }
