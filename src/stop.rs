@@ -64,14 +64,16 @@ impl Stop {
         work()
     }
 
+    /// The request that this thread watches, if it watches one: for who has parts of his own.
+    pub fn watched() -> Option<Self> {
+        WATCHED.with_borrow(Clone::clone)
+    }
+
+    /// Ends work where the request was made.
+    ///
     /// # Errors
-    /// [`Error::Stopped`] where the request was made.
-    pub(crate) fn check(&self) -> Result<()> {
+    /// [`Error::Stopped`].
+    pub fn check(&self) -> Result<()> {
         if self.is_requested() { Err(Error::Stopped) } else { Ok(()) }
     }
-}
-
-/// The request that this thread watches, if it watches one.
-pub(crate) fn watched() -> Option<Stop> {
-    WATCHED.with_borrow(Clone::clone)
 }

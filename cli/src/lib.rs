@@ -39,7 +39,9 @@ use clap::{Parser, Subcommand};
 use output::{note, one_line};
 use std::ffi::OsString;
 use std::io::{self, Write};
+use std::path::Path;
 use std::process::ExitCode;
+use upconv::upscale::Network;
 
 /// Transposed convolution on the GPU: upscale pictures, run the operation on .npy files, check every adapter.
 #[derive(Parser)]
@@ -112,6 +114,14 @@ pub fn run(arguments: impl IntoIterator<Item = OsString>) -> u8 {
 /// A device that is not there.
 pub fn verify(adapter: Option<String>) -> Result<String> {
     verify::as_json(adapter)
+}
+
+/// The network that is built in by this name, or the one in a file, as `upconv upscale --model` takes it.
+///
+/// # Errors
+/// A file that is unsound, or whose network gives no picture.
+pub fn network(name: &Path) -> Result<Network> {
+    network::load(name, &network::Undescribed::default())
 }
 
 fn command(command: Command) -> Result<()> {

@@ -13,7 +13,7 @@ use crate::error::python;
 
 const EXPECTED: &str = "float16, float32, float64 or bfloat16";
 
-/// The element type of an array, by the number that NumPy gives it; that of ml_dtypes by its name.
+/// The element type of an array, by the number that NumPy gives it; that of `ml_dtypes` by its name.
 fn dtype_of(what: &str, array: &Bound<'_, PyUntypedArray>) -> PyResult<DType> {
     let dtype = array.dtype();
     match dtype.num() {

@@ -81,7 +81,7 @@ impl Opened {
             Some(opened) if opened.process == std::process::id() => Ok(opened.clone()),
             before => {
                 // What the process before had is not there to be freed.
-                before.cloned().map(std::mem::forget);
+                std::mem::forget(before.cloned());
                 let opened = Self::open(name)?;
                 open.insert(name.into(), opened.clone());
                 Ok(opened)

@@ -6,6 +6,7 @@
 //! - `device.rs`: where it is computed, by name, opened once for each process
 //! - `layer.rs`, `gradient.rs`, `network.rs`: operations with weights, backward passes, networks
 //! - `device_array.rs`: arrays that stay on a device
+//! - `upscale.rs`: pictures, enlarged
 //! - `work.rs`: without the interpreter's lock, stopped by signals, panics caught
 //! - `program.rs`: the program `upconv`, which comes along
 
@@ -19,6 +20,7 @@ mod network;
 mod operation;
 mod parameters;
 mod program;
+mod upscale;
 mod work;
 
 use pyo3::prelude::*;
@@ -41,6 +43,8 @@ mod _upconv {
     use super::operation::Operation;
     #[pymodule_export]
     use super::program::{main, verify};
+    #[pymodule_export]
+    use super::upscale::{Upscaler, models};
     use super::{PyModule, PyModuleMethods, PyResult, work};
 
     #[pymodule_init]

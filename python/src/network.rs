@@ -44,6 +44,7 @@ struct Prepared {
 impl Network {
     /// Reads a network from a file and packs its weights.
     #[staticmethod]
+    #[allow(clippy::needless_pass_by_value, reason = "Python's texts are copied")]
     fn load(py: Python<'_>, path: PathBuf, bin: Option<PathBuf>, device_name: &Bound<'_, PyAny>) -> PyResult<Self> {
         let graph = read(py, &path, bin)?;
         let device = device(device_name, DType::F32)?;
@@ -58,6 +59,7 @@ impl Network {
     }
 
     /// The outputs for these inputs: of arrays of the host as such, of arrays on the device as arrays there.
+    #[allow(clippy::needless_pass_by_value, reason = "Python's lists are copied")]
     fn run<'py>(&self, py: Python<'py>, inputs: Vec<Bound<'py, PyAny>>) -> PyResult<Vec<Bound<'py, PyAny>>> {
         self.device.check()?;
         let there: Vec<_> = inputs.iter().filter_map(|input| input.cast::<DeviceArray>().ok()).collect();

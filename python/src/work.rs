@@ -64,7 +64,7 @@ fn interruptible<T: Send>(work: impl FnOnce() -> upconv::Result<T> + Send) -> Py
         let mut raised = None;
         while closed.recv_timeout(LOOK) == Err(RecvTimeoutError::Timeout) {
             if raised.is_none() {
-                raised = Python::attach(|py| py.check_signals()).err();
+                raised = signal();
                 if raised.is_some() {
                     stop.request();
                 }
@@ -73,6 +73,12 @@ fn interruptible<T: Send>(work: impl FnOnce() -> upconv::Result<T> + Send) -> Py
         let result = worker.join().unwrap_or_else(|panic| Err(bug(&*panic)));
         raised.map_or(result, Err)
     })
+}
+
+/// What a signal's handler raised, if a signal came and its handler raised.
+#[allow(clippy::redundant_closure_for_method_calls, reason = "the method alone is of one lifetime")]
+fn signal() -> Option<PyErr> {
+    Python::attach(|py| py.check_signals()).err()
 }
 
 /// The process that loaded this module.

@@ -6,6 +6,7 @@ import itertools
 import json
 import os
 import struct
+import zlib
 from pathlib import Path
 from typing import Any
 
@@ -87,6 +88,31 @@ def scattered(
 def integers(rng: np.random.Generator, shape: Any, dtype: Any = "float32") -> Any:
     """Small whole numbers, with which every sum is exact: a wrong index has nowhere to hide."""
     return rng.integers(-4, 5, shape).astype(dtype)
+
+
+def png(path: Path) -> Any:
+    """The pixels of a PNG file as the tests have them: `[height, width, channels]`, 8 bits, not interlaced."""
+    data = path.read_bytes()
+    chunks: dict[bytes, bytes] = {}
+    at = 8
+    while at < len(data):
+        (length,) = struct.unpack(">I", data[at : at + 4])
+        kind = data[at + 4 : at + 8]
+        chunks[kind] = chunks.get(kind, b"") + data[at + 8 : at + 8 + length]
+        at += 12 + length
+    width, height, depth, kind_of_colour, _, _, interlaced = struct.unpack(">IIBBBBB", chunks[b"IHDR"])
+    assert depth == 8 and not interlaced
+    channels = {0: 1, 2: 3, 4: 2, 6: 4}[kind_of_colour]
+    rows = np.frombuffer(zlib.decompress(chunks[b"IDAT"]), np.uint8).reshape(height, 1 + width * channels)
+    pixels = np.zeros((height + 1, width + 1, channels), int)  # with a row and a column of zeros before
+    for y, (rule, row) in enumerate(zip(rows[:, 0], rows[:, 1:].reshape(height, width, channels).astype(int)), 1):
+        for x in range(1, width + 1):
+            left, up, corner = pixels[y, x - 1], pixels[y - 1, x], pixels[y - 1, x - 1]
+            estimate = left + up - corner
+            a, b, c = abs(estimate - left), abs(estimate - up), abs(estimate - corner)
+            paeth = np.where((a <= b) & (a <= c), left, np.where(b <= c, up, corner))
+            pixels[y, x] = (row[x - 1] + [0, left, up, (left + up) // 2, paeth][rule]) % 256
+    return pixels[1:, 1:].astype(np.uint8)
 
 
 def tensors(name: str) -> dict[str, Any]:

@@ -26,6 +26,7 @@ from ._functional import (
 )
 from ._layers import Conv1d, Conv2d, Conv3d, ConvTranspose1d, ConvTranspose2d, ConvTranspose3d
 from ._network import Network
+from ._upscale import Upscaler, upscale
 from ._upconv import Device, DeviceArray, DeviceError, __version__
 
 __all__ = [
@@ -41,6 +42,7 @@ __all__ = [
     "DeviceError",
     "DeviceInfo",
     "Network",
+    "Upscaler",
     "Verification",
     "__version__",
     "conv1d",
@@ -55,5 +57,6 @@ __all__ = [
     "conv_transpose3d_backward",
     "conv_transpose_backward",
     "devices",
+    "upscale",
     "verify",
 ]

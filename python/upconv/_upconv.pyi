@@ -15,10 +15,12 @@ __all__ = [
     "Layer",
     "Network",
     "Operation",
+    "Upscaler",
     "__version__",
     "adapters",
     "backward",
     "main",
+    "models",
     "processor",
     "run",
     "verify",
@@ -138,6 +140,25 @@ class Network:
     @property
     def device(self) -> Device: ...
 
+@final
+class Upscaler:
+    def __new__(cls, model: str, device_name: Any) -> Upscaler: ...
+    def run(
+        self,
+        image: Array,
+        sides: Sequence[int],
+        memory: int,
+        tile: int | None,
+        half: bool,
+        alpha_by_network: bool,
+        mean_of_tile: bool,
+    ) -> Array: ...
+    @property
+    def scale(self) -> int | None: ...
+    @property
+    def device(self) -> Device: ...
+
+def models() -> tuple[list[str], list[str]]: ...
 def adapters() -> list[dict[str, Any]]: ...
 def processor() -> tuple[int, str]: ...
 def run(

@@ -10,7 +10,7 @@ use super::output::Slot;
 use crate::layout::Layout;
 use crate::op::{Axis, ConvTranspose, Geometry};
 use crate::phase::AxisPhases;
-use crate::stop;
+use crate::stop::Stop;
 use rayon::prelude::*;
 use std::ops::Range;
 
@@ -180,7 +180,7 @@ pub(super) fn run<T: Stored>(
     };
     let segment_len = output[2].min(SEGMENT);
     let scratch = || (vec![T::Computed::default(); segment_len], Vec::new());
-    let stop = stop::watched();
+    let stop = Stop::watched();
     y.par_chunks_mut(output[2] * together).enumerate().try_for_each_init(scratch, |scratch, (index, row)| {
         unless_stopped(stop.as_ref())?;
         let (accumulators, within) = scratch;

@@ -15,7 +15,7 @@ use super::scratch::{Pool, Scratch};
 use super::simd::{Instructions, Level};
 use crate::activation::Activation;
 use crate::op::Axis;
-use crate::stop;
+use crate::stop::Stop;
 use pulp::{Simd, WithSimd};
 use rayon::prelude::*;
 use std::ops::Range;
@@ -60,7 +60,7 @@ pub(super) fn run<T: Element>(of: &Correlation<'_, T>, level: Level, pool: &Pool
     let count = product([of.groups, blocks.len(), parts.len()]);
     let instructions = level.instructions();
     let mut sums = reserved("the parts of the weight's gradient", count)?;
-    let stop = stop::watched();
+    let stop = Stop::watched();
     (0..count)
         .into_par_iter()
         .with_max_len(1)

@@ -12,7 +12,7 @@ use super::task::{Parts, Task};
 use super::work::Work;
 use super::{batched, boxed, im2col};
 use crate::op::Geometry;
-use crate::stop;
+use crate::stop::Stop;
 use rayon::prelude::*;
 
 /// Computes the output, and returns how many of its elements were written: all.
@@ -26,7 +26,7 @@ pub(super) fn run<T: Stored>(
     x: &[T::Computed],
     y: &mut [Slot<T>],
 ) -> Result<usize> {
-    let stop = stop::watched();
+    let stop = Stop::watched();
     let run = |Task { shape, mut parts }: Task<'_, T>| {
         unless_stopped(stop.as_ref())?;
         let work = Work { geometry, x, shape };

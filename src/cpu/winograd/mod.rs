@@ -31,7 +31,7 @@ use super::task::Task;
 use crate::accuracy::Accuracy;
 use crate::layout::Layout;
 use crate::op::{ConvTranspose, Geometry};
-use crate::stop;
+use crate::stop::Stop;
 use crate::winograd::{Filter, filters, wide_three_by_three};
 use axis::{Depth, Group, groups};
 use rayon::prelude::*;
@@ -111,7 +111,7 @@ impl Winograd {
         y: &mut [Slot<T>],
     ) -> Result<usize> {
         let (cut, outputs) = self.cut(geometry, rayon::current_num_threads());
-        let stop = stop::watched();
+        let stop = Stop::watched();
         let run = |Task { shape, mut parts }: Task<'_, T>| {
             unless_stopped(stop.as_ref())?;
             let work = Work::new(self, geometry, x, &shape);

@@ -6,7 +6,7 @@ use crate::gpu::device::span::span;
 #[cfg(not(target_family = "wasm"))]
 use crate::gpu::device::wait::finished;
 use crate::gpu::dispatch::Band;
-use crate::stop;
+use crate::stop::Stop;
 use std::borrow::Borrow;
 use wgpu::{
     BindGroup, CommandEncoder, CommandEncoderDescriptor, ComputePass, ComputePassDescriptor, ComputePipeline,
@@ -55,7 +55,7 @@ impl Context {
         steps: &[&Step],
         finally: impl FnOnce(&mut CommandEncoder),
     ) -> Result<SubmissionIndex> {
-        let stop = stop::watched();
+        let stop = Stop::watched();
         let mut left = steps;
         self.checked("running a layer", || {
             loop {

@@ -1,7 +1,7 @@
 //! Waiting, where a thread may wait: everywhere but in a browser.
 
 use crate::error::{Error, Result};
-use crate::stop;
+use crate::stop::Stop;
 use std::time::Duration;
 use wgpu::{Device, PollError, PollType, SubmissionIndex};
 
@@ -19,7 +19,7 @@ pub(crate) fn block_on<F: Future>(future: F) -> F::Output {
 /// # Errors
 /// [`Error::DeviceLost`]; [`Error::Stopped`], while the device goes on with what it was given.
 pub(crate) fn finished(device: &Device, submission: &SubmissionIndex, during: &'static str) -> Result<()> {
-    let stop = stop::watched();
+    let stop = Stop::watched();
     let timeout = stop.is_some().then_some(LOOK);
     loop {
         match (device.poll(PollType::Wait { submission_index: Some(submission.clone()), timeout }), &stop) {

@@ -219,7 +219,7 @@ fn run(context: &Context, bound: &Bound) -> Result<Run> {
         Err(Error::Feature { .. }) => {
             let steps: Vec<&Step> = bound.steps().iter().collect();
             let submission = context.submit("upconv layer", &steps, |_| {})?;
-            finished(context.device(), submission, "timing a layer")?;
+            finished(context.device(), &submission, "timing a layer")?;
             None
         }
         timed => on_device(timed)?,
