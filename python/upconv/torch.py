@@ -12,6 +12,7 @@ own operation is the better one. What is computed, and how exactly, is that of `
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Sequence
 from typing import Any
 
@@ -21,6 +22,11 @@ import torch
 from . import _operations as operations
 from . import _upconv
 from ._operations import Activation, PerAxis
+
+# Mesa's drivers for OpenGL and Triton, which PyTorch loads when an optimiser is first used, each have an LLVM of their own, and
+# the process crashes where Triton's comes second.
+with contextlib.suppress(ImportError):
+    import triton  # noqa: F401
 
 __all__ = [
     "ConvTranspose1d",
