@@ -486,7 +486,9 @@ class OnnxUpscaler(Upscaler):
             pads, strides = [layer["padding"]] * 2, [layer["stride"]] * 2
             pads = [one for pad in pads for one in (pad if isinstance(pad, list) else [pad] * 2)]
             strides = layer["stride"] if isinstance(layer["stride"], list) else strides
-            nodes.append(helper.make_node(kind, [x, *names], [f"s{index}"], pads=pads, strides=strides))
+            # onnxruntime-web takes no default of dilations.
+            geometry = {"pads": pads, "strides": strides, "dilations": [1, 1]}
+            nodes.append(helper.make_node(kind, [x, *names], [f"s{index}"], **geometry))
             x = f"s{index}"
             if layer["activation"]["kind"] == "leaky_relu":
                 nodes.append(helper.make_node("LeakyRelu", [x], [f"a{index}"], alpha=layer["activation"]["alpha"]))

@@ -1,4 +1,4 @@
-// What computes: the modules, a device of each, and the models on them. One call runs at a time.
+// What computes: the modules, a device of each, and the models and layers on them. One call runs at a time.
 
 import { failure } from './failure.js';
 import { hasNoAlpha, pixelsOf } from './pixels.js';
@@ -7,6 +7,7 @@ import { PngWriter } from './png.js';
 // A module for WebGPU, and one that computes by itself; a browser loads what it needs.
 const kinds = { gpu: {}, cpu: {} };
 const models = new Map();
+const layers = new Map();
 let count = 0;
 
 async function load(kind) {
@@ -138,19 +139,56 @@ const methods = {
     }
   },
 
-  async convTranspose(x, w, b, description, kernel, on) {
-    const { module, device } = await place(on);
-    const floats = (what, { data, shape }) => {
-      if (!(data instanceof Float32Array)) throw failure(`the ${what}'s data are no Float32Array`);
-      return [data, Uint32Array.from(shape)];
-    };
-    const bias = b && (b instanceof Float32Array ? b : floats('bias', b)[0]);
-    const [data, shape] = await module.conv_transpose(
-      device, ...floats('input', x), ...floats('weight', w), bias ?? undefined, description, kernel,
-    );
+  async layer(w, b, description, device) {
+    const number = ++count;
+    const layer = { w: floats('weight', w), b: b && floats('bias', b instanceof Float32Array ? { data: b, shape: [b.length] } : b), description, device };
+    await packed(layer);
+    layers.set(number, layer);
+    return number;
+  },
+
+  async run(number, x, kernel) {
+    const layer = layers.get(number);
+    if (!layer) throw failure('this layer is closed');
+    const [data, shape] = await (await packed(layer)).run(...floats('input', x), kernel);
     return { data, shape: Array.from(shape) };
   },
+
+  async measure(number, x, kernel, seconds) {
+    const begun = performance.now();
+    let made = await methods.run(number, x, kernel);
+    const first = performance.now() - begun;
+    const times = [];
+    while (times.length < 3 || performance.now() - begun < seconds * 1000) {
+      const begun = performance.now();
+      made = await methods.run(number, x, kernel);
+      times.push(performance.now() - begun);
+    }
+    times.sort((one, other) => one - other);
+    return { first, median: times[times.length >> 1], runs: times.length, ...made };
+  },
+
+  async dropLayer(number) {
+    layers.get(number)?.made?.free();
+    layers.delete(number);
+  },
 };
+
+// A layer's weights on the device that there is now.
+async function packed(layer) {
+  const { module, device } = await place(layer.device);
+  if (layer.on !== device) {
+    layer.made?.free();
+    layer.made = new module.Layer(device, ...layer.w, layer.b?.[0], layer.description);
+    layer.on = device;
+  }
+  return layer.made;
+}
+
+function floats(what, { data, shape }) {
+  if (!(data instanceof Float32Array)) throw failure(`the ${what}'s data are no Float32Array`);
+  return [data, Uint32Array.from(shape)];
+}
 
 // A result whose rows come one after the other, as pixels.
 class Whole {

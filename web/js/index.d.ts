@@ -83,7 +83,23 @@ export interface ConvTransposeOptions {
   [key: string]: unknown;
 }
 
-/** A transposed convolution: the input `[n, in, …]`, the weight `[in, out / groups, …]`, the bias `[out]`. */
+/** A transposed convolution with its weights, which are packed once, at the first run. */
+export class ConvTranspose {
+  private constructor();
+  /** The weight `[in, out / groups, …]`, the bias `[out]`. */
+  static create(w: Tensor, b?: Float32Array | Tensor | null, options?: ConvTransposeOptions): Promise<ConvTranspose>;
+  /** Of an input `[n, in, …]`. */
+  run(x: Tensor): Promise<{ data: Float32Array; shape: number[] }>;
+  /**
+   * Runs it for so many seconds, 1 without them, at least three times, behind a first run that compiles. In milliseconds, from an
+   * array to an array; without what a worker takes to send and receive them.
+   */
+  measure(x: Tensor, options?: { seconds?: number }): Promise<{ first: number; median: number; runs: number; data: Float32Array; shape: number[] }>;
+  /** Frees what it takes on the device. */
+  close(): void;
+}
+
+/** A transposed convolution that is computed once: the input `[n, in, …]`, the weight `[in, out / groups, …]`, the bias `[out]`. */
 export function convTranspose(
   x: Tensor,
   w: Tensor,

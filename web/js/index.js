@@ -63,13 +63,65 @@ export class Upscaler {
   }
 }
 
-export async function convTranspose(x, w, b = null, { worker = true, device, ...options } = {}) {
-  const host = await hostFor(worker);
-  const { kernel, ...rest } = options;
-  // MXNet's description has a key of this name, which is no text.
-  const isName = typeof kernel === 'string';
-  const description = JSON.stringify(isName || kernel === undefined ? rest : options);
-  return host.call('convTranspose', [x, w, b, description, isName ? kernel : undefined, device]);
+/** A transposed convolution with its weights, which are packed once. */
+export class ConvTranspose {
+  #worker;
+  #arguments;
+  #kernel;
+  #loaded; // The host that has the layer, and its number there.
+
+  /** Use `ConvTranspose.create`. */
+  constructor(worker, args, kernel) {
+    this.#worker = worker;
+    this.#arguments = args;
+    this.#kernel = kernel;
+  }
+
+  static async create(w, b = null, { worker = true, device, ...options } = {}) {
+    const { kernel, ...rest } = options;
+    // MXNet's description has a key of this name, which is no text.
+    const isName = typeof kernel === 'string';
+    const description = JSON.stringify(isName || kernel === undefined ? rest : options);
+    const layer = new ConvTranspose(worker, [w, b, description, device], isName ? kernel : undefined);
+    await layer.#load();
+    return layer;
+  }
+
+  async run(x) {
+    const { host, number } = await this.#load();
+    return host.call('run', [number, x, this.#kernel]);
+  }
+
+  /** Runs it for so many seconds, at least three times, behind a first run that compiles. */
+  async measure(x, { seconds = 1 } = {}) {
+    const { host, number } = await this.#load();
+    return host.call('measure', [number, x, this.#kernel, seconds]);
+  }
+
+  /** Frees what it takes on the device. */
+  close() {
+    if (this.#loaded?.host.isAlive) this.#loaded.host.call('dropLayer', [this.#loaded.number]).catch(() => {});
+    this.#loaded = undefined;
+  }
+
+  // Once; and again in a new worker, where one has failed.
+  async #load() {
+    if (!this.#loaded?.host.isAlive) {
+      const host = await hostFor(this.#worker);
+      this.#loaded = { host, number: await host.call('layer', this.#arguments) };
+    }
+    return this.#loaded;
+  }
+}
+
+/** A transposed convolution that is computed once. */
+export async function convTranspose(x, w, b, options) {
+  const layer = await ConvTranspose.create(w, b, options);
+  try {
+    return await layer.run(x);
+  } finally {
+    layer.close();
+  }
 }
 
 /** What computes by itself: the adapter that the browser gives, or, with the reason why, the CPU. */

@@ -1,68 +1,98 @@
 //! The operation on arrays.
 
 use crate::array::zeros;
-use crate::device::Device;
+use crate::device::{Device, DeviceLayer};
 use crate::failure::{Failure, Result};
 use js_sys::{Array, Float32Array, Uint32Array};
 use upconv::convention::flip_kernel;
 use upconv::describe::Operation;
-use upconv::{OutputPaddingPolicy, Tensor};
+use upconv::{ConvTranspose, OutputPaddingPolicy, Tensor};
 use wasm_bindgen::JsValue;
 use wasm_bindgen::prelude::wasm_bindgen;
 
-/// A transposed convolution, described in the keys of [`upconv::describe`]; by a kernel of this name if one is given.
-/// Returns the output's elements, a `Float32Array`, and its shape.
-///
-/// # Errors
-/// What [`Operation::from_json`], [`Operation::resolve`] and the device refuse.
+/// A transposed convolution with its weights: packed for the device at the first run, and kept while the shapes of the inputs
+/// describe the same operation.
 #[wasm_bindgen]
-#[expect(clippy::too_many_arguments, reason = "three arrays with their shapes")]
-pub async fn conv_transpose(
-    device: &Device,
-    x: Float32Array,
-    x_shape: Vec<u32>,
-    weight: Float32Array,
-    weight_shape: Vec<u32>,
-    bias: Option<Float32Array>,
-    description: String,
-    kernel: Option<String>,
-) -> std::result::Result<Array, JsValue> {
-    let x = tensor("the input", &x, &x_shape)?;
-    let weight = tensor("the weight", &weight, &weight_shape)?;
-    let bias = bias.map(|bias| tensor("the bias", &bias, &[bias.length()])).transpose()?;
-    let y = compute(device, &x, weight, bias, &description, kernel.as_deref()).await?;
-    let shape: Vec<u32> = y.shape().iter().map(|&extent| extent as u32).collect();
-    let elements = y.as_f32().ok_or_else(|| Failure::Said("the device gave no f32".into()))?;
-    Ok(Array::of2(&Float32Array::from(elements), &Uint32Array::from(&shape[..])))
+pub struct Layer {
+    device: Device,
+    described: Operation,
+    weight: Tensor,
+    bias: Option<Tensor>,
+    packed: Option<(ConvTranspose, DeviceLayer)>,
 }
 
-async fn compute(
-    device: &Device,
-    x: &Tensor,
-    mut weight: Tensor,
-    bias: Option<Tensor>,
-    description: &str,
-    kernel: Option<&str>,
-) -> Result<Tensor> {
-    let described = Operation::from_json(description)?;
-    let op = described.resolve(x.shape(), weight.shape(), OutputPaddingPolicy::Strict)?;
-    match (described.bias(), &bias) {
-        (Some(true), None) => return Err(Failure::Said("there is to be a bias, but none is given".into())),
-        (Some(false), Some(_)) => return Err(Failure::Said("there is to be no bias, but one is given".into())),
-        _ => op.check_parameters(weight.shape(), bias.as_ref().map(Tensor::shape))?,
+#[wasm_bindgen]
+impl Layer {
+    /// Described in the keys of [`upconv::describe`].
+    ///
+    /// # Errors
+    /// What [`Operation::from_json`] refuses, arrays of another length than their shapes have, and a bias against what the
+    /// description says.
+    #[wasm_bindgen(constructor)]
+    pub fn new(
+        device: &Device,
+        weight: Float32Array,
+        weight_shape: Vec<u32>,
+        bias: Option<Float32Array>,
+        description: &str,
+    ) -> std::result::Result<Layer, JsValue> {
+        let weight = tensor("the weight", &weight, &weight_shape)?;
+        let bias = bias.map(|bias| tensor("the bias", &bias, &[bias.length()])).transpose()?;
+        let described = Operation::from_json(description).map_err(Failure::from)?;
+        let refused = match (described.bias(), &bias) {
+            (Some(true), None) => "there is to be a bias, but none is given",
+            (Some(false), Some(_)) => "there is to be no bias, but one is given",
+            _ => return Ok(Self { device: device.clone(), described, weight, bias, packed: None }),
+        };
+        Err(Failure::Said(refused.into()).into())
     }
-    if described.flips_kernel() {
-        weight = flip_kernel(&op, &weight)?;
+
+    /// Computes the output, by a kernel of this name if one is given: its elements, a `Float32Array`, and its shape.
+    ///
+    /// # Errors
+    /// What [`Operation::resolve`] and the device refuse.
+    pub async fn run(
+        &mut self,
+        x: Float32Array,
+        x_shape: Vec<u32>,
+        kernel: Option<String>,
+    ) -> std::result::Result<Array, JsValue> {
+        let x = tensor("the input", &x, &x_shape)?;
+        let y = self.compute(&x, kernel.as_deref()).await?;
+        let shape: Vec<u32> = y.shape().iter().map(|&extent| extent as u32).collect();
+        let elements = y.as_f32().ok_or_else(|| Failure::Said("the device gave no f32".into()))?;
+        Ok(Array::of2(&Float32Array::from(elements), &Uint32Array::from(&shape[..])))
     }
-    let y = device.compute(&op, &weight, bias.as_ref(), x, kernel).await?;
-    device.check()?;
-    Ok(y)
+}
+
+impl Layer {
+    async fn compute(&mut self, x: &Tensor, kernel: Option<&str>) -> Result<Tensor> {
+        let op = self.described.resolve(x.shape(), self.weight.shape(), OutputPaddingPolicy::Strict)?;
+        let packed = match self.packed.take() {
+            Some((packed_op, layer)) if packed_op == op => layer,
+            _ => self.pack(&op)?,
+        };
+        let y = packed.run(x, kernel).await;
+        // What failed may have left something behind.
+        if y.is_ok() {
+            self.packed = Some((op, packed));
+        }
+        self.device.check()?;
+        y
+    }
+
+    fn pack(&self, op: &ConvTranspose) -> Result<DeviceLayer> {
+        op.check_parameters(self.weight.shape(), self.bias.as_ref().map(Tensor::shape))?;
+        if self.described.flips_kernel() {
+            return self.device.layer(op, &flip_kernel(op, &self.weight)?, self.bias.as_ref());
+        }
+        self.device.layer(op, &self.weight, self.bias.as_ref())
+    }
 }
 
 /// An array of JavaScript's with its shape.
 fn tensor(what: &'static str, elements: &Float32Array, shape: &[u32]) -> Result<Tensor> {
-    let length = elements.length() as usize;
-    let mut copied = zeros::<f32>(what, length)?;
+    let mut copied = zeros::<f32>(what, elements.length() as usize)?;
     elements.copy_to(&mut copied);
     Ok(Tensor::f32(shape.iter().map(|&extent| extent as usize).collect::<Vec<_>>(), copied)?)
 }

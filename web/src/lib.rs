@@ -13,7 +13,7 @@ mod picture;
 mod upscaler;
 
 pub use device::Device;
-pub use layer::conv_transpose;
+pub use layer::Layer;
 pub use upscaler::Upscaler;
 
 use wasm_bindgen::prelude::wasm_bindgen;

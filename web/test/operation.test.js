@@ -6,7 +6,7 @@ import { after, before, test } from 'node:test';
 import { fileURLToPath } from 'node:url';
 import { start } from './browser.js';
 import { compute, readCase } from './cases.js';
-import { scatter } from './reference.js';
+import { compare, scatter } from '../page/reference.js';
 
 let browser;
 let page;
@@ -73,6 +73,20 @@ function randomCase(random) {
   }
 }
 
+// What is judged by it has to fail where it is wrong: a value that is missing, NaN, off, or of a mirrored output.
+test('the comparison finds what is wrong', () => {
+  const { x, w, b, y } = randomCase(generator(7));
+  const right = { shape: y.shape, data: Float32Array.from(y.data) };
+  const share = (change) => {
+    const data = right.data.slice();
+    change(data);
+    return compare({ shape: y.shape, data }, y, { x, w, b }).share;
+  };
+  assert.equal(share(() => {}), 0);
+  for (const change of [(data) => (data[3] = NaN), (data) => (data[0] += 1), (data) => data.reverse()]) assert.ok(share(change) > 1);
+  assert.equal(compare({ ...right, shape: [...y.shape].reverse() }, y).share, Infinity);
+});
+
 for (const how of HOW.filter(({ kernel }) => kernel !== 'winograd')) {
   test(`random operations on integers are exact by ${named(how)}`, async () => {
     const random = generator(2026);
@@ -86,7 +100,7 @@ for (const how of HOW.filter(({ kernel }) => kernel !== 'winograd')) {
       assert.equal(error, undefined, `${told}: ${error}`);
       assert.ok(!refused || how.kernel !== 'gather', told);
       assert.deepEqual(shape, y.shape, told);
-      assert.deepEqual([...data], y.data.map((value) => value + 0), told);
+      assert.deepEqual([...data], [...y.data.map((value) => value + 0)], told);
     });
     // Most are computed by the kernel that was named.
     assert.ok(made.filter(({ refused }) => !refused).length > length / 2);

@@ -53,25 +53,28 @@ impl Device {
         Backend::Cpu
     }
 
-    #[expect(clippy::unused_async, reason = "a GPU is waited for")]
-    pub(crate) async fn compute(
-        &self,
-        op: &ConvTranspose,
-        weight: &Tensor,
-        bias: Option<&Tensor>,
-        x: &Tensor,
-        kernel: Option<&str>,
-    ) -> Result<Tensor> {
-        if let Some(kernel) = kernel {
-            return Err(Failure::Said(format!(
-                "{kernel:?} is a kernel of GPUs, and this is the CPU, which has none by name"
-            )));
-        }
-        Ok(Layer::new(op, weight, bias)?.run(x)?)
+    pub(crate) fn layer(&self, op: &ConvTranspose, weight: &Tensor, bias: Option<&Tensor>) -> Result<DeviceLayer> {
+        Ok(DeviceLayer(Layer::new(op, weight, bias)?))
     }
 
     /// It reports nothing.
     pub(crate) fn check(&self) -> Result<()> {
         Ok(())
+    }
+}
+
+/// An operation with its weights, packed.
+pub(crate) struct DeviceLayer(Layer);
+
+impl DeviceLayer {
+    #[expect(clippy::unused_async, reason = "a GPU is waited for")]
+    pub(crate) async fn run(&self, x: &Tensor, kernel: Option<&str>) -> Result<Tensor> {
+        match kernel {
+            None => Ok(self.0.run(x)?),
+            Some(name) => {
+                let sentence = format!("{name:?} is a kernel of GPUs, and this is the CPU, which has none by name");
+                Err(Failure::Said(sentence))
+            }
+        }
     }
 }

@@ -81,20 +81,8 @@ impl Device {
         Backend::Gpu(self.inner.context.clone())
     }
 
-    /// The operation, by a kernel of this name if one is given.
-    pub(crate) async fn compute(
-        &self,
-        op: &ConvTranspose,
-        weight: &Tensor,
-        bias: Option<&Tensor>,
-        x: &Tensor,
-        kernel: Option<&str>,
-    ) -> Result<Tensor> {
-        let layer = Layer::new(&self.inner.context, op, weight, bias)?;
-        Ok(match kernel {
-            None => layer.run_async(x).await?,
-            Some(name) => layer.run_with_async(x, named(name)?).await?,
-        })
+    pub(crate) fn layer(&self, op: &ConvTranspose, weight: &Tensor, bias: Option<&Tensor>) -> Result<DeviceLayer> {
+        Ok(DeviceLayer(Layer::new(&self.inner.context, op, weight, bias)?))
     }
 
     /// Fails where the device has reported something since the last time: then results are not to be trusted.
@@ -107,6 +95,19 @@ impl Device {
             Some(error) => Err(Failure::Said(format!("the device reported an error: {error}"))),
             None => Ok(()),
         }
+    }
+}
+
+/// An operation with its weights on the device.
+pub(crate) struct DeviceLayer(Layer);
+
+impl DeviceLayer {
+    /// By a kernel of this name if one is given.
+    pub(crate) async fn run(&self, x: &Tensor, kernel: Option<&str>) -> Result<Tensor> {
+        Ok(match kernel {
+            None => self.0.run_async(x).await?,
+            Some(name) => self.0.run_with_async(x, named(name)?).await?,
+        })
     }
 }
 

@@ -12,5 +12,9 @@ mod gpu;
 
 #[cfg(feature = "cpu")]
 pub use cpu::Device;
+#[cfg(feature = "cpu")]
+pub(crate) use cpu::DeviceLayer;
 #[cfg(feature = "gpu")]
 pub use gpu::Device;
+#[cfg(feature = "gpu")]
+pub(crate) use gpu::DeviceLayer;
