@@ -34,8 +34,9 @@ fn python() -> Option<PathBuf> {
 fn tests(python: &Path) -> Result<(), String> {
     let package = package().map_err(|error| format!("the package cannot be put together: {error}"))?;
     let status = Command::new(python)
-        .args(["-m", "pytest", "-q", "-p", "no:cacheprovider", "--color=no"])
-        .arg(Path::new(FOLDER).join("tests"))
+        .args(["-m", "pytest", "-q", "-rs", "-p", "no:cacheprovider", "--color=no", "."])
+        // Python looks for modules in the folder that it runs in; the package's own has no extension.
+        .current_dir(Path::new(FOLDER).join("tests"))
         .env("PYTHONPATH", &package)
         .env("PYTHONDONTWRITEBYTECODE", "1")
         .status()
