@@ -128,6 +128,7 @@ def test_foreign_arrays(rng: np.random.Generator, tmp_path: Path) -> None:
         (1.0, "input is a float, which cannot be read"),
         (None, "input is a NoneType, which cannot be read"),
         ("text", "input is a str, which cannot be read"),
+        (np.ma.masked_array(np.zeros((1, 1, 2, 2), "f4"), True), "input is a masked array, whose masked elements have no values"),
         (b"bytes", "input is bytes, expected an array"),
         (WithDlpack(np.zeros(1, "f4"), (2, 0)), "input is a WithDlpack on a device of DLPack's kind 2, expected one on the CPU"),
         (WithArray("text"), "input is a WithArray, which cannot be read as a NumPy array"),

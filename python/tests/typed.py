@@ -23,6 +23,7 @@ assert_type(there.shape, tuple[int, ...])
 assert_type(upconv.devices()[0].number, int | None)
 assert_type(upconv.verify("cpu").passed, bool)
 upconv.Network.load("net.onnx", device="gpu").run(x)
+upconv.Upscaler("lanczos3", device=0)(upconv.upscale(x[0], 1.5, size=(7, 7)), 2)
 
 upconv.conv_transpose2d("text", w)  # type: ignore[arg-type]
 upconv.conv_transpose2d(x, w, accuracy="good")  # type: ignore[arg-type]

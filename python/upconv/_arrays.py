@@ -38,6 +38,8 @@ def as_input(what: str, given: Any) -> np.ndarray[Any, Any] | DeviceArray:
 
 def _foreign(what: str, given: Any) -> np.ndarray[Any, Any]:
     kind = type(given)
+    if isinstance(given, np.ma.MaskedArray):
+        raise TypeError(f"{what} is a masked array, whose masked elements have no values: .filled() gives them some")
     if isinstance(given, np.ndarray):  # a subclass, such as memmap
         return np.asarray(given)
     if isinstance(given, DeviceArray):
@@ -45,7 +47,8 @@ def _foreign(what: str, given: Any) -> np.ndarray[Any, Any]:
     if hasattr(given, "__dlpack_device__"):
         device = given.__dlpack_device__()
         if device[0] != _CPU:
-            raise TypeError(f"{what} is a {kind.__name__} on a device of DLPack's kind {int(device[0])}, expected one on the CPU ({_CPU})")
+            where = f"a device of DLPack's kind {int(device[0])}, expected one on the CPU ({_CPU})"
+            raise TypeError(f"{what} is a {kind.__name__} on {where}")
     try:
         if hasattr(given, "__array__"):
             return np.asarray(given)

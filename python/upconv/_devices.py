@@ -86,8 +86,8 @@ class Verification(NamedTuple):
 def verify(adapter: str | int | None = None) -> Verification:
     """Every kernel and the gradients against the f64 reference, on every GPU and on the CPU, as `upconv verify` does.
 
-    `adapter` checks one alone: its number in `devices()`, or a part of its name; `"cpu"` is the CPU. Takes a minute and
-    more for each device.
+    `adapter` checks one alone: its number in `devices()`, or a part of its name; `"cpu"` is the CPU. Takes a
+    minute and more for a GPU in software.
 
     Raises `DeviceError` for an adapter that is not there.
     """
