@@ -7,7 +7,7 @@ use pyo3::prelude::*;
 use pyo3::types::{PyBool, PyDict, PyInt};
 use std::collections::HashMap;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock};
 use upconv::gpu::{self, AdapterRequest, Context};
 use upconv::{DType, DeviceClass, DeviceProfile, Error, cpu, wgpu};
 
@@ -19,6 +19,8 @@ pub(crate) struct Opened {
     /// The process that opened it: a device does not survive a fork.
     process: u32,
     closed: AtomicBool,
+    /// Held by who uses it: wgpu panics where a device goes while a kernel is compiled.
+    using: RwLock<()>,
 }
 
 #[derive(Debug)]
@@ -49,7 +51,8 @@ fn open_devices() -> MutexGuard<'static, Option<HashMap<String, Arc<Opened>>>> {
 
 impl Opened {
     fn new(backend: Backend, name: String) -> Arc<Self> {
-        Arc::new(Self { backend, name, process: std::process::id(), closed: AtomicBool::new(false) })
+        let (process, closed) = (std::process::id(), AtomicBool::new(false));
+        Arc::new(Self { backend, name, process, closed, using: RwLock::default() })
     }
 
     /// Opens the device of this name.
@@ -102,6 +105,25 @@ impl Opened {
             return Ok(());
         };
         Err(DeviceError::new_err(format!("the device {} {problem}", self.name)))
+    }
+
+    /// [`work`] on the device, which is not closed meanwhile.
+    ///
+    /// # Errors
+    /// As [`work`], and `DeviceError` where it was closed just before.
+    pub(crate) fn work<T: Send>(
+        &self,
+        py: Python<'_>,
+        multiply_adds: u128,
+        task: impl FnOnce() -> upconv::Result<T> + Send,
+    ) -> PyResult<T> {
+        work(py, multiply_adds, || {
+            let _using = self.using.read().unwrap_or_else(PoisonError::into_inner);
+            match self.closed.load(Ordering::Acquire) {
+                true => Err(Error::DeviceLost { during: "taking it", reason: "it was closed".into() }),
+                false => task(),
+            }
+        })
     }
 
     pub(crate) fn name(&self) -> &str {
@@ -175,7 +197,7 @@ impl Device {
         self.0.closed.load(Ordering::Acquire)
     }
 
-    /// Frees all that is on the device. What was made with it raises `DeviceError` from then on; its name opens it anew.
+    /// Waits for what is under way, and frees all that is on the device. What was made with it raises `DeviceError` from then on; its name opens it anew.
     fn close(&self, py: Python<'_>) -> PyResult<()> {
         let opened = &self.0;
         if opened.closed.swap(true, Ordering::AcqRel) {
@@ -185,6 +207,7 @@ impl Device {
             if let Some(open) = open_devices().as_mut() {
                 open.retain(|_, other| !Arc::ptr_eq(other, opened));
             }
+            let _alone = opened.using.write().unwrap_or_else(PoisonError::into_inner);
             if let (Backend::Gpu(context), true) = (&opened.backend, opened.process == std::process::id()) {
                 context.device().destroy();
             }

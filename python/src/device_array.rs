@@ -3,7 +3,7 @@
 use crate::array::{Array, numpy};
 use crate::device::{Backend, Device, Opened, device as named};
 use crate::layer::storage;
-use crate::work::{ANY_TIME, work};
+use crate::work::ANY_TIME;
 use numpy::PyArrayDescr;
 use pyo3::exceptions::{PyTypeError, PyValueError};
 use pyo3::prelude::*;
@@ -68,7 +68,7 @@ impl DeviceArray {
         let array = Array::new("array", &array)?;
         let device = named(device.unwrap_or(&"auto".into_pyobject(py)?.into_any()), array.dtype())?;
         let (x, dtype) = (array.view()?, array.dtype());
-        let elements = work(py, ANY_TIME, || match &device.backend {
+        let elements = device.work(py, ANY_TIME, || match &device.backend {
             Backend::Gpu(context) => {
                 let storage = storage(context, dtype)?;
                 Ok(Elements::Gpu(context.upload(x, storage)?, storage))
@@ -81,7 +81,7 @@ impl DeviceArray {
     /// The elements as an array of the host, a copy.
     fn numpy<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyAny>> {
         let elements = self.elements()?;
-        let tensor = work(py, ANY_TIME, || match (&elements, &self.device.backend) {
+        let tensor = self.device.work(py, ANY_TIME, || match (&elements, &self.device.backend) {
             (Elements::Gpu(buffer, storage), Backend::Gpu(context)) => context.download(buffer, &self.shape, *storage),
             (Elements::Host(tensor), _) => Ok(Tensor::clone(tensor)),
             (Elements::Gpu(..), _) => {

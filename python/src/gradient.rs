@@ -5,7 +5,6 @@ use crate::device::{Backend, Opened, device};
 use crate::error::python;
 use crate::layer::Made;
 use crate::operation::{Operation, Resolved};
-use crate::work::work;
 use pyo3::exceptions::{PyTypeError, PyValueError};
 use pyo3::prelude::*;
 use upconv::convention::flip_kernel;
@@ -48,7 +47,7 @@ pub(crate) fn backward<'py>(
     let dtypes = [x.dtype(), w.dtype(), b.as_ref().map_or(w.dtype(), Array::dtype)];
     let given = Given { x: x.view()?, w: w.view()?, b: Bias(b.as_ref().map(Array::view).transpose()?), dy: dy.view()? };
     let cost = geometry.effective_multiply_adds().saturating_mul(2);
-    let gradients = work(py, cost, || given.gradients(&device, &resolved, mask))?;
+    let gradients = device.work(py, cost, || given.gradients(&device, &resolved, mask))?;
     let mut arrays = [const { None }; 3];
     for ((array, gradient), dtype) in arrays.iter_mut().zip(gradients).zip(dtypes) {
         *array = gradient.map(|gradient| numpy(py, gradient.into_dtype(dtype))).transpose()?;

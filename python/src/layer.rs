@@ -113,12 +113,13 @@ pub(crate) fn run<'py>(
     let device = named(device, x.dtype())?;
     let resolved = operation.get().resolve(x.shape(), w.shape(), Some(b.is_some())).map_err(python)?;
     let (w, b) = (w.view()?, Bias(b.as_ref().map(Array::view).transpose()?));
-    finish(py, &resolved, &x, out, || Made::new(&device, &resolved, w, b))
+    finish(py, &device, &resolved, &x, out, || Made::new(&device, &resolved, w, b))
 }
 
 /// Computes the output by what `make` makes, and gives it to Python.
 fn finish<'py>(
     py: Python<'py>,
+    device: &Opened,
     resolved: &Resolved,
     input: &Array<'py>,
     out: Option<&Bound<'py, PyAny>>,
@@ -127,11 +128,11 @@ fn finish<'py>(
     let geometry = resolved.op().at(input.shape()).map_err(python)?;
     let (cost, x) = (geometry.effective_multiply_adds(), input.view()?);
     match out {
-        None => numpy(py, work(py, cost, || make()?.run(x))?),
+        None => numpy(py, device.work(py, cost, || make()?.run(x))?),
         Some(out) => {
             let mut array = OutArray::new(out, input.dtype(), &geometry.output_shape())?;
             let y = array.data()?;
-            work(py, cost, || make()?.run_into(x, y))?;
+            device.work(py, cost, || make()?.run_into(x, y))?;
             Ok(out.clone())
         }
     }
@@ -186,7 +187,7 @@ impl Layer {
         let Ok(input) = input.cast::<DeviceArray>() else {
             let x = Array::new("input", input)?;
             let resolved = resolve(x.shape())?;
-            return finish(py, &resolved, &x, out, || self.made(&resolved));
+            return finish(py, &self.device, &resolved, &x, out, || self.made(&resolved));
         };
         if out.is_some() {
             let problem = "out is for arrays of the host: of a DeviceArray the output is a new DeviceArray";
@@ -199,7 +200,7 @@ impl Layer {
         let geometry = resolved.op().at(shape).map_err(python)?;
         let dtype = input.dtype();
         let run = || self.made(&resolved)?.run_there(&elements, shape, dtype);
-        let output = work(py, geometry.effective_multiply_adds(), run)?;
+        let output = self.device.work(py, geometry.effective_multiply_adds(), run)?;
         let output = DeviceArray::new(self.device.clone(), geometry.output_shape(), dtype, output);
         Ok(Bound::new(py, output)?.into_any())
     }

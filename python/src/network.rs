@@ -48,7 +48,7 @@ impl Network {
     fn load(py: Python<'_>, path: PathBuf, bin: Option<PathBuf>, device_name: &Bound<'_, PyAny>) -> PyResult<Self> {
         let graph = read(py, &path, bin)?;
         let device = device(device_name, DType::F32)?;
-        let made = work(py, ANY_TIME, || {
+        let made = device.work(py, ANY_TIME, || {
             Ok(match &device.backend {
                 Backend::Gpu(context) => Made::Gpu(gpu::Graph::new(context, &graph)?, Mutex::default()),
                 Backend::Cpu => Made::Cpu(cpu::Graph::new(&graph)?),
@@ -166,7 +166,7 @@ impl Network {
         let arrays = inputs.iter().map(|input| Array::new("input", input)).collect::<PyResult<Vec<_>>>()?;
         let views = arrays.iter().map(Array::view).collect::<PyResult<Vec<_>>>()?;
         let dtype = arrays.first().map_or(DType::F32, Array::dtype);
-        let outputs = work(py, ANY_TIME, || self.compute(&views, dtype))?;
+        let outputs = self.device.work(py, ANY_TIME, || self.compute(&views, dtype))?;
         outputs.into_iter().map(|output| numpy(py, output.into_dtype(dtype))).collect()
     }
 
@@ -192,7 +192,7 @@ impl Network {
         let elements = inputs.iter().map(|input| input.elements()).collect::<PyResult<Vec<_>>>()?;
         let shapes: Vec<Vec<usize>> = inputs.iter().map(|input| input.shape().to_vec()).collect();
         let dtype = inputs.first().map_or(DType::F32, |input| input.dtype());
-        let outputs = work(py, ANY_TIME, || match &self.made {
+        let outputs = self.device.work(py, ANY_TIME, || match &self.made {
             Made::Gpu(graph, last) => {
                 let prepared = prepare(graph, last, shapes.clone(), storage(graph.context(), dtype)?)?;
                 on_device(graph, &prepared, &elements)

@@ -61,7 +61,7 @@ impl Upscaler {
             By::Filter(method) => picture::Upscaler::filter(*method, place),
             By::Network(network) => {
                 let network = Network::clone(network);
-                work(py, ANY_TIME, || picture::Upscaler::network(network, place))?
+                device.work(py, ANY_TIME, || picture::Upscaler::network(network, place))?
             }
         };
         Ok(Self { device, by, upscaler })
@@ -126,7 +126,7 @@ impl Upscaler {
         let samples = image.as_slice().map_err(|_| PyValueError::new_err("the image is not in C order"))?;
         let shape = Shape { width: columns, height: rows, channels, sample_bytes: size_of::<T>() };
         let enlarged = Shape { width, height, ..shape };
-        let made = work(py, ANY_TIME, || {
+        let made = self.device.work(py, ANY_TIME, || {
             let plan = match &self.by {
                 By::Filter(method) => Plan::filter(*method, shape, [height, width], options)?,
                 By::Network(network) => Plan::network(network, shape, [height, width], options)?,

@@ -272,3 +272,30 @@ def test_what_a_call_costs_beyond_the_computation() -> None:
     assert least(lambda: upconv.conv_transpose2d(x, w, device="cpu")) < 50e-6
     layer = upconv.ConvTranspose2d(w, device="cpu")
     assert least(lambda: layer(x)) < 50e-6
+
+
+def test_a_device_is_closed_behind_what_is_under_way(device: str) -> None:
+    x, w = np.ones((1, 32, 120, 120), "f4"), np.ones((32, 32, 3, 3), "f4")
+    expected = upconv.conv_transpose2d(x, w, stride=2, device="cpu")
+    for turn in range(4):
+        opened = upconv.Device(device)
+        size = 120 if device != "reference" else 8
+        layer = upconv.ConvTranspose2d(w, stride=2, device=opened)
+        results: list[Any] = []
+
+        def work(layer: Any = layer, results: list[Any] = results, size: int = size) -> None:
+            try:
+                while True:
+                    results.append(layer(x[:, :, :size, :size]))
+            except BaseException as error:
+                results.append(error)
+
+        thread = threading.Thread(target=work)
+        thread.start()
+        time.sleep(0.01 * turn)
+        opened.close()
+        thread.join()
+        # Whole results, and then one refusal.
+        assert isinstance(results[-1], upconv.DeviceError) and "was closed" in str(results[-1]), results[-1]
+        for result in results[:-1]:
+            np.testing.assert_allclose(result[..., :16, :16], expected[..., :16, :16])

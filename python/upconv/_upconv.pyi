@@ -49,7 +49,8 @@ class Device:
     def closed(self) -> bool:
         """Whether it was closed."""
     def close(self) -> None:
-        """Frees all that is on the device. What was made with it raises `DeviceError` from then on; its name opens it anew."""
+        """Waits for what is under way, and frees all that is on the device. What was made with it raises `DeviceError` from
+        then on; its name opens it anew."""
     def __enter__(self) -> Device: ...
     def __exit__(
         self,
