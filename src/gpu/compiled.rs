@@ -75,7 +75,9 @@ impl Compiled {
         let context = &weights.context;
         let pipeline = context.pipeline(&Variant::of(&plan))?;
         let sum = Variant::sum(&plan).map(|variant| context.pipeline(&variant)).transpose()?;
-        let (calls, params) = calls(context, weights, &plan, &pipeline, sum.as_ref());
+        // Of a pipeline that turns out to be invalid the layout is, too.
+        let (calls, params) =
+            context.checked("compiling a kernel", || calls(context, weights, &plan, &pipeline, sum.as_ref()))?;
         let (uniform, windows) = context.uniforms(&params.iter().map(Vec::as_slice).collect::<Vec<_>>())?;
         Ok(Self {
             calls: calls.into_iter().zip(windows).map(|(call, params)| Call { params, ..call }).collect(),

@@ -75,8 +75,8 @@ impl Pointwise {
         second: BufferSlice<'_>,
         result: BufferSlice<'_>,
     ) -> Result<Vec<Step>> {
-        let layout = self.pipeline.get_bind_group_layout(0);
         self.context.checked("binding buffers", || {
+            let layout = self.pipeline.get_bind_group_layout(0);
             let step = |call: &Call| {
                 let window =
                     |slice: BufferSlice<'_>| Window { offset: slice.offset() + call.window.offset, ..call.window };

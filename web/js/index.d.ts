@@ -4,7 +4,7 @@ export type Filter = 'nearest' | 'bilinear' | 'bicubic' | 'lanczos3';
 export type NetworkName = 'waifu2x-photo' | 'waifu2x-art';
 
 /** A picture: a file, which the browser decodes, or pixels. */
-export type Source = Blob | ImageBitmap | ImageData | OffscreenCanvas;
+export type Source = Blob | ImageBitmap | ImageData | OffscreenCanvas | VideoFrame;
 
 /** The names of the filters, the simplest first. */
 export const filters: readonly Filter[];

@@ -16,7 +16,15 @@ export async function pixelsOf(source) {
   if (source instanceof ImageData) return source;
   if (source instanceof Blob) return ofBlob(source);
   if (source instanceof ImageBitmap) return ofBitmap(source, 'the picture');
-  throw failure('expected a Blob, an ImageBitmap, ImageData or an OffscreenCanvas');
+  if (globalThis.VideoFrame && source instanceof VideoFrame) {
+    const bitmap = await createImageBitmap(source, { premultiplyAlpha: 'none' });
+    try {
+      return await ofBitmap(bitmap, 'the frame');
+    } finally {
+      bitmap.close();
+    }
+  }
+  throw failure('expected a Blob, an ImageBitmap, ImageData, an OffscreenCanvas or a VideoFrame');
 }
 
 async function ofBlob(blob) {

@@ -34,6 +34,9 @@ async function tellDevice() {
   }
 }
 
+// Once loaded it works without a network; of a page that is not secure a browser keeps nothing.
+navigator.serviceWorker?.register('offline.js').catch(() => {});
+
 // The settings.
 
 function upscaler(value) {
@@ -170,6 +173,19 @@ $('files').addEventListener('change', () => {
   $('files').value = '';
 });
 
+$('choose-folder').addEventListener('click', () => $('folder').click());
+$('folder').addEventListener('change', () => {
+  addFolder([...$('folder').files]);
+  $('folder').value = '';
+});
+
+// Of a folder the pictures; what else lies there is left alone.
+function addFolder(files) {
+  const found = files.filter(({ type }) => type.startsWith('image/'));
+  if (found.length) add(found);
+  else say('There is no picture in this folder.');
+}
+
 $('drop').addEventListener('keydown', (event) => {
   if (event.target === $('drop') && ['Enter', ' '].includes(event.key)) {
     event.preventDefault();
@@ -194,7 +210,30 @@ document.addEventListener('dragleave', (event) => {
 document.addEventListener('drop', (event) => {
   event.preventDefault();
   document.body.classList.remove('dropping');
-  const files = [...(event.dataTransfer?.files ?? [])];
+  const items = [...(event.dataTransfer?.items ?? [])];
+  // They are there only during the event.
+  const folders = items.map((item) => item.webkitGetAsEntry?.()).filter((entry) => entry?.isDirectory);
+  const names = new Set(folders.map(({ name }) => name));
+  const files = [...(event.dataTransfer?.files ?? [])].filter((file) => file.type || !names.has(file.name));
   if (files.length) add(files);
-  else say('What was dropped is no file.');
+  else if (!folders.length) say('What was dropped is no file.');
+  if (folders.length) inFolders(folders).then(addFolder, (error) => say(`The folder cannot be read: ${error.message}`));
 });
+
+/** All files in some folders, at any depth, by their names. */
+async function inFolders(folders) {
+  const files = [];
+  for (const entry of folders) {
+    if (entry.isFile) {
+      files.push(await new Promise((resolve, reject) => entry.file(resolve, reject)));
+      continue;
+    }
+    const reader = entry.createReader();
+    const inside = [];
+    // It gives some at a time, and none at the end.
+    for (let some; (some = await new Promise((resolve, reject) => reader.readEntries(resolve, reject))).length; ) inside.push(...some);
+    inside.sort((one, other) => one.name.localeCompare(other.name));
+    files.push(...(await inFolders(inside)));
+  }
+  return files;
+}

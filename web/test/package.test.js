@@ -83,7 +83,8 @@ test('every kind of source gives the same, straight alpha too', async () => {
       const image = new ImageData(Uint8ClampedArray.from(opaque), width, height);
       const canvas = new OffscreenCanvas(width, height);
       canvas.getContext('2d').putImageData(image, 0, 0);
-      const sources = [image, canvas, await createImageBitmap(image), await canvas.convertToBlob()];
+      const frame = new VideoFrame(image.data, { format: 'RGBA', codedWidth: width, codedHeight: height, timestamp: 0 });
+      const sources = [image, canvas, await createImageBitmap(image), await canvas.convertToBlob(), frame];
       const results = [];
       for (const source of sources) results.push([...(await upscaler.upscale(source)).data]);
       const translucent = await upscaler.upscale(new ImageData(Uint8ClampedArray.from(data), width, height), { scale: 3 });
@@ -171,13 +172,41 @@ test('what cannot be is refused with numbers, and the upscaler goes on', async (
     'the size is 7xundefined, expected whole numbers from 1 on',
     'network: 18x18 pixels are out of reach: it enlarges 4x4 to at most 16x16, by the square of its factor 2',
     'the result of 48000x48000 pixels takes 8790 MiB, more than the 4096 of one ImageData; as a PNG it may be larger',
-    'expected a Blob, an ImageBitmap, ImageData or an OffscreenCanvas',
+    'expected a Blob, an ImageBitmap, ImageData, an OffscreenCanvas or a VideoFrame',
     'there is no model "bicubik"; there are nearest, bilinear, bicubic, lanczos3, waifu2x-photo, waifu2x-art, and networks by their address or their bytes',
     'there is no device "tpu"; there are auto, gpu, cpu',
     'the network at ./upconv/models/none.safetensors cannot be loaded: the server says 404',
     'done',
   ]);
 });
+
+// What the browser refuses while it computes has to arrive as an error, never as zeros; and what comes after it is right again.
+for (const [what, spoil, sentence] of [
+  ['a kernel that does not compile', 'createShaderModule', /^.*(shader|pipeline|invalid).*$/is],
+  ['a buffer beyond all memory', 'createBuffer', /^.*(buffer|memory|size).*$/is],
+]) {
+  test(`${what} is an error, and the next run is right`, async () => {
+    const [first, second] = await page.evaluate(async (spoil) => {
+      const { convTranspose } = window.upconv;
+      // A shape of its own, for which nothing was compiled yet.
+      const tensor = (shape) => ({ data: Float32Array.from({ length: shape.reduce((a, b) => a * b) }, (_, at) => at % 3), shape });
+      const run = () =>
+        convTranspose(tensor([1, 2, 5, 7]), tensor([2, 3, 3, 2]), null, { strides: [3, 2], kernel: 'direct', worker: false, device: 'gpu' });
+      const real = GPUDevice.prototype[spoil];
+      GPUDevice.prototype[spoil] = function (descriptor) {
+        return real.call(this, spoil === 'createBuffer' ? { ...descriptor, size: 2 ** 42 } : { ...descriptor, code: 'fn main() { return 1; }' });
+      };
+      const told = (promise) => promise.then(({ data }) => [...data], (error) => error.message);
+      const first = await told(run());
+      GPUDevice.prototype[spoil] = real;
+      return [first, await told(run())];
+    }, spoil);
+    assert.equal(typeof first, 'string', `${first}`);
+    assert.match(first, sentence);
+    assert.ok(Array.isArray(second), `${second}`);
+    assert.ok(second.some((value) => value !== 0));
+  });
+}
 
 test('the device is named', async () => {
   const [device] = await page.evaluate(() => window.upconv.devices());

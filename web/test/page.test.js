@@ -1,7 +1,10 @@
 // The page, driven as a person would.
 
 import assert from 'node:assert/strict';
+import { mkdirSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { readFile } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
 import { after, before, test } from 'node:test';
 import { start } from './browser.js';
 import { upscale } from './native.js';
@@ -268,6 +271,41 @@ test('the CPU can be cancelled, too', async () => {
   await big.locator('.state', { hasText: '%' }).waitFor({ timeout: 60_000 });
   await big.locator('.cancel').click();
   assert.equal(await ended(page, 'big.png'), 'Cancelled');
+  await closed(page);
+});
+
+test('the pictures of a folder are enlarged, and what else lies there is left alone', async () => {
+  const folder = mkdtempSync(join(tmpdir(), 'upconv-folder-'));
+  mkdirSync(join(folder, 'deep'));
+  writeFileSync(join(folder, 'one.png'), png(crop(decode(astronaut), 0, 0, 20, 20)));
+  writeFileSync(join(folder, 'deep', 'two.png'), png(crop(decode(astronaut), 0, 0, 30, 20)));
+  writeFileSync(join(folder, 'notes.txt'), 'nothing to enlarge');
+  const page = await browser.open();
+  await page.setInputFiles('#folder', folder);
+  assert.match(await ended(page, 'one.png'), /^20 × 20 → 40 × 40/);
+  assert.match(await ended(page, 'two.png'), /^30 × 20 → 60 × 40/);
+  assert.equal(await page.locator('.picture').count(), 2);
+  await closed(page);
+  rmSync(folder, { recursive: true });
+});
+
+test('once loaded the page works without a network', async () => {
+  const page = await browser.open();
+  await page.evaluate(() => navigator.serviceWorker.ready);
+  await browser.context.setOffline(true);
+  try {
+    await page.reload();
+    await page.waitForFunction(() => !document.getElementById('device').textContent.startsWith('Looking'));
+    for (const model of ['bicubic', 'waifu2x-art']) {
+      await page.selectOption('#model', model);
+      await choose(page, file(`${model}.png`, png(crop(decode(astronaut), 0, 0, 20, 20))));
+      assert.match(await ended(page, `${model}.png`), /^20 × 20 → 40 × 40/);
+    }
+    // Nothing was left to the server.
+    assert.equal(await page.evaluate(() => fetch('never-asked.txt').then(() => 'reached', () => 'unreachable')), 'unreachable');
+  } finally {
+    await browser.context.setOffline(false);
+  }
   await closed(page);
 });
 

@@ -444,6 +444,15 @@ pub(crate) mod tests {
         println!("not checked, of cooperative matrices that this spirv-val does not know: {unknown}");
     }
 
+    /// For other compilers than naga: `web/test/tint.test.js` gives them to a browser's.
+    #[test]
+    #[ignore = "writes them all, as JSON, to the file that UPCONV_VARIANTS names"]
+    fn every_variant_is_written() {
+        let path = std::env::var("UPCONV_VARIANTS").expect("UPCONV_VARIANTS names a file");
+        let sources: Vec<String> = sources().into_iter().filter(|source| !is_cooperative(source)).collect();
+        std::fs::write(path, serde_json::to_string(&sources).unwrap()).unwrap();
+    }
+
     fn policies(buffer: BoundsCheckPolicy) -> BoundsCheckPolicies {
         let index = BoundsCheckPolicy::Restrict;
         BoundsCheckPolicies { index, buffer, image_load: index, binding_array: BoundsCheckPolicy::Unchecked }
