@@ -81,12 +81,24 @@ impl Bound {
     /// As [`encode_timed`](Self::encode_timed) and [`Timestamps::read`].
     #[cfg(not(target_family = "wasm"))]
     pub fn time(&self) -> Result<Vec<DispatchTime>> {
+        self.start_timed()?.read()
+    }
+
+    /// [`time`](Self::time) as a future. The device must be polled meanwhile; a browser does so by itself.
+    ///
+    /// # Errors
+    /// As [`time`](Self::time).
+    pub async fn time_async(&self) -> Result<Vec<DispatchTime>> {
+        self.start_timed()?.read_async().await
+    }
+
+    fn start_timed(&self) -> Result<Timestamps> {
         let context = self.context();
         let mut encoder =
             context.checked("timing dispatches", || context.device().create_command_encoder(&Default::default()))?;
         let timestamps = self.encode_timed(&mut encoder)?;
         context.checked("running a layer", || context.queue().submit([encoder.finish()]))?;
-        timestamps.read()
+        Ok(timestamps)
     }
 }
 

@@ -2,10 +2,10 @@
 
 use super::choices::{Choice, Subject, Tuning};
 use crate::error::{Error, Result};
-use crate::gpu::device::context::Context;
 use crate::gpu::device::step::Step;
 use crate::gpu::device::transfer::storage_for;
-use crate::gpu::device::wait::finished;
+#[cfg(not(target_family = "wasm"))]
+use crate::gpu::device::wait::{block_on, finished};
 use crate::gpu::layer::Layer;
 use crate::gpu::plan::candidate::Candidate;
 use crate::gpu::prepared::Bound;
@@ -15,7 +15,11 @@ use crate::gpu::timing::DispatchTime;
 use crate::kernel::Kernel;
 use crate::op::Geometry;
 use crate::tensor::{Tensor, TensorView};
-use std::time::{Duration, Instant};
+use std::time::Duration;
+#[cfg(not(target_family = "wasm"))]
+use std::time::Instant;
+#[cfg(target_family = "wasm")]
+use web_time::Instant;
 use wgpu::{Buffer, BufferUsages};
 
 /// How much [`Tuning::measure`] tries, and for how long.
@@ -85,7 +89,22 @@ impl Tuning {
     /// # Errors
     /// What [`Layer::prepare`] refuses at this shape, [`Error::DType`] for f64, [`Error::Limit`] for tensors beyond the
     /// device's largest buffer, [`Error::DeviceLost`], and what `accept` returns.
+    #[cfg(not(target_family = "wasm"))]
     pub fn measure<'a, E: From<Error>>(
+        &mut self,
+        layer: &Layer,
+        input: impl Into<TensorView<'a>>,
+        effort: Effort,
+        accept: impl FnMut(&Tensor) -> std::result::Result<bool, E>,
+    ) -> std::result::Result<Vec<Trial>, E> {
+        block_on(self.measure_async(layer, input, effort, accept))
+    }
+
+    /// [`measure`](Self::measure) as a future, for a browser, where it waits for the device; elsewhere it waits inside.
+    ///
+    /// # Errors
+    /// As [`measure`](Self::measure).
+    pub async fn measure_async<'a, E: From<Error>>(
         &mut self,
         layer: &Layer,
         input: impl Into<TensorView<'a>>,
@@ -98,7 +117,7 @@ impl Tuning {
         let bench = Bench::new(layer, input, storage, &geometry)?;
         let mut trials = Vec::new();
         for candidate in few(layer.candidates(input.shape())?, effort.candidates) {
-            let outcome = match bench.try_out(&candidate) {
+            let outcome = match bench.try_out(&candidate).await {
                 Ok((run, output)) if accept(&output)? => Ok(run),
                 Ok(_) => Err(Outcome::Wrong),
                 Err(error @ Error::DeviceLost { .. }) => return Err(error.into()),
@@ -106,7 +125,7 @@ impl Tuning {
             };
             trials.push((candidate, outcome));
         }
-        let trials = bench.time(trials, effort)?;
+        let trials = bench.time(trials, effort).await?;
         let subject = Subject::new(&context.adapter_name(), &geometry, storage);
         match trials.iter().filter_map(|trial| Some((trial.time()?, trial.candidate))).min_by_key(|(time, _)| *time) {
             Some((time, candidate)) => {
@@ -162,19 +181,22 @@ impl<'a> Bench<'a> {
     }
 
     /// The candidate, ready to run, and its output: an element that it does not write is NaN.
-    fn try_out(&self, candidate: &Candidate) -> Result<(Bound, Tensor)> {
+    async fn try_out(&self, candidate: &Candidate) -> Result<(Bound, Tensor)> {
         let context = self.layer.context();
         let prepared = self.layer.prepare(self.input_shape, Request::new(self.storage).candidate(*candidate))?;
         context.write(&self.y, 0, &vec![0xff; self.y.size() as usize])?;
         let bound = prepared.bind(self.x.slice(..), self.y.slice(..))?;
-        run(context, &bound)?;
+        self.run(&bound).await?;
+        #[cfg(not(target_family = "wasm"))]
         let output = context.download(&self.y, &self.output_shape, self.storage)?;
+        #[cfg(target_family = "wasm")]
+        let output = context.download_async(&self.y, &self.output_shape, self.storage).await?;
         Ok((bound, output))
     }
 
     /// Times what was accepted, one after another in rounds, so that what else the machine does meanwhile slows all of
     /// them. Those that are hopeless run in the first alone.
-    fn time(&self, tried: Vec<Tried>, effort: Effort) -> Result<Vec<Trial>> {
+    async fn time(&self, tried: Vec<Tried>, effort: Effort) -> Result<Vec<Trial>> {
         let mut runs = vec![Vec::new(); tried.len()];
         let mut accepted: Vec<(usize, &Bound)> =
             tried.iter().enumerate().filter_map(|(index, (_, tried))| Some((index, tried.as_ref().ok()?))).collect();
@@ -182,7 +204,7 @@ impl<'a> Bench<'a> {
         let mut rounds = 0;
         while rounds < Effort::LEAST_RUNS || start.elapsed() < time {
             for &(index, bound) in &accepted {
-                runs[index].push(run(self.layer.context(), bound)?);
+                runs[index].push(self.run(bound).await?);
             }
             if rounds == 0 {
                 let first = |&(index, _): &(usize, _)| runs[index][0].waited;
@@ -201,6 +223,33 @@ impl<'a> Bench<'a> {
         };
         Ok(tried.into_iter().zip(times).map(trial).collect())
     }
+
+    /// Runs the layer once.
+    async fn run(&self, bound: &Bound) -> Result<Run> {
+        let start = Instant::now();
+        #[cfg(not(target_family = "wasm"))]
+        let timed = bound.time();
+        #[cfg(target_family = "wasm")]
+        let timed = bound.time_async().await;
+        let on_device = match timed {
+            Err(Error::Feature { .. }) => {
+                let context = self.layer.context();
+                let steps: Vec<&Step> = bound.steps().iter().collect();
+                let submission = context.submit("upconv layer", &steps, |_| {})?;
+                #[cfg(not(target_family = "wasm"))]
+                finished(context.device(), &submission, "timing a layer")?;
+                // What is read behind it is there when it is done.
+                #[cfg(target_family = "wasm")]
+                {
+                    drop(submission);
+                    context.start_reading(&self.y, 4)?.finish(|_| ()).await?;
+                }
+                None
+            }
+            timed => on_device(timed)?,
+        };
+        Ok(Run { waited: start.elapsed(), on_device })
+    }
 }
 
 /// How long a layer took.
@@ -210,21 +259,6 @@ struct Run {
     waited: Duration,
     /// All its dispatches, by the device's timestamps where these tell anything.
     on_device: Option<Duration>,
-}
-
-/// Runs a layer once.
-fn run(context: &Context, bound: &Bound) -> Result<Run> {
-    let start = Instant::now();
-    let on_device = match bound.time() {
-        Err(Error::Feature { .. }) => {
-            let steps: Vec<&Step> = bound.steps().iter().collect();
-            let submission = context.submit("upconv layer", &steps, |_| {})?;
-            finished(context.device(), &submission, "timing a layer")?;
-            None
-        }
-        timed => on_device(timed)?,
-    };
-    Ok(Run { waited: start.elapsed(), on_device })
 }
 
 /// The time of all dispatches; `None` where the timestamps tell nothing: some drivers leave those of a short pass at 0.
