@@ -74,6 +74,4 @@ pub use texture::{
     TextureRenderer, TextureWriter,
 };
 pub use timing::{DispatchTime, Timestamps};
-pub use tune::Tuning;
-#[cfg(not(target_family = "wasm"))]
-pub use tune::{Effort, Outcome, Trial};
+pub use tune::{Effort, Outcome, Trial, Tuning};

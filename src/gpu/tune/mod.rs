@@ -21,10 +21,8 @@
 pub(crate) mod choices;
 #[cfg(feature = "tune")]
 mod json;
-#[cfg(not(target_family = "wasm"))]
 mod measure;
 mod plan;
 
 pub use choices::Tuning;
-#[cfg(not(target_family = "wasm"))]
 pub use measure::{Effort, Outcome, Trial};

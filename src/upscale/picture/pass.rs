@@ -188,7 +188,8 @@ impl Assembly<'_> {
     }
 }
 
-#[cfg(all(test, feature = "waifu2x"))]
+#[cfg(test)]
+#[cfg(feature = "waifu2x")]
 mod tests {
     use super::super::source::Pixels;
     use super::*;

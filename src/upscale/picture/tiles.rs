@@ -128,7 +128,8 @@ fn bytes(TileCost { ends, between, largest }: TileCost, between_bytes: u64) -> (
     (largest * between_bytes, between * between_bytes + ends * 4 * COPIES)
 }
 
-#[cfg(all(test, feature = "waifu2x"))]
+#[cfg(test)]
+#[cfg(feature = "waifu2x")]
 mod tests {
     use super::*;
     use crate::upscale::models::WAIFU2X_PHOTO;
