@@ -33,7 +33,7 @@ pub(super) enum FilterOn {
     #[cfg(feature = "cpu")]
     Cpu(cpu::Layer),
     #[cfg(not(target_family = "wasm"))]
-    Reference(Upsampler),
+    Reference(Box<Upsampler>),
 }
 
 impl FilterOn {
@@ -44,7 +44,7 @@ impl FilterOn {
             #[cfg(feature = "cpu")]
             Backend::Cpu => Self::Cpu(cpu::Layer::new(&filter.op, &filter.weight, None)?),
             #[cfg(not(target_family = "wasm"))]
-            Backend::Reference => Self::Reference(filter),
+            Backend::Reference => Self::Reference(Box::new(filter)),
         })
     }
 

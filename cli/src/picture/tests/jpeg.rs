@@ -1,8 +1,9 @@
 //! JPEG: every kind against libjpeg-turbo, what is repaired, and what is refused.
 
 use super::support::{Folder, MIB, after_name, decoded, jpeg, noise, read, shape, write};
+use crate::picture::shape::{Colour, Depth};
 use crate::picture::tags::Density;
-use crate::picture::{Colour, Depth, Samples, Source, TargetOptions};
+use crate::picture::{Samples, Source, TargetOptions};
 use image::ExtendedColorType;
 use std::fs;
 use std::path::{Path, PathBuf};

@@ -2,8 +2,9 @@
 
 use super::support::{Folder, MIB, jpeg, noise, plan, png, profile, read, shape, write};
 use crate::picture::samples::Picture;
+use crate::picture::shape::{Colour, Depth};
 use crate::picture::tags::Tags;
-use crate::picture::{Colour, Depth, Format, Rgb, Samples, Source, TargetOptions, convert};
+use crate::picture::{Format, Rgb, Samples, Source, TargetOptions, convert};
 use image::ExtendedColorType;
 use std::fs;
 

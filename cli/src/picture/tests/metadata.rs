@@ -11,7 +11,8 @@ use super::support::{Folder, MIB, noise, read, shape, write};
 use crate::picture::exif::corrected;
 use crate::picture::ifd::Directories;
 use crate::picture::metadata::Metadata;
-use crate::picture::{Colour, Depth, Source, Target, TargetOptions};
+use crate::picture::shape::{Colour, Depth};
+use crate::picture::{Source, Target, TargetOptions};
 
 /// Numbers in the order of a file.
 struct Order(bool);

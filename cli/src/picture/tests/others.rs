@@ -6,8 +6,9 @@ use image::{ExtendedColorType, ImageEncoder};
 use png::ScaledFloat;
 
 use super::support::{Folder, MIB, after_name, noise, profile, read, shape};
+use crate::picture::shape::{Colour, Depth};
 use crate::picture::tags::Density;
-use crate::picture::{Colour, Depth, Samples, Source};
+use crate::picture::{Samples, Source};
 
 const COLOURS: [u8; 12] = [10, 20, 30, 40, 50, 60, 70, 80, 90, 100, 110, 120];
 

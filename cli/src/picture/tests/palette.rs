@@ -3,7 +3,8 @@
 use std::fs;
 
 use super::support::{Folder, plan, read, shape};
-use crate::picture::{Colour, Depth, PngEffort, Rgb, Rows, Samples, Shape, Target, TargetOptions};
+use crate::picture::shape::{Colour, Depth};
+use crate::picture::{PngEffort, Rgb, Rows, Samples, Shape, Target, TargetOptions};
 
 /// Writes samples as those of a picture without other colours, and gives the file's bits and colour type.
 fn written(folder: &Folder, shape: Shape, samples: &Samples, options: TargetOptions) -> (u8, u8) {

@@ -1,8 +1,9 @@
 //! What is refused, and the messages.
 
 use super::support::{Folder, MIB, after_name, jpeg, noise, plan, png, profile, shape, write};
+use crate::picture::shape::{Colour, Depth};
 use crate::picture::tags::Tags;
-use crate::picture::{Colour, Depth, Format, Rgb, Rows, Shape, Source, Target, TargetOptions};
+use crate::picture::{Format, Rgb, Rows, Shape, Source, Target, TargetOptions};
 use image::ExtendedColorType;
 use std::fs;
 use std::path::Path;

@@ -8,8 +8,9 @@ use image::{ExtendedColorType, ImageEncoder};
 use tempfile::TempDir;
 
 use crate::picture::samples::Picture;
+use crate::picture::shape::{Colour, Depth};
 use crate::picture::tags::Tags;
-use crate::picture::{Colour, Depth, Rows, Samples, Shape, Source, Target, TargetOptions};
+use crate::picture::{Rows, Samples, Shape, Source, Target, TargetOptions};
 
 pub(super) const MIB: u64 = 1 << 20;
 

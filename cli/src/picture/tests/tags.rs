@@ -1,8 +1,9 @@
 //! What says how the samples look: carried, or its loss told.
 
 use super::support::{Folder, MIB, after_name, profile, read};
+use crate::picture::shape::Colour;
 use crate::picture::tags::Tags;
-use crate::picture::{Colour, Source, Target, TargetOptions};
+use crate::picture::{Source, Target, TargetOptions};
 use std::fs;
 use std::path::Path;
 
@@ -217,7 +218,7 @@ fn metadata_of_webp_are_bounded() {
     let folder = Folder::new();
     let still = folder.path("a.webp");
     super::support::write(
-        &super::support::noise(super::support::shape(2, 1, Colour::Rgb, crate::picture::Depth::Eight)),
+        &super::support::noise(super::support::shape(2, 1, Colour::Rgb, crate::picture::shape::Depth::Eight)),
         &still,
         TargetOptions::default(),
     );

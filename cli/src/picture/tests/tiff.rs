@@ -9,9 +9,10 @@ use tiff::encoder::{Compression, DeflateLevel, Predictor, TiffEncoder, colortype
 use super::support::{Folder, MIB, after_name, noise, profile, read, shape, write};
 use crate::atomic::AtomicFile;
 use crate::picture::encoding::Encoding;
+use crate::picture::shape::{Colour, Depth};
 use crate::picture::tags::{Density, Tags};
 use crate::picture::tiff::TiffStream;
-use crate::picture::{Colour, Depth, Format, PngEffort, Samples, Source, TargetOptions};
+use crate::picture::{Format, PngEffort, Samples, Source, TargetOptions};
 
 /// A field: its number, its type and its values.
 type Field = (u16, u16, Vec<u64>);
