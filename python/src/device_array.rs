@@ -2,7 +2,6 @@
 
 use crate::array::{Array, numpy};
 use crate::device::{Backend, Device, Opened, device as named};
-use crate::layer::storage;
 use crate::work::ANY_TIME;
 use numpy::PyArrayDescr;
 use pyo3::exceptions::{PyTypeError, PyValueError};
@@ -10,7 +9,7 @@ use pyo3::prelude::*;
 use pyo3::types::PyTuple;
 use std::sync::{Arc, Mutex, PoisonError};
 use upconv::wgpu::Buffer;
-use upconv::{DType, Storage, Tensor};
+use upconv::{DType, Storage, Tensor, gpu};
 
 /// Where the elements are. Cheap to clone.
 #[derive(Clone)]
@@ -134,5 +133,17 @@ impl DeviceArray {
 
     fn __repr__(&self) -> String {
         format!("<upconv.DeviceArray {:?}, {}, on {:?}>", self.shape, self.dtype, self.device.name())
+    }
+}
+
+/// How a device stores elements of this type.
+pub(crate) fn storage(context: &gpu::Context, dtype: DType) -> upconv::Result<Storage> {
+    match dtype {
+        DType::F16 if context.profile().f16 => Ok(Storage::F16),
+        DType::F64 => {
+            let (what, expected) = ("array", "float16, bfloat16 or float32 on a GPU");
+            Err(upconv::Error::DType { what, given: dtype, expected })
+        }
+        _ => Ok(Storage::F32),
     }
 }

@@ -8,7 +8,7 @@ use crate::operation::{Operation, Resolved};
 use crate::work::work;
 use pyo3::prelude::*;
 use std::sync::{Arc, Mutex, PoisonError};
-use upconv::{Bias, ConvTranspose, DType, DataMut, Storage, Tensor, TensorView, cpu, gpu, reference};
+use upconv::{Bias, ConvTranspose, DType, DataMut, Tensor, TensorView, cpu, gpu, reference};
 
 /// An operation with its weights where it is computed.
 #[derive(Clone)]
@@ -224,17 +224,5 @@ impl Layer {
         made.truncate(MOST_KEPT - 1);
         made.insert(0, (resolved.clone(), new.clone()));
         Ok(new)
-    }
-}
-
-/// How a device stores elements of this type.
-pub(crate) fn storage(context: &gpu::Context, dtype: DType) -> upconv::Result<Storage> {
-    match dtype {
-        DType::F16 if context.profile().f16 => Ok(Storage::F16),
-        DType::F64 => {
-            let (what, expected) = ("array", "float16, bfloat16 or float32 on a GPU");
-            Err(upconv::Error::DType { what, given: dtype, expected })
-        }
-        _ => Ok(Storage::F32),
     }
 }

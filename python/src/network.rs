@@ -2,9 +2,9 @@
 
 use crate::array::{Array, numpy};
 use crate::device::{Backend, Device, Opened, check_same, device};
+use crate::device_array::storage;
 use crate::device_array::{DeviceArray, Elements};
 use crate::error::python;
-use crate::layer::storage;
 use crate::work::{ANY_TIME, work};
 use pyo3::exceptions::{PyTypeError, PyValueError};
 use pyo3::prelude::*;

@@ -6,10 +6,10 @@ use super::memory::{filled, product};
 use super::simd::{Instructions, Level};
 use super::{mean, threads};
 use crate::error::{Error, Result};
-use crate::graph::action::Action;
+use crate::graph::action::{self, Action};
 use crate::graph::part::Part;
 use crate::graph::program::{Map, Program, Work};
-use crate::graph::schedule::{self, Place, Schedule, Sharing, Slot, Task};
+use crate::graph::schedule::{Place, Schedule, Sharing, Slot, Task};
 use crate::graph::{self, Region, Value};
 use crate::op::ConvTranspose;
 use crate::tensor::{Bias, DType, Data, Tensor, TensorView};
@@ -361,7 +361,7 @@ fn run_map(schedule: &Schedule, map: &Map, shape: &[usize], place: Place, buffer
             let values = buffers.item(schedule, value, number).get(..product(extents)).unwrap_or_default();
             Elements { values, extents }
         };
-        let whole = |value: usize| schedule::extents(&schedule.whole[value]);
+        let whole = |value: usize| action::extents(&schedule.whole[value]);
         Rows::new(map, target, whole, elements)?.run(&mut result[..product(target)])?;
     }
     buffers.put(place.slot, result);
@@ -387,7 +387,7 @@ fn each_item(
 
 /// `[channels, d, h, w]`
 fn extents(shape: &[usize]) -> [usize; 4] {
-    let [d, h, w] = schedule::extents(shape);
+    let [d, h, w] = action::extents(shape);
     [shape[1], d, h, w]
 }
 

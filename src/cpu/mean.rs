@@ -1,8 +1,8 @@
 //! The mean of each channel: the sums of its blocks, and what those come to.
 
 use super::simd::Instructions;
+use crate::graph::action::extents;
 use crate::graph::part::BLOCK;
-use crate::graph::schedule::extents;
 use pulp::WithSimd;
 use rayon::prelude::*;
 

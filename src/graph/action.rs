@@ -2,10 +2,18 @@
 
 use super::part::{BLOCK, Part};
 use super::program::{Map, Operand, Program, View, Work};
-use super::schedule::{Kind, extents};
 use crate::error::Result;
 use crate::graph::Layer;
 use crate::op::{Axis, ConvTranspose};
+
+/// What a task comes from.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Kind {
+    /// The step with this index.
+    Step(usize),
+    /// A copy of the first of two values, as much of it as there is of the second.
+    Copy(usize, usize),
+}
 
 /// What a task does; values are the indices of their nodes.
 #[derive(Clone, Debug, PartialEq)]
@@ -152,4 +160,11 @@ impl Part {
         push(View::Crop(first.iter().zip(&from.begin).map(|(first, &begin)| first - begin as i64).collect()));
         Ok(views)
     }
+}
+
+/// `[d, h, w]` of a tensor `[batch, channels, …]`: axes that it has not are the first ones, of extent 1.
+pub(crate) fn extents(shape: &[usize]) -> [usize; 3] {
+    let (mut extents, axes) = ([1; 3], &shape[2..]);
+    extents[3 - axes.len()..].copy_from_slice(axes);
+    extents
 }

@@ -5,9 +5,8 @@
 //! may compute at once. Regions have the coordinates of the whole.
 
 use super::operation::{Operation, Value};
-use super::program::{Operand, Program, Step, View, Work};
+use super::program::{Operand, Program, Step, View, Work, may_transform};
 use super::{Graph, problem};
-use crate::accuracy::Accuracy;
 use crate::error::Result;
 use crate::op::{Axis, ConvTranspose};
 use crate::winograd;
@@ -243,11 +242,6 @@ impl Needs<'_> {
         }
         ranges
     }
-}
-
-/// Whether Winograd's transforms may compute an operation.
-pub(crate) fn may_transform(op: &ConvTranspose) -> bool {
-    op.accuracy() == Accuracy::Normwise && winograd::filters(op).is_some()
 }
 
 /// What outputs of a layer read along an axis: input `i` and output `o` meet where `i·stride + k·dilation` is

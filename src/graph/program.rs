@@ -11,10 +11,12 @@
 
 use super::Graph;
 use super::operation::{Beyond, Layer, Operation};
-use super::part::may_transform;
+use crate::accuracy::Accuracy;
 use crate::activation::Activation;
 use crate::error::Result;
+use crate::op::ConvTranspose;
 use crate::tensor::{DType, Tensor};
+use crate::winograd;
 use std::sync::Arc;
 
 /// The most operands of a map: with what it writes and its parameters, fewer buffers than every device binds.
@@ -384,4 +386,9 @@ fn scaled(layer: &Layer, factor: f32) -> Result<Layer> {
         bias: layer.bias.as_deref().map(scaled).transpose()?,
         convolution: layer.convolution.clone(),
     })
+}
+
+/// Whether Winograd's transforms may compute an operation.
+pub(crate) fn may_transform(op: &ConvTranspose) -> bool {
+    op.accuracy() == Accuracy::Normwise && winograd::filters(op).is_some()
 }

@@ -5,10 +5,10 @@
 //! reads any more are used again.
 
 use super::Graph;
-use super::action::Action;
+use super::action::{Action, Kind};
 use super::operation::Operation;
-use super::part::{Part, may_transform};
-use super::program::{Program, Step, Work};
+use super::part::Part;
+use super::program::{Program, Step, Work, may_transform};
 use crate::error::Result;
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -43,15 +43,6 @@ pub(crate) struct Schedule {
 pub(crate) struct Task {
     pub(crate) action: Action,
     pub(crate) place: Place,
-}
-
-/// What a task comes from.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Kind {
-    /// The step with this index.
-    Step(usize),
-    /// A copy of the first of two values, as much of it as there is of the second.
-    Copy(usize, usize),
 }
 
 /// Some channels of a tensor in a buffer.
@@ -156,13 +147,6 @@ impl Schedule {
     pub(crate) fn place(&self, value: usize) -> Option<Place> {
         self.places[value]
     }
-}
-
-/// `[d, h, w]` of a tensor `[batch, channels, …]`: axes that it has not are the first ones, of extent 1.
-pub(crate) fn extents(shape: &[usize]) -> [usize; 3] {
-    let (mut extents, axes) = ([1; 3], &shape[2..]);
-    extents[3 - axes.len()..].copy_from_slice(axes);
-    extents
 }
 
 /// Which values lie within others.

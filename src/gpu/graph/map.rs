@@ -9,8 +9,9 @@ use crate::gpu::dispatch::{GATHER_WORKGROUP, MAX_ELEMENTS, Window, rows};
 use crate::gpu::kernels::map::{ALPHAS, Lies, MapKernel, Numbers};
 use crate::gpu::kernels::variant::Variant;
 use crate::gpu::storage::Storage;
+use crate::graph::action::extents;
 use crate::graph::program::{Map, Operand};
-use crate::graph::schedule::{Place, Schedule, Slot, extents};
+use crate::graph::schedule::{Place, Schedule, Slot};
 use wgpu::{Buffer, BufferSlice};
 
 /// What computes a value element by element.

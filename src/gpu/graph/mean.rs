@@ -10,8 +10,9 @@ use crate::gpu::dispatch::{GATHER_WORKGROUP, Window, rows};
 use crate::gpu::kernels::means::{BlockParams, MeanParams};
 use crate::gpu::kernels::variant::Variant;
 use crate::gpu::storage::Storage;
+use crate::graph::action::extents;
 use crate::graph::part::BLOCK;
-use crate::graph::schedule::{Place, Schedule, Slot, extents};
+use crate::graph::schedule::{Place, Schedule, Slot};
 use wgpu::BufferSlice;
 
 /// One of the two halves.

@@ -1,7 +1,7 @@
 //! A graph with its weights on a device.
 
 use super::packed::Packed;
-use super::prepared::PreparedGraph;
+use super::prepared::{Kept, PreparedGraph};
 use crate::error::Result;
 use crate::gpu::device::context::Context;
 use crate::gpu::storage::Storage;
@@ -23,7 +23,12 @@ use std::sync::Arc;
 #[derive(Clone, Debug)]
 pub struct Graph {
     packed: Arc<Packed>,
+    /// What was prepared for parts.
+    kept: Arc<Kept>,
 }
+
+/// At most this many are kept: tiles in the middle of a picture, at its edges and in its corners, for some sizes.
+const MAX_KEPT: usize = 64;
 
 impl Graph {
     /// Packs the weights of all layers onto the device.
@@ -31,7 +36,7 @@ impl Graph {
     /// # Errors
     /// What [`Layer::new`](crate::gpu::Layer::new) refuses.
     pub fn new(context: &Context, graph: &graph::Graph) -> Result<Self> {
-        Ok(Self { packed: Arc::new(Packed::new(context, graph)?) })
+        Ok(Self { packed: Arc::new(Packed::new(context, graph)?), kept: Arc::new(Kept::new(MAX_KEPT)) })
     }
 
     /// The device.
@@ -52,7 +57,7 @@ impl Graph {
     /// graph, [`Error::Device`](crate::Error::Device).
     pub fn prepare<S: AsRef<[usize]>>(&self, inputs: &[S], storage: Storage) -> Result<PreparedGraph> {
         let whole = Arc::new(self.graph().shapes(inputs)?);
-        PreparedGraph::new(&self.packed, Part::whole(self.graph(), whole), false, storage)
+        PreparedGraph::new(&self.packed, Part::whole(self.graph(), whole), None, storage)
     }
 
     /// Plans what some regions of values need, where the whole graph's inputs have these shapes and the `given` values are
@@ -73,7 +78,7 @@ impl Graph {
     ) -> Result<PreparedGraph> {
         let whole = Arc::new(self.graph().shapes(inputs)?);
         let part = Part::new(self.graph(), &self.packed.program, whole, given, wanted)?;
-        PreparedGraph::new(&self.packed, part, true, storage)
+        PreparedGraph::new(&self.packed, part, Some(&self.kept), storage)
     }
 
     /// The values that are computed by themselves, in their order; the others are parts of what a layer or a map does.

@@ -1,16 +1,11 @@
 //! The layers of a graph with their weights on a device.
 
-use super::prepared::Stages;
 use crate::error::Result;
-use crate::gpu::device::cache::Cache;
 use crate::gpu::device::context::Context;
 use crate::gpu::layer::Layer;
-use crate::gpu::storage::Storage;
 use crate::graph::Graph;
 use crate::graph::program::{Program, Work};
-use crate::graph::schedule::Schedule;
 use crate::tensor::Bias;
-use std::sync::Arc;
 
 /// A graph, the program that it becomes, and its layers.
 #[derive(Debug)]
@@ -20,12 +15,7 @@ pub(super) struct Packed {
     pub(super) program: Program,
     /// For each step that is one.
     pub(super) layers: Vec<Option<Layer>>,
-    /// What was prepared for parts, by how values are stored.
-    pub(super) prepared: Cache<(Storage, Schedule), Arc<Stages>>,
 }
-
-/// At most this many are kept: tiles in the middle of a picture, at its edges and in its corners, for some sizes.
-const MAX_PREPARED: usize = 64;
 
 impl Packed {
     /// # Errors
@@ -40,6 +30,6 @@ impl Packed {
             _ => Ok(None),
         };
         let layers = program.steps.iter().map(|step| layer(&step.work)).collect::<Result<_>>()?;
-        Ok(Self { context: context.clone(), graph: graph.clone(), program, layers, prepared: Cache::new(MAX_PREPARED) })
+        Ok(Self { context: context.clone(), graph: graph.clone(), program, layers })
     }
 }

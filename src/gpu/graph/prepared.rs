@@ -5,6 +5,7 @@ use super::mean::MeanStage;
 use super::packed::Packed;
 use crate::error::{Error, Result};
 use crate::gpu::device::arena::{Arena, For};
+use crate::gpu::device::cache::Cache;
 use crate::gpu::device::context::Context;
 use crate::gpu::device::lock::lock;
 use crate::gpu::device::span::span;
@@ -16,7 +17,8 @@ use crate::gpu::request::{Request, Wish};
 use crate::gpu::storage::Storage;
 use crate::graph::Region;
 use crate::graph::action::{Action, Residual};
-use crate::graph::part::{Part, may_transform};
+use crate::graph::part::Part;
+use crate::graph::program::may_transform;
 use crate::graph::schedule::{Place, Schedule, Sharing, Slot, Task};
 use crate::kernel::Kernel;
 use crate::op::ConvTranspose;
@@ -49,6 +51,9 @@ pub(super) struct Stages {
     /// What finished runs left for the next.
     free: Mutex<Vec<Set>>,
 }
+
+/// What was prepared for parts, by how values are stored.
+pub(super) type Kept = Cache<(Storage, Schedule), Arc<Stages>>;
 
 /// What one task runs.
 #[derive(Debug)]
@@ -100,18 +105,18 @@ impl Stages {
 }
 
 impl PreparedGraph {
-    /// `as_one` says that the part is to have the bits that it has in any other.
-    pub(super) fn new(graph: &Arc<Packed>, part: Part, as_one: bool, storage: Storage) -> Result<Self> {
+    /// With what is `kept` for parts, each has the bits that it has in any other.
+    pub(super) fn new(graph: &Arc<Packed>, part: Part, kept: Option<&Kept>, storage: Storage) -> Result<Self> {
         let context = &graph.context;
         let alignment = (context.profile().binding_alignment / storage.size()).max(1) as usize;
-        let sharing = Sharing { alignment, whole_transforms: as_one };
+        let sharing = Sharing { alignment, whole_transforms: kept.is_some() };
         let schedule = Schedule::new(&graph.graph, &graph.program, &part, sharing)?;
-        let inner = match as_one {
+        let inner = match kept {
             // A caller has many parts, one after another.
-            true => graph
-                .prepared
-                .get(&(storage, schedule.clone()), || Ok((Stages::new(graph, schedule, true, storage)?.into(), 1)))?,
-            false => Stages::new(graph, schedule, false, storage)?.into(),
+            Some(kept) => {
+                kept.get(&(storage, schedule.clone()), || Ok((Stages::new(graph, schedule, true, storage)?.into(), 1)))?
+            }
+            None => Stages::new(graph, schedule, false, storage)?.into(),
         };
         Ok(Self { graph: graph.clone(), inner, part: part.into() })
     }

@@ -1,28 +1,14 @@
 //! The means over a picture in tiles: the sums of their blocks, tile by tile, and of what was computed on the way as much as
 //! the memory holds, so that the passes that follow begin there.
 
+use super::known::Known;
 use super::pass::{Colours, Pass};
 use super::source::Source;
 use crate::error::{Error, Result};
 use crate::graph::{Graph, Operation, Region, Value};
-use crate::tensor::{Tensor, element_count, filled, reserved};
+use crate::tensor::{Tensor, element_count, filled};
 use std::collections::{BTreeMap, BTreeSet};
 use std::ops::Range;
-
-/// Values of the whole picture that are known, with their elements.
-#[derive(Default)]
-pub(super) struct Known(BTreeMap<Value, Tensor>);
-
-impl Known {
-    pub(super) fn values(&self) -> Vec<Value> {
-        self.0.keys().copied().collect()
-    }
-
-    /// A region of one of them.
-    pub(super) fn region(&self, region: &Region) -> Option<Result<Tensor>> {
-        self.0.get(&region.value).map(|tensor| cut(tensor, region))
-    }
-}
 
 impl Pass<'_> {
     /// What all tiles need to know of the picture: nothing where there is one tile, or no mean.
@@ -154,21 +140,6 @@ fn frontier(graph: &Graph, steps: &BTreeSet<Value>, known: &BTreeMap<Value, Tens
     }
     let computed = |value: &Value| !graph.node(*value).inputs().is_empty() && !values.contains(value);
     found.into_iter().filter(computed).collect()
-}
-
-/// A region of a value on two axes.
-fn cut(tensor: &Tensor, region: &Region) -> Result<Tensor> {
-    let (&[_, channels, h, w], &[_, _, rows, columns], Some(elements)) =
-        (tensor.shape(), &region.shape[..], tensor.as_f32())
-    else {
-        let problem = format!("{:?} of what is known, {} {:?}", region.shape, tensor.dtype(), tensor.shape());
-        return Err(Error::Graph { problem });
-    };
-    let [y, x] = [region.begin[0], region.begin[1]];
-    let lines = (0..channels).flat_map(|channel| (0..rows).map(move |row| (channel * h + y + row) * w + x));
-    let mut part = reserved("a part of what is known", channels as u128 * rows as u128 * columns as u128)?;
-    lines.for_each(|first| part.extend_from_slice(&elements[first..first + columns]));
-    Tensor::f32(&region.shape[..], part)
 }
 
 /// Puts a region of a value into the whole, which has this shape.

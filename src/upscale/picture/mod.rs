@@ -36,6 +36,7 @@ mod alpha;
 mod backend;
 mod bands;
 mod filter;
+mod known;
 mod means;
 mod network;
 mod pass;

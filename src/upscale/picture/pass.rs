@@ -2,7 +2,7 @@
 
 use super::alpha::fill_transparent;
 use super::backend::{Made, NetworkOn, Part, Queue, Wanted};
-use super::means::Known;
+use super::known::Known;
 use super::rows::each_row;
 use super::sample::Sample;
 use super::source::{Source, Window, span};
