@@ -6,6 +6,8 @@ import itertools
 import json
 import os
 import struct
+import subprocess
+import sys
 import zlib
 from pathlib import Path
 from typing import Any
@@ -127,3 +129,38 @@ def tensors(name: str) -> dict[str, Any]:
             begin, end = (8 + length + at for at in entry["data_offsets"])
             found[key] = np.frombuffer(data[begin:end], types[entry["dtype"]]).reshape(entry["shape"])
     return found
+
+
+INTERRUPTED = """
+import os, signal, threading, time
+import numpy as np, upconv
+{setup}
+def work():
+    {work}
+begin = time.monotonic()
+work()
+turn = time.monotonic() - begin
+begin = []
+def interrupt():
+    time.sleep(0.3)
+    begin.append(time.monotonic())
+    os.kill(os.getpid(), signal.SIGINT)
+threading.Thread(target=interrupt).start()
+try:
+    while True:
+        work()
+except KeyboardInterrupt:
+    late = time.monotonic() - begin[0]
+{after}
+print(late, turn)
+"""
+
+
+def interrupted(setup: str, work: str, after: str = "") -> None:
+    """Work that goes on for ever, in a process of its own, ends soon after an interruption: long before one turn of it would."""
+    script = INTERRUPTED.format(setup=setup, work=work, after=after)
+    run = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, timeout=300)
+    assert run.returncode == 0, run.stderr
+    late, turn = map(float, run.stdout.split())
+    # A part takes milliseconds; other work on the machine slows both.
+    assert late < 0.2 + turn / 2, f"{late} s after the interruption; a turn takes {turn} s"

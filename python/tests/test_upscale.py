@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 import pytest
 import upconv
-from conftest import DATA, png
+from conftest import DATA, interrupted, png
 
 ASSETS = DATA.parents[1] / "assets"
 CAT = png(DATA / "network" / "chelsea_67x45.png")
@@ -186,23 +186,7 @@ def test_other_modes_of_pil() -> None:
 @pytest.mark.parametrize("model", ["waifu2x-photo", "lanczos3"])
 @pytest.mark.parametrize("scale", [1.5, 2])
 def test_an_interruption_stops_it(model: str, scale: float) -> None:
-    script = f"""
-import os, signal, threading, time
-import numpy as np, upconv
-image = np.zeros((1500, 1500, 3), "u1")
-upconv.upscale(image[:9, :9], {scale}, "{model}", device="cpu")
-begin = []
-def interrupt():
-    time.sleep(0.3)
-    begin.append(time.monotonic())
-    os.kill(os.getpid(), signal.SIGINT)
-threading.Thread(target=interrupt).start()
-try:
-    while True:
-        upconv.upscale(image, {scale}, "{model}", device="cpu")
-except KeyboardInterrupt:
-    print(time.monotonic() - begin[0])
-"""
-    run = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, timeout=120)
-    assert run.returncode == 0, run.stderr
-    assert float(run.stdout) < 0.5
+    interrupted(
+        'image = np.zeros((1500, 1500, 3), "u1")',
+        f'upconv.upscale(image, {scale}, "{model}", device="cpu")',
+    )
