@@ -10,8 +10,9 @@ use wasm_bindgen::JsValue;
 use wasm_bindgen::prelude::wasm_bindgen;
 use wasm_bindgen_futures::JsFuture;
 
-/// What a piece and its bands may take: little, so that it is soon enough done to be cancelled.
-const MEMORY: u64 = 256 << 20;
+/// What a piece and its bands may take: a tile of a network half of it. More would take long until it can be cancelled; with less,
+/// the borders of tiles are computed more often.
+const MEMORY: u64 = 512 << 20;
 
 /// A filter, or a network with its weights on a device.
 #[wasm_bindgen]
