@@ -1,6 +1,15 @@
 //! How exact a result has to be.
 
 /// How exact a result has to be: what a plan may choose among.
+///
+/// ```
+/// use upconv::{Accuracy, ConvTranspose};
+/// # fn main() -> upconv::Result<()> {
+/// let op = ConvTranspose::builder().kernel([3, 3]).accuracy(Accuracy::Normwise).build()?;
+/// assert_eq!(op.accuracy(), Accuracy::Normwise);
+/// # Ok(())
+/// # }
+/// ```
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum Accuracy {

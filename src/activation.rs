@@ -8,6 +8,17 @@ use std::f64::consts::FRAC_1_SQRT_2;
 ///
 /// All of them propagate NaN, as PyTorch's do, on the reference, the CPU backend and every GPU tested (lavapipe,
 /// SwiftShader, GL on llvmpipe): WGSL itself promises nothing about NaN.
+///
+/// ```
+/// use upconv::{Activation, ConvTranspose, Tensor, reference};
+/// # fn main() -> upconv::Result<()> {
+/// let op = ConvTranspose::builder().kernel([1]).activation(Activation::LeakyRelu { alpha: 0.5 }).build()?;
+/// let x = Tensor::f32([1, 1, 2], [-4.0, 4.0])?;
+/// let y = reference::run(&op, &x, &Tensor::f32([1, 1, 1], [1.0])?, None)?;
+/// assert_eq!(y.to_f32(), [-2.0, 4.0]);
+/// # Ok(())
+/// # }
+/// ```
 #[derive(Clone, Debug, Default, PartialEq)]
 #[non_exhaustive]
 pub enum Activation {

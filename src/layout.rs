@@ -1,6 +1,12 @@
 //! The orders in which the axes of inputs, outputs and weights may stand.
 
 /// The order of the axes of input and output. Both have the same.
+///
+/// ```
+/// use upconv::Layout;
+/// assert_eq!(Layout::ChannelsFirst.letters(2, true), "nchw");
+/// assert_eq!(Layout::ChannelsLast.letters(3, false), "dhwc"); // without a batch axis
+/// ```
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
 pub enum Layout {
     /// `ncw`, `nchw`, `ncdhw`: PyTorch, ONNX, MXNet.
@@ -68,6 +74,22 @@ pub(crate) struct Channels {
 
 /// The order of the weight's axes: `i` stands for all input channels, `o` for the output channels of one group.
 /// In one dimension the letters are `iow`, `woi`, `owi`, `oiw`; in three `iodhw` and so on.
+///
+/// ```
+/// use upconv::{ConvTranspose, WeightLayout};
+/// # fn main() -> upconv::Result<()> {
+/// let op = ConvTranspose::builder()
+///     .in_channels(8)
+///     .out_channels(6)
+///     .groups(2)
+///     .kernel([3, 5])
+///     .weight_layout(WeightLayout::Hwoi)
+///     .build()?;
+/// assert_eq!(op.weight_shape(), [3, 5, 3, 8]); // as TensorFlow has it; the output channels of one group
+/// assert_eq!(WeightLayout::Hwoi.letters(2), "hwoi");
+/// # Ok(())
+/// # }
+/// ```
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum WeightLayout {

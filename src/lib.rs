@@ -2,6 +2,17 @@
 //! reaches: Vulkan, Metal, DX12, GL, and WebGPU in a browser; with a multithreaded CPU backend and an f64 reference
 //! beside it.
 //!
+//! | you have | begin with |
+//! |---|---|
+//! | a tensor | [`ConvTranspose`] or [`Convolution`] describes the operation, or [`Convention`] in the words of a framework; [`gpu::Layer::run`], [`cpu::Layer::run`] or [`reference::run`] computes it |
+//! | a device of your own | [`gpu::Context::new`], then [`gpu::Layer::prepare`] for a shape, [`gpu::Prepared::bind`] for your buffers, [`gpu::Bound::encode`] into your pass |
+//! | textures | [`gpu::TextureReader`], [`gpu::TextureWriter`] and [`gpu::TextureRenderer`] around a layer; [`upscale::OnTextures`] for a whole upscaler |
+//! | a picture | [`upscale::picture::Upscaler`], by a filter ([`upscale::Method`]) or a network ([`upscale::Network`]), in whatever memory there is |
+//! | a network in a file | [`graph::onnx::read`] or [`graph::ncnn::read`], then [`gpu::Graph`] or [`cpu::Graph`] |
+//! | something to train | [`gpu::PreparedTraining`], [`gpu::PreparedBackward`] and [`gpu::Layer::set_weights`] on a device; [`cpu::Layer::backward`] on the CPU |
+//! | a doubt | [`reference::Expected::compare`], which judges each element by its own error bound |
+//!
+//! # The operation
 //! On one axis, input `i` and tap `k` land on `u = i·stride + k·dilation`; the output at `o = u − pad_begin` is the sum
 //! of all products that land there, plus the bias:
 //!
@@ -63,14 +74,32 @@
 //! | [`upscale`] | pictures: resampling filters and networks as transposed convolutions (feature `picture`) |
 //! | [`reference`](mod@reference) | the f64 oracle, and the error bounds that judge the backends |
 //!
-//! # Semantics
+//! # What is promised
 //!
-//! - A tap outside the input contributes nothing, whatever its weight: a NaN or an infinity reaches the outputs its
-//!   window covers, and no others. Outputs that no tap reaches hold exactly the bias.
-//! - The output has the input's element type. f16 is summed in f32; bf16 is converted to f32; f64 is for the CPU
-//!   backend and the reference.
-//! - A batch of 0 gives an empty output. A spatial extent or a channel count of 0, and an output size below 1, are
-//!   errors.
+//! - **Sizes.** The output has the input's element type and the extents of [`Axis::output_extent`]. A batch of 0 gives an
+//!   empty output. A spatial extent or a channel count of 0, and an output size below 1, are errors.
+//! - **Types.** f16 is summed in f32; bf16 is converted to f32; f64 is for the CPU backend and the reference.
+//! - **Bounds.** Under [`Accuracy::Elementwise`], the default, an output that sums n products is within `n·2⁻²³·Σ|x·w|` of
+//!   the exact sum, the bias counted in both; on integers whose sums stay below 2²⁴ it is exact. An activation multiplies
+//!   that by its Lipschitz constant, and adds what evaluating it costs. [`Accuracy::Normwise`] and [`Accuracy::Half`] allow more where
+//!   that is faster, by bounds of their own. [`reference::Expected::compare`] is the judge, and the tests and
+//!   `upconv verify` hold every kernel to it.
+//! - **Bits.** The same call gives the same bits on every run: nothing is added atomically, and on the CPU the number of
+//!   threads changes nothing. What limits cut into pieces has the bits of the whole, as far as the backend rounds `fma`
+//!   alike: [where that holds](gpu#which-bits-are-the-same). Different kernels, devices, drivers and
+//!   [levels](cpu::Level) of vector instructions may differ in the last bits.
+//! - **NaN and infinities.** A tap outside the input contributes nothing, whatever its weight: under
+//!   [`Accuracy::Elementwise`] a NaN or an infinity reaches the outputs that its window covers, and no others. Outputs that
+//!   no tap reaches hold exactly the bias. Activations propagate NaN on every device tested, though WGSL promises nothing
+//!   about it. Of the gradients, that of a weight may carry a NaN to all weights of its channel
+//!   ([`gpu::GradientKernel::Tiles`]).
+//! - **Errors.** What does not fit is an [`Error`], with what was given and what was expected, before anything is computed. A
+//!   device that runs out of memory or is lost is an error too.
+//!
+//! # Features
+#![cfg_attr(feature = "document-features", doc = document_features::document_features!())]
+#![cfg_attr(not(feature = "document-features"), doc = "They are listed, with what each is for, in `Cargo.toml`.")]
+#![cfg_attr(docsrs, feature(doc_cfg))]
 
 mod accuracy;
 pub mod activation;

@@ -45,6 +45,18 @@ impl Data {
 }
 
 /// A dense array on the host. What its axes mean is said by the operation that reads it.
+///
+/// ```
+/// use upconv::{DType, Tensor};
+/// # fn main() -> upconv::Result<()> {
+/// let x = Tensor::f32([1, 2, 3], [0.5, 1.0, 1.5, 2.0, 2.5, 3.0])?;
+/// assert_eq!((x.shape(), x.dtype()), (&[1, 2, 3][..], DType::F32));
+/// assert_eq!(x.as_f32().map(|elements| elements[3]), Some(2.0)); // [0, 1, 0]
+/// assert_eq!(x.cast(DType::F16).to_f32(), x.to_f32()); // these are numbers of f16
+/// assert!(Tensor::f32([2, 2], [1.0]).is_err(), "one element does not fill four");
+/// # Ok(())
+/// # }
+/// ```
 #[derive(Clone, Debug, PartialEq)]
 pub struct Tensor {
     shape: Vec<usize>,

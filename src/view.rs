@@ -142,6 +142,19 @@ impl DataMut<'_> {
 }
 
 /// A dense array on the host, borrowed: its shape, and contiguous elements in C order (the last axis varies fastest).
+///
+/// No element is copied to describe it:
+///
+/// ```
+/// use upconv::{ConvTranspose, TensorView, reference};
+/// # fn main() -> upconv::Result<()> {
+/// let (x, w) = (vec![1.0_f32, 2.0, 3.0], [1.0_f32, 10.0, 100.0]);
+/// let op = ConvTranspose::builder().kernel([3]).stride([2]).build()?;
+/// let y = reference::run(&op, TensorView::f32(&[1, 1, 3], &x)?, TensorView::f32(&[1, 1, 3], &w)?, None)?;
+/// assert_eq!(y.to_f32(), [1.0, 10.0, 102.0, 20.0, 203.0, 30.0, 300.0]);
+/// # Ok(())
+/// # }
+/// ```
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct TensorView<'a> {
     shape: &'a [usize],

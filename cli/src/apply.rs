@@ -12,6 +12,7 @@ use upconv::{ConvTranspose, Error, Kernel, Tensor};
 
 /// The options of `apply`.
 #[derive(clap::Args)]
+#[command(after_long_help = crate::op_json::KEYS)]
 pub(crate) struct Args {
     /// The operation: a JSON file, or a folder with `case.json`, `x.npy`, `w.npy` and perhaps `b.npy`. `-` is standard
     /// input, here or for one of the files below.

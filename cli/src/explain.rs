@@ -15,6 +15,7 @@ use upconv::{ConvTranspose, DeviceClass, DeviceProfile, Kernel, Plan, Storage, T
 
 /// The options of `explain`.
 #[derive(clap::Args)]
+#[command(after_help = crate::op_json::KEYS_ARE_IN)]
 pub(crate) struct Args {
     /// The operation: a JSON file, or a folder with `case.json`.
     #[arg(value_name = "OP.json")]

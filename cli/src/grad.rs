@@ -16,6 +16,7 @@ const GRADIENT: &str = "dy.npy";
 
 /// The options of `grad`.
 #[derive(clap::Args)]
+#[command(after_help = crate::op_json::KEYS_ARE_IN)]
 pub(crate) struct Args {
     /// The operation: a JSON file, or a folder with `case.json`, `x.npy`, `w.npy`, `dy.npy` and perhaps `b.npy`. `-` is
     /// standard input, here or for one of the files below.

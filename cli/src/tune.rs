@@ -11,6 +11,7 @@ use upconv::{ConvTranspose, DType};
 
 /// The options of `tune`.
 #[derive(clap::Args)]
+#[command(after_help = crate::op_json::KEYS_ARE_IN)]
 pub(crate) struct Args {
     #[command(flatten)]
     layers: LayerArgs,

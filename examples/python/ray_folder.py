@@ -1,6 +1,6 @@
 """Upscales a folder of pictures on all GPUs of a Ray cluster, one worker for each.
 
-    pip install upconv "ray[data]"
+    pip install ./python "ray[data]"
     python ray_folder.py IN OUT --scale 2 --model waifu2x-photo
 
 IN and OUT are seen by every machine under the same path. Each picture is made by the program `upconv` in a process of its

@@ -75,20 +75,17 @@ pub fn convention(u: &mut Unstructured<'_>, rank: usize) -> Result<Convention> {
         2 => Convention::Onnx { auto_pad, output_shape: some(u)? },
         3 => Convention::TensorFlow { padding, output_shape: some(u)? },
         4 => Convention::Keras { padding, output_padding: list(u)? },
-        5 => Convention::Jax { padding: list(u)?.into_iter().zip(list(u)?).map(|(a, b)| (a as i64, (b as i64).wrapping_neg())).collect() },
+        5 => Convention::Jax {
+            padding: list(u)?.into_iter().zip(list(u)?).map(|(a, b)| (a as i64, (b as i64).wrapping_neg())).collect(),
+        },
         _ => Convention::MxNet { target_shape: list(u)? },
     })
 }
 
 /// A device: its limits as usual, lower, or any.
 pub fn profile(u: &mut Unstructured<'_>) -> Result<DeviceProfile> {
-    let classes = [
-        DeviceClass::Software,
-        DeviceClass::Desktop,
-        DeviceClass::Nvidia,
-        DeviceClass::Mobile,
-        DeviceClass::Unknown,
-    ];
+    let classes =
+        [DeviceClass::Software, DeviceClass::Desktop, DeviceClass::Nvidia, DeviceClass::Mobile, DeviceClass::Unknown];
     let usual = DeviceProfile { class: *u.choose(&classes)?, f16: u.arbitrary()?, ..DeviceProfile::default() };
     let mut number = |usual: u64| {
         Ok(match u.int_in_range(0..=15u8)? {

@@ -19,6 +19,18 @@ use std::ops::Range;
 use std::sync::{Arc, Mutex, PoisonError};
 
 /// A [graph](graph::Graph) with its weights packed for the CPU. Cheap to clone; usable from many threads.
+///
+/// ```
+/// use upconv::{ConvTranspose, Tensor, cpu, graph};
+/// # fn main() -> upconv::Result<()> {
+/// let op = ConvTranspose::builder().kernel([2]).stride([2]).build()?;
+/// let weight = Tensor::f32(op.weight_shape(), [1.0, 10.0])?;
+/// let graph = graph::Graph::of_layers(&[(op, weight, None)])?;
+/// let y = cpu::Graph::new(&graph)?.run(&[Tensor::f32([1, 1, 2], [3.0, 5.0])?])?;
+/// assert_eq!(y[0].to_f32(), [3.0, 30.0, 5.0, 50.0]);
+/// # Ok(())
+/// # }
+/// ```
 #[derive(Clone, Debug)]
 pub struct Graph {
     inner: Arc<Inner>,

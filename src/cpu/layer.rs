@@ -21,6 +21,21 @@ use std::borrow::Cow;
 use std::sync::{Arc, OnceLock};
 
 /// A transposed convolution with its weights packed for the CPU. Cheap to clone; usable from many threads.
+///
+/// ```
+/// use upconv::{ConvTranspose, Tensor, cpu};
+/// # fn main() -> upconv::Result<()> {
+/// let op = ConvTranspose::builder().in_channels(2).out_channels(3).kernel([4, 4]).stride([2, 2]).build()?;
+/// let weight = Tensor::f32(op.weight_shape(), vec![0.5; 2 * 3 * 4 * 4])?;
+/// let layer = cpu::Layer::new(&op, &weight, None)?; // packs the weights, once
+/// let x = Tensor::f32([1, 2, 8, 8], vec![1.0; 2 * 8 * 8])?;
+/// let mut y = vec![0.0_f32; 3 * 18 * 18];
+/// let sizes = layer.run_into(&x, &mut y[..])?; // into memory of your own
+/// assert_eq!(sizes.output_shape(), [1, 3, 18, 18]);
+/// assert_eq!(y[0], 1.0); // a corner sees one input of each channel
+/// # Ok(())
+/// # }
+/// ```
 #[derive(Clone, Debug)]
 pub struct Layer {
     inner: Arc<Inner>,

@@ -40,7 +40,7 @@
 //! | `filter_layout` | letters `i`, `o`, `d`, `h`, `w` | `iohw`, `iow` or `iodhw` |
 //! | `activation` | what follows the bias: `{"kind": …}`, below | none |
 //! | `pre_activation` | what is applied to each input before the products, likewise | none |
-//! | `accuracy` | `elementwise`, or `normwise`, which allows Winograd's transforms: see [`Accuracy`](crate::Accuracy) | `elementwise` |
+//! | `accuracy` | `elementwise`, `normwise` or `half`: see [`Accuracy`](crate::Accuracy) | `elementwise` |
 //! | `bias` | whether there must be one | as given |
 //! | `op`, `dims` | `conv_transpose1d`, `2d` or `3d`, and the number of spatial axes: checked against the weight | |
 //! | `x_shape`, `w_shape` | the shapes of input and weight, where no tensors are at hand | |

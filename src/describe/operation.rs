@@ -12,6 +12,18 @@ use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
 /// An operation as a file describes it, in the [keys](super#keys) of the module. The channels and the kernel are those
 /// of the weight that it is applied to.
+///
+/// ```
+/// use upconv::OutputPaddingPolicy;
+/// use upconv::describe::Operation;
+/// # fn main() -> upconv::Result<()> {
+/// let operation = Operation::from_json(r#"{"convention": "pytorch", "stride": 2, "padding": 1}"#)?;
+/// let op = operation.resolve(&[1, 64, 16, 16], &[64, 32, 4, 4], OutputPaddingPolicy::Strict)?;
+/// assert_eq!(op.at(&[1, 64, 16, 16])?.output_shape(), [1, 32, 32, 32]);
+/// assert!(Operation::from_json(r#"{"strids": 2}"#).is_err(), "did you mean strides?");
+/// # Ok(())
+/// # }
+/// ```
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Operation(Keys);
 

@@ -31,6 +31,17 @@ use {
 };
 
 /// A transposed convolution with its weights on a device. Cheap to clone; usable from many threads.
+///
+/// ```no_run
+/// use upconv::gpu::{Context, Layer};
+/// use upconv::{ConvTranspose, Storage, Tensor};
+/// # fn example(context: Context, op: ConvTranspose, weight: Tensor, x: Tensor) -> upconv::Result<()> {
+/// let layer = Layer::new(&context, &op, &weight, None)?; // packs the weights, once
+/// let y = layer.run(&x)?; // from host memory to host memory
+/// let prepared = layer.prepare(x.shape(), Storage::F32)?; // for buffers of your own
+/// # Ok(())
+/// # }
+/// ```
 #[derive(Clone, Debug)]
 pub struct Layer {
     inner: Arc<Inner>,

@@ -16,6 +16,23 @@ use std::sync::Arc;
 use wgpu::{BufferSlice, CommandEncoder, ComputePass, ComputePassDescriptor};
 
 /// A layer planned for one input shape. Cheap to clone.
+///
+/// ```no_run
+/// use upconv::gpu::Layer;
+/// use upconv::wgpu::{BufferDescriptor, BufferUsages};
+/// # fn example(layer: Layer, pass: &mut upconv::wgpu::ComputePass<'_>) -> upconv::Result<()> {
+/// let prepared = layer.prepare(&[1, 64, 128, 128], upconv::Storage::F32)?;
+/// let buffer = |size| {
+///     let usage = BufferUsages::STORAGE | BufferUsages::COPY_SRC | BufferUsages::COPY_DST;
+///     let descriptor = BufferDescriptor { label: None, size, usage, mapped_at_creation: false };
+///     prepared.context().device().create_buffer(&descriptor)
+/// };
+/// let (input, output) = (buffer(prepared.input_bytes()), buffer(prepared.output_bytes()));
+/// let bound = prepared.bind(input.slice(..), output.slice(..))?;
+/// bound.encode(pass); // in each frame; nothing is submitted or read back
+/// # Ok(())
+/// # }
+/// ```
 #[derive(Clone, Debug)]
 pub struct Prepared {
     context: Context,
@@ -32,6 +49,17 @@ enum Kernels {
 
 /// A prepared layer, or a graph of them, with the caller's buffers. Cheap to keep: it has bind groups, and nothing is
 /// computed by cloning it.
+///
+/// ```no_run
+/// # fn example(bound: upconv::gpu::Bound, pass: &mut upconv::wgpu::ComputePass<'_>) -> upconv::Result<()> {
+/// bound.encode(pass); // into a pass of yours
+/// bound.submit()?; // or by itself
+/// for dispatch in bound.time()? {
+///     println!("{}: {:?}", dispatch.kernel, dispatch.duration);
+/// }
+/// # Ok(())
+/// # }
+/// ```
 #[derive(Clone, Debug)]
 pub struct Bound {
     context: Context,

@@ -5,6 +5,13 @@ use crate::error::{Error, Result};
 use wgpu::{AdapterInfo, DeviceType};
 
 /// What the plan needs to know of a device. The default is what WebGPU guarantees on every one.
+///
+/// ```
+/// use upconv::{DeviceClass, DeviceProfile};
+/// let weakest = DeviceProfile::default();
+/// assert_eq!(weakest.max_binding, 128 << 20);
+/// let nvidia = DeviceProfile { class: DeviceClass::Nvidia, f16: true, ..weakest };
+/// ```
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct DeviceProfile {
     /// The largest part of a buffer that a shader can see, in bytes.

@@ -27,6 +27,18 @@ pub struct DispatchTime {
 }
 
 /// The timestamps of a layer, or a graph of them, that [`Bound::encode_timed`] recorded, to be read after its commands were submitted.
+///
+/// ```no_run
+/// # fn example(context: upconv::gpu::Context, bound: upconv::gpu::Bound) -> upconv::Result<()> {
+/// let mut encoder = context.device().create_command_encoder(&Default::default());
+/// let timestamps = bound.encode_timed(&mut encoder)?;
+/// context.queue().submit([encoder.finish()]);
+/// for dispatch in timestamps.read()? {
+///     println!("{}: {:?}", dispatch.kernel, dispatch.duration);
+/// }
+/// # Ok(())
+/// # }
+/// ```
 #[derive(Debug)]
 pub struct Timestamps {
     context: Context,

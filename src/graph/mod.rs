@@ -60,6 +60,20 @@ use crate::error::{Error, Result};
 pub const MAX_NODES: usize = 1 << 16;
 
 /// A network: nodes, each of which reads what some before it give. See the [module](self).
+///
+/// ```
+/// use upconv::graph::Graph;
+/// use upconv::{ConvTranspose, Tensor};
+/// # fn main() -> upconv::Result<()> {
+/// // Two layers in a row, each of which doubles the length.
+/// let op = ConvTranspose::builder().kernel([2]).stride([2]).build()?;
+/// let weight = Tensor::f32(op.weight_shape(), [1.0, 1.0])?;
+/// let graph = Graph::of_layers(&[(op.clone(), weight.clone(), None), (op, weight, None)])?;
+/// let y = graph.on_reference(&[Tensor::f32([1, 1, 2], [3.0, 5.0])?])?;
+/// assert_eq!(y[0].to_f32(), [3.0, 3.0, 3.0, 3.0, 5.0, 5.0, 5.0, 5.0]);
+/// # Ok(())
+/// # }
+/// ```
 #[derive(Clone, Debug, PartialEq)]
 pub struct Graph {
     rank: usize,

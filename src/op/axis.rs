@@ -3,6 +3,15 @@
 use crate::error::{Error, Result};
 
 /// One spatial axis of the operation.
+///
+/// ```
+/// use upconv::Axis;
+/// # fn main() -> upconv::Result<()> {
+/// let axis = Axis { kernel: 4, stride: 2, pad_begin: 1, pad_end: 1, ..Axis::UNIT };
+/// assert_eq!(axis.output_extent(0, 16)?, 32);
+/// # Ok(())
+/// # }
+/// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct Axis {
     /// Number of taps, at least 1.

@@ -11,6 +11,24 @@ use crate::tensor::element_count;
 /// A [`ConvTranspose`] at one input shape: everything about sizes that a backend needs.
 ///
 /// Spatial extents are always three, (d, h, w), those of missing axes being 1.
+///
+/// ```
+/// use upconv::ConvTranspose;
+/// # fn main() -> upconv::Result<()> {
+/// let op = ConvTranspose::builder()
+///     .in_channels(64)
+///     .out_channels(32)
+///     .kernel([4, 4])
+///     .stride([2, 2])
+///     .padding([1, 1])
+///     .build()?;
+/// let geometry = op.at(&[1, 64, 16, 24])?;
+/// assert_eq!(geometry.output_shape(), [1, 32, 32, 48]);
+/// assert_eq!(geometry.output(), [1, 32, 48]); // (d, h, w)
+/// assert!(op.at(&[1, 3, 16, 24]).is_err(), "3 channels where 64 are expected");
+/// # Ok(())
+/// # }
+/// ```
 #[derive(Clone, Debug, PartialEq)]
 pub struct Geometry {
     pub(crate) op: ConvTranspose,

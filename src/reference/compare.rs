@@ -27,6 +27,23 @@ const F16_TINY: f64 = 1.0 / 16384.0;
 const F16_MAX: f64 = 65504.0;
 
 /// What the reference expects of a result, element by element: of the output, or of a gradient.
+///
+/// ```
+/// use upconv::{ConvTranspose, Tensor, reference};
+/// # fn main() -> upconv::Result<()> {
+/// let op = ConvTranspose::builder().kernel([2]).build()?;
+/// let (x, w) = (Tensor::f32([1, 1, 2], [1.0, 2.0])?, Tensor::f32([1, 1, 2], [3.0, 4.0])?);
+/// let expected = reference::conv_transpose(&op, &x, &w, None)?;
+/// assert_eq!(expected.value(), [3.0, 10.0, 8.0]);
+/// assert_eq!(expected.products(), [1, 2, 1]); // of each sum
+///
+/// let right = expected.compare(&Tensor::f32([1, 1, 3], [3.0, 10.0, 8.0])?)?;
+/// assert!(right.passed() && right.inexact == 0);
+/// let wrong = expected.compare(&Tensor::f32([1, 1, 3], [3.0, 10.001, 8.0])?)?;
+/// assert!(!wrong.passed() && wrong.worst_index == 1);
+/// # Ok(())
+/// # }
+/// ```
 #[derive(Clone, Debug)]
 pub struct Expected {
     shape: Vec<usize>,

@@ -52,6 +52,12 @@ use std::fmt;
 pub const MAX_SCALE: usize = 64;
 
 /// A resampling filter.
+///
+/// ```
+/// use upconv::upscale::Method;
+/// assert_eq!(Method::Bilinear.value(0.25), 0.75);
+/// assert_eq!(Method::Bicubic.border(), 2); // how many pixels it reads to each side
+/// ```
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
 pub enum Method {
     /// Every pixel becomes a square of N×N equal ones; K = N, and no border is needed. For pixel art and masks.
@@ -166,6 +172,18 @@ fn sinc(x: f64) -> f64 {
 }
 
 /// A transposed convolution that upscales pictures.
+///
+/// ```
+/// use upconv::upscale::Method;
+/// use upconv::{Tensor, reference};
+/// # fn main() -> upconv::Result<()> {
+/// let up = Method::Nearest.upsampler(2, 3)?; // doubles three channels
+/// let picture = Tensor::f32([1, 3, 1, 1], [0.1, 0.2, 0.3])?;
+/// let doubled = reference::run(&up.op, &up.pad(&picture)?, &up.weight, None)?;
+/// assert_eq!(doubled.shape(), [1, 3, 2, 2]);
+/// # Ok(())
+/// # }
+/// ```
 #[derive(Clone, Debug)]
 pub struct Upsampler {
     /// The operation: depthwise, of stride N, channels first. The height and width of its input are those of the

@@ -6,6 +6,16 @@ use crate::gpu::storage::Storage;
 use wgpu::{Adapter, AdapterInfo, Backends, CooperativeScalarType, Device, DeviceType, Instance, InstanceDescriptor};
 
 /// Which adapter is wanted. The default takes the best one, software devices included.
+///
+/// ```no_run
+/// use upconv::gpu::{AdapterRequest, Context};
+/// # fn main() -> upconv::Result<()> {
+/// let best = Context::request(&AdapterRequest::default())?;
+/// let hardware = Context::request(&AdapterRequest { hardware_only: true, ..Default::default() })?;
+/// let lavapipe = Context::request(&AdapterRequest { name: Some("llvmpipe".into()), ..Default::default() })?;
+/// # Ok(())
+/// # }
+/// ```
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct AdapterRequest {
     /// A part of the adapter's name, driver or backend, whatever the case: `radeon`, `lavapipe`, `gl`. Or its number in

@@ -29,6 +29,16 @@ use wgpu::{
 ///
 /// The pipelines used last are kept, with at most 2 MiB of WGSL together: some 300 MiB on lavapipe, far less on hardware.
 /// Layers keep those that they are prepared with, too.
+///
+/// ```no_run
+/// use upconv::gpu::{AdapterRequest, Context};
+/// # fn example(device: upconv::wgpu::Device, queue: upconv::wgpu::Queue) -> upconv::Result<()> {
+/// let yours = Context::new(device, queue); // the device of your application
+/// let ours = Context::request(&AdapterRequest::default())?; // or one made here: the best there is
+/// println!("{}", ours.adapter_name());
+/// # Ok(())
+/// # }
+/// ```
 #[derive(Clone)]
 pub struct Context {
     inner: Arc<Inner>,

@@ -41,6 +41,22 @@ impl From<gradient::Saved<'_>> for Saved {
 
 /// The gradients of a layer, planned for one input shape: of the input, the weight, the bias, and the slopes of a prelu.
 /// Cheap to clone.
+///
+/// ```no_run
+/// use upconv::Storage;
+/// use upconv::gpu::{BackwardBuffers, Layer};
+/// use upconv::wgpu::{Buffer, ComputePass};
+/// # fn example(layer: Layer, x: &Buffer, dy: &Buffer, y: &Buffer, dw: &Buffer, pass: &mut ComputePass<'_>) -> upconv::Result<()> {
+/// let backward = layer.prepare_backward(&[8, 64, 32, 32], Storage::F32)?;
+/// let bound = backward.bind(&BackwardBuffers {
+///     saved: Some(y.slice(..)), // what `backward.saved()` asks for: here the output, as a ReLU has it
+///     weight_gradient: Some(dw.slice(..)),
+///     ..BackwardBuffers::new(x.slice(..), dy.slice(..))
+/// })?;
+/// bound.encode(pass);
+/// # Ok(())
+/// # }
+/// ```
 #[derive(Clone, Debug)]
 pub struct PreparedBackward {
     context: Context,

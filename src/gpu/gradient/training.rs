@@ -15,6 +15,20 @@ use wgpu::BufferSlice;
 
 /// A layer planned for one input shape, whose sums before the activation are kept where the backward pass needs them. Cheap
 /// to clone.
+///
+/// ```no_run
+/// use upconv::Storage;
+/// use upconv::gpu::{Layer, Saved};
+/// use upconv::wgpu::{Buffer, ComputePass};
+/// # fn example(layer: Layer, x: &Buffer, sums: &Buffer, y: &Buffer, pass: &mut ComputePass<'_>) -> upconv::Result<()> {
+/// let shape = [8, 64, 32, 32];
+/// let saved = layer.prepare_backward(&shape, Storage::F32)?.saved();
+/// let forward = layer.prepare_for_training(&shape, saved, Storage::F32)?;
+/// let kept = (saved == Saved::Sum).then(|| sums.slice(..));
+/// forward.bind(x.slice(..), kept, y.slice(..))?.encode(pass);
+/// # Ok(())
+/// # }
+/// ```
 #[derive(Clone, Debug)]
 pub struct PreparedTraining {
     /// The whole layer, or its sums alone.

@@ -32,6 +32,17 @@ use wgpu::{Buffer, BufferSlice, BufferUsages};
 /// What stands between its inputs and its outputs are buffers that its values use in turn. All graphs of a
 /// context share them, once for [runs](Self::run) and once for what callers [record](Self::bind); they grow with the
 /// largest need.
+///
+/// ```no_run
+/// use upconv::Storage;
+/// use upconv::gpu::Graph;
+/// use upconv::wgpu::{Buffer, ComputePass};
+/// # fn example(graph: Graph, x: &Buffer, y: &Buffer, pass: &mut ComputePass<'_>) -> upconv::Result<()> {
+/// let prepared = graph.prepare(&[[1, 3, 64, 64]], Storage::F32)?;
+/// prepared.bind(&[x.slice(..)], &[y.slice(..)])?.encode(pass);
+/// # Ok(())
+/// # }
+/// ```
 #[derive(Clone, Debug)]
 pub struct PreparedGraph {
     graph: Arc<Packed>,

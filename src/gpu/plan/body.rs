@@ -13,6 +13,19 @@ use crate::phase::AxisPhases;
 
 /// Everything that is decided before a device is touched: which kernel computes an operation at a shape, and in which
 /// dispatches.
+///
+/// ```
+/// use upconv::{ConvTranspose, DeviceProfile, Kernel, Plan, Storage};
+/// # fn main() -> upconv::Result<()> {
+/// let op = ConvTranspose::builder().kernel([4, 4]).stride([2, 2]).padding([1, 1]).build()?;
+/// let geometry = op.at(&[1, 1, 64, 64])?;
+/// let plan = Plan::new(&geometry, Storage::F32, &DeviceProfile::default())?; // no device is needed
+/// println!("{}: {}, in {} dispatches", plan.kernel(), plan.reason(), plan.dispatch_count());
+/// let gather = Plan::with_kernel(&geometry, Storage::F32, &DeviceProfile::default(), Kernel::Gather)?;
+/// assert_eq!((gather.kernel(), gather.dispatch_count()), (Kernel::Gather, 1));
+/// # Ok(())
+/// # }
+/// ```
 #[derive(Clone, Debug, PartialEq)]
 pub struct Plan {
     pub(crate) geometry: Geometry,

@@ -23,6 +23,14 @@ pub struct Rectangle {
 ///
 /// A [`TextureView`] would say less: wgpu tells neither the level that a view shows, nor its size, its dimension or its
 /// format. Of a view at hand, `view.texture()` gives the texture.
+///
+/// ```no_run
+/// use upconv::gpu::{Rectangle, TextureRegion};
+/// # fn example(atlas: &upconv::wgpu::Texture) {
+/// let sprite = Rectangle { x: 64, y: 0, width: 32, height: 32 };
+/// let region = TextureRegion::new(atlas).level(0).layer(3).rectangle(sprite);
+/// # }
+/// ```
 #[derive(Clone, Copy, Debug)]
 pub struct TextureRegion<'a> {
     texture: &'a Texture,

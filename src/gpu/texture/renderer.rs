@@ -22,6 +22,16 @@ use wgpu::{
 /// pass](Self::place): a frame is presented in the pass that draws what lies above it, without loading and storing the
 /// target once more; and as the target is not bound, one binding serves the textures of a surface, of which there is
 /// another in each frame.
+///
+/// ```no_run
+/// use upconv::gpu::{Context, Pixels, TextureRenderer};
+/// # fn example(context: Context, planes: upconv::wgpu::Buffer, target: upconv::wgpu::Texture,
+/// #     encoder: &mut upconv::wgpu::CommandEncoder) -> upconv::Result<()> {
+/// let renderer = TextureRenderer::new(&context, target.format(), Pixels::default())?;
+/// renderer.bind(planes.slice(..), &target)?.encode(encoder); // in a render pass of its own
+/// # Ok(())
+/// # }
+/// ```
 #[derive(Clone, Debug)]
 pub struct TextureRenderer {
     context: Context,

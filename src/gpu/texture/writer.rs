@@ -24,6 +24,16 @@ const FORMATS: [(TextureFormat, &str); 5] = [
 
 /// Writes the planes of an output into storage textures, in a compute pass. For other formats and other targets there is
 /// the [`TextureRenderer`](super::TextureRenderer).
+///
+/// ```no_run
+/// use upconv::gpu::{Context, Pixels, TextureWriter};
+/// # fn example(context: Context, planes: upconv::wgpu::Buffer, texture: upconv::wgpu::Texture,
+/// #     mut pass: upconv::wgpu::ComputePass<'_>) -> upconv::Result<()> {
+/// let writer = TextureWriter::new(&context, texture.format(), Pixels::default())?;
+/// writer.bind(planes.slice(..), &texture)?.encode(&mut pass); // four planes, as large as the texture
+/// # Ok(())
+/// # }
+/// ```
 #[derive(Clone, Debug)]
 pub struct TextureWriter {
     context: Context,

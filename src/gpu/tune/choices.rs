@@ -8,6 +8,20 @@ use std::collections::BTreeMap;
 
 /// The fastest candidates that were measured. A context that carries it
 /// ([`Context::tuned`](crate::gpu::Context::tuned)) plans with them.
+///
+/// ```no_run
+/// use upconv::gpu::{Effort, Layer, Tuning};
+/// use upconv::{Error, Tensor};
+/// # fn example(layer: Layer, x: Tensor, expected: upconv::reference::Expected) -> upconv::Result<()> {
+/// let mut tuning = Tuning::default();
+/// let trials = tuning.measure(&layer, &x, Effort::default(), |y| Ok::<_, Error>(expected.compare(y)?.passed()))?;
+/// for trial in &trials {
+///     println!("{:?}: {:?}", trial.candidate, trial.time());
+/// }
+/// let context = layer.context().tuned(tuning); // layers made with it use what was the fastest
+/// # Ok(())
+/// # }
+/// ```
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Tuning {
     pub(super) choices: BTreeMap<Subject, Choice>,

@@ -130,6 +130,19 @@ pub enum MeanOf {
 }
 
 /// How a picture is cut so that it fits into the memory.
+///
+/// ```
+/// use upconv::upscale::Method;
+/// use upconv::upscale::picture::{Options, Plan, Shape};
+/// # fn main() -> upconv::Result<()> {
+/// let photograph = Shape { width: 8000, height: 6000, channels: 3, sample_bytes: 1 };
+/// let options = Options { memory: 256 << 20, ..Options::default() };
+/// let plan = Plan::filter(Method::Bicubic, photograph, [12_000, 16_000], options)?;
+/// assert!(plan.is_on_backend(), "a whole factor is a transposed convolution");
+/// assert!(plan.bytes() <= 256 << 20);
+/// # Ok(())
+/// # }
+/// ```
 #[derive(Clone, Debug)]
 pub struct Plan {
     from: Shape,
@@ -209,6 +222,28 @@ fn checked(from: Shape, [height, width]: [usize; 2]) -> Result<Shape> {
 }
 
 /// A filter, or a network with its weights, on a device.
+///
+/// By a network on a GPU; the [module](self) has a filter on the reference:
+///
+/// ```no_run
+/// use upconv::gpu::{AdapterRequest, Context};
+/// use upconv::upscale::Network;
+/// use upconv::upscale::picture::{Backend, Options, Pixels, Plan, Shape, Upscaler};
+/// # fn enlarge(rgb: &[u8], width: usize, height: usize, file: &[u8]) -> upconv::Result<Vec<u8>> {
+/// let network = Network::from_safetensors(file)?;
+/// let shape = Shape { width, height, channels: 3, sample_bytes: 1 };
+/// let plan = Plan::network(&network, shape, [height * 2, width * 2], Options::default())?;
+/// let context = Context::request(&AdapterRequest::default())?;
+/// let upscaler = Upscaler::network(network, Backend::Gpu(context))?;
+/// let mut enlarged = Vec::new();
+/// let emit = |rows: Vec<u8>| {
+///     enlarged.extend(rows);
+///     Ok::<_, upconv::Error>(())
+/// };
+/// upscaler.run(&plan, &Pixels::new(rgb, width, 3)?, emit, |_done| Ok(()))?;
+/// # Ok(enlarged)
+/// # }
+/// ```
 pub struct Upscaler {
     backend: Backend,
     by: By,
