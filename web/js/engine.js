@@ -144,7 +144,7 @@ const methods = {
     const layer = { w: floats('weight', w), b: b && floats('bias', b instanceof Float32Array ? { data: b, shape: [b.length] } : b), description, device };
     await packed(layer);
     layers.set(number, layer);
-    return number;
+    return { number };
   },
 
   async run(number, x, kernel) {

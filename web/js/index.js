@@ -11,34 +11,62 @@ export const networks = {
   'waifu2x-art': new URL('./models/waifu2x-art.safetensors', import.meta.url),
 };
 
+// What a host keeps: made once, and again in a new worker where one has failed.
+class Kept {
+  #worker;
+  #make;
+  #drop;
+  #loaded;
+
+  /** Methods of the engine: `make`, with its arguments, gives `{ number, … }`; `drop` takes the number. */
+  constructor(worker, make, args, drop) {
+    this.#worker = worker;
+    this.#make = [make, args];
+    this.#drop = drop;
+  }
+
+  /** What was made, and the host that has it. */
+  async load() {
+    if (!this.#loaded?.host.isAlive) {
+      const host = await hostFor(this.#worker);
+      this.#loaded = { host, ...(await host.call(...this.#make)) };
+    }
+    return this.#loaded;
+  }
+
+  get loaded() {
+    return this.#loaded;
+  }
+
+  drop() {
+    if (this.#loaded?.host.isAlive) this.#loaded.host.call(this.#drop, [this.#loaded.number]).catch(() => {});
+    this.#loaded = undefined;
+  }
+}
+
 /** Enlarges pictures, by a filter or by a trained network. */
 export class Upscaler {
-  #worker;
-  #model;
-  #device;
-  #loaded; // The host that has the model, and its number there.
+  #kept;
 
   /** Use `Upscaler.create`. */
-  constructor(worker, model, device) {
-    this.#worker = worker;
-    this.#model = model;
-    this.#device = device;
+  constructor(kept) {
+    this.#kept = kept;
   }
 
   static async create({ model = 'bicubic', worker = true, device = 'auto' } = {}) {
-    const upscaler = new Upscaler(worker, await fetched(model), device);
-    await upscaler.#load();
-    return upscaler;
+    const kept = new Kept(worker, 'load', [await fetched(model), device], 'unload');
+    await kept.load();
+    return new Upscaler(kept);
   }
 
   /** The factors that it enlarges by. */
   get scales() {
-    return [...this.#loaded.scales];
+    return [...this.#kept.loaded.scales];
   }
 
   async upscale(source, { scale, width, height, as = 'image', onProgress, signal } = {}) {
     signal?.throwIfAborted();
-    const { host, number } = await this.#load();
+    const { host, number } = await this.#kept.load();
     // The other kinds of pictures can be sent as they are.
     const sent = globalThis.OffscreenCanvas && source instanceof OffscreenCanvas ? await createImageBitmap(source) : source;
     const to = width !== undefined || height !== undefined ? { width, height } : undefined;
@@ -49,31 +77,18 @@ export class Upscaler {
 
   /** Frees what the model takes on the device. */
   close() {
-    if (this.#loaded?.host.isAlive) this.#loaded.host.call('unload', [this.#loaded.number]).catch(() => {});
-    this.#loaded = undefined;
-  }
-
-  // Once; and again in a new worker, where one has failed.
-  async #load() {
-    if (!this.#loaded?.host.isAlive) {
-      const host = await hostFor(this.#worker);
-      this.#loaded = { host, ...(await host.call('load', [this.#model, this.#device])) };
-    }
-    return this.#loaded;
+    this.#kept.drop();
   }
 }
 
 /** A transposed convolution with its weights, which are packed once. */
 export class ConvTranspose {
-  #worker;
-  #arguments;
+  #kept;
   #kernel;
-  #loaded; // The host that has the layer, and its number there.
 
   /** Use `ConvTranspose.create`. */
-  constructor(worker, args, kernel) {
-    this.#worker = worker;
-    this.#arguments = args;
+  constructor(kept, kernel) {
+    this.#kept = kept;
     this.#kernel = kernel;
   }
 
@@ -82,35 +97,25 @@ export class ConvTranspose {
     // MXNet's description has a key of this name, which is no text.
     const isName = typeof kernel === 'string';
     const description = JSON.stringify(isName || kernel === undefined ? rest : options);
-    const layer = new ConvTranspose(worker, [w, b, description, device], isName ? kernel : undefined);
-    await layer.#load();
-    return layer;
+    const kept = new Kept(worker, 'layer', [w, b, description, device], 'dropLayer');
+    await kept.load();
+    return new ConvTranspose(kept, isName ? kernel : undefined);
   }
 
   async run(x) {
-    const { host, number } = await this.#load();
+    const { host, number } = await this.#kept.load();
     return host.call('run', [number, x, this.#kernel]);
   }
 
   /** Runs it for so many seconds, at least three times, behind a first run that compiles. */
   async measure(x, { seconds = 1 } = {}) {
-    const { host, number } = await this.#load();
+    const { host, number } = await this.#kept.load();
     return host.call('measure', [number, x, this.#kernel, seconds]);
   }
 
   /** Frees what it takes on the device. */
   close() {
-    if (this.#loaded?.host.isAlive) this.#loaded.host.call('dropLayer', [this.#loaded.number]).catch(() => {});
-    this.#loaded = undefined;
-  }
-
-  // Once; and again in a new worker, where one has failed.
-  async #load() {
-    if (!this.#loaded?.host.isAlive) {
-      const host = await hostFor(this.#worker);
-      this.#loaded = { host, number: await host.call('layer', this.#arguments) };
-    }
-    return this.#loaded;
+    this.#kept.drop();
   }
 }
 

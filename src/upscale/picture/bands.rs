@@ -1,5 +1,6 @@
 //! How a picture is cut into pieces for a filter, within a limit of memory and the limits of devices.
 
+use std::convert::Infallible;
 use std::ops::Range;
 
 /// The tensors of a piece, input and output together, take no more than this: below the 128 MiB that every device
@@ -34,10 +35,10 @@ impl Bands {
     /// are equal but the last ones, which may be smaller, so that a device compiles and plans once.
     pub(super) fn new(job: &Job, most: u64) -> Self {
         let fits = |rows, columns| tensor_bytes(job, rows, columns) <= most.min(PLANES);
-        let columns = largest(job.width, |columns| fits(1, columns));
-        let rows = match columns == job.width {
-            true => largest(job.height, |rows| fits(rows, columns)),
-            false => 1,
+        let Ok(columns) = largest(job.width, |columns| Ok::<_, Infallible>(fits(1, columns)));
+        let Ok(rows) = match columns == job.width {
+            true => largest(job.height, |rows| Ok::<_, Infallible>(fits(rows, columns))),
+            false => Ok(1),
         };
         Self { rows: even(job.height, rows), columns: even(job.width, columns) }
     }
@@ -65,17 +66,13 @@ fn tensor_bytes(job: &Job, rows: usize, columns: usize) -> u64 {
 }
 
 /// The largest of 1 to `most` that fits; 1 if none does. What fits is assumed to fit when it is smaller.
-fn largest(most: usize, fits: impl Fn(usize) -> bool) -> usize {
+pub(super) fn largest<E>(most: usize, fits: impl Fn(usize) -> Result<bool, E>) -> Result<usize, E> {
     let (mut low, mut high) = (1, most);
     while low < high {
         let middle = low + (high - low).div_ceil(2);
-        if fits(middle) {
-            low = middle;
-        } else {
-            high = middle - 1;
-        }
+        if fits(middle)? { low = middle } else { high = middle - 1 }
     }
-    low
+    Ok(low)
 }
 
 /// The least size of a piece with which there are no more pieces than with `size`.
@@ -83,7 +80,8 @@ fn even(extent: usize, size: usize) -> usize {
     extent.div_ceil(extent.div_ceil(size))
 }
 
-fn pieces(extent: usize, size: usize) -> impl Iterator<Item = Range<usize>> {
+/// One range behind another, all of this size but the last.
+pub(super) fn pieces(extent: usize, size: usize) -> impl Iterator<Item = Range<usize>> {
     (0..extent).step_by(size).map(move |first| first..(first + size).min(extent))
 }
 

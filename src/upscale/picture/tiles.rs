@@ -1,5 +1,6 @@
 //! How a picture is cut into tiles for a network.
 
+use super::bands::{largest, pieces};
 use crate::error::Result;
 use crate::upscale::Network;
 use crate::upscale::network::TileCost;
@@ -66,13 +67,7 @@ impl Tiles {
                     let (tensor, all) = bytes([steps * STEP; 2])?;
                     Ok(tensor <= LARGEST_TENSOR && all <= memory.min(LARGEST_TILE))
                 };
-                // The most steps that fit; what is larger needs more.
-                let (mut fitting, mut most) = (1, width.max(height).div_ceil(STEP).min(LARGEST_SIDE / STEP));
-                while fitting < most {
-                    let middle = fitting + (most - fitting).div_ceil(2);
-                    if fits(middle)? { fitting = middle } else { most = middle - 1 }
-                }
-                fitting
+                largest(width.max(height).div_ceil(STEP).min(LARGEST_SIDE / STEP), fits)?
             }
         } * STEP;
         let even = |extent: usize| extent.div_ceil(extent.div_ceil(side)).next_multiple_of(STEP);
@@ -92,8 +87,6 @@ impl Tiles {
 
     /// From left to right, band after band.
     pub(super) fn iter(self) -> impl Iterator<Item = Tile> {
-        let pieces =
-            |extent: usize, side: usize| (0..extent).step_by(side).map(move |first| first..(first + side).min(extent));
         pieces(self.height, self.rows).flat_map(move |rows| {
             pieces(self.width, self.columns).map(move |columns| Tile { rows: rows.clone(), columns })
         })
